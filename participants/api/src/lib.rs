@@ -1,1 +1,11 @@
-//! tandem-participant
+//! What a participant of a two-phase commit is: the trait that the MySQL and the Redis participant
+//! implement, its gRPC client and server sides, and the conformance suite that any participant
+//! must pass.
+
+mod participant;
+
+pub use participant::{
+    BranchState, BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist,
+    Enlisted, Error, Finding, Forget, HeuristicKind, Hold, Participant, Prepare, PreparedBranch,
+    PreparedId, RefusedEntry, RollBack, Stock, Vote,
+};

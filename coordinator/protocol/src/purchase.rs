@@ -1,0 +1,107 @@
+//! What a client submits, and why a store may refuse it.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A purchase as a client submits it. Its fields were checked at the edge; the limits are in
+/// `purchase.proto`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Purchase {
+    /// The idempotency key.
+    pub purchase_id: String,
+    /// Who buys.
+    pub customer_id: String,
+    /// An ISO 4217 code in capitals.
+    pub currency: String,
+    /// 1 to 100 items, no sku twice.
+    pub items: Vec<Item>,
+}
+
+/// One line of a purchase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// What is bought.
+    pub sku: String,
+    /// How many units, at least 1.
+    pub quantity: u32,
+    /// Price of one unit in the currency's minor unit.
+    pub unit_price_minor: i64,
+}
+
+/// A purchase as a part of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number within the transaction, from 0; fixed for the transaction's life.
+    pub number: u32,
+    /// Its content.
+    pub purchase: Arc<Purchase>,
+}
+
+/// Why a store refuses one purchase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What kind of refusal it is.
+    pub reason: Reason,
+    /// What the store said, for a person; at most 300 bytes.
+    pub detail: String,
+}
+
+/// The kinds of refusal; on the wire as UPPER_SNAKE text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// Fewer units are available (stock less what is held) than the purchase wants.
+    InsufficientStock,
+    /// The stock key does not exist.
+    UnknownSku,
+    /// The stock key holds something other than an integer.
+    NotANumber,
+    /// The purchase's unique key is already there, committed.
+    DuplicatePurchase,
+    /// A constraint or a rule of the app's schema refuses it.
+    ConstraintViolated,
+    /// Another session holds a row that it needs; the one reason that time alone may cure.
+    Locked,
+}
+
+impl Reason {
+    /// All reasons.
+    pub const ALL: [Reason; 6] = [
+        Reason::InsufficientStock,
+        Reason::UnknownSku,
+        Reason::NotANumber,
+        Reason::DuplicatePurchase,
+        Reason::ConstraintViolated,
+        Reason::Locked,
+    ];
+
+    /// The reason's text on the wire and in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::InsufficientStock => "INSUFFICIENT_STOCK",
+            Reason::UnknownSku => "UNKNOWN_SKU",
+            Reason::NotANumber => "NOT_A_NUMBER",
+            Reason::DuplicatePurchase => "DUPLICATE_PURCHASE",
+            Reason::ConstraintViolated => "CONSTRAINT_VIOLATED",
+            Reason::Locked => "LOCKED",
+        }
+    }
+
+    /// The reason with this text.
+    pub fn from_text(text: &str) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|r| r.as_str() == text)
+    }
+
+    /// Whether the refusal is final for its purchase id, and so remembered in the log.
+    ///
+    /// `Locked` passes with time. `DuplicatePurchase` says that the purchase *is* there from a
+    /// time that the log has forgotten; the store itself remembers it.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Reason::Locked | Reason::DuplicatePurchase)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,369 @@
+//! The trait and the shapes of its questions and answers.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tandem_protocol::{CoordinatorId, Entry, Epoch, Refusal, Timestamp, TransactionId};
+
+/// A store's side of two-phase commit.
+///
+/// What every implementation keeps (the conformance suite checks it):
+///
+/// - An answer is durable in the store before it is given.
+/// - Calls may be repeated, may overtake each other, and may run at the same time for the same
+///   transaction: a roll back can arrive while the prepare is still running.
+/// - A prepare that arrives after its transaction was committed or rolled back votes no.
+/// - `commit` and `roll_back` are idempotent and end only with evidence from the store itself,
+///   never with an error code taken for an answer.
+/// - The branches of other coordinators are never touched.
+/// - A future that is dropped leaves the store in a state that a later call can settle; what it
+///   had asked of the store may still take effect.
+/// - Every call ends within a bounded time by itself, with [`Error::Unavailable`] if need be.
+#[async_trait]
+pub trait Participant: fmt::Debug + Send + Sync + 'static {
+    /// Makes a coordinator known to the store, durably, and checks the store's settings
+    /// ([`Error::Unsafe`]). [`Error::Fenced`] where the store knows a higher epoch, the same epoch
+    /// of another instance, or another log of the same coordinator.
+    async fn enlist(&self, enlist: &Enlist) -> Result<Enlisted, Error>;
+
+    /// Prepares a branch with every entry that the store can promise to commit. The entries that
+    /// it can't are in the vote. When all are refused nothing stays prepared.
+    async fn prepare(&self, prepare: &Prepare) -> Result<Vote, Error>;
+
+    /// Carries out a stored commit decision: the entries named, once, whatever the store
+    /// remembers of the branch; what was prepared beyond them is released.
+    async fn commit(&self, commit: &Commit) -> Result<Committed, Error>;
+
+    /// Releases what the transaction prepared and makes later prepares of it vote no.
+    async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error>;
+
+    /// Every branch that is prepared at the store now, other coordinators' included.
+    async fn list_prepared(&self) -> Result<Vec<PreparedBranch>, Error>;
+
+    /// The store's own truth about one transaction; changes nothing.
+    async fn inspect(&self, transaction: &TransactionId) -> Result<BranchTruth, Error>;
+
+    /// The coordinator will never ask again about the transactions named; their memory may go.
+    async fn forget(&self, forget: &Forget) -> Result<(), Error>;
+
+    /// What the store is and what is unsafe about it, read now.
+    async fn describe(&self) -> Result<Description, Error>;
+
+    /// Stock of one sku and who holds how much; `None` where the store keeps no stock.
+    async fn stock(&self, sku: &str) -> Result<Option<Stock>, Error>;
+}
+
+/// A coordinator makes itself known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enlist {
+    /// Who asks.
+    pub coordinator: CoordinatorId,
+    /// Identity of its decision log, fixed at the log's creation; at most 64 bytes.
+    pub log_id: String,
+    /// Grows by one at each start of the coordinator.
+    pub epoch: Epoch,
+    /// Identity of the coordinator's process, new at each start; at most 64 bytes.
+    pub instance_id: String,
+}
+
+/// The answer to [`Enlist`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enlisted {
+    /// Identity of the store's present life; a vote holds only within it. Empty where votes
+    /// outlive the store's restarts.
+    pub incarnation: String,
+    /// The newest transactions of this coordinator that the store has committed, at most
+    /// [`Enlisted::NEWEST_COMMITTED_MAX`], in any order. A log that does not know them is stale.
+    pub newest_committed: Vec<TransactionId>,
+    /// Whether single entries are refused without cost to the others. Such a participant is asked
+    /// first when a transaction has several entries.
+    pub refuses_singly: bool,
+}
+
+impl Enlisted {
+    /// How many newest commits an answer names at most: more than a coordinator has in flight.
+    pub const NEWEST_COMMITTED_MAX: usize = 64;
+}
+
+/// Asks for a promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepare {
+    /// The transaction; its epoch is the caller's.
+    pub transaction: TransactionId,
+    /// 1 or more entries, in the order of their numbers; numbers may be missing.
+    pub entries: Vec<Entry>,
+    /// Time left to answer.
+    pub timeout: Duration,
+}
+
+/// A participant's promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Vote {
+    /// All entries but the refused ones will be committed if the decision says so.
+    Yes {
+        /// Entries that are not part of the branch.
+        refused: Vec<RefusedEntry>,
+        /// The store's life that gave the vote; see [`Enlisted::incarnation`].
+        incarnation: String,
+    },
+    /// Nothing is prepared, and this transaction will not be.
+    No {
+        /// Why, for a person.
+        detail: String,
+    },
+}
+
+/// An entry that a participant can't promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedEntry {
+    /// [`Entry::number`].
+    pub number: u32,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+/// A stored commit decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// Epoch of the coordinator that asks.
+    pub caller_epoch: Epoch,
+    /// The entries that the decision commits.
+    pub entries: Vec<Entry>,
+    /// When it was decided.
+    pub decide_time: Timestamp,
+}
+
+/// The answer to [`Commit`]: it is done, and this is known of how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// On what evidence.
+    pub evidence: CommitEvidence,
+    /// What could not be deducted; recorded at the store as debt.
+    pub debts: Vec<Debt>,
+}
+
+/// On what evidence a commit is known to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitEvidence {
+    /// This call did it.
+    Applied,
+    /// The store remembers that it was done before.
+    AlreadyApplied,
+    /// The store had lost the branch; it was done from the decision itself.
+    Redone,
+}
+
+/// Units that the decision deducts and the store could not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Debt {
+    /// What was bought.
+    pub sku: String,
+    /// How many units.
+    pub quantity: u64,
+    /// Why, for a person.
+    pub detail: String,
+}
+
+/// An abort: of a transaction that has no stored decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollBack {
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// Epoch of the coordinator that asks.
+    pub caller_epoch: Epoch,
+}
+
+/// A branch that is prepared at a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedBranch {
+    /// Whose.
+    pub id: PreparedId,
+    /// When, where the store keeps it.
+    pub prepare_time: Option<Timestamp>,
+}
+
+/// Identity of a prepared branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PreparedId {
+    /// A tandem coordinator's; not necessarily the asking one's.
+    Transaction(TransactionId),
+    /// Something else's, as the store prints it.
+    Foreign(String),
+}
+
+/// What a store says about one transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BranchTruth {
+    /// The state.
+    pub state: BranchState,
+    /// What the store showed, for a person.
+    pub detail: String,
+}
+
+/// State of a branch by its store's own evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BranchState {
+    /// Prepared, to be ended by a decision.
+    Prepared,
+    /// Committed.
+    Committed,
+    /// Rolled back, and remembered so.
+    RolledBack,
+    /// Neither prepared nor remembered.
+    Absent,
+    /// The store can't tell now.
+    Unclear,
+}
+
+/// Permission to forget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forget {
+    /// Every transaction of `before.coordinator` before this one ...
+    pub before: TransactionId,
+    /// ... except these.
+    pub except: Vec<TransactionId>,
+    /// Epoch of the coordinator that asks.
+    pub caller_epoch: Epoch,
+}
+
+/// What a participant says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// `mysql`, `redis` or another kind.
+    pub kind: String,
+    /// Product and version: `MariaDB 10.11.14`.
+    pub server: String,
+    /// Where it listens, without credentials.
+    pub address: String,
+    /// See [`Enlisted::incarnation`].
+    pub incarnation: String,
+    /// What would lose or block decided purchases; those not accepted make
+    /// [`Participant::enlist`] fail.
+    pub findings: Vec<Finding>,
+}
+
+/// Something about a store that would lose or block decided purchases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// UPPER_SNAKE; the name by which a configuration accepts it.
+    pub name: String,
+    /// What is wrong and how to mend it, for a person.
+    pub detail: String,
+    /// Whether the configuration accepts it.
+    pub accepted: bool,
+}
+
+/// Stock of one sku.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stock {
+    /// The app's value; `None` when the key is missing or is not an integer.
+    pub value: Option<i64>,
+    /// Who holds units, oldest first.
+    pub holds: Vec<Hold>,
+    /// Units decided and not deducted, since there was no value to deduct them from.
+    pub debt: u64,
+    /// Why there is no value, for a person; empty otherwise.
+    pub detail: String,
+}
+
+/// Units held for a prepared transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// By whom.
+    pub transaction: TransactionId,
+    /// How many units.
+    pub quantity: u64,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Why a participant's call did not give an answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The store can't be reached or did not answer in time. What was asked may have taken
+    /// effect; asking again is safe.
+    #[error("{detail}")]
+    Unavailable {
+        /// What was tried and what came back.
+        detail: String,
+    },
+    /// The store is healthy but can't do it now (a lock, a backup); asking again later is safe.
+    #[error("{detail}")]
+    Busy {
+        /// What stands in the way.
+        detail: String,
+    },
+    /// Only a person can end this branch now.
+    #[error("{detail}")]
+    Stuck {
+        /// Why, and what to do.
+        detail: String,
+    },
+    /// The branch was ended against the decision.
+    #[error("{kind}: {detail}")]
+    Heuristic {
+        /// How it ended.
+        kind: HeuristicKind,
+        /// The evidence.
+        detail: String,
+    },
+    /// The store knows a newer epoch or another log of this coordinator: the caller is stale and
+    /// must stop.
+    #[error("{detail}")]
+    Fenced {
+        /// What is known, and what to do.
+        detail: String,
+    },
+    /// The store's settings would lose decided purchases.
+    #[error("unsafe settings, refused: {}", list(.findings))]
+    Unsafe {
+        /// All findings, the accepted ones included.
+        findings: Vec<Finding>,
+    },
+    /// The request or the configuration is wrong; asking again does not help.
+    #[error("{detail}")]
+    Invalid {
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+/// How a branch was ended against the decision (X/Open's terms).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeuristicKind {
+    /// Decided commit, rolled back at the store.
+    RolledBack,
+    /// Decided abort, committed at the store.
+    Committed,
+    /// Partly each.
+    Mixed,
+}
+
+impl HeuristicKind {
+    /// The kind's name on the wire, in the log and in the operator's tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HeuristicKind::RolledBack => "HEURISTIC_ROLLBACK",
+            HeuristicKind::Committed => "HEURISTIC_COMMIT",
+            HeuristicKind::Mixed => "HEURISTIC_MIXED",
+        }
+    }
+}
+
+impl fmt::Display for HeuristicKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+fn list(findings: &[Finding]) -> String {
+    let refused: Vec<String> = findings
+        .iter()
+        .filter(|finding| !finding.accepted)
+        .map(|finding| format!("{} ({})", finding.name, finding.detail))
+        .collect();
+    refused.join("; ")
+}
