@@ -1,13 +1,13 @@
 use std::env;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::binary::ServerBinary;
+use crate::lock::FileLock;
 use crate::server::Folder;
 
 const PREFIX: &str = "tandem-server-";
@@ -22,7 +22,7 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct ServerFolder {
     base: PathBuf,
-    _lock: File,
+    _lock: FileLock,
     /// Removes the folder when dropped.
     _temporary: Option<TempDir>,
 }
@@ -39,7 +39,12 @@ impl ServerFolder {
                 (fs::canonicalize(path)?, None)
             }
         };
-        let lock = lock(&base)?;
+        let Some(lock) = FileLock::try_take(&base.join(LOCK))? else {
+            bail!(
+                "another process runs a server in {}; stop it, or use another folder",
+                base.display()
+            );
+        };
         claim(&base, binary)?;
         Ok(Self {
             base,
@@ -62,34 +67,12 @@ impl ServerFolder {
 }
 
 fn temporary_in(parent: &Path) -> Result<(PathBuf, Option<TempDir>)> {
-    static SWEEP: Once = Once::new();
-    SWEEP.call_once(|| sweep(parent));
+    sweep(parent);
     let temporary = tempfile::Builder::new()
         .prefix(PREFIX)
         .tempdir_in(parent)
         .with_context(|| format!("create a folder in {}", parent.display()))?;
     Ok((temporary.path().to_owned(), Some(temporary)))
-}
-
-fn lock(base: &Path) -> Result<File> {
-    let lock = open_lock(base)?;
-    if lock.try_lock().is_err() {
-        bail!(
-            "another process runs a server in {}; stop it, or use another folder",
-            base.display()
-        );
-    }
-    Ok(lock)
-}
-
-fn open_lock(base: &Path) -> Result<File> {
-    let path = base.join(LOCK);
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .with_context(|| format!("open {}", path.display()))
 }
 
 /// MySQL on MariaDB's files, or the reverse, damages them; so a kept folder
@@ -126,7 +109,7 @@ fn is_abandoned(base: &Path) -> bool {
         .ok()
         .and_then(|made| made.elapsed().ok())
         .is_some_and(|age| age > ABANDONED_AFTER);
-    old && open_lock(base).is_ok_and(|lock| lock.try_lock().is_ok())
+    old && matches!(FileLock::try_take(&base.join(LOCK)), Ok(Some(_)))
 }
 
 #[cfg(test)]

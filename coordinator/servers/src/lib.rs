@@ -45,14 +45,17 @@
 mod binary;
 mod cache;
 mod command;
+pub mod fetch;
 
 mod folder;
 mod install;
+mod lock;
 mod mysql;
 mod port;
 mod process;
 mod redis;
 mod server;
+mod sources;
 
 mod spawner;
 mod template;

@@ -1,6 +1,6 @@
 use std::collections::hash_map::RandomState;
 use std::env;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::hash::BuildHasher;
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::unistd::geteuid;
+
+use crate::lock::FileLock;
 
 /// Below 32768: ports from there on are the kernel's to give to any outgoing
 /// connection. Above the well-known servers' own.
@@ -23,7 +25,7 @@ const PORTS: Range<u16> = 20_000..32_000;
 #[derive(Debug)]
 pub(crate) struct PortLease {
     port: u16,
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl PortLease {
@@ -64,13 +66,8 @@ fn lock_folder() -> Result<PathBuf> {
 }
 
 fn try_take(folder: &Path, port: u16) -> Option<PortLease> {
-    let lock = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(folder.join(port.to_string()))
-        .ok()?;
-    lock.try_lock().ok()?;
+    // A lock file that can't be opened is like one that is held: next port.
+    let lock = FileLock::try_take(&folder.join(port.to_string())).ok()??;
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
     Some(PortLease { port, _lock: lock })
 }

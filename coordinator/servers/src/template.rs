@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use nix::unistd::geteuid;
 
 use crate::binary::{Flavor, ServerBinary, find_program};
-use crate::cache::{cache_folder, lock_file};
+use crate::cache::cache_folder;
 use crate::command::run;
+use crate::lock::FileLock;
 use crate::spawner::guarded;
 
 /// Measured: 1 to 8 seconds; a cold and busy disk takes longer.
@@ -78,7 +79,7 @@ fn template(binary: &ServerBinary) -> Result<PathBuf> {
     if template.exists() {
         return Ok(template);
     }
-    let _lock = lock_file(&folder.join("lock"), LOCK_TIMEOUT)?;
+    let _lock = FileLock::wait(&folder.join("lock"), LOCK_TIMEOUT)?;
     if template.exists() {
         return Ok(template);
     }

@@ -10,10 +10,14 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tandem_servers::fetch::{Fetchable, fetch};
 use tandem_servers::{
     Folder, LaunchOptions, MysqlOptions, MysqlServer, RedisServer, Server, ServerBinary,
     find_installed, installed_mysql, installed_redis, missing_packages,
 };
+
+/// Where the process that is to be killed leaves its folder.
+const OWNER_FOLDER: &str = "TANDEM_TEST_OWNER_FOLDER";
 
 #[test]
 fn each_installed_server_starts_and_talks() {
@@ -21,6 +25,20 @@ fn each_installed_server_starts_and_talks() {
     assert_eq!(missing_packages(), Vec::<&str>::new());
     for binary in &binaries {
         start_and_talk(binary);
+    }
+}
+
+#[test]
+fn each_fetched_server_starts_and_talks() {
+    for server in Fetchable::ALL {
+        let started = Instant::now();
+        match fetch(server) {
+            Ok(binary) => {
+                println!("fetched {binary}: {} ms", started.elapsed().as_millis());
+                start_and_talk(&binary);
+            }
+            Err(error) => println!("SKIPPED: {error:#}"),
+        }
     }
 }
 
@@ -133,7 +151,9 @@ fn killing_the_owner_kills_its_servers() {
         println!("SKIPPED: this machine has no setpriv");
         return;
     }
+    let parent = tempfile::tempdir().unwrap();
     let mut owner = Command::new(env::current_exe().unwrap())
+        .env(OWNER_FOLDER, parent.path())
         .args([
             "owner_that_waits_to_be_killed",
             "--exact",
@@ -157,7 +177,10 @@ fn killing_the_owner_kills_its_servers() {
 #[test]
 #[ignore = "started by killing_the_owner_kills_its_servers"]
 fn owner_that_waits_to_be_killed() {
-    let server = redis(LaunchOptions::default());
+    let server = redis(LaunchOptions {
+        folder: Folder::TemporaryIn(env::var_os(OWNER_FOLDER).unwrap().into()),
+        ..LaunchOptions::default()
+    });
     println!("\nserver pid {}", server.pid().unwrap());
     thread::sleep(Duration::from_secs(60));
 }
