@@ -229,6 +229,7 @@ fn loader(root: &Path) -> Result<(PathBuf, OsString)> {
                 .map(|entry| entry.path())
                 .find(|path| is_loader(path));
             if let Some(loader) = loader {
+                // Packages that keep private libraries: Valkey's systemd one.
                 let path = env::join_paths([&folder, &folder.join("systemd"), &libraries])
                     .context("the cache folder's path must not contain a colon")?;
                 return Ok((loader, path));

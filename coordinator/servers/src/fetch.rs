@@ -89,13 +89,12 @@ pub fn fetch(server: Fetchable) -> Result<ServerBinary> {
 fn try_fetch(server: Fetchable) -> Result<ServerBinary> {
     let cache = cache_folder()?.join("fetched");
     let root = cache.join(server.package());
-    let program = root.join(server.program());
-    if root.join(COMPLETE).exists() {
-        return ServerBinary::probe(&program, Some(&root));
+    if is_complete(&root) {
+        return probe(server, &root);
     }
     let _lock = FileLock::wait(&cache.join("lock"), LOCK_TIMEOUT)?;
-    if root.join(COMPLETE).exists() {
-        return ServerBinary::probe(&program, Some(&root));
+    if is_complete(&root) {
+        return probe(server, &root);
     }
     for tool in ["apt-get", "dpkg"] {
         ensure!(
@@ -110,10 +109,19 @@ fn try_fetch(server: Fetchable) -> Result<ServerBinary> {
     let apt = PrivateApt::new(&cache.join("apt"), &Mirror::of_this_machine()?)?;
     let packages = apt.download(server.package())?;
     extract(&packages, &root)?;
-    let binary = ServerBinary::probe(&program, Some(&root))?;
+    let binary = probe(server, &root)?;
     fs::write(root.join(COMPLETE), binary.to_string())?;
     apt.remove_downloads()?;
     Ok(binary)
+}
+
+/// False for a root whose extraction was interrupted.
+fn is_complete(root: &Path) -> bool {
+    root.join(COMPLETE).exists()
+}
+
+fn probe(server: Fetchable, root: &Path) -> Result<ServerBinary> {
+    ServerBinary::probe(&root.join(server.program()), Some(root))
 }
 
 fn extract(packages: &[PathBuf], root: &Path) -> Result<()> {
@@ -214,5 +222,41 @@ APT::Update::Error-Mode "any";
             .arg(&self.config)
             .args(args);
         command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_mirror_that_is_down_is_an_error_with_its_reason() {
+        if find_program("apt-get").is_none() {
+            println!("SKIPPED: this machine has no apt-get");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = Mirror {
+            // Nothing listens on port 1.
+            uri: "http://127.0.0.1:1/debian".to_owned(),
+            signed_by: None,
+        };
+        let apt = PrivateApt::new(folder.path(), &mirror).unwrap();
+        let error = apt.download("redis-server").unwrap_err().to_string();
+        assert!(error.contains("apt-get update failed"), "{error}");
+        assert!(error.contains("127.0.0.1"), "{error}");
+    }
+
+    #[test]
+    fn an_interrupted_extraction_is_not_believed_and_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("redis-server");
+        fs::create_dir_all(root.join("usr/bin")).unwrap();
+        fs::write(root.join("usr/bin/redis-server"), "half of a program").unwrap();
+        assert!(!is_complete(&root));
+        extract(&[], &root).unwrap();
+        assert!(!root.join("usr").exists());
     }
 }

@@ -38,7 +38,10 @@ pub fn install_with_apt(packages: &[&str]) -> Result<()> {
          later) server and a Redis (7.0 or later) or Valkey server with its own package manager \
          (Debian calls them {wanted})"
     );
-    apt_get(&["update"])?;
+    // Somebody else's broken source fails the update but not what is needed.
+    if let Err(error) = apt_get(&["update"]) {
+        tracing::warn!("going on with the package lists as they are: {error:#}");
+    }
     let mut install = vec!["install", "-y", "--no-install-recommends", "--"];
     install.extend(packages);
     apt_get(&install).with_context(|| format!("install {wanted}"))

@@ -1,5 +1,4 @@
 use std::fs::OpenOptions;
-use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -94,11 +93,7 @@ impl Process {
     }
 
     fn kill_and_reap(&mut self) -> Result<()> {
-        match self.0.kill() {
-            // It has ended and been reaped already.
-            Err(error) if error.kind() != ErrorKind::InvalidInput => return Err(error.into()),
-            _ => {}
-        }
+        self.0.kill()?;
         self.0.wait()?;
         Ok(())
     }

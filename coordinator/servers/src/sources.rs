@@ -11,9 +11,9 @@ const DEFAULT_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Debian's main archive as the machine's administrator reaches it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mirror {
-    uri: String,
+    pub(crate) uri: String,
     /// The keyring file; without one apt uses those that it trusts anyway.
-    signed_by: Option<PathBuf>,
+    pub(crate) signed_by: Option<PathBuf>,
 }
 
 impl Mirror {
