@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 /// Longest coordinator id, in bytes. With two 20-digit numbers and two dots a transaction's id
 /// then stays within the 64 bytes of an XA gtrid (MySQL manual, "XA Transaction SQL Statements").
-pub const COORDINATOR_ID_BYTES_MAX: usize = 20;
+pub(crate) const COORDINATOR_ID_BYTES_MAX: usize = 20;
 
 /// Longest participant name, in bytes; it is the bqual of an XA branch, at most 64 bytes.
-pub const PARTICIPANT_NAME_BYTES_MAX: usize = 32;
+pub(crate) const PARTICIPANT_NAME_BYTES_MAX: usize = 32;
 
 /// An identity that breaks its rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,11 +2,41 @@
 //!
 //! Nothing here reads a clock, a disk, a socket or a source of randomness: events come in with
 //! the time of their arrival, actions come out, and the same events give the same actions.
+//!
+//! Where to begin: [`Event`] and [`Action`] are the whole conversation; [`Coordinator::handle`] holds
+//! it; `transaction.rs` is one transaction; `recovery.rs` says what a prepared branch that was
+//! found at a store means. The rule that everything serves: a [`Action::Commit`] and a
+//! [`Reply::Committed`] come into being only by the event that says that the decision is stored.
 
-pub mod id;
-pub mod purchase;
-pub mod time;
+#![warn(clippy::wildcard_enum_match_arm)]
 
+mod branch;
+mod coordinator;
+mod event;
+mod history;
+mod id;
+mod purchase;
+mod record;
+mod recovery;
+mod time;
+mod transaction;
+
+pub use branch::{
+    CommitEvidence, Debt, Failure, FailureKind, HeuristicKind, PreparedBranch, PreparedId,
+    RefusedEntry, Vote,
+};
+pub use coordinator::{
+    BranchProgress, BranchView, Coordinator, PurchaseView, Settings, TransactionState,
+    TransactionView,
+};
+pub use event::{
+    Action, Call, Ending, Event, Note, Position, Reply, RequestId, SettleError, Settlement, Ticket,
+    WaitFor,
+};
 pub use id::{CoordinatorId, Epoch, IdError, ParticipantName, TransactionId};
 pub use purchase::{Entry, Item, Purchase, Reason, Refusal};
+pub use record::{
+    Decision, Fingerprint, Record, RecordError, RefusedPurchase, entry_bytes, fingerprint,
+};
+pub use recovery::{Recovered, ReplayError, Verdict};
 pub use time::Timestamp;

@@ -5,7 +5,9 @@
 mod participant;
 
 pub use participant::{
-    BranchState, BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist,
-    Enlisted, Error, Finding, Forget, HeuristicKind, Hold, Participant, Prepare, PreparedBranch,
-    PreparedId, RefusedEntry, RollBack, Stock, Vote,
+    BranchState, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Finding,
+    Forget, Hold, Participant, Prepare, RollBack, Stock,
+};
+pub use tandem_protocol::{
+    CommitEvidence, Debt, HeuristicKind, PreparedBranch, PreparedId, RefusedEntry, Vote,
 };

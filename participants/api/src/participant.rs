@@ -4,7 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tandem_protocol::{CoordinatorId, Entry, Epoch, Refusal, Timestamp, TransactionId};
+use tandem_protocol::{
+    CommitEvidence, CoordinatorId, Debt, Entry, Epoch, HeuristicKind, PreparedBranch, Timestamp,
+    TransactionId, Vote,
+};
 
 /// A store's side of two-phase commit.
 ///
@@ -97,32 +100,6 @@ pub struct Prepare {
     pub timeout: Duration,
 }
 
-/// A participant's promise.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Vote {
-    /// All entries but the refused ones will be committed if the decision says so.
-    Yes {
-        /// Entries that are not part of the branch.
-        refused: Vec<RefusedEntry>,
-        /// The store's life that gave the vote; see [`Enlisted::incarnation`].
-        incarnation: String,
-    },
-    /// Nothing is prepared, and this transaction will not be.
-    No {
-        /// Why, for a person.
-        detail: String,
-    },
-}
-
-/// An entry that a participant can't promise.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedEntry {
-    /// [`Entry::number`].
-    pub number: u32,
-    /// Why.
-    pub refusal: Refusal,
-}
-
 /// A stored commit decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
@@ -145,28 +122,6 @@ pub struct Committed {
     pub debts: Vec<Debt>,
 }
 
-/// On what evidence a commit is known to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommitEvidence {
-    /// This call did it.
-    Applied,
-    /// The store remembers that it was done before.
-    AlreadyApplied,
-    /// The store had lost the branch; it was done from the decision itself.
-    Redone,
-}
-
-/// Units that the decision deducts and the store could not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Debt {
-    /// What was bought.
-    pub sku: String,
-    /// How many units.
-    pub quantity: u64,
-    /// Why, for a person.
-    pub detail: String,
-}
-
 /// An abort: of a transaction that has no stored decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollBack {
@@ -174,24 +129,6 @@ pub struct RollBack {
     pub transaction: TransactionId,
     /// Epoch of the coordinator that asks.
     pub caller_epoch: Epoch,
-}
-
-/// A branch that is prepared at a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PreparedBranch {
-    /// Whose.
-    pub id: PreparedId,
-    /// When, where the store keeps it.
-    pub prepare_time: Option<Timestamp>,
-}
-
-/// Identity of a prepared branch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PreparedId {
-    /// A tandem coordinator's; not necessarily the asking one's.
-    Transaction(TransactionId),
-    /// Something else's, as the store prints it.
-    Foreign(String),
 }
 
 /// What a store says about one transaction.
@@ -329,34 +266,6 @@ pub enum Error {
         /// What is wrong.
         detail: String,
     },
-}
-
-/// How a branch was ended against the decision (X/Open's terms).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeuristicKind {
-    /// Decided commit, rolled back at the store.
-    RolledBack,
-    /// Decided abort, committed at the store.
-    Committed,
-    /// Partly each.
-    Mixed,
-}
-
-impl HeuristicKind {
-    /// The kind's name on the wire, in the log and in the operator's tables.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            HeuristicKind::RolledBack => "HEURISTIC_ROLLBACK",
-            HeuristicKind::Committed => "HEURISTIC_COMMIT",
-            HeuristicKind::Mixed => "HEURISTIC_MIXED",
-        }
-    }
-}
-
-impl fmt::Display for HeuristicKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 fn list(findings: &[Finding]) -> String {

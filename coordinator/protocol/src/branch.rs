@@ -1,0 +1,137 @@
+//! What participants say about branches, in the words that the core and the participants share.
+
+use std::fmt;
+
+use crate::id::TransactionId;
+use crate::purchase::Refusal;
+use crate::time::Timestamp;
+
+/// A participant's promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Vote {
+    /// All entries but the refused ones will be committed if the decision says so.
+    Yes {
+        /// Entries that are not part of the branch.
+        refused: Vec<RefusedEntry>,
+        /// The store's life that gave the vote; it is void in another. Empty where votes outlive
+        /// the store's restarts.
+        incarnation: String,
+    },
+    /// Nothing is prepared, and this transaction will not be.
+    No {
+        /// Why, for a person.
+        detail: String,
+    },
+}
+
+/// An entry that a participant can't promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedEntry {
+    /// [`Entry::number`](crate::Entry::number).
+    pub number: u32,
+    /// Why.
+    pub refusal: Refusal,
+}
+
+/// On what evidence a commit is known to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitEvidence {
+    /// This call did it.
+    Applied,
+    /// The store remembers that it was done before.
+    AlreadyApplied,
+    /// The store had lost the branch; it was done from the decision itself.
+    Redone,
+}
+
+/// Units that the decision deducts and the store could not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Debt {
+    /// What was bought.
+    pub sku: String,
+    /// How many units.
+    pub quantity: u64,
+    /// Why, for a person.
+    pub detail: String,
+}
+
+/// A branch that is prepared at a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedBranch {
+    /// Whose.
+    pub id: PreparedId,
+    /// When, where the store keeps it.
+    pub prepare_time: Option<Timestamp>,
+}
+
+/// Identity of a prepared branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PreparedId {
+    /// A tandem coordinator's; not necessarily the asking one's.
+    Transaction(TransactionId),
+    /// Something else's, as the store prints it.
+    Foreign(String),
+}
+
+/// How a branch was ended against the decision (X/Open's terms).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeuristicKind {
+    /// Decided commit, rolled back at the store.
+    RolledBack,
+    /// Decided abort, committed at the store.
+    Committed,
+    /// Partly each.
+    Mixed,
+}
+
+impl HeuristicKind {
+    /// The kind's name on the wire, in the log and in the operator's tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HeuristicKind::RolledBack => "HEURISTIC_ROLLBACK",
+            HeuristicKind::Committed => "HEURISTIC_COMMIT",
+            HeuristicKind::Mixed => "HEURISTIC_MIXED",
+        }
+    }
+
+    /// The kind with this name.
+    pub fn from_text(text: &str) -> Option<HeuristicKind> {
+        [
+            HeuristicKind::RolledBack,
+            HeuristicKind::Committed,
+            HeuristicKind::Mixed,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == text)
+    }
+}
+
+impl fmt::Display for HeuristicKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a participant's call gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What may be done about it.
+    pub kind: FailureKind,
+    /// What happened, for a person.
+    pub detail: String,
+}
+
+/// What may be done about a [`Failure`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The outcome is unknown; asking again is safe.
+    Unavailable,
+    /// The store is healthy and can't do it now; ask again later.
+    Busy,
+    /// Only a person can end the branch.
+    Stuck,
+    /// The branch was ended against the decision.
+    Heuristic(HeuristicKind),
+    /// The store knows a newer epoch or another log: this coordinator must stop.
+    Fenced,
+}

@@ -1,0 +1,426 @@
+//! From the queue to a stored decision.
+
+use std::collections::BTreeMap;
+
+use super::submit::RETRY_AFTER;
+use super::{Coordinator, Link, Place, Storing};
+use crate::branch::Vote;
+use crate::event::{Action, Note, Position, Reply};
+use crate::history::Outcome;
+use crate::id::{ParticipantName, TransactionId};
+use crate::purchase::{Entry, Refusal};
+use crate::record::{
+    Decision, REFUSAL_DETAIL_BYTES_MAX, Record, RefusedPurchase, entry_bytes, fingerprint,
+};
+use crate::time::Timestamp;
+use crate::transaction::{
+    Branch, Committing, Preparing, Progress, Promise, State, Step, Transaction,
+};
+
+impl Coordinator {
+    /// Begins transactions while there are purchases and slots: whatever is queued, up to the
+    /// maximum, shares one. There is no timer: under light load that is one purchase, at once.
+    pub(super) fn fill_pipeline(&mut self, now: Timestamp) {
+        while !self.queue.is_empty()
+            && self.pipeline.len() < self.settings.pipeline_transactions_max
+            && self.transactions.len() < self.settings.unfinished_transactions_max
+            && self.members.values().all(|m| matches!(m.link, Link::Up))
+        {
+            self.begin(now);
+        }
+    }
+
+    pub(super) fn voted(
+        &mut self,
+        now: Timestamp,
+        id: &TransactionId,
+        participant: &ParticipantName,
+        vote: Vote,
+    ) {
+        let Some(transaction) = self.transactions.get_mut(id) else {
+            return;
+        };
+        // A vote that comes after an abort needs nothing: the roll back was asked for.
+        let State::Preparing(preparing) = &mut transaction.state else {
+            return;
+        };
+        match preparing.vote(participant, vote) {
+            Ok(()) => self.step(now, id),
+            Err(detail) => self.abort(id, &detail),
+        }
+    }
+
+    pub(super) fn expire_prepares(&mut self, now: Timestamp) {
+        let late: Vec<(TransactionId, String)> = self
+            .pipeline
+            .iter()
+            .filter_map(|id| match &self.transactions.get(id)?.state {
+                State::Preparing(preparing) if preparing.deadline <= now => {
+                    let missing: Vec<&str> = preparing
+                        .promises
+                        .iter()
+                        .filter(|(_, promise)| matches!(promise, Promise::Asked { .. }))
+                        .map(|(name, _)| name.as_str())
+                        .collect();
+                    let missing = missing.join(", ");
+                    Some((id.clone(), format!("no vote in time from {missing}")))
+                }
+                State::Preparing(_)
+                | State::Deciding(_)
+                | State::Committing(_)
+                | State::Aborting(_) => None,
+            })
+            .collect();
+        for (id, detail) in late {
+            self.abort(&id, &detail);
+        }
+    }
+
+    /// Gives a transaction up that has no decision: presumed abort, so nothing is stored.
+    pub(super) fn abort(&mut self, id: &TransactionId, detail: &str) {
+        let Some(entries) = self.roll_back(id) else {
+            return;
+        };
+        self.note(Note::Aborted {
+            transaction: id.clone(),
+            purchases: purchase_ids(&entries),
+            detail: detail.to_owned(),
+        });
+        for entry in entries {
+            self.reply_all(
+                &entry.purchase.purchase_id,
+                Reply::Unavailable {
+                    detail: detail.to_owned(),
+                    retry_after: RETRY_AFTER,
+                },
+            );
+        }
+    }
+
+    pub(super) fn decision_stored(&mut self, id: &TransactionId, position: Position) {
+        let Some(transaction) = self.transactions.get_mut(id) else {
+            return;
+        };
+        let State::Deciding(decision) = &transaction.state else {
+            return;
+        };
+        let decision = decision.clone();
+        transaction.state = State::Committing(Committing {
+            entries: decision.entries.clone(),
+            decide_time: decision.decide_time,
+            branches: decision
+                .participants
+                .iter()
+                .map(|name| (name.clone(), Branch::new(Progress::Asked)))
+                .collect(),
+        });
+        self.remember(&decision, position);
+        self.note(Note::Decided {
+            transaction: id.clone(),
+            committed: purchase_ids(&decision.entries),
+            refused: decision
+                .refused
+                .iter()
+                .map(|refused| (refused.purchase_id.clone(), refused.refusal.reason))
+                .collect(),
+        });
+        for participant in &decision.participants {
+            self.actions.push(Action::Commit {
+                participant: participant.clone(),
+                transaction: id.clone(),
+                entries: decision.entries.clone(),
+                decide_time: decision.decide_time,
+            });
+        }
+        for refused in decision.refused {
+            self.reply_refused(id, refused);
+        }
+        for entry in &decision.entries {
+            self.reply_if_decided(&entry.purchase.purchase_id);
+        }
+    }
+
+    pub(super) fn refusals_stored(
+        &mut self,
+        id: &TransactionId,
+        time: Timestamp,
+        refused: Vec<RefusedPurchase>,
+        position: Position,
+    ) {
+        self.history
+            .insert(id, time, false, refused.iter().map(past_refusal));
+        self.history.place(id.clone(), position);
+        self.note(Note::Decided {
+            transaction: id.clone(),
+            committed: Vec::new(),
+            refused: refused
+                .iter()
+                .map(|refused| (refused.purchase_id.clone(), refused.refusal.reason))
+                .collect(),
+        });
+        for refused in refused {
+            self.reply_refused(id, refused);
+        }
+    }
+
+    fn begin(&mut self, now: Timestamp) {
+        let id = TransactionId {
+            coordinator: self.id.clone(),
+            epoch: self.epoch,
+            sequence: self.next_sequence,
+        };
+        self.next_sequence += 1;
+        let entries = self.take_queued(&id);
+        if entries.is_empty() {
+            return;
+        }
+        let preparing = Preparing::new(
+            entries,
+            now + self.settings.prepare_timeout,
+            self.members.keys().cloned(),
+        );
+        self.pipeline.insert(id.clone());
+        self.transactions.insert(
+            id.clone(),
+            Transaction {
+                id: id.clone(),
+                begin_time: now,
+                state: State::Preparing(preparing),
+            },
+        );
+        self.step(now, &id);
+    }
+
+    fn take_queued(&mut self, id: &TransactionId) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        while entries.len() < self.settings.transaction_purchases_max {
+            let Some(purchase_id) = self.queue.front() else {
+                break;
+            };
+            let Some(in_flight) = self.in_flight.get_mut(purchase_id) else {
+                self.queue.pop_front();
+                continue;
+            };
+            bytes += entry_bytes(&in_flight.purchase);
+            if bytes > self.settings.transaction_bytes_max && !entries.is_empty() {
+                break;
+            }
+            in_flight.place = Place::In(id.clone());
+            entries.push(Entry {
+                number: u32::try_from(entries.len()).unwrap_or(u32::MAX),
+                purchase: in_flight.purchase.clone(),
+            });
+            self.queue.pop_front();
+        }
+        entries
+    }
+
+    fn step(&mut self, now: Timestamp, id: &TransactionId) {
+        let Some(transaction) = self.transactions.get_mut(id) else {
+            return;
+        };
+        let State::Preparing(preparing) = &mut transaction.state else {
+            return;
+        };
+        let members = &self.members;
+        let refuses_singly = |name: &ParticipantName| {
+            members
+                .get(name)
+                .is_some_and(|member| member.refuses_singly)
+        };
+        match preparing.step(refuses_singly) {
+            Step::Wait => {}
+            Step::Ask(participants, entries) => {
+                for participant in participants {
+                    self.actions.push(Action::Prepare {
+                        participant,
+                        transaction: id.clone(),
+                        entries: entries.clone(),
+                        deadline: preparing.deadline,
+                    });
+                }
+            }
+            Step::Decide(entries) => self.decide(now, id, entries),
+            Step::Again(survivors) => {
+                let refused = std::mem::take(&mut preparing.refused);
+                let all = std::mem::take(&mut preparing.entries);
+                self.refuse(now, id, &all, refused);
+                self.roll_back(id);
+                for entry in survivors.into_iter().rev() {
+                    let purchase_id = &entry.purchase.purchase_id;
+                    if let Some(in_flight) = self.in_flight.get_mut(purchase_id) {
+                        in_flight.place = Place::Queued;
+                        self.queue.push_front(purchase_id.clone());
+                    }
+                }
+            }
+            Step::AllRefused => {
+                let refused = std::mem::take(&mut preparing.refused);
+                let all = std::mem::take(&mut preparing.entries);
+                self.refuse(now, id, &all, refused);
+                self.roll_back(id);
+            }
+        }
+    }
+
+    fn decide(&mut self, now: Timestamp, id: &TransactionId, entries: Vec<Entry>) {
+        let Some(transaction) = self.transactions.get_mut(id) else {
+            return;
+        };
+        let State::Preparing(preparing) = &mut transaction.state else {
+            return;
+        };
+        // A vote is a promise of the store's life that gave it. A store that was restarted from
+        // elsewhere since may have lost the promise.
+        let void = preparing.promises.iter().find(|(name, promise)| {
+            let Promise::Yes { incarnation, .. } = promise else {
+                return true;
+            };
+            !incarnation.is_empty()
+                && self
+                    .members
+                    .get(*name)
+                    .is_none_or(|member| member.incarnation != *incarnation)
+        });
+        if let Some((name, _)) = void {
+            let detail = format!("the store of {name} was restarted after its vote");
+            return self.abort(id, &detail);
+        }
+        let refused = std::mem::take(&mut preparing.refused);
+        let all = std::mem::take(&mut preparing.entries);
+        let decision = Decision {
+            transaction: id.clone(),
+            decide_time: now,
+            participants: preparing.promises.keys().cloned().collect(),
+            entries,
+            refused: Vec::new(),
+        };
+        let decision = Decision {
+            refused: self.final_refusals(id, &all, refused),
+            ..decision
+        };
+        if let Some(transaction) = self.transactions.get_mut(id) {
+            transaction.state = State::Deciding(decision.clone());
+        }
+        self.store(
+            Record::Decided(decision),
+            true,
+            Storing::Decision(id.clone()),
+        );
+    }
+
+    /// Refuses entries of a transaction that commits none of them.
+    fn refuse(
+        &mut self,
+        now: Timestamp,
+        id: &TransactionId,
+        entries: &[Entry],
+        refused: BTreeMap<u32, (ParticipantName, Refusal)>,
+    ) {
+        let refused = self.final_refusals(id, entries, refused);
+        if refused.is_empty() {
+            return;
+        }
+        let record = Record::Refused {
+            transaction: id.clone(),
+            time: now,
+            refused: refused.clone(),
+        };
+        let then = Storing::Refusals {
+            transaction: id.clone(),
+            time: now,
+            refused,
+        };
+        self.store(record, true, then);
+    }
+
+    /// Replies to the refusals that are not remembered and gives the others, for the log.
+    fn final_refusals(
+        &mut self,
+        id: &TransactionId,
+        entries: &[Entry],
+        refused: BTreeMap<u32, (ParticipantName, Refusal)>,
+    ) -> Vec<RefusedPurchase> {
+        let mut finals = Vec::new();
+        for entry in entries {
+            let Some((participant, refusal)) = refused.get(&entry.number) else {
+                continue;
+            };
+            let mut refusal = refusal.clone();
+            truncate(&mut refusal.detail, REFUSAL_DETAIL_BYTES_MAX);
+            let refused = RefusedPurchase {
+                purchase_id: entry.purchase.purchase_id.clone(),
+                fingerprint: fingerprint(&entry.purchase),
+                participant: participant.clone(),
+                refusal,
+            };
+            if refused.refusal.reason.is_final() {
+                finals.push(refused);
+            } else {
+                self.reply_refused(id, refused);
+            }
+        }
+        finals
+    }
+
+    fn reply_refused(&mut self, id: &TransactionId, refused: RefusedPurchase) {
+        self.reply_all(
+            &refused.purchase_id,
+            Reply::Refused {
+                transaction: id.clone(),
+                participant: refused.participant,
+                refusal: refused.refusal,
+            },
+        );
+    }
+
+    /// Adds a stored decision to the memory of outcomes.
+    fn remember(&mut self, decision: &Decision, position: Position) {
+        let committed = decision.entries.iter().map(|entry| {
+            (
+                entry.purchase.purchase_id.clone(),
+                fingerprint(&entry.purchase),
+                Outcome::Committed,
+            )
+        });
+        let refused = decision.refused.iter().map(past_refusal);
+        self.history.insert(
+            &decision.transaction,
+            decision.decide_time,
+            true,
+            committed.chain(refused),
+        );
+        self.history.place(decision.transaction.clone(), position);
+    }
+}
+
+pub(crate) fn past_refusal(
+    refused: &RefusedPurchase,
+) -> (String, crate::record::Fingerprint, Outcome) {
+    (
+        refused.purchase_id.clone(),
+        refused.fingerprint,
+        Outcome::Refused(Box::new((
+            refused.participant.clone(),
+            refused.refusal.clone(),
+        ))),
+    )
+}
+
+fn purchase_ids(entries: &[Entry]) -> Vec<String> {
+    entries
+        .iter()
+        .map(|entry| entry.purchase.purchase_id.clone())
+        .collect()
+}
+
+fn truncate(text: &mut String, bytes_max: usize) {
+    if text.len() > bytes_max {
+        let mut end = bytes_max;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+}

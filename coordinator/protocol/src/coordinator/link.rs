@@ -1,0 +1,164 @@
+//! Participants that come, go, and show what is prepared at them.
+
+use super::{Coordinator, Link};
+use crate::branch::{PreparedBranch, PreparedId};
+use crate::event::{Action, Note};
+use crate::id::{ParticipantName, TransactionId};
+use crate::recovery::{Known, Verdict, verdict};
+use crate::time::Timestamp;
+use crate::transaction::{Branch, Branches, Progress, State, Transaction};
+
+impl Coordinator {
+    pub(super) fn participant_up(
+        &mut self,
+        now: Timestamp,
+        participant: &ParticipantName,
+        incarnation: String,
+        newest_committed: &[TransactionId],
+        refuses_singly: bool,
+    ) {
+        if let Some(unknown) = newest_committed.iter().find(|id| !self.has_decided(id)) {
+            let reason = format!(
+                "the decision log is stale: participant {participant} has committed transaction \
+                 {unknown}, which this log does not know. Acting on this log could roll back \
+                 purchases that were reported as committed, so nothing was touched. Start the \
+                 coordinator on the newest log folder, not on an old copy of it. If {unknown} was \
+                 committed at the store by hand, without the coordinator, see \"A stale log\" in \
+                 the README."
+            );
+            self.actions.push(Action::Halt { reason });
+            return;
+        }
+        let Some(member) = self.members.get_mut(participant) else {
+            return;
+        };
+        member.link = Link::Up;
+        member.incarnation = incarnation;
+        member.refuses_singly = refuses_singly;
+        // What waited for its back-off has no reason to wait any more.
+        let waiting: Vec<TransactionId> = member
+            .due
+            .iter()
+            .filter(|(time, _)| *time > now)
+            .map(|(_, id)| id.clone())
+            .collect();
+        for id in waiting {
+            self.make_due(&id, participant, now);
+        }
+    }
+
+    pub(super) fn participant_down(
+        &mut self,
+        now: Timestamp,
+        participant: &ParticipantName,
+        detail: String,
+    ) {
+        let Some(member) = self.members.get_mut(participant) else {
+            return;
+        };
+        let since = match &member.link {
+            Link::Up => now,
+            Link::Down { since, .. } => *since,
+        };
+        member.link = Link::Down { since, detail };
+    }
+
+    /// Carries out recovery's plan for what a sweep found.
+    pub(super) fn found_prepared(
+        &mut self,
+        now: Timestamp,
+        participant: &ParticipantName,
+        found: Vec<PreparedBranch>,
+    ) {
+        let mut foreign = Vec::new();
+        for branch in found {
+            match verdict(&branch.id, self.known(&branch.id, participant)) {
+                Verdict::Leave => {}
+                Verdict::Report => foreign.push(branch),
+                Verdict::RollBack => {
+                    if let PreparedId::Transaction(id) = branch.id {
+                        self.roll_back_found(now, &id, participant);
+                    }
+                }
+                Verdict::Stop => {
+                    let PreparedId::Transaction(id) = branch.id else {
+                        continue;
+                    };
+                    let reason = format!(
+                        "participant {participant} holds a prepared branch of {id}, which this \
+                         coordinator ({} in epoch {}) has not begun: another process runs or ran \
+                         with the same coordinator id. Stop it, and start on the newest log folder.",
+                        self.id, self.epoch
+                    );
+                    self.actions.push(Action::Halt { reason });
+                }
+            }
+        }
+        if let Some(member) = self.members.get_mut(participant) {
+            member.foreign = foreign;
+        }
+    }
+
+    /// What this coordinator knows of a prepared branch.
+    fn known(&self, id: &PreparedId, participant: &ParticipantName) -> Known {
+        let PreparedId::Transaction(id) = id else {
+            return Known::NotOurs;
+        };
+        if id.coordinator != self.id {
+            return Known::NotOurs;
+        }
+        if (id.epoch, id.sequence) >= (self.epoch, self.next_sequence) {
+            return Known::NotBegun;
+        }
+        match self.transactions.get(id).map(|t| &t.state) {
+            Some(State::Preparing(_) | State::Deciding(_)) => Known::Undecided,
+            Some(State::Committing(_)) => Known::Committing,
+            Some(State::Aborting(branches)) => match branches.get(participant) {
+                Some(branch) if !branch.has_ended() => Known::BeingRolledBack,
+                Some(_) | None => Known::Aborted,
+            },
+            None => match self.history.transaction(id) {
+                Some(kept) if kept.committed => Known::Committed,
+                Some(_) => Known::Aborted,
+                None if *id < self.floor => Known::Forgotten,
+                None => Known::Aborted,
+            },
+        }
+    }
+
+    fn roll_back_found(
+        &mut self,
+        now: Timestamp,
+        id: &TransactionId,
+        participant: &ParticipantName,
+    ) {
+        let transaction = self
+            .transactions
+            .entry(id.clone())
+            .or_insert_with(|| Transaction {
+                id: id.clone(),
+                begin_time: now,
+                state: State::Aborting(Branches::new()),
+            });
+        if let State::Aborting(branches) = &mut transaction.state {
+            branches.insert(
+                participant.clone(),
+                Branch::new(Progress::Waiting { retry_time: now }),
+            );
+            self.make_due(id, participant, now);
+            self.note(Note::FoundUndecided {
+                transaction: id.clone(),
+                participant: participant.clone(),
+            });
+        }
+    }
+
+    /// Whether the log holds, or has held and forgotten, something about this transaction that
+    /// explains a commit at a participant.
+    fn has_decided(&self, id: &TransactionId) -> bool {
+        if id.coordinator != self.id || *id < self.floor {
+            return true;
+        }
+        self.history.transaction(id).is_some()
+    }
+}

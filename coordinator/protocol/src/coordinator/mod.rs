@@ -1,0 +1,364 @@
+//! All transactions of one coordinator: its queue, its pipeline, its participants, its memory.
+//!
+//! The verbs are in files of their own: `submit` (clients), `decide` (votes and decisions),
+//! `finish` (carrying decisions out), `link` (participants coming and going, sweeps), `settle`
+//! (the operator), `retire` (forgetting).
+
+mod decide;
+mod finish;
+mod link;
+mod retire;
+mod settle;
+mod submit;
+mod view;
+
+pub(crate) use decide::past_refusal;
+pub(crate) use finish::branches_mut;
+pub use view::{BranchProgress, BranchView, PurchaseView, TransactionState, TransactionView};
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::branch::PreparedBranch;
+use crate::event::{Action, Event, Note, Position, RequestId, Settlement, Ticket, WaitFor};
+use crate::history::History;
+use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
+use crate::purchase::Purchase;
+use crate::record::{Decision, Fingerprint, Record, RefusedPurchase};
+use crate::recovery::Recovered;
+use crate::time::Timestamp;
+use crate::transaction::{Committing, State, Transaction};
+
+/// Bounds and times of a coordinator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Purchases that wait for a transaction, at most; beyond, submissions are refused.
+    pub queue_purchases_max: usize,
+    /// Purchases in one transaction, at most.
+    pub transaction_purchases_max: usize,
+    /// Bytes of all entries of one transaction in its decision record, at most.
+    pub transaction_bytes_max: usize,
+    /// Transactions under way at once.
+    pub pipeline_transactions_max: usize,
+    /// Transactions that have not ended, at most; beyond, none is begun.
+    pub unfinished_transactions_max: usize,
+    /// Time from a transaction's begin to its last vote.
+    pub prepare_timeout: Duration,
+    /// How long purchases wait for a participant that is down before they are turned away.
+    pub unavailable_grace: Duration,
+    /// First pause before a failed commit or roll back is tried again; doubled each time.
+    pub retry_base: Duration,
+    /// Longest such pause.
+    pub retry_cap: Duration,
+    /// Repeated calls under way at one participant, at most; new transactions are not counted.
+    pub retries_in_flight_max: usize,
+    /// How long an ended transaction is remembered.
+    pub retention_age: Duration,
+    /// How many purchases with an outcome are remembered, at most.
+    pub retention_purchases_max: usize,
+}
+
+/// The state of one coordinator. See the crate's page for how it is used.
+#[derive(Debug)]
+pub struct Coordinator {
+    settings: Settings,
+    id: CoordinatorId,
+    epoch: Epoch,
+    next_sequence: u64,
+    members: BTreeMap<ParticipantName, Member>,
+    transactions: BTreeMap<TransactionId, Transaction>,
+    /// Transactions that occupy a slot: until they end, or one of their calls fails.
+    pipeline: BTreeSet<TransactionId>,
+    /// Purchases that no transaction has taken yet; their content is in `in_flight`.
+    queue: VecDeque<String>,
+    in_flight: BTreeMap<String, InFlight>,
+    deadlines: BTreeSet<(Timestamp, RequestId, String)>,
+    history: History,
+    /// Everything before this transaction that has ended is forgotten.
+    floor: TransactionId,
+    storing: BTreeMap<Ticket, Storing>,
+    next_ticket: Ticket,
+    next_retire: Timestamp,
+    draining: bool,
+    actions: Vec<Action>,
+}
+
+#[derive(Debug)]
+struct Member {
+    link: Link,
+    incarnation: String,
+    refuses_singly: bool,
+    /// Repeated calls under way.
+    retries: BTreeSet<TransactionId>,
+    /// Branches that wait to be tried again.
+    due: BTreeSet<(Timestamp, TransactionId)>,
+    /// Prepared branches of others, seen by the last sweep.
+    foreign: Vec<PreparedBranch>,
+}
+
+#[derive(Debug)]
+enum Link {
+    Up,
+    Down { since: Timestamp, detail: String },
+}
+
+/// A purchase between its submission and its last reply.
+#[derive(Debug)]
+struct InFlight {
+    purchase: Arc<Purchase>,
+    fingerprint: Fingerprint,
+    place: Place,
+    waiters: Vec<Waiter>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Queued,
+    In(TransactionId),
+}
+
+#[derive(Debug)]
+struct Waiter {
+    request: RequestId,
+    wait_for: WaitFor,
+    deadline: Timestamp,
+}
+
+/// A record on its way to the log, and what follows from its being there.
+#[derive(Debug)]
+enum Storing {
+    Decision(TransactionId),
+    Refusals {
+        transaction: TransactionId,
+        time: Timestamp,
+        refused: Vec<RefusedPurchase>,
+    },
+    Settlement {
+        request: RequestId,
+        settlement: Settlement,
+    },
+    /// A record of an unfinished transaction, written for the first time or again.
+    Keep(TransactionId),
+    Forgotten {
+        /// Records before this position are needed no more; `None`: all before the record itself.
+        release: Option<Position>,
+        before: TransactionId,
+    },
+    Nothing,
+}
+
+impl Coordinator {
+    /// A coordinator that begins its epoch with what the log held. The epoch's start must be
+    /// stored already.
+    pub fn new(
+        settings: Settings,
+        id: CoordinatorId,
+        epoch: Epoch,
+        participants: impl IntoIterator<Item = ParticipantName>,
+        recovered: Recovered,
+        now: Timestamp,
+    ) -> Coordinator {
+        let down = || Member {
+            link: Link::Down {
+                since: now,
+                detail: "not connected yet".into(),
+            },
+            incarnation: String::new(),
+            refuses_singly: false,
+            retries: BTreeSet::new(),
+            due: BTreeSet::new(),
+            foreign: Vec::new(),
+        };
+        let floor = recovered.floor.unwrap_or(TransactionId {
+            coordinator: id.clone(),
+            epoch: Epoch(0),
+            sequence: 0,
+        });
+        let mut coordinator = Coordinator {
+            settings,
+            id,
+            epoch,
+            next_sequence: 1,
+            members: participants
+                .into_iter()
+                .map(|name| (name, down()))
+                .collect(),
+            transactions: BTreeMap::new(),
+            pipeline: BTreeSet::new(),
+            queue: VecDeque::new(),
+            in_flight: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            history: recovered.history,
+            floor,
+            storing: BTreeMap::new(),
+            next_ticket: 0,
+            next_retire: now,
+            draining: false,
+            actions: Vec::new(),
+        };
+        for transaction in recovered.unfinished {
+            coordinator.adopt(transaction);
+        }
+        coordinator
+    }
+
+    /// Takes an event and says what must be done. `now` must not go back.
+    pub fn handle(&mut self, now: Timestamp, event: Event) -> Vec<Action> {
+        match event {
+            Event::Submitted {
+                request,
+                purchase,
+                wait_for,
+                deadline,
+            } => self.submitted(now, request, purchase, wait_for, deadline),
+            Event::Voted {
+                transaction,
+                participant,
+                vote,
+            } => self.voted(now, &transaction, &participant, vote),
+            Event::Stored { ticket, position } => self.stored(ticket, position),
+            Event::Acknowledged {
+                transaction,
+                participant,
+                ending,
+                evidence,
+                debts,
+            } => self.acknowledged(&transaction, &participant, ending, evidence, debts),
+            Event::CallFailed {
+                transaction,
+                participant,
+                call,
+                failure,
+            } => self.call_failed(now, &transaction, &participant, call, failure),
+            Event::ParticipantUp {
+                participant,
+                incarnation,
+                newest_committed,
+                refuses_singly,
+            } => self.participant_up(
+                now,
+                &participant,
+                incarnation,
+                &newest_committed,
+                refuses_singly,
+            ),
+            Event::ParticipantDown {
+                participant,
+                detail,
+            } => self.participant_down(now, &participant, detail),
+            Event::FoundPrepared {
+                participant,
+                branches,
+            } => self.found_prepared(now, &participant, branches),
+            Event::RetryNow { transaction } => self.retry_now(now, &transaction),
+            Event::Settled {
+                request,
+                settlement,
+                force,
+            } => self.settle(now, request, settlement, force),
+            Event::Drain => self.draining = true,
+            Event::Tick => {}
+        }
+        self.advance(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When the next [`Event::Tick`] is due, if no other event comes before.
+    pub fn next_deadline(&self) -> Timestamp {
+        let requests = self.deadlines.first().map(|(deadline, _, _)| *deadline);
+        let prepares =
+            self.pipeline
+                .iter()
+                .filter_map(|id| match &self.transactions.get(id)?.state {
+                    State::Preparing(preparing) => Some(preparing.deadline),
+                    State::Deciding(_) | State::Committing(_) | State::Aborting(_) => None,
+                });
+        let members = self
+            .members
+            .values()
+            .filter_map(|member| match &member.link {
+                Link::Up => (member.retries.len() < self.settings.retries_in_flight_max)
+                    .then(|| member.due.first().map(|(time, _)| *time))
+                    .flatten(),
+                Link::Down { since, .. } => {
+                    (!self.queue.is_empty()).then_some(*since + self.settings.unavailable_grace)
+                }
+            });
+        requests
+            .into_iter()
+            .chain(prepares)
+            .chain(members)
+            .chain([self.next_retire])
+            .min()
+            .unwrap_or(self.next_retire)
+    }
+
+    /// Whether nobody waits for anything that can still come: the process may stop.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.pipeline.is_empty() && self.storing.is_empty()
+    }
+
+    /// What follows from every event: what is late, what can begin, what is due.
+    fn advance(&mut self, now: Timestamp) {
+        self.expire_requests(now);
+        self.expire_prepares(now);
+        self.turn_away(now);
+        self.fill_pipeline(now);
+        self.retry_due(now);
+        self.retire(now);
+    }
+
+    fn stored(&mut self, ticket: Ticket, position: Position) {
+        match self.storing.remove(&ticket) {
+            Some(Storing::Decision(id)) => self.decision_stored(&id, position),
+            Some(Storing::Refusals {
+                transaction,
+                time,
+                refused,
+            }) => self.refusals_stored(&transaction, time, refused, position),
+            Some(Storing::Settlement {
+                request,
+                settlement,
+            }) => self.settlement_stored(request, settlement),
+            Some(Storing::Keep(id)) => self.history.place(id, position),
+            Some(Storing::Forgotten { release, before }) => {
+                self.forgotten_stored(release.unwrap_or(position), before);
+            }
+            Some(Storing::Nothing) | None => {}
+        }
+    }
+
+    fn store(&mut self, record: Record, forced: bool, then: Storing) {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.storing.insert(ticket, then);
+        self.actions.push(Action::Store {
+            ticket,
+            record,
+            forced,
+        });
+    }
+
+    fn note(&mut self, note: Note) {
+        self.actions.push(Action::Note(note));
+    }
+
+    /// The record that says everything about an unfinished transaction that has a decision.
+    fn decision_of(&self, id: &TransactionId) -> Option<Decision> {
+        match &self.transactions.get(id)?.state {
+            State::Committing(Committing {
+                entries,
+                decide_time,
+                branches,
+            }) => Some(Decision {
+                transaction: id.clone(),
+                decide_time: *decide_time,
+                participants: branches.keys().cloned().collect(),
+                entries: entries.clone(),
+                refused: Vec::new(),
+            }),
+            State::Preparing(_) | State::Deciding(_) | State::Aborting(_) => None,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The operator: retry now, settle by hand.
+
+use super::finish::{branches, branches_mut};
+use super::{Coordinator, Storing};
+use crate::event::{Action, Ending, Note, RequestId, SettleError, Settlement};
+use crate::id::{ParticipantName, TransactionId};
+use crate::record::Record;
+use crate::time::Timestamp;
+use crate::transaction::{Progress, State};
+
+impl Coordinator {
+    /// What settling a branch would mean: whether it contradicts the decision.
+    pub fn settlement(
+        &self,
+        id: &TransactionId,
+        participant: &ParticipantName,
+        ending: Ending,
+    ) -> Result<bool, SettleError> {
+        let transaction = self
+            .transactions
+            .get(id)
+            .ok_or_else(|| SettleError::UnknownTransaction(id.clone()))?;
+        let decided = match &transaction.state {
+            State::Preparing(_) | State::Deciding(_) => {
+                return Err(SettleError::Undecided(id.clone()));
+            }
+            State::Committing(_) => Ending::Commit,
+            State::Aborting(_) => Ending::RollBack,
+        };
+        let branch = branches(transaction)
+            .and_then(|branches| branches.get(participant))
+            .ok_or_else(|| SettleError::UnknownBranch(id.clone(), participant.clone()))?;
+        if branch.has_ended() {
+            return Err(SettleError::Ended(id.clone(), participant.clone()));
+        }
+        Ok(decided != ending)
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        now: Timestamp,
+        request: RequestId,
+        settlement: Settlement,
+        force: bool,
+    ) {
+        let (id, participant) = (&settlement.transaction, &settlement.participant);
+        let contradicts = match self.settlement(id, participant, settlement.ending) {
+            Ok(contradicts) => contradicts,
+            Err(error) => return self.reply_settled(request, Err(error)),
+        };
+        if contradicts && !force {
+            let decision = match settlement.ending {
+                Ending::Commit => "abort",
+                Ending::RollBack => "commit",
+            };
+            let error = SettleError::Contradicts(id.clone(), participant.clone(), decision);
+            return self.reply_settled(request, Err(error));
+        }
+        let record = Record::Settled {
+            settlement: settlement.clone(),
+            time: now,
+        };
+        let then = Storing::Settlement {
+            request,
+            settlement,
+        };
+        self.store(record, true, then);
+    }
+
+    pub(super) fn settlement_stored(&mut self, request: RequestId, settlement: Settlement) {
+        let (id, participant) = (&settlement.transaction, &settlement.participant);
+        if let Some(branch) = self
+            .transactions
+            .get_mut(id)
+            .and_then(branches_mut)
+            .and_then(|branches| branches.get_mut(participant))
+            && !branch.has_ended()
+        {
+            if let (Some(retry_time), Some(member)) =
+                (branch.retry_time(), self.members.get_mut(participant))
+            {
+                member.due.remove(&(retry_time, id.clone()));
+            }
+            branch.progress = Progress::Settled(Box::new(settlement.clone()));
+            self.end_if_done(id);
+        }
+        self.reply_settled(request, Ok(()));
+        self.note(Note::Settled { settlement });
+    }
+
+    pub(super) fn retry_now(&mut self, now: Timestamp, id: &TransactionId) {
+        let waiting: Vec<ParticipantName> = self
+            .transactions
+            .get(id)
+            .and_then(branches)
+            .into_iter()
+            .flatten()
+            .filter(|(_, branch)| branch.retry_time().is_some())
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in waiting {
+            self.make_due(id, &name, now);
+        }
+    }
+
+    fn reply_settled(&mut self, request: RequestId, result: Result<(), SettleError>) {
+        self.actions.push(Action::ReplySettled { request, result });
+    }
+}

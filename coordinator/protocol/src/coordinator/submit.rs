@@ -1,0 +1,230 @@
+//! Clients: submissions, replies, deadlines.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Coordinator, InFlight, Link, Place, Waiter};
+use crate::event::{Action, Reply, RequestId, WaitFor};
+use crate::history::Outcome;
+use crate::id::TransactionId;
+use crate::purchase::Purchase;
+use crate::record::fingerprint;
+use crate::time::Timestamp;
+use crate::transaction::State;
+
+/// Calls that wait for the same purchase, at most.
+const WAITERS_PER_PURCHASE_MAX: usize = 16;
+
+/// What a client is told to wait before it asks again.
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+impl Coordinator {
+    pub(super) fn submitted(
+        &mut self,
+        now: Timestamp,
+        request: RequestId,
+        purchase: Arc<Purchase>,
+        wait_for: WaitFor,
+        deadline: Timestamp,
+    ) {
+        let fingerprint = fingerprint(&purchase);
+        let waiter = Waiter {
+            request,
+            wait_for,
+            deadline,
+        };
+        if let Some(in_flight) = self.in_flight.get_mut(&purchase.purchase_id) {
+            if in_flight.fingerprint != fingerprint {
+                return self.reply(request, Reply::Reused);
+            }
+            if in_flight.waiters.len() >= WAITERS_PER_PURCHASE_MAX {
+                let retry_after = RETRY_AFTER;
+                return self.reply(request, Reply::QueueFull { retry_after });
+            }
+            in_flight.waiters.push(waiter);
+            self.deadlines
+                .insert((deadline, request, purchase.purchase_id.clone()));
+            return self.reply_if_decided(&purchase.purchase_id);
+        }
+        if let Some(past) = self.history.purchase(&purchase.purchase_id) {
+            let reply = if past.fingerprint != fingerprint {
+                Reply::Reused
+            } else {
+                match &past.outcome {
+                    Outcome::Committed => Reply::Committed {
+                        transaction: past.transaction.clone(),
+                        decide_time: self
+                            .history
+                            .transaction(&past.transaction)
+                            .map_or(now, |kept| kept.decide_time),
+                        applied: true,
+                    },
+                    Outcome::Refused(refused) => Reply::Refused {
+                        transaction: past.transaction.clone(),
+                        participant: refused.0.clone(),
+                        refusal: refused.1.clone(),
+                    },
+                }
+            };
+            return self.reply(request, reply);
+        }
+        if self.draining {
+            return self.reply(request, Reply::ShuttingDown);
+        }
+        if let Some(detail) = self.down_for_long(now) {
+            let retry_after = RETRY_AFTER;
+            return self.reply(
+                request,
+                Reply::Unavailable {
+                    detail,
+                    retry_after,
+                },
+            );
+        }
+        if self.queue.len() >= self.settings.queue_purchases_max {
+            let retry_after = RETRY_AFTER;
+            return self.reply(request, Reply::QueueFull { retry_after });
+        }
+        let purchase_id = purchase.purchase_id.clone();
+        self.deadlines
+            .insert((deadline, request, purchase_id.clone()));
+        self.queue.push_back(purchase_id.clone());
+        self.in_flight.insert(
+            purchase_id,
+            InFlight {
+                purchase,
+                fingerprint,
+                place: Place::Queued,
+                waiters: vec![waiter],
+            },
+        );
+    }
+
+    /// Answers those who have waited as long as they can.
+    pub(super) fn expire_requests(&mut self, now: Timestamp) {
+        let mut dropped = BTreeSet::new();
+        while let Some((deadline, _, _)) = self.deadlines.first()
+            && *deadline <= now
+        {
+            let Some((_, request, purchase_id)) = self.deadlines.pop_first() else {
+                break;
+            };
+            let reply = match self.committed_by(&purchase_id) {
+                Some((transaction, decide_time)) => Reply::OutcomeCommitted {
+                    transaction,
+                    decide_time,
+                },
+                None => Reply::OutcomeUnknown,
+            };
+            self.reply(request, reply);
+            let Some(in_flight) = self.in_flight.get_mut(&purchase_id) else {
+                continue;
+            };
+            in_flight.waiters.retain(|waiter| waiter.request != request);
+            // Nobody waits and nothing has been asked of any store: the purchase is dropped.
+            if in_flight.waiters.is_empty() && in_flight.place == Place::Queued {
+                self.in_flight.remove(&purchase_id);
+                dropped.insert(purchase_id);
+            }
+        }
+        if !dropped.is_empty() {
+            self.queue.retain(|queued| !dropped.contains(queued));
+        }
+    }
+
+    /// Turns queued purchases away when a participant has been down for too long.
+    pub(super) fn turn_away(&mut self, now: Timestamp) {
+        if self.queue.is_empty() {
+            return;
+        }
+        let Some(detail) = self.down_for_long(now) else {
+            return;
+        };
+        while let Some(purchase_id) = self.queue.pop_front() {
+            let detail = detail.clone();
+            let retry_after = RETRY_AFTER;
+            self.reply_all(
+                &purchase_id,
+                Reply::Unavailable {
+                    detail,
+                    retry_after,
+                },
+            );
+        }
+    }
+
+    /// Answers everyone who waits for a purchase and lets go of it.
+    pub(super) fn reply_all(&mut self, purchase_id: &str, reply: Reply) {
+        if let Some(in_flight) = self.in_flight.remove(purchase_id) {
+            self.reply_waiters(purchase_id, in_flight.waiters, &reply);
+        }
+    }
+
+    /// Answers those who wait for a decision only, if the purchase's decision is stored.
+    pub(super) fn reply_if_decided(&mut self, purchase_id: &str) {
+        let Some((transaction, decide_time)) = self.committed_by(purchase_id) else {
+            return;
+        };
+        let Some(in_flight) = self.in_flight.get_mut(purchase_id) else {
+            return;
+        };
+        let (decided, applied) = std::mem::take(&mut in_flight.waiters)
+            .into_iter()
+            .partition(|waiter| waiter.wait_for == WaitFor::Decided);
+        in_flight.waiters = applied;
+        let reply = Reply::Committed {
+            transaction,
+            decide_time,
+            applied: false,
+        };
+        self.reply_waiters(purchase_id, decided, &reply);
+    }
+
+    pub(super) fn reply(&mut self, request: RequestId, reply: Reply) {
+        self.actions.push(Action::Reply { request, reply });
+    }
+
+    fn reply_waiters(&mut self, purchase_id: &str, waiters: Vec<Waiter>, reply: &Reply) {
+        for waiter in waiters {
+            self.deadlines
+                .remove(&(waiter.deadline, waiter.request, purchase_id.to_owned()));
+            self.reply(waiter.request, reply.clone());
+        }
+    }
+
+    /// The transaction that has this purchase in its stored decision and has not ended.
+    pub(crate) fn committed_by(&self, purchase_id: &str) -> Option<(TransactionId, Timestamp)> {
+        let Place::In(id) = &self.in_flight.get(purchase_id)?.place else {
+            return None;
+        };
+        match &self.transactions.get(id)?.state {
+            State::Committing(committing) => Some((id.clone(), committing.decide_time)),
+            State::Preparing(_) | State::Deciding(_) | State::Aborting(_) => None,
+        }
+    }
+
+    /// The transaction that a purchase without a stored decision is in; `None` inside when it is
+    /// still queued.
+    pub(crate) fn pending_in(&self, purchase_id: &str) -> Option<Option<TransactionId>> {
+        match &self.in_flight.get(purchase_id)?.place {
+            Place::Queued => Some(None),
+            Place::In(id) => Some(Some(id.clone())),
+        }
+    }
+
+    /// Why no purchase can be served now, if a participant has been down for longer than the
+    /// grace.
+    fn down_for_long(&self, now: Timestamp) -> Option<String> {
+        self.members
+            .iter()
+            .find_map(|(name, member)| match &member.link {
+                Link::Down { since, detail }
+                    if now.since(*since) >= self.settings.unavailable_grace =>
+                {
+                    Some(format!("participant {name} is unavailable: {detail}"))
+                }
+                Link::Down { .. } | Link::Up => None,
+            })
+    }
+}

@@ -1,0 +1,391 @@
+//! What the core is told and what it asks for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::branch::{CommitEvidence, Debt, Failure, HeuristicKind, PreparedBranch, Vote};
+use crate::id::{ParticipantName, TransactionId};
+use crate::purchase::{Entry, Purchase, Reason, Refusal};
+use crate::record::Record;
+use crate::time::Timestamp;
+
+/// A client's call that waits for a reply; chosen by the shell, unique within a process.
+pub type RequestId = u64;
+
+/// Names a record that is on its way to the log; unique within a process.
+pub type Ticket = u64;
+
+/// A record's gap-free number in the log.
+pub type Position = u64;
+
+/// What a client's reply waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitFor {
+    /// Until every participant has acknowledged.
+    Applied,
+    /// Until the decision is stored.
+    Decided,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A client submits a purchase that was checked at the edge.
+    Submitted {
+        /// Where the reply goes.
+        request: RequestId,
+        /// The purchase.
+        purchase: Arc<Purchase>,
+        /// What the reply waits for.
+        wait_for: WaitFor,
+        /// When the client must have a reply.
+        deadline: Timestamp,
+    },
+    /// A participant answered a prepare.
+    Voted {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Who.
+        participant: ParticipantName,
+        /// What.
+        vote: Vote,
+    },
+    /// A record is durable.
+    Stored {
+        /// Which.
+        ticket: Ticket,
+        /// Where in the log.
+        position: Position,
+    },
+    /// A participant has carried out a commit or a roll back.
+    Acknowledged {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Who.
+        participant: ParticipantName,
+        /// What was asked.
+        ending: Ending,
+        /// On what evidence; `None` for a roll back.
+        evidence: Option<CommitEvidence>,
+        /// What could not be deducted.
+        debts: Vec<Debt>,
+    },
+    /// A call gave no answer.
+    CallFailed {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Who was asked.
+        participant: ParticipantName,
+        /// What was asked.
+        call: Call,
+        /// What came back instead.
+        failure: Failure,
+    },
+    /// A participant is enlisted and can be asked.
+    ParticipantUp {
+        /// Who.
+        participant: ParticipantName,
+        /// Its store's present life.
+        incarnation: String,
+        /// Transactions of this coordinator that its store has committed last.
+        newest_committed: Vec<TransactionId>,
+        /// Whether it refuses single entries without cost.
+        refuses_singly: bool,
+    },
+    /// A participant can't be asked.
+    ParticipantDown {
+        /// Who.
+        participant: ParticipantName,
+        /// What was tried, for a person.
+        detail: String,
+    },
+    /// A sweep's list of what is prepared at a participant.
+    FoundPrepared {
+        /// Where.
+        participant: ParticipantName,
+        /// All of it.
+        branches: Vec<PreparedBranch>,
+    },
+    /// An operator wants a transaction's waiting calls made now.
+    RetryNow {
+        /// Which.
+        transaction: TransactionId,
+    },
+    /// An operator ends a branch by his word.
+    Settled {
+        /// Where the reply goes.
+        request: RequestId,
+        /// The settlement.
+        settlement: Settlement,
+        /// Whether a contradiction of the stored decision is meant.
+        force: bool,
+    },
+    /// No new purchases from now on.
+    Drain,
+    /// Time has passed.
+    Tick,
+}
+
+/// How a transaction's branch is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ending {
+    /// By the stored decision.
+    Commit,
+    /// For want of one.
+    RollBack,
+}
+
+/// What a participant was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// To promise.
+    Prepare,
+    /// To carry out.
+    End(Ending),
+}
+
+/// An operator's word on how a branch ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// The branch.
+    pub participant: ParticipantName,
+    /// How it ended.
+    pub ending: Ending,
+    /// Why; kept in the log.
+    pub reason: String,
+    /// Who; kept in the log.
+    pub operator: String,
+}
+
+/// Something that the shell must do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Append a record to the log and report [`Event::Stored`].
+    Store {
+        /// To be given back.
+        ticket: Ticket,
+        /// What.
+        record: Record,
+        /// Whether somebody waits for it; otherwise it rides with the next force.
+        forced: bool,
+    },
+    /// Ask a participant to prepare.
+    Prepare {
+        /// Whom.
+        participant: ParticipantName,
+        /// The transaction.
+        transaction: TransactionId,
+        /// What.
+        entries: Vec<Entry>,
+        /// By when.
+        deadline: Timestamp,
+    },
+    /// Ask a participant to carry out a stored decision.
+    Commit {
+        /// Whom.
+        participant: ParticipantName,
+        /// The transaction.
+        transaction: TransactionId,
+        /// The entries that survived.
+        entries: Vec<Entry>,
+        /// When it was decided.
+        decide_time: Timestamp,
+    },
+    /// Ask a participant to release a transaction that has no decision.
+    RollBack {
+        /// Whom.
+        participant: ParticipantName,
+        /// The transaction.
+        transaction: TransactionId,
+    },
+    /// Tell a participant what it may forget. Best effort: the next one says it again.
+    Forget {
+        /// Whom.
+        participant: ParticipantName,
+        /// Everything before this one ...
+        before: TransactionId,
+        /// ... except these.
+        except: Vec<TransactionId>,
+    },
+    /// Answer a client.
+    Reply {
+        /// Whom.
+        request: RequestId,
+        /// What.
+        reply: Reply,
+    },
+    /// Answer an operator's settlement.
+    ReplySettled {
+        /// Whom.
+        request: RequestId,
+        /// Whether it is recorded.
+        result: Result<(), SettleError>,
+    },
+    /// The log's records before this position are needed no more.
+    Release {
+        /// The first that is still needed.
+        before: Position,
+    },
+    /// Stop the process: going on would be unsafe.
+    Halt {
+        /// Why, and what to do, for a person.
+        reason: String,
+    },
+    /// Something that a person may want to read; a state is noted once, when it changes.
+    Note(Note),
+}
+
+/// An answer to a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The purchase is committed.
+    Committed {
+        /// By which transaction.
+        transaction: TransactionId,
+        /// When.
+        decide_time: Timestamp,
+        /// Whether every participant has acknowledged.
+        applied: bool,
+    },
+    /// A store refused it; nothing of it is kept.
+    Refused {
+        /// By which transaction.
+        transaction: TransactionId,
+        /// By which store.
+        participant: ParticipantName,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The purchase id is known with another content.
+    Reused,
+    /// Nothing was or will be written by this attempt.
+    Unavailable {
+        /// What stands in the way, for a person.
+        detail: String,
+        /// When another attempt makes sense.
+        retry_after: Duration,
+    },
+    /// The queue is full; not accepted.
+    QueueFull {
+        /// When another attempt makes sense.
+        retry_after: Duration,
+    },
+    /// The coordinator is stopping; not accepted.
+    ShuttingDown,
+    /// The client's deadline passed before a decision was stored.
+    OutcomeUnknown,
+    /// The client's deadline passed after the decision: it is committed and will be applied.
+    OutcomeCommitted {
+        /// By which transaction.
+        transaction: TransactionId,
+        /// When.
+        decide_time: Timestamp,
+    },
+}
+
+/// Why a settlement is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettleError {
+    /// Neither the log nor memory has it.
+    #[error("transaction {0} is not known or has ended")]
+    UnknownTransaction(TransactionId),
+    /// It has no such branch.
+    #[error("transaction {0} has no branch at participant {1}")]
+    UnknownBranch(TransactionId, ParticipantName),
+    /// There is no decision yet; it comes by itself.
+    #[error("transaction {0} is not decided yet: it ends by itself at its prepare deadline")]
+    Undecided(TransactionId),
+    /// The branch has ended already.
+    #[error("the branch of {0} at {1} has already ended")]
+    Ended(TransactionId, ParticipantName),
+    /// The settlement says the opposite of the decision.
+    #[error("settling {0} at {1} this way contradicts its decision ({2}); force it if you mean it")]
+    Contradicts(TransactionId, ParticipantName, &'static str),
+}
+
+/// Something that changed, for logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// A decision is stored.
+    Decided {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Purchases that commit.
+        committed: Vec<String>,
+        /// Purchases that were refused, with the reason.
+        refused: Vec<(String, Reason)>,
+    },
+    /// A transaction is given up without a decision.
+    Aborted {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Its purchases.
+        purchases: Vec<String>,
+        /// Why, for a person.
+        detail: String,
+    },
+    /// Every participant has acknowledged.
+    Ended {
+        /// The transaction.
+        transaction: TransactionId,
+    },
+    /// A branch can't be ended now; it is tried again.
+    Waiting {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Where.
+        participant: ParticipantName,
+        /// Why.
+        detail: String,
+    },
+    /// A branch needs a person.
+    Stuck {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Where.
+        participant: ParticipantName,
+        /// Why, and what to do.
+        detail: String,
+    },
+    /// A branch was ended against the decision.
+    Heuristic {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Where.
+        participant: ParticipantName,
+        /// How.
+        kind: HeuristicKind,
+        /// The evidence.
+        detail: String,
+    },
+    /// A store had lost a branch; it was carried out from the decision.
+    Redone {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Where.
+        participant: ParticipantName,
+    },
+    /// Units that could not be deducted are kept as debt.
+    Debts {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Where.
+        participant: ParticipantName,
+        /// What is owed.
+        debts: Vec<Debt>,
+    },
+    /// A sweep found a prepared branch of this coordinator that has no decision.
+    FoundUndecided {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Where.
+        participant: ParticipantName,
+    },
+    /// An operator settled a branch.
+    Settled {
+        /// What he said.
+        settlement: Settlement,
+    },
+}

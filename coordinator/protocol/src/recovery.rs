@@ -1,0 +1,281 @@
+//! Recovery: from the log's records to what is known, and what a prepared branch that was found
+//! at a participant means. Pure functions; the shell and the table only carry them out.
+
+use std::collections::BTreeMap;
+
+use crate::branch::PreparedId;
+use crate::coordinator::{branches_mut, past_refusal};
+use crate::event::Position;
+use crate::history::{History, Outcome};
+use crate::id::{CoordinatorId, Epoch, TransactionId};
+use crate::record::{Record, RecordError, fingerprint};
+use crate::time::Timestamp;
+use crate::transaction::{Branch, Branches, Committing, Progress, State, Transaction};
+
+/// What is known of a prepared branch's transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It belongs to another coordinator, or is not tandem's at all.
+    NotOurs,
+    /// Its number has not been given out yet, by this epoch or by any before.
+    NotBegun,
+    /// Under way, no stored decision.
+    Undecided,
+    /// Decided commit, being carried out.
+    Committing,
+    /// Decided commit and ended; remembered.
+    Committed,
+    /// No decision is stored, and none can be any more.
+    Aborted,
+    /// The same, and a roll back is under way there.
+    BeingRolledBack,
+    /// So old that the log has forgotten what became of it.
+    Forgotten,
+}
+
+/// What is to be done with a prepared branch that a sweep found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// What must be done is under way already.
+    Leave,
+    /// Release it: no stored decision means abort.
+    RollBack,
+    /// Show it to the operator and touch nothing.
+    Report,
+    /// Going on would be unsafe.
+    Stop,
+}
+
+pub(crate) fn verdict(id: &PreparedId, known: Known) -> Verdict {
+    debug_assert!(matches!(id, PreparedId::Transaction(_)) || known == Known::NotOurs);
+    match known {
+        Known::NotOurs => Verdict::Report,
+        Known::NotBegun => Verdict::Stop,
+        // A commit that is being carried out finds the branch by itself. The list was read
+        // before its answer came, so an ended one may still be on it.
+        Known::Undecided | Known::Committing | Known::Committed | Known::BeingRolledBack => {
+            Verdict::Leave
+        }
+        Known::Aborted => Verdict::RollBack,
+        // Presumed abort holds only for what the log can still speak about.
+        Known::Forgotten => Verdict::Report,
+    }
+}
+
+/// What the log says, read from its first record to its last.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// The last epoch that was started; `None` in a new log.
+    pub epoch: Option<Epoch>,
+    pub(crate) floor: Option<TransactionId>,
+    pub(crate) history: History,
+    pub(crate) unfinished: Vec<Transaction>,
+}
+
+/// A log whose records do not make sense together.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// A record can't be read.
+    #[error("record {position} of the decision log can't be read")]
+    Record {
+        /// Its number.
+        position: Position,
+        /// Why.
+        #[source]
+        source: RecordError,
+    },
+    /// A record belongs to another coordinator.
+    #[error(
+        "record {position} of the decision log belongs to coordinator {found}, not to {expected}: \
+         each coordinator needs a log folder of its own"
+    )]
+    OtherCoordinator {
+        /// Its number.
+        position: Position,
+        /// Whose it is.
+        found: CoordinatorId,
+        /// Whose it should be.
+        expected: CoordinatorId,
+    },
+}
+
+impl Recovered {
+    /// Reads a log's records, in their order.
+    pub fn replay<'a>(
+        coordinator: &CoordinatorId,
+        records: impl IntoIterator<Item = (Position, &'a [u8])>,
+    ) -> Result<Recovered, ReplayError> {
+        let mut recovered = Recovered::default();
+        let mut unfinished = BTreeMap::new();
+        for (position, bytes) in records {
+            let record =
+                Record::decode(bytes).map_err(|source| ReplayError::Record { position, source })?;
+            if let Some(id) = record.transaction()
+                && id.coordinator != *coordinator
+            {
+                return Err(ReplayError::OtherCoordinator {
+                    position,
+                    found: id.coordinator.clone(),
+                    expected: coordinator.clone(),
+                });
+            }
+            recovered.apply(&mut unfinished, position, record);
+        }
+        if let Some(floor) = &recovered.floor {
+            let carried = unfinished.range(..floor.clone()).map(|(id, _)| id.clone());
+            recovered.history.carry(carried);
+        }
+        recovered.unfinished = unfinished.into_values().collect();
+        Ok(recovered)
+    }
+
+    /// The epoch that the next start begins.
+    pub fn next_epoch(&self) -> Epoch {
+        Epoch(self.epoch.map_or(0, |epoch| epoch.0) + 1)
+    }
+
+    /// How many decisions are still to be carried out.
+    pub fn unfinished(&self) -> usize {
+        self.unfinished.len()
+    }
+
+    /// How many purchases with an outcome are remembered.
+    pub fn purchases(&self) -> usize {
+        self.history.purchases()
+    }
+
+    /// The newest transaction that the log remembers.
+    pub fn newest(&self) -> Option<&TransactionId> {
+        self.history.newest()
+    }
+
+    fn apply(
+        &mut self,
+        unfinished: &mut BTreeMap<TransactionId, Transaction>,
+        position: Position,
+        record: Record,
+    ) {
+        match record {
+            Record::EpochStarted { epoch, .. } => self.saw_epoch(epoch),
+            Record::Decided(decision) => {
+                let id = decision.transaction;
+                self.saw_epoch(id.epoch);
+                self.history.place(id.clone(), position);
+                // Written again by retention: what is known of it stands.
+                if unfinished.contains_key(&id) {
+                    return;
+                }
+                let committed = decision.entries.iter().map(|entry| {
+                    let purchase = &entry.purchase;
+                    let key = purchase.purchase_id.clone();
+                    (key, fingerprint(purchase), Outcome::Committed)
+                });
+                let refused = decision.refused.iter().map(past_refusal);
+                let purchases = committed.chain(refused);
+                self.history
+                    .insert(&id, decision.decide_time, true, purchases);
+                let due = Progress::Waiting {
+                    retry_time: Timestamp(0),
+                };
+                let branches = decision
+                    .participants
+                    .into_iter()
+                    .map(|name| (name, Branch::new(due.clone())))
+                    .collect();
+                let state = State::Committing(Committing {
+                    entries: decision.entries,
+                    decide_time: decision.decide_time,
+                    branches,
+                });
+                unfinished.insert(
+                    id.clone(),
+                    Transaction {
+                        id,
+                        begin_time: decision.decide_time,
+                        state,
+                    },
+                );
+            }
+            Record::Refused {
+                transaction,
+                time,
+                refused,
+            } => {
+                self.saw_epoch(transaction.epoch);
+                let purchases = refused.iter().map(past_refusal);
+                self.history.insert(&transaction, time, false, purchases);
+                self.history.place(transaction, position);
+            }
+            Record::Ended { transaction } => {
+                unfinished.remove(&transaction);
+                self.history.end(&transaction);
+            }
+            Record::Settled { settlement, .. } => {
+                let branch = unfinished
+                    .get_mut(&settlement.transaction)
+                    .and_then(branches_mut)
+                    .and_then(|branches| branches.get_mut(&settlement.participant));
+                if let Some(branch) = branch {
+                    branch.progress = Progress::Settled(Box::new(settlement));
+                }
+            }
+            Record::Heuristic {
+                transaction,
+                participant,
+                kind,
+                detail,
+                time,
+            } => {
+                self.history.place(transaction.clone(), position);
+                if self.history.transaction(&transaction).is_none() {
+                    // An abort that a participant did not keep: the record is all there is of it.
+                    self.history
+                        .insert(&transaction, time, false, std::iter::empty());
+                }
+                let kept = self.history.transaction(&transaction);
+                if kept.is_some_and(|kept| !kept.committed) {
+                    unfinished
+                        .entry(transaction.clone())
+                        .or_insert_with(|| Transaction {
+                            id: transaction.clone(),
+                            begin_time: time,
+                            state: State::Aborting(Branches::new()),
+                        });
+                }
+                if let Some(branches) = unfinished.get_mut(&transaction).and_then(branches_mut) {
+                    let branch = branches
+                        .entry(participant)
+                        .or_insert_with(|| Branch::new(Progress::Asked));
+                    if !branch.has_ended() {
+                        branch.progress = Progress::Heuristic(kind);
+                        branch.last_failure = detail;
+                    }
+                }
+            }
+            Record::Forgotten { epoch, before } => {
+                self.saw_epoch(epoch);
+                self.history.forget_before(&before);
+                self.floor = Some(before);
+            }
+        }
+    }
+
+    fn saw_epoch(&mut self, epoch: Epoch) {
+        self.epoch = self.epoch.max(Some(epoch));
+    }
+}
+
+impl Record {
+    /// The transaction that the record speaks of, if it is about one.
+    pub fn transaction(&self) -> Option<&TransactionId> {
+        match self {
+            Record::EpochStarted { .. } => None,
+            Record::Decided(decision) => Some(&decision.transaction),
+            Record::Settled { settlement, .. } => Some(&settlement.transaction),
+            Record::Refused { transaction, .. }
+            | Record::Ended { transaction }
+            | Record::Heuristic { transaction, .. } => Some(transaction),
+            Record::Forgotten { before, .. } => Some(before),
+        }
+    }
+}

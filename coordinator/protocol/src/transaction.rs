@@ -1,0 +1,252 @@
+//! One transaction: its votes, its decision, the ends of its branches.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::branch::{HeuristicKind, Vote};
+use crate::event::Settlement;
+use crate::id::{ParticipantName, TransactionId};
+use crate::purchase::{Entry, Refusal};
+use crate::record::Decision;
+use crate::time::Timestamp;
+
+/// A transaction that has not ended.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    pub(crate) id: TransactionId,
+    pub(crate) begin_time: Timestamp,
+    pub(crate) state: State,
+}
+
+#[derive(Debug)]
+pub(crate) enum State {
+    Preparing(Preparing),
+    /// Its decision is on the way to the disk. Nothing can change it any more, and nothing may
+    /// act on it yet.
+    Deciding(Decision),
+    Committing(Committing),
+    Aborting(Branches),
+}
+
+/// Asking for promises.
+#[derive(Debug)]
+pub(crate) struct Preparing {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) refused: BTreeMap<u32, (ParticipantName, Refusal)>,
+    pub(crate) deadline: Timestamp,
+    pub(crate) promises: BTreeMap<ParticipantName, Promise>,
+}
+
+/// Carrying out a stored decision.
+#[derive(Debug)]
+pub(crate) struct Committing {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) decide_time: Timestamp,
+    pub(crate) branches: Branches,
+}
+
+pub(crate) type Branches = BTreeMap<ParticipantName, Branch>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Promise {
+    NotAsked,
+    /// Asked for these entries.
+    Asked {
+        entries: BTreeSet<u32>,
+    },
+    Yes {
+        incarnation: String,
+        /// The entries in its branch.
+        entries: BTreeSet<u32>,
+    },
+    /// All that it was asked for was refused, or it voted no; nothing is prepared there.
+    Empty,
+}
+
+/// A branch that is to be ended.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    pub(crate) progress: Progress,
+    /// Calls that failed.
+    pub(crate) failures: u32,
+    /// What the last failed call said; kept after success, for the operator.
+    pub(crate) last_failure: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Waiting { retry_time: Timestamp },
+    Stuck { retry_time: Timestamp },
+    Asked,
+    Done,
+    Heuristic(HeuristicKind),
+    Settled(Box<Settlement>),
+}
+
+impl Branch {
+    pub(crate) fn new(progress: Progress) -> Branch {
+        Branch {
+            progress,
+            failures: 0,
+            last_failure: String::new(),
+        }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.progress, Progress::Done | Progress::Settled(_))
+    }
+
+    /// When it is to be tried again, if it waits for that.
+    pub(crate) fn retry_time(&self) -> Option<Timestamp> {
+        match self.progress {
+            Progress::Waiting { retry_time } | Progress::Stuck { retry_time } => Some(retry_time),
+            Progress::Asked | Progress::Done | Progress::Heuristic(_) | Progress::Settled(_) => {
+                None
+            }
+        }
+    }
+}
+
+/// What a transaction needs next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing: votes are missing.
+    Wait,
+    /// These participants are to be asked for these entries; they are marked as asked.
+    Ask(Vec<ParticipantName>, Vec<Entry>),
+    /// All votes are in, for these entries.
+    Decide(Vec<Entry>),
+    /// A participant that can't commit a part of its branch prepared entries that another
+    /// refused: begin again with these.
+    Again(Vec<Entry>),
+    /// No entry survived.
+    AllRefused,
+}
+
+impl Preparing {
+    pub(crate) fn new(
+        entries: Vec<Entry>,
+        deadline: Timestamp,
+        participants: impl Iterator<Item = ParticipantName>,
+    ) -> Preparing {
+        Preparing {
+            entries,
+            refused: BTreeMap::new(),
+            deadline,
+            promises: participants.map(|name| (name, Promise::NotAsked)).collect(),
+        }
+    }
+
+    /// Takes a participant's vote; an error is the reason to abort. A vote that nobody asked for
+    /// changes nothing.
+    pub(crate) fn vote(&mut self, participant: &ParticipantName, vote: Vote) -> Result<(), String> {
+        let Some(promise) = self.promises.get_mut(participant) else {
+            return Ok(());
+        };
+        let Promise::Asked { entries } = &*promise else {
+            return Ok(());
+        };
+        match vote {
+            Vote::No { detail } => {
+                *promise = Promise::Empty;
+                Err(format!("{participant} voted no: {detail}"))
+            }
+            Vote::Yes {
+                refused,
+                incarnation,
+            } => {
+                let mut entries = entries.clone();
+                if let Some(stranger) = refused.iter().find(|r| !entries.remove(&r.number)) {
+                    let number = stranger.number;
+                    *promise = Promise::Yes {
+                        incarnation,
+                        entries,
+                    };
+                    return Err(format!(
+                        "{participant} refused entry {number}, which it was not asked for"
+                    ));
+                }
+                *promise = if entries.is_empty() {
+                    Promise::Empty
+                } else {
+                    Promise::Yes {
+                        incarnation,
+                        entries,
+                    }
+                };
+                for refusal in refused {
+                    self.refused
+                        .entry(refusal.number)
+                        .or_insert_with(|| (participant.clone(), refusal.refusal));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What is to be done next. `refuses_singly` says of a participant whether it can refuse
+    /// single entries without cost: such ones are asked first when there are several entries,
+    /// so that the others, whose branch is all or nothing, are asked only for survivors.
+    pub(crate) fn step(&mut self, refuses_singly: impl Fn(&ParticipantName) -> bool) -> Step {
+        let survivors = self.survivors();
+        if survivors.is_empty() {
+            return Step::AllRefused;
+        }
+        let pending = |promise: &Promise| matches!(promise, Promise::Asked { .. });
+        if self.promises.values().any(pending) {
+            return Step::Wait;
+        }
+        let not_asked: Vec<ParticipantName> = self
+            .promises
+            .iter()
+            .filter(|(_, promise)| **promise == Promise::NotAsked)
+            .map(|(name, _)| name.clone())
+            .collect();
+        if !not_asked.is_empty() {
+            let first: Vec<ParticipantName> = not_asked
+                .iter()
+                .filter(|name| refuses_singly(name))
+                .cloned()
+                .collect();
+            let ask = if survivors.len() > 1 && !first.is_empty() {
+                first
+            } else {
+                not_asked
+            };
+            let entries: BTreeSet<u32> = survivors.iter().map(|entry| entry.number).collect();
+            for name in &ask {
+                let entries = entries.clone();
+                self.promises
+                    .insert(name.clone(), Promise::Asked { entries });
+            }
+            return Step::Ask(ask, survivors);
+        }
+        let whole = self.promises.iter().all(|(name, promise)| match promise {
+            Promise::Yes { entries, .. } => {
+                entries.len() == survivors.len() || refuses_singly(name)
+            }
+            Promise::NotAsked | Promise::Asked { .. } | Promise::Empty => false,
+        });
+        if whole {
+            Step::Decide(survivors)
+        } else {
+            Step::Again(survivors)
+        }
+    }
+
+    /// The entries that nobody has refused.
+    pub(crate) fn survivors(&self) -> Vec<Entry> {
+        self.entries
+            .iter()
+            .filter(|entry| !self.refused.contains_key(&entry.number))
+            .cloned()
+            .collect()
+    }
+
+    /// The participants where something is or may be prepared.
+    pub(crate) fn prepared_at(&self) -> impl Iterator<Item = &ParticipantName> {
+        self.promises
+            .iter()
+            .filter(|(_, promise)| matches!(promise, Promise::Asked { .. } | Promise::Yes { .. }))
+            .map(|(name, _)| name)
+    }
+}
