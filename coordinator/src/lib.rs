@@ -1,1 +1,5 @@
-//! tandem
+//! tandem: the coordinator's daemon and its command line.
+
+pub mod cli;
+pub mod config;
+pub mod logging;

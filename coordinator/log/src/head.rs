@@ -1,0 +1,77 @@
+//! The file `head`: up to where the log is durable.
+//!
+//! A database that lost its newest part still opens, and so does one whose files were emptied. The
+//! head remembers what must be there. It is written over in place after each force, and without a
+//! force of its own: it can be old after a power cut but never ahead of the database, and it is
+//! exact after anything less, since what a killed process has written stays with the system.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use crate::Damage;
+use crate::mark::{Kind, MARK_FORMAT, Mark, MarkError};
+
+pub(crate) const HEAD_FILE: &str = "head";
+
+/// The open head file.
+pub(crate) struct HeadFile {
+    file: File,
+}
+
+impl HeadFile {
+    /// Writes the first head of a log, durably. The folder's entry is the caller's to sync.
+    pub(crate) fn create(dir: &Path, mark: &Mark) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(dir.join(HEAD_FILE))?;
+        let head = Self { file };
+        head.write(mark)?;
+        head.sync()?;
+        Ok(head)
+    }
+
+    /// Opens the head of a log for writing.
+    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).open(dir.join(HEAD_FILE))?;
+        Ok(Self { file })
+    }
+
+    /// Replaces the head. Call it only for what is durable: a head that is ahead of the database
+    /// would have a sound log refused after a power cut.
+    pub(crate) fn write(&self, mark: &Mark) -> io::Result<()> {
+        self.file.write_all_at(&mark.encode(Kind::Head), 0)
+    }
+
+    /// Makes the head durable. Without it a power cut may leave an older head.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+/// Reads the head of a log.
+pub(crate) fn read_head(dir: &Path) -> Result<Mark, Damage> {
+    let bytes = match std::fs::read(dir.join(HEAD_FILE)) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Damage::HeadMissing),
+        Err(error) => {
+            return Err(Damage::HeadUnreadable {
+                reason: error.to_string(),
+            });
+        }
+    };
+    Mark::decode(&bytes, Kind::Head).map_err(|error| match error {
+        MarkError::UnknownFormat(found) => Damage::UnknownFormat {
+            what: "the file `head`".to_owned(),
+            found: found.into(),
+            known: MARK_FORMAT.into(),
+        },
+        other => Damage::HeadUnreadable {
+            reason: other.to_string(),
+        },
+    })
+}

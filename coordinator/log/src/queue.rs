@@ -1,0 +1,274 @@
+//! What stands between those who append and the committer: a bounded queue and a few wishes.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::batch::RECORD_BYTES_MAX;
+use crate::{AppendError, CloseError, Durability, LogStats, Position, folder};
+
+/// Called with the record's position once it is durable.
+pub(crate) type Stored = Box<dyn FnOnce(Position) + Send>;
+
+/// A record that waits to be stored.
+pub(crate) struct Entry {
+    pub(crate) record: Vec<u8>,
+    pub(crate) stored: Stored,
+    durability: Durability,
+    queued: Instant,
+}
+
+impl Entry {
+    pub(crate) fn new(record: Vec<u8>, durability: Durability, stored: Stored) -> Self {
+        Self {
+            record,
+            stored,
+            durability,
+            queued: Instant::now(),
+        }
+    }
+}
+
+/// How far the log's life has come.
+enum Phase {
+    Running,
+    /// What is queued is still stored, nothing new is taken.
+    Closing,
+    Closed,
+    /// A force failed. Nothing is stored or acknowledged any more.
+    Failed(String),
+}
+
+/// What the committer is to do next.
+pub(crate) enum Work {
+    /// Store these, in this order; never empty.
+    Store(Vec<Entry>),
+    /// Nothing to store, but records before this position may go.
+    Release(Position),
+    /// Everything is stored: close.
+    Close,
+}
+
+struct Queue {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    /// How many of the entries somebody waits for.
+    forced: usize,
+    /// Records before it may go.
+    release_before: Position,
+    /// Whether it changed since the committer last looked.
+    release_news: bool,
+    phase: Phase,
+    stats: LogStats,
+}
+
+/// Shared by the handles of a log and its committer.
+pub(crate) struct Shared {
+    queue: Mutex<Queue>,
+    /// The committer waits on it for work.
+    work: Condvar,
+    /// Closers wait on it for the end.
+    ended: Condvar,
+    dir: PathBuf,
+    records_max: usize,
+    bytes_max: usize,
+    lazy_max: Duration,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        dir: PathBuf,
+        records_max: usize,
+        bytes_max: usize,
+        lazy_max: Duration,
+        stats: LogStats,
+    ) -> Self {
+        Self {
+            queue: Mutex::new(Queue {
+                entries: VecDeque::new(),
+                bytes: 0,
+                forced: 0,
+                release_before: Position(0),
+                release_news: false,
+                phase: Phase::Running,
+                stats,
+            }),
+            work: Condvar::new(),
+            ended: Condvar::new(),
+            dir,
+            records_max,
+            bytes_max,
+            lazy_max,
+        }
+    }
+
+    pub(crate) fn append(&self, entry: Entry) -> Result<(), AppendError> {
+        let bytes = entry.record.len();
+        if bytes > RECORD_BYTES_MAX {
+            return Err(AppendError::TooLong {
+                bytes,
+                max: RECORD_BYTES_MAX,
+            });
+        }
+        let mut queue = self.lock();
+        if !matches!(queue.phase, Phase::Running) {
+            return Err(AppendError::Closed);
+        }
+        if queue.entries.len() >= self.records_max || queue.bytes + bytes > self.bytes_max {
+            return Err(AppendError::QueueFull);
+        }
+        let forced = entry.durability == Durability::Forced;
+        // The first lazy entry is what the committer times its sleep by.
+        let wake = forced || queue.entries.is_empty() || self.is_filling_up(&queue);
+        queue.bytes += bytes;
+        queue.forced += usize::from(forced);
+        queue.entries.push_back(entry);
+        drop(queue);
+        if wake {
+            self.work.notify_one();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn release_before(&self, position: Position) {
+        let mut queue = self.lock();
+        if position > queue.release_before {
+            queue.release_before = position;
+            queue.release_news = true;
+            drop(queue);
+            self.work.notify_one();
+        }
+    }
+
+    pub(crate) fn stats(&self) -> LogStats {
+        let mut stats = {
+            let queue = self.lock();
+            LogStats {
+                queue_records: queue.entries.len(),
+                queue_bytes: queue.bytes,
+                ..queue.stats.clone()
+            }
+        };
+        stats.disk_bytes = folder::size(&self.dir);
+        stats
+    }
+
+    pub(crate) fn update_stats(&self, update: impl FnOnce(&mut LogStats)) {
+        update(&mut self.lock().stats);
+    }
+
+    /// Waits for work and takes it: entries up to `bytes_max` bytes (but at least one), or else
+    /// the position to release up to, if it is news or the committer is still `releasing`.
+    pub(crate) fn take(&self, bytes_max: usize, releasing: bool) -> Work {
+        let mut queue = self.lock();
+        queue.release_news |= releasing;
+        loop {
+            let closing = matches!(queue.phase, Phase::Closing);
+            let lazy_left = queue
+                .entries
+                .front()
+                .map(|oldest| self.lazy_max.saturating_sub(oldest.queued.elapsed()));
+            let due = lazy_left.is_some_and(|left| left.is_zero());
+            if let Some(lazy_left) = lazy_left {
+                if queue.forced > 0 || closing || due || self.is_filling_up(&queue) {
+                    return Work::Store(queue.take(bytes_max));
+                }
+                if queue.release_news {
+                    return Work::Release(queue.take_release());
+                }
+                queue = self
+                    .work
+                    .wait_timeout(queue, lazy_left)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
+            } else if queue.release_news {
+                return Work::Release(queue.take_release());
+            } else if closing {
+                return Work::Close;
+            } else {
+                queue = self
+                    .work
+                    .wait(queue)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    /// Takes nothing new from here on.
+    pub(crate) fn begin_close(&self) {
+        let mut queue = self.lock();
+        if matches!(queue.phase, Phase::Running) {
+            queue.phase = Phase::Closing;
+        }
+        drop(queue);
+        self.work.notify_one();
+    }
+
+    pub(crate) fn close(&self, deadline: Duration) -> Result<(), CloseError> {
+        self.begin_close();
+        let (queue, _) = self
+            .ended
+            .wait_timeout_while(self.lock(), deadline, |queue| {
+                matches!(queue.phase, Phase::Running | Phase::Closing)
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        match &queue.phase {
+            Phase::Closed => Ok(()),
+            Phase::Failed(why) => Err(CloseError::Failed(why.clone())),
+            Phase::Running | Phase::Closing => Err(CloseError::Deadline(deadline)),
+        }
+    }
+
+    /// The committer's last word after all went well.
+    pub(crate) fn closed(&self) {
+        self.lock().phase = Phase::Closed;
+        self.ended.notify_all();
+    }
+
+    /// The committer's last word after a failure; what is queued is dropped, unacknowledged.
+    pub(crate) fn failed(&self, why: &str) {
+        let mut queue = self.lock();
+        queue.phase = Phase::Failed(why.to_owned());
+        queue.forced = 0;
+        queue.bytes = 0;
+        let dropped = std::mem::take(&mut queue.entries);
+        drop(queue);
+        drop(dropped);
+        self.ended.notify_all();
+    }
+
+    /// Lazy entries alone must not fill the queue while the committer waits for a forced one.
+    fn is_filling_up(&self, queue: &Queue) -> bool {
+        queue.entries.len() >= self.records_max / 2 || queue.bytes >= self.bytes_max / 2
+    }
+
+    /// Nothing that holds this lock can leave it half changed, so a panic elsewhere is no reason to
+    /// refuse.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn take(&mut self, bytes_max: usize) -> Vec<Entry> {
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        while let Some(entry) = self.entries.pop_front() {
+            bytes += entry.record.len();
+            self.bytes -= entry.record.len();
+            self.forced -= usize::from(entry.durability == Durability::Forced);
+            taken.push(entry);
+            let next = self.entries.front().map_or(0, |next| next.record.len());
+            if bytes + next > bytes_max {
+                break;
+            }
+        }
+        taken
+    }
+
+    fn take_release(&mut self) -> Position {
+        self.release_news = false;
+        self.release_before
+    }
+}

@@ -1,0 +1,278 @@
+//! Reads a whole database and checks all of its evidence.
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use crate::batch::{self, BATCH_FORMAT, Batch, BatchError, declared_length};
+use crate::mark::{Kind, MARK_FORMAT, Mark, MarkError, Point};
+use crate::store::{Key, Store};
+use crate::{Damage, Position};
+
+/// Where a retained batch begins, and how many cells it has: what releasing it takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchPlace {
+    pub(crate) first_position: u64,
+    pub(crate) cells: u16,
+}
+
+/// What a database holds.
+pub(crate) struct Scan {
+    /// The last batch before the retained ones, if the database says so.
+    pub(crate) base: Option<Mark>,
+    /// The last batch that is there.
+    pub(crate) tip: Point,
+    /// Records of all batches whose own checksum holds, in order.
+    pub(crate) records: Vec<(Position, Vec<u8>)>,
+    /// The retained batches, in order, without gaps unless there is damage.
+    pub(crate) places: VecDeque<BatchPlace>,
+    /// Batches (sequence, cells) to remove: from before the base, and a torn last one.
+    pub(crate) leftovers: Vec<(u64, u16)>,
+    /// Everything that is wrong, in the order of the log. Any of it refuses the log.
+    pub(crate) damage: Vec<Damage>,
+}
+
+/// Refuses a database folder that lacks what even an empty one has. Opening it would make it up.
+pub(crate) fn check_files(database: &Path) -> Result<(), Damage> {
+    for (name, shown) in [("", "`sled`"), ("db", "`sled/db`"), ("conf", "`sled/conf`")] {
+        if !database.join(name).exists() {
+            return Err(Damage::DatabaseMissing {
+                missing: shown.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Reads everything and compares it with `head`. Goes on past damage, so that an inspection shows
+/// what is left; whoever wants to use the log looks at `damage` first.
+pub(crate) fn scan(store: &Store, head: Result<Mark, Damage>) -> Scan {
+    let mut reader = Reader::new(head.as_ref().ok().cloned());
+    reader.scan.damage.extend(head.err());
+    let read = store.for_each(|key, name, value| reader.take(key, name, value));
+    if let Err(error) = read {
+        reader.scan.damage.push(Damage::DatabaseUnreadable {
+            reason: error.to_string(),
+        });
+    }
+    reader.finish()
+}
+
+struct Reader {
+    scan: Scan,
+    head: Option<Mark>,
+    /// The batch that is being put together from its cells.
+    open: Option<OpenBatch>,
+    /// What the next batch must continue; unknown at first and after damage.
+    previous: Option<Point>,
+    /// Whether the batch that `head` names was met, with the hash that `head` says.
+    head_met: bool,
+}
+
+struct OpenBatch {
+    sequence: u64,
+    cells: u16,
+    bytes: Vec<u8>,
+    cell_missing: bool,
+}
+
+impl Reader {
+    fn new(head: Option<Mark>) -> Self {
+        Self {
+            scan: Scan {
+                base: None,
+                tip: Point {
+                    sequence: 0,
+                    position: 0,
+                    hash: [0; 32],
+                },
+                records: Vec::new(),
+                places: VecDeque::new(),
+                leftovers: Vec::new(),
+                damage: Vec::new(),
+            },
+            head,
+            open: None,
+            previous: None,
+            head_met: false,
+        }
+    }
+
+    /// The base comes before all cells, since `base` sorts before `r`.
+    fn take(&mut self, key: Key, name: &[u8], value: &[u8]) {
+        match key {
+            Key::Base => self.take_base(value),
+            Key::Cell { sequence, cell } => self.take_cell(sequence, cell, value),
+            Key::Unknown => self.scan.damage.push(Damage::UnknownKey {
+                key: name.iter().map(|byte| format!("{byte:02x}")).collect(),
+            }),
+        }
+    }
+
+    fn take_base(&mut self, value: &[u8]) {
+        match Mark::decode(value, Kind::Base) {
+            Ok(base) => {
+                if let Some(head) = &self.head
+                    && head.identity != base.identity
+                {
+                    self.scan.damage.push(Damage::OtherLog {
+                        head: head.identity.log_id.clone(),
+                        database: base.identity.log_id.clone(),
+                    });
+                }
+                self.previous = Some(base.point);
+                self.scan.tip = base.point;
+                self.compare_with_head(base.point);
+                self.scan.base = Some(base);
+            }
+            Err(error) => self.scan.damage.push(match error {
+                MarkError::UnknownFormat(found) => Damage::UnknownFormat {
+                    what: "the database's value `base`".to_owned(),
+                    found: found.into(),
+                    known: MARK_FORMAT.into(),
+                },
+                other => Damage::BaseUnreadable {
+                    reason: other.to_string(),
+                },
+            }),
+        }
+    }
+
+    fn take_cell(&mut self, sequence: u64, cell: u16, value: &[u8]) {
+        if self
+            .open
+            .as_ref()
+            .is_none_or(|open| open.sequence != sequence)
+        {
+            self.end_batch(false);
+            self.open = Some(OpenBatch {
+                sequence,
+                cells: 0,
+                bytes: Vec::new(),
+                cell_missing: false,
+            });
+        }
+        if let Some(open) = &mut self.open {
+            open.cell_missing |= cell != open.cells;
+            // One more than the highest number, so that a removal covers all of them.
+            open.cells = cell.saturating_add(1);
+            open.bytes.extend(value);
+        }
+    }
+
+    /// Checks the batch that was put together. `last`: there is none after it.
+    fn end_batch(&mut self, last: bool) {
+        let Some(open) = self.open.take() else { return };
+        let OpenBatch {
+            sequence, cells, ..
+        } = open;
+        let base = self
+            .scan
+            .base
+            .as_ref()
+            .map_or(0, |base| base.point.sequence);
+        if sequence <= base {
+            // The base was moved past it; the removal did not become durable.
+            self.scan.leftovers.push((sequence, cells));
+            return;
+        }
+        let durable = self.head.as_ref().map_or(0, |head| head.point.sequence);
+        if last && sequence > durable && is_torn(&open) {
+            // The force that would have stored its other cells never ended, so nothing of it was
+            // acknowledged.
+            self.scan.leftovers.push((sequence, cells));
+            return;
+        }
+        let unreadable = |reason: String| Damage::BatchUnreadable { sequence, reason };
+        let decoded = if open.cell_missing {
+            Err(unreadable("a part of it is missing".to_owned()))
+        } else {
+            batch::decode(&open.bytes).map_err(|error| match error {
+                BatchError::UnknownFormat(found) => Damage::UnknownFormat {
+                    what: format!("batch {sequence}"),
+                    found: found.into(),
+                    known: BATCH_FORMAT.into(),
+                },
+                other => unreadable(other.to_string()),
+            })
+        };
+        match decoded {
+            Ok(batch) if batch.sequence != sequence => {
+                self.previous = None;
+                self.scan.damage.push(unreadable(format!(
+                    "it says that it is batch {}",
+                    batch.sequence
+                )));
+            }
+            Ok(batch) => self.take_batch(batch, cells),
+            Err(damage) => {
+                self.previous = None;
+                self.scan.tip.sequence = sequence;
+                self.scan.damage.push(damage);
+            }
+        }
+    }
+
+    fn take_batch(&mut self, batch: Batch, cells: u16) {
+        let sequence = batch.sequence;
+        if let Some(previous) = self.previous {
+            if previous.sequence.checked_add(1) != Some(sequence) {
+                self.scan.damage.push(Damage::Gap {
+                    after: previous.sequence,
+                    found: sequence,
+                });
+            } else if previous.hash != batch.previous
+                || previous.position.checked_add(1) != Some(batch.first_position)
+            {
+                self.scan.damage.push(Damage::ChainBroken { sequence });
+            }
+        }
+        self.scan.places.push_back(BatchPlace {
+            first_position: batch.first_position,
+            cells,
+        });
+        let mut position = batch.first_position.saturating_sub(1);
+        for record in batch.records {
+            position = position.saturating_add(1);
+            self.scan.records.push((Position(position), record));
+        }
+        let point = Point {
+            sequence,
+            position,
+            hash: batch.hash,
+        };
+        self.compare_with_head(point);
+        self.scan.tip = point;
+        self.previous = Some(point);
+    }
+
+    fn compare_with_head(&mut self, point: Point) {
+        self.head_met |= self.head.as_ref().is_some_and(|head| head.point == point);
+    }
+
+    fn finish(mut self) -> Scan {
+        self.end_batch(true);
+        if self.scan.base.is_none() {
+            self.scan.damage.push(Damage::BaseMissing);
+        }
+        let last = self.scan.tip.sequence;
+        match self.head {
+            Some(head) if head.point.sequence > last => self.scan.damage.push(Damage::TailLost {
+                last,
+                durable: head.point.sequence,
+                position: head.point.position,
+            }),
+            Some(head) if !self.head_met => self.scan.damage.push(Damage::HeadMismatch {
+                sequence: head.point.sequence,
+            }),
+            _ => {}
+        }
+        self.scan
+    }
+}
+
+/// Whether only the first cells of a batch are there.
+fn is_torn(open: &OpenBatch) -> bool {
+    !open.cell_missing
+        && open.bytes.first() == Some(&BATCH_FORMAT)
+        && declared_length(&open.bytes).is_some_and(|length| length > open.bytes.len())
+}

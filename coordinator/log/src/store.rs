@@ -1,0 +1,255 @@
+//! The only file that knows sled, and how sled 0.34.7 is made to keep its promises.
+//!
+//! The database holds the key `base` (a mark, see `mark.rs`) and the batches, each cut into *cells*:
+//! key `r` + batch sequence (u64) + cell number (u16), big-endian; value at most [`CELL_BYTES_MAX`].
+//!
+//! What was measured about sled 0.34.7, and rules this file:
+//! - `flush` writes but never forces, so a power cut takes what it wrote. An own descriptor on the
+//!   file `db` and `sync_data` after each flush make it durable; `db` is never renamed.
+//! - What the open creates is not forced either: files, `blobs/`, the folder.
+//! - An open that was interrupted leaves `snap.*.generating`, on which every later open fails.
+//! - A message of more than 128 KB goes to a file of its own in `blobs/` that is never forced. A
+//!   message is not only a value: after ten changes sled rewrites a whole leaf, which has up to 20
+//!   values. Values of 16 KB and more did produce such files, 6 KB ones never.
+//! - The background flusher swallows I/O errors, so it is off.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use crate::folder;
+use crate::panics::caught;
+
+/// The longest value: 20 of them, the most that sled merges into one leaf, stay below the size from
+/// which on sled writes a blob.
+pub(crate) const CELL_BYTES_MAX: usize = 6 * 1024;
+/// How long to wait for sled's own lock. This process holds the folder's lock by then, so it is a
+/// database that sled's threads are still closing.
+const SLED_LOCK_WAIT: Duration = Duration::from_secs(5);
+const SLED_LOCK_POLL: Duration = Duration::from_millis(5);
+
+const BASE_KEY: &[u8] = b"base";
+const BATCH_PREFIX: u8 = b'r';
+const BATCH_KEY_BYTES: usize = 11;
+
+/// Why sled, or the system under it, did not do what it was told.
+#[derive(Debug, Error)]
+pub(crate) enum StoreError {
+    #[error("sled: {0}")]
+    Sled(#[from] sled::Error),
+    #[error("sled: {0}")]
+    Panic(String),
+    #[error("{action} {path}: {source}", path = path.display())]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+}
+
+/// What a key is for.
+pub(crate) enum Key {
+    Base,
+    Cell { sequence: u64, cell: u16 },
+    Unknown,
+}
+
+/// An open database.
+pub(crate) struct Store {
+    /// There until the store is dropped.
+    db: Option<sled::Db>,
+    /// The own descriptor on `db` that makes a flush durable.
+    data: File,
+    data_path: PathBuf,
+}
+
+impl Store {
+    /// Opens or creates the database in `dir`; what the open wrote is durable afterwards if
+    /// `durable` says so. `dir` must be locked by this process.
+    pub(crate) fn open(dir: &Path, cache_bytes: u64, durable: bool) -> Result<Self, StoreError> {
+        remove_unfinished_snapshots(dir).map_err(io_error("clean up", dir))?;
+        let db = open_sled(dir, cache_bytes)?;
+        let data_path = dir.join("db");
+        // Opened right after sled did, and kept for life: a write error is reported to a
+        // descriptor only if it was open when the write failed.
+        let data = File::options()
+            .read(true)
+            .write(true)
+            .open(&data_path)
+            .map_err(io_error("open", &data_path))?;
+        let store = Self {
+            db: Some(db),
+            data,
+            data_path,
+        };
+        if durable {
+            // Without the file contents a later open fails on half a `conf`; without the folders'
+            // entries a power cut leaves a database without files. sled forces neither.
+            folder::sync_tree(dir).map_err(io_error("sync", dir))?;
+            for above in [folder::parent(dir), folder::parent(&folder::parent(dir))] {
+                folder::sync(&above).map_err(io_error("sync", &above))?;
+            }
+        }
+        Ok(store)
+    }
+
+    /// Hands every key and value to `visit`, in order of the keys; cells in their batches' order.
+    pub(crate) fn for_each(
+        &self,
+        mut visit: impl FnMut(Key, &[u8], &[u8]),
+    ) -> Result<(), StoreError> {
+        guarded(|| {
+            for item in self.db().iter() {
+                let (key, value) = item?;
+                visit(read_key(&key), &key, &value);
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes the base. Durable after the next [`force`](Self::force).
+    pub(crate) fn put_base(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        guarded(|| {
+            self.db().insert(BASE_KEY, bytes)?;
+            Ok(())
+        })
+    }
+
+    /// Writes a batch, cell by cell; returns how many cells. Durable after the next force.
+    pub(crate) fn put_batch(&self, sequence: u64, bytes: &[u8]) -> Result<u16, StoreError> {
+        guarded(|| {
+            let mut cells = 0;
+            for cell in bytes.chunks(CELL_BYTES_MAX) {
+                self.db().insert(cell_key(sequence, cells), cell)?;
+                cells += 1;
+            }
+            Ok(cells)
+        })
+    }
+
+    /// The first cell of a batch: its fixed fields are in it.
+    pub(crate) fn first_cell(&self, sequence: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        guarded(|| {
+            Ok(self
+                .db()
+                .get(cell_key(sequence, 0))?
+                .map(|cell| cell.to_vec()))
+        })
+    }
+
+    /// Removes the cells of a batch.
+    pub(crate) fn remove_batch(&self, sequence: u64, cells: u16) -> Result<(), StoreError> {
+        guarded(|| {
+            for cell in 0..cells {
+                self.db().remove(cell_key(sequence, cell))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes everything written so far durable. After an error nothing is known about what the disk
+    /// holds, and a second try could succeed without having written: never try again.
+    pub(crate) fn force(&self) -> Result<(), StoreError> {
+        guarded(|| {
+            self.db().flush()?;
+            Ok(())
+        })?;
+        // sled's flush ends with a write that a power cut takes back. Without this every record of
+        // the last seconds could be lost after it was acknowledged.
+        self.data
+            .sync_data()
+            .map_err(io_error("sync", &self.data_path))
+    }
+
+    fn db(&self) -> &sled::Db {
+        self.db.as_ref().expect("it is taken by drop only")
+    }
+}
+
+impl Drop for Store {
+    /// sled flushes and syncs when it is dropped, and panics if that fails. Nobody relies on it:
+    /// what matters was forced before.
+    fn drop(&mut self) {
+        if let Some(db) = self.db.take()
+            && let Err(panic) = caught(|| drop(db))
+        {
+            tracing::warn!(%panic, path = %self.data_path.display(), "sled did not close cleanly");
+        }
+    }
+}
+
+fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, StoreError> {
+    let deadline = Instant::now() + SLED_LOCK_WAIT;
+    loop {
+        let opened = guarded(|| {
+            Ok(sled::Config::new()
+                .path(dir)
+                .cache_capacity(cache_bytes)
+                .use_compression(false)
+                .flush_every_ms(None)
+                .open()?)
+        });
+        match opened {
+            Err(StoreError::Sled(sled::Error::Io(error)))
+                if error.to_string().contains("could not acquire lock")
+                    && Instant::now() < deadline =>
+            {
+                thread::sleep(SLED_LOCK_POLL);
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Without this, one interrupted open would make every later one fail.
+fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    caught(work).unwrap_or_else(|panic| Err(StoreError::Panic(panic)))
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+fn cell_key(sequence: u64, cell: u16) -> [u8; BATCH_KEY_BYTES] {
+    let mut key = [0; BATCH_KEY_BYTES];
+    key[0] = BATCH_PREFIX;
+    key[1..9].copy_from_slice(&sequence.to_be_bytes());
+    key[9..].copy_from_slice(&cell.to_be_bytes());
+    key
+}
+
+fn read_key(key: &[u8]) -> Key {
+    match *key {
+        [b'b', b'a', b's', b'e'] => Key::Base,
+        [BATCH_PREFIX, s0, s1, s2, s3, s4, s5, s6, s7, c0, c1] => Key::Cell {
+            sequence: u64::from_be_bytes([s0, s1, s2, s3, s4, s5, s6, s7]),
+            cell: u16::from_be_bytes([c0, c1]),
+        },
+        _ => Key::Unknown,
+    }
+}

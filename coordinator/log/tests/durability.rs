@@ -1,0 +1,286 @@
+//! What was acknowledged is there after a power cut, a killed process, a failed write.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+
+use common::disk::{Disk, Event, Survives, read_trace};
+use common::recorder::{Recorder, was_killed};
+use common::workload::{Acknowledged, End, content, variables};
+use common::*;
+use tandem_log::{DecisionLog, LogOptions, OpenError};
+
+const CUTS: usize = 200;
+const DECISIONS: usize = 1_000;
+const AGAIN: usize = 10;
+const CUTS_AGAIN: usize = 10;
+const SEED: u64 = 20_240_607;
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+const SIGABRT: i32 = 6;
+
+#[test]
+#[ignore = "runs as a child of the tests below"]
+fn workload() {
+    common::workload::run();
+}
+
+#[test]
+fn every_acknowledged_record_survives_power_cuts() {
+    let folder = fast_folder();
+    let recorder = Recorder::build(folder.path());
+    let mut numbers = Numbers(SEED);
+    let mut seen = Seen::default();
+
+    let root = new_root(folder.path(), "first");
+    let before = Disk::holding(&root);
+    let trace = folder.path().join("first.trace");
+    for (range, end) in [
+        (0..400, End::Kill),
+        (400..700, End::Kill),
+        (700..1_000, End::Close),
+    ] {
+        let status = recorder.run(
+            "workload",
+            &slash(&root),
+            &trace,
+            &variables(&root, range, end),
+        );
+        assert_eq!(was_killed(status), end == End::Kill, "{status:?}");
+    }
+    let events = read_trace(&trace);
+    nothing_went_unrecorded(&root, &events, &mut numbers);
+    let acknowledged = all_acknowledged(&events);
+    let forced = acknowledged
+        .records
+        .values()
+        .filter(|n| **n < DECISIONS as u64);
+    assert_eq!(forced.count(), DECISIONS);
+    assert!(acknowledged.released > 1);
+
+    let mut cuts: Vec<usize> = (0..CUTS)
+        .map(|cut| match cut % 10 {
+            // Creation is a small part of the trace and the one with most names in it.
+            0 => numbers.below(first_acknowledgement(&events)),
+            _ => numbers.below(events.len()),
+        })
+        .collect();
+    cuts.sort_unstable();
+    let saved = cut_power(
+        Acknowledged::default(),
+        folder.path(),
+        before,
+        &events,
+        &cuts,
+        &mut numbers,
+        &mut seen,
+    );
+    assert_eq!(seen.cuts, CUTS);
+
+    // A power cut soon after a power cut: the log is opened, and used, on what the first one left.
+    for round in 0..AGAIN {
+        let (from, had) = &saved[round * saved.len() / AGAIN];
+        let root = new_root(folder.path(), &format!("again-{round}"));
+        copy(from, &root);
+        let before = Disk::holding(&root);
+        let trace = folder.path().join(format!("again-{round}.trace"));
+        let first = 100_000 * (round as u64 + 1);
+        let variables = variables(&root, first..first + 40, End::Kill);
+        let status = recorder.run("workload", &slash(&root), &trace, &variables);
+        assert!(was_killed(status), "{status:?}");
+        let events = read_trace(&trace);
+        let mut cuts: Vec<usize> = (0..CUTS_AGAIN)
+            .map(|cut| match cut % 2 {
+                0 => numbers.below(first_acknowledgement(&events)),
+                _ => numbers.below(events.len()),
+            })
+            .collect();
+        cuts.sort_unstable();
+        cut_power(
+            had.clone(),
+            folder.path(),
+            before,
+            &events,
+            &cuts,
+            &mut numbers,
+            &mut seen,
+        );
+    }
+    println!("{} events; {seen:?}", events.len());
+    assert!(seen.never_created > 0 && seen.opened > CUTS / 2, "{seen:?}");
+    assert!(seen.acknowledged_checked > 50_000, "{seen:?}");
+}
+
+#[test]
+fn failed_force_ends_the_process_and_acknowledges_nothing_more() {
+    let folder = fast_folder();
+    let recorder = Recorder::build(folder.path());
+    for (name, fail, call, errno) in [
+        ("sync-once", "fdatasync:30:1", 30, EIO),
+        // The first two are those of the creation.
+        ("sync-at-first", "fdatasync:3:1", 3, EIO),
+        ("write-once", "pwrite:80:1", 80, EIO),
+        ("disk-full", "pwrite:90:1000000", 90, ENOSPC),
+    ] {
+        let root = new_root(folder.path(), name);
+        let trace = folder.path().join(format!("{name}.trace"));
+        let mut variables = variables(&root, 0..400, End::Close);
+        variables.push(("RECORDER_FAIL", format!("{fail}:{errno}")));
+        let status = recorder.run("workload", &slash(&root), &trace, &variables);
+        assert_eq!(status.signal(), Some(SIGABRT), "{name}: {status:?}");
+
+        let acknowledged = all_acknowledged(&read_trace(&trace));
+        let count = acknowledged.records.len();
+        assert!(count < 400, "{name}, call {call}: {count} acknowledged");
+        let (log, records) = open(&root.join("log"));
+        acknowledged.check(&records).unwrap();
+        store(&log, &content(5_000));
+        close(log);
+        println!("{name}: {count} acknowledged, all there");
+    }
+}
+
+/// What the cuts met; a test that met nothing shows nothing.
+#[derive(Debug, Default)]
+struct Seen {
+    cuts: usize,
+    opened: usize,
+    never_created: usize,
+    acknowledged_checked: usize,
+    unacknowledged_kept: usize,
+}
+
+/// Lets the events happen, and cuts the power before each event in `cuts` (sorted). Keeps some of
+/// what the cuts left, with what was acknowledged by then.
+fn cut_power(
+    mut acknowledged: Acknowledged,
+    folder: &Path,
+    mut disk: Disk,
+    events: &[Event],
+    cuts: &[usize],
+    numbers: &mut Numbers,
+    seen: &mut Seen,
+) -> Vec<(PathBuf, Acknowledged)> {
+    let mut saved = Vec::new();
+    let mut cuts = cuts.iter().peekable();
+    for (at, event) in events.iter().enumerate() {
+        while cuts.next_if(|cut| **cut == at).is_some() {
+            let survives = match seen.cuts % 4 {
+                0 | 1 => Survives::Nothing,
+                2 => Survives::Some,
+                _ => Survives::Everything,
+            };
+            let target = folder.join(format!("cut-{}", seen.cuts));
+            disk.write_to(&target, survives, numbers);
+            if seen.cuts.is_multiple_of(7) {
+                let kept = folder.join(format!("kept-{}", seen.cuts));
+                copy(&target, &kept);
+                saved.push((kept, acknowledged.clone()));
+            }
+            check_after_cut(&target.join("log"), &acknowledged, seen).unwrap_or_else(|why| {
+                panic!(
+                    "seed {SEED}, cut {} at event {at}, {survives:?}: {why}",
+                    seen.cuts
+                )
+            });
+            std::fs::remove_dir_all(&target).unwrap();
+            seen.cuts += 1;
+        }
+        disk.apply(event);
+        acknowledged.apply(event);
+    }
+    saved
+}
+
+fn check_after_cut(dir: &Path, acknowledged: &Acknowledged, seen: &mut Seen) -> Result<(), String> {
+    let log = match DecisionLog::open(LogOptions::new(dir)) {
+        Ok((log, opened)) => {
+            acknowledged.check(&opened.records)?;
+            seen.opened += 1;
+            seen.acknowledged_checked += acknowledged.records.len();
+            let last = opened.records.last().map_or(0, |(position, _)| position.0);
+            let last_acknowledged = acknowledged.records.keys().next_back().copied();
+            seen.unacknowledged_kept += usize::from(last > last_acknowledged.unwrap_or(0));
+            log
+        }
+        Err(OpenError::NoLog { .. } | OpenError::Unfinished { .. })
+            if acknowledged.records.is_empty() =>
+        {
+            seen.never_created += 1;
+            DecisionLog::create(LogOptions::new(dir), &identity())
+                .map_err(|error| error.to_string())?
+                .0
+        }
+        Err(error) => {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            return Err(format!("refused: {error}: {source:?}"));
+        }
+    };
+    // The log goes on from there.
+    let positions: Vec<_> = (0..3).map(|n| store(&log, &content(900_000 + n))).collect();
+    close(log);
+    let (log, records) = open(dir);
+    acknowledged.check(&records)?;
+    close(log);
+    match records.last() {
+        Some((last, _)) if Some(last) == positions.last() => Ok(()),
+        other => Err(format!("after the cut up to {positions:?}, then {other:?}")),
+    }
+}
+
+/// The model of the disk, with everything written, is what the processes left.
+fn nothing_went_unrecorded(root: &Path, events: &[Event], numbers: &mut Numbers) {
+    let model = root.with_extension("model");
+    let mut disk = Disk::empty(root);
+    events.iter().for_each(|event| disk.apply(event));
+    disk.write_to(&model, Survives::Everything, numbers);
+    let content = |dir: &Path| -> Vec<_> {
+        files(dir)
+            .into_iter()
+            .map(|file| {
+                let name = file.strip_prefix(dir).unwrap().to_owned();
+                (name, std::fs::read(&file).unwrap())
+            })
+            .filter(|(name, _)| !name.ends_with("acknowledged"))
+            .collect()
+    };
+    let (real, model) = (content(root), content(&model));
+    let names = |all: &[(PathBuf, Vec<u8>)]| -> Vec<_> {
+        all.iter()
+            .map(|(name, bytes)| (name.clone(), bytes.len()))
+            .collect()
+    };
+    assert_eq!(names(&real), names(&model));
+    assert!(real == model, "a write went unrecorded");
+}
+
+fn all_acknowledged(events: &[Event]) -> Acknowledged {
+    let mut acknowledged = Acknowledged::default();
+    events.iter().for_each(|event| acknowledged.apply(event));
+    acknowledged
+}
+
+fn first_acknowledgement(events: &[Event]) -> usize {
+    let mut acknowledged = Acknowledged::default();
+    events
+        .iter()
+        .position(|event| {
+            acknowledged.apply(event);
+            !acknowledged.records.is_empty()
+        })
+        .unwrap()
+}
+
+fn new_root(folder: &Path, name: &str) -> PathBuf {
+    let root = folder.join(name);
+    std::fs::create_dir(&root).unwrap();
+    root
+}
+
+fn slash(root: &Path) -> PathBuf {
+    root.join("")
+}

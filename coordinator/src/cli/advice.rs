@@ -1,0 +1,243 @@
+//! What a transaction's state means, and which verbs may follow.
+
+use tandem_proto::v1::{
+    BranchProgress, BranchState, BranchSummary, GetTransactionResponse, TransactionState,
+    TransactionSummary,
+};
+
+use super::output::clean;
+use super::time;
+
+/// Sentences for the operator, the most general first.
+pub(super) fn advise(
+    id: &str,
+    answer: &GetTransactionResponse,
+    now: jiff::Timestamp,
+) -> Vec<String> {
+    let Some(transaction) = &answer.transaction else {
+        return unknown(answer);
+    };
+    let mut advice = vec![state(transaction).to_owned()];
+    let outcome = Outcome::of(transaction);
+    let of_branches = transaction.branches.iter();
+    advice.extend(of_branches.filter_map(|b| branch(id, b, outcome, now)));
+    for truth in &answer.truths {
+        let believed = transaction
+            .branches
+            .iter()
+            .find(|branch| branch.participant == truth.participant)
+            .map(BranchSummary::progress);
+        if let Some(inspected) = &truth.inspected {
+            let name = clean(&truth.participant);
+            advice.extend(contradiction(&name, inspected.state(), believed, outcome));
+        }
+    }
+    advice
+}
+
+/// How the transaction was decided, as far as its state tells.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Commit,
+    Abort,
+    Open,
+}
+
+impl Outcome {
+    fn of(transaction: &TransactionSummary) -> Self {
+        match transaction.state() {
+            TransactionState::Committing | TransactionState::Committed => Outcome::Commit,
+            TransactionState::Aborting => Outcome::Abort,
+            TransactionState::Unspecified
+            | TransactionState::Preparing
+            | TransactionState::Deciding
+            | TransactionState::Foreign => Outcome::Open,
+        }
+    }
+
+    /// The word for `tx settle --as` that agrees with it.
+    fn settlement(self) -> &'static str {
+        match self {
+            Outcome::Commit => "committed",
+            Outcome::Abort => "rolled-back",
+            Outcome::Open => "committed|rolled-back",
+        }
+    }
+}
+
+fn state(transaction: &TransactionSummary) -> &'static str {
+    match transaction.state() {
+        TransactionState::Preparing => {
+            "Not decided yet. It is aborted by itself if its votes are not in by the prepare \
+             deadline; nothing is to be done."
+        }
+        TransactionState::Deciding => {
+            "All votes are in and the decision is on its way to the disk. If this lasts for more \
+             than seconds, look at the disk that holds the decision log."
+        }
+        TransactionState::Committing => {
+            "Decided commit: the decision is in the log and every participant will carry it out."
+        }
+        TransactionState::Aborting => {
+            "Aborted: nothing of it will be kept. Participants still have to release what they \
+             prepared."
+        }
+        TransactionState::Committed => "Committed everywhere; nothing is to be done.",
+        TransactionState::Foreign => {
+            "Prepared at a store and not this coordinator's: it is never touched from here. Its \
+             own coordinator ends it, or a person at the store (XA COMMIT or XA ROLLBACK)."
+        }
+        TransactionState::Unspecified => {
+            "The server names a state that this version of tandem does not know; use the server's \
+             version."
+        }
+    }
+}
+
+fn branch(
+    id: &str,
+    branch: &BranchSummary,
+    outcome: Outcome,
+    now: jiff::Timestamp,
+) -> Option<String> {
+    let name = clean(&branch.participant);
+    let agreed = outcome.settlement();
+    let settle =
+        format!("`tandem tx settle {id} --participant {name} --as {agreed} --reason TEXT`");
+    match branch.progress() {
+        BranchProgress::Stuck => Some(format!(
+            "{name} is stuck: only a person can end this branch. Do at the store what its last \
+             failure says; then `tandem tx retry {id}` asks it again, or {settle} records that \
+             it ended so, after which it is not asked any more. Settling changes nothing at the \
+             store."
+        )),
+        BranchProgress::Heuristic => Some(format!(
+            "{name} ended its branch against the decision (heuristic): its store and the others \
+             disagree until a person repairs it by hand; PURCHASES says what was to be written. \
+             Then {settle} records the repair."
+        )),
+        BranchProgress::Settled => Some(format!(
+            "{name} was ended by a person's word; the timeline says whose and why. It is not \
+             asked any more."
+        )),
+        BranchProgress::Ending if branch.attempts > 0 => Some(format!(
+            "{name} has not acknowledged after {} failed calls; it is asked again by itself \
+             (next {}). `tandem tx retry {id}` asks now.",
+            branch.attempts,
+            time::relative(branch.retry_time.as_ref(), now),
+        )),
+        BranchProgress::Ending
+        | BranchProgress::NotAsked
+        | BranchProgress::Preparing
+        | BranchProgress::Prepared
+        | BranchProgress::Ended
+        | BranchProgress::Unspecified => None,
+    }
+}
+
+/// A store that says something else than the coordinator believes.
+fn contradiction(
+    name: &str,
+    truth: BranchState,
+    believed: Option<BranchProgress>,
+    outcome: Outcome,
+) -> Option<String> {
+    match (truth, outcome, believed) {
+        (BranchState::RolledBack, Outcome::Commit, _) => Some(format!(
+            "CONTRADICTION: {name} says rolled back, the decision is commit. The purchases above \
+             are missing there."
+        )),
+        (BranchState::Committed, Outcome::Abort, _) => Some(format!(
+            "CONTRADICTION: {name} says committed, the transaction was aborted. The purchases \
+             above are there and should not be."
+        )),
+        (BranchState::Committed, Outcome::Open, Some(_)) => Some(format!(
+            "{name} says committed, and the coordinator knew no decision when it was read. It may \
+             have moved between the two reads: look again. If it stays so, somebody else \
+             committed it at the store."
+        )),
+        (BranchState::Prepared, _, Some(BranchProgress::Ended)) => Some(format!(
+            "{name} holds it prepared, the coordinator believes that it ended there. It may have \
+             moved between the two reads: look again. If it stays so, `tandem tx list` and the \
+             store's own prepared branches must be compared by hand."
+        )),
+        (BranchState::Unclear, _, _) => Some(format!(
+            "{name} can't tell now (its detail says why); look again."
+        )),
+        _ => None,
+    }
+}
+
+fn unknown(answer: &GetTransactionResponse) -> Vec<String> {
+    let mut advice = vec![
+        "The coordinator does not know it: it never was this coordinator's, it was aborted, or it \
+         ended so long ago that the log has forgotten it."
+            .to_owned(),
+    ];
+    for truth in &answer.truths {
+        let state = truth.inspected.as_ref().map(|inspected| inspected.state());
+        if state == Some(BranchState::Prepared) {
+            advice.push(format!(
+                "{} holds it prepared. If it is this coordinator's, the next sweep releases it, \
+                 since no stored decision means abort; another coordinator's is never touched.",
+                clean(&truth.participant)
+            ));
+        }
+    }
+    advice
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_proto::v1::{InspectResponse, ParticipantTruth};
+
+    use super::super::samples::{committing, now};
+    use super::*;
+
+    fn with_stock(progress: BranchProgress, truth: BranchState) -> Vec<String> {
+        let mut transaction = committing();
+        transaction.branches[1].progress = progress as i32;
+        let truth = ParticipantTruth {
+            participant: "stock".into(),
+            inspected: Some(InspectResponse {
+                state: truth as i32,
+                ..InspectResponse::default()
+            }),
+            error: String::new(),
+        };
+        let answer = GetTransactionResponse {
+            transaction: Some(transaction),
+            truths: vec![truth],
+            ..GetTransactionResponse::default()
+        };
+        advise("shop.3.1042", &answer, now())
+    }
+
+    #[test]
+    fn stuck_branch_names_both_ways_out() {
+        let advice = with_stock(BranchProgress::Stuck, BranchState::Absent);
+        assert_eq!(advice.len(), 2);
+        assert!(advice[1].contains("`tandem tx retry shop.3.1042`"));
+        assert!(advice[1].contains(
+            "`tandem tx settle shop.3.1042 --participant stock --as committed --reason TEXT`"
+        ));
+        assert!(advice[1].contains("changes nothing at the store"));
+    }
+
+    #[test]
+    fn heuristic_branch_is_told_apart_from_a_stuck_one() {
+        let advice = with_stock(BranchProgress::Heuristic, BranchState::RolledBack);
+        assert!(advice[1].contains("against the decision (heuristic)"));
+        assert!(advice[2].starts_with("CONTRADICTION: stock says rolled back"));
+    }
+
+    #[test]
+    fn ended_branch_that_is_still_prepared_is_told() {
+        let advice = with_stock(BranchProgress::Ended, BranchState::Prepared);
+        assert!(advice[1].starts_with("stock holds it prepared, the coordinator"));
+        assert_eq!(
+            with_stock(BranchProgress::Ended, BranchState::Committed).len(),
+            1
+        );
+    }
+}

@@ -1,0 +1,168 @@
+//! The way to a running coordinator; every step has a deadline.
+
+use std::time::{Duration, Instant};
+
+use tandem_proto::v1::operator_service_client::OperatorServiceClient;
+use tandem_proto::v1::purchase_service_client::PurchaseServiceClient;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Request, Response, Status};
+
+use super::output::Output;
+use super::{Failure, status};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+const TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
+
+/// A transaction of 1,000 purchases with 100 items each is shown whole.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How every client verb asks and prints.
+#[derive(Debug, clap::Args)]
+pub(super) struct Common {
+    /// How long to wait for an answer
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = timeout)]
+    timeout: Duration,
+    /// How to print data
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Arguments of an operator's verb.
+#[derive(Debug, clap::Args)]
+pub(super) struct Admin {
+    /// The coordinator's admin listener
+    #[arg(
+        long = "admin",
+        env = "TANDEM_ADMIN",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7651",
+        value_parser = endpoint
+    )]
+    endpoint: Uri,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Arguments of a client's verb.
+#[derive(Debug, clap::Args)]
+pub(super) struct Server {
+    /// The coordinator's listener for clients
+    #[arg(
+        long = "server",
+        env = "TANDEM_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7650",
+        value_parser = endpoint
+    )]
+    endpoint: Uri,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl Admin {
+    /// Makes one call as an operator.
+    pub(super) async fn call<Q, A>(
+        &self,
+        question: Q,
+        call: impl AsyncFnOnce(
+            &mut OperatorServiceClient<Channel>,
+            Request<Q>,
+        ) -> Result<Response<A>, Status>,
+    ) -> Result<A, Failure> {
+        let target = Target {
+            role: "the coordinator's admin listener",
+            flag: "--admin (or TANDEM_ADMIN)",
+            endpoint: &self.endpoint,
+            timeout: self.common.timeout,
+        };
+        let channel = target.connect().await?;
+        let mut client =
+            OperatorServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+        target.answer(call(&mut client, target.request(question)).await)
+    }
+}
+
+impl Server {
+    /// Makes one call as a client.
+    pub(super) async fn call<Q, A>(
+        &self,
+        question: Q,
+        call: impl AsyncFnOnce(
+            &mut PurchaseServiceClient<Channel>,
+            Request<Q>,
+        ) -> Result<Response<A>, Status>,
+    ) -> Result<A, Failure> {
+        let target = Target {
+            role: "the coordinator",
+            flag: "--server (or TANDEM_SERVER)",
+            endpoint: &self.endpoint,
+            timeout: self.common.timeout,
+        };
+        let mut client = PurchaseServiceClient::new(target.connect().await?);
+        target.answer(call(&mut client, target.request(question)).await)
+    }
+}
+
+struct Target<'a> {
+    role: &'static str,
+    flag: &'static str,
+    endpoint: &'a Uri,
+    timeout: Duration,
+}
+
+impl Target<'_> {
+    async fn connect(&self) -> Result<Channel, Failure> {
+        let start = Instant::now();
+        let endpoint = Endpoint::from(self.endpoint.clone());
+        let cause = match tokio::time::timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
+            Ok(Ok(channel)) => return Ok(channel),
+            Ok(Err(error)) => status::causes(&error),
+            Err(_) => "no connection in time".to_owned(),
+        };
+        Err(Failure::Unreachable {
+            role: self.role,
+            endpoint: self.endpoint.to_string(),
+            flag: self.flag,
+            tried: start.elapsed(),
+            cause,
+        })
+    }
+
+    fn request<Q>(&self, question: Q) -> Request<Q> {
+        let mut request = Request::new(question);
+        request.set_timeout(self.timeout);
+        request
+    }
+
+    fn answer<A>(&self, answer: Result<Response<A>, Status>) -> Result<A, Failure> {
+        match answer {
+            Ok(response) => Ok(response.into_inner()),
+            Err(status) if status::is_lost(&status) => Err(Failure::NoAnswer {
+                role: self.role,
+                endpoint: self.endpoint.to_string(),
+                timeout: self.timeout,
+                cause: status::lost(&status),
+            }),
+            Err(status) => Err(Failure::Refused(Box::new(status))),
+        }
+    }
+}
+
+fn endpoint(text: &str) -> Result<Uri, String> {
+    let uri = text.parse::<Uri>().map_err(|error| error.to_string())?;
+    if uri.scheme_str() == Some("http") && uri.host().is_some() {
+        Ok(uri)
+    } else {
+        Err("must be a URL such as http://127.0.0.1:7650".to_owned())
+    }
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    let timeout = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (TIMEOUT_MIN..=TIMEOUT_MAX).contains(&timeout) {
+        Ok(timeout)
+    } else {
+        Err("must be 1ms to 1h".to_owned())
+    }
+}

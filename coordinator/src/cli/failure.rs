@@ -1,0 +1,87 @@
+//! Why a verb did not do what it was asked, and the exit code that says so.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tonic::Status;
+
+use super::{status, time};
+use crate::config::ConfigError;
+
+/// Why a verb failed. Its text is for a person and may be empty where stdout has said it all.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The server answered that it did not do it.
+    #[error("{}", status::explain(.0))]
+    Refused(Box<Status>),
+    /// An answer was given and printed, and it is negative; the text says what remains to be said.
+    #[error("{0}")]
+    Negative(String),
+    /// The command line asks for something that can't be.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration can't be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No connection was made.
+    #[error(
+        "can't reach {role} at {endpoint} (tried for {}): {cause}\n\
+         Nothing was asked of it. Is `tandem serve` running there? {flag} names another address.",
+        time::span(*.tried)
+    )]
+    Unreachable {
+        /// Which listener.
+        role: &'static str,
+        /// Where.
+        endpoint: String,
+        /// How an address is given.
+        flag: &'static str,
+        /// How long.
+        tried: Duration,
+        /// What came back.
+        cause: String,
+    },
+    /// The server was asked and no answer came.
+    #[error(
+        "no answer from {role} at {endpoint}: {cause}\n\
+         What was asked may have taken effect; ask again. --timeout was {}.",
+        time::span(*.timeout)
+    )]
+    NoAnswer {
+        /// Which listener.
+        role: &'static str,
+        /// Where.
+        endpoint: String,
+        /// How long an answer was waited for, at most.
+        timeout: Duration,
+        /// What came back.
+        cause: String,
+    },
+    /// The outcome is not known yet; the text says what is.
+    #[error("{0}")]
+    Unknown(String),
+    /// The reader of stdout went away.
+    #[error("")]
+    ClosedPipe,
+    /// Anything else, with its causes.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+impl Failure {
+    /// The code that `--help` documents.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Failure::ClosedPipe => 0,
+            Failure::Refused(answer) if status::is_open(answer) => 4,
+            Failure::Refused(_) | Failure::Negative(_) | Failure::Other(_) => 1,
+            Failure::Usage(_) | Failure::Config(_) => 2,
+            Failure::Unreachable { .. } => 3,
+            Failure::NoAnswer { .. } | Failure::Unknown(_) => 4,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Answers as JSON: fields and enums have the proto's names, times are RFC 3339, what is absent is
+//! null.
+
+use prost_types::Timestamp;
+use serde_json::{Value, json};
+use tandem_proto::v1::{
+    BranchProgress, BranchState, BranchSummary, DescribeResponse, Entry, Finding, GetStockResponse,
+    GetTransactionResponse, InspectResponse, Item, LinkState, ListParticipantsResponse,
+    ListTransactionsResponse, ParticipantStatus, ParticipantTruth, PreparedBranch, Purchase,
+    PurchaseState, Refusal, TransactionState, TransactionSummary,
+};
+
+use super::names::full;
+use super::time::moment;
+
+pub(super) fn transactions(answer: &ListTransactionsResponse) -> Value {
+    json!({
+        "transactions": list(&answer.transactions, transaction),
+        "total": answer.total,
+    })
+}
+
+pub(super) fn details(answer: &GetTransactionResponse) -> Value {
+    json!({
+        "transaction": answer.transaction.as_ref().map(transaction),
+        "timeline": list(&answer.timeline, |event| json!({
+            "time": time(event.time.as_ref()),
+            "source": event.source,
+            "text": event.text,
+        })),
+        "entries": list(&answer.entries, entry),
+        "refused": list(&answer.refused, |refused| json!({
+            "purchase_id": refused.purchase_id,
+            "refusal": refused.refusal.as_ref().map(refusal),
+        })),
+        "truths": list(&answer.truths, truth),
+        "read_time": time(answer.read_time.as_ref()),
+    })
+}
+
+pub(super) fn participants(answer: &ListParticipantsResponse) -> Value {
+    json!({
+        "participants": list(&answer.participants, participant),
+        "coordinator_id": answer.coordinator_id,
+        "epoch": answer.epoch,
+        "log_id": answer.log_id,
+    })
+}
+
+pub(super) fn stock(answer: &GetStockResponse) -> Value {
+    json!({
+        "sku": answer.sku,
+        "stock": answer.stock,
+        "holds": list(&answer.holds, |hold| json!({
+            "transaction_id": hold.transaction_id,
+            "quantity": hold.quantity,
+            "hold_time": time(hold.hold_time.as_ref()),
+        })),
+        "detail": answer.detail,
+        "debt": answer.debt,
+    })
+}
+
+pub(super) fn purchase(purchase: &Purchase) -> Value {
+    json!({
+        "purchase_id": purchase.purchase_id,
+        "state": full::<PurchaseState>(purchase.state),
+        "transaction_id": purchase.transaction_id,
+        "decide_time": time(purchase.decide_time.as_ref()),
+        "applied": purchase.applied,
+        "refusal": purchase.refusal.as_ref().map(refusal),
+    })
+}
+
+fn transaction(transaction: &TransactionSummary) -> Value {
+    json!({
+        "transaction_id": transaction.transaction_id,
+        "state": full::<TransactionState>(transaction.state),
+        "purchases": transaction.purchases,
+        "begin_time": time(transaction.begin_time.as_ref()),
+        "decide_time": time(transaction.decide_time.as_ref()),
+        "branches": list(&transaction.branches, branch),
+    })
+}
+
+fn branch(branch: &BranchSummary) -> Value {
+    json!({
+        "participant": branch.participant,
+        "progress": full::<BranchProgress>(branch.progress),
+        "detail": branch.detail,
+        "attempts": branch.attempts,
+        "retry_time": time(branch.retry_time.as_ref()),
+    })
+}
+
+fn entry(entry: &Entry) -> Value {
+    json!({
+        "number": entry.number,
+        "purchase_id": entry.purchase_id,
+        "customer_id": entry.customer_id,
+        "items": list(&entry.items, item),
+        "currency": entry.currency,
+    })
+}
+
+fn item(item: &Item) -> Value {
+    json!({
+        "sku": item.sku,
+        "quantity": item.quantity,
+        "unit_price_minor": item.unit_price_minor,
+    })
+}
+
+fn refusal(refusal: &Refusal) -> Value {
+    json!({
+        "reason": refusal.reason,
+        "participant": refusal.participant,
+        "detail": refusal.detail,
+    })
+}
+
+fn truth(truth: &ParticipantTruth) -> Value {
+    json!({
+        "participant": truth.participant,
+        "inspected": truth.inspected.as_ref().map(inspected),
+        "error": truth.error,
+    })
+}
+
+fn inspected(answer: &InspectResponse) -> Value {
+    json!({
+        "state": full::<BranchState>(answer.state),
+        "detail": answer.detail,
+        "read_time": time(answer.read_time.as_ref()),
+    })
+}
+
+fn participant(status: &ParticipantStatus) -> Value {
+    json!({
+        "name": status.name,
+        "state": full::<LinkState>(status.state),
+        "detail": status.detail,
+        "since": time(status.since.as_ref()),
+        "description": status.description.as_ref().map(description),
+        "foreign_branches": list(&status.foreign_branches, prepared),
+        "waiting": status.waiting,
+    })
+}
+
+fn description(answer: &DescribeResponse) -> Value {
+    json!({
+        "kind": answer.kind,
+        "server": answer.server,
+        "address": answer.address,
+        "incarnation": answer.incarnation,
+        "findings": list(&answer.findings, finding),
+    })
+}
+
+fn finding(finding: &Finding) -> Value {
+    json!({
+        "name": finding.name,
+        "detail": finding.detail,
+        "accepted": finding.accepted,
+    })
+}
+
+fn prepared(branch: &PreparedBranch) -> Value {
+    json!({
+        "id": branch.id,
+        "tandem": branch.tandem,
+        "prepare_time": time(branch.prepare_time.as_ref()),
+    })
+}
+
+fn list<T>(values: &[T], value: impl Fn(&T) -> Value) -> Vec<Value> {
+    values.iter().map(value).collect()
+}
+
+fn time(time: Option<&Timestamp>) -> Option<String> {
+    moment(time).map(|moment| moment.to_string())
+}

@@ -1,0 +1,165 @@
+//! The command line. One verb, one file; what a verb prints is a pure function of what the
+//! server answered.
+//!
+//! Data goes to stdout, everything else to stderr.
+
+mod advice;
+mod connection;
+mod failure;
+mod json;
+mod names;
+pub mod output;
+pub mod participant;
+mod participants;
+mod purchase;
+mod purchase_get;
+mod purchase_submit;
+#[cfg(test)]
+mod samples;
+pub mod serve;
+mod status;
+mod stock;
+mod table;
+mod time;
+mod tx_list;
+mod tx_retry;
+mod tx_settle;
+mod tx_show;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::Failure;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused, or the answer is negative
+  2  the command line or the configuration is wrong
+  3  the server can't be reached; nothing was asked of it
+  4  no final answer: what was asked may have taken effect; ask again";
+
+/// Makes a purchase atomic over MySQL and Redis.
+#[derive(Debug, Parser)]
+#[command(name = "tandem", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to log on stderr: LEVEL or TARGET=LEVEL, separated by commas
+    #[arg(
+        long,
+        global = true,
+        env = "TANDEM_LOG",
+        value_name = "FILTER",
+        default_value = crate::logging::FILTER_DEFAULT,
+        value_parser = crate::logging::check
+    )]
+    pub log: String,
+    /// The verb.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Every verb of the binary.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the coordinator
+    Serve(serve::Args),
+    /// Run a participant beside its store, for a coordinator elsewhere
+    #[command(subcommand)]
+    Participant(participant::Kind),
+    /// A verb that asks a running coordinator.
+    #[command(flatten)]
+    Client(Client),
+}
+
+/// The verbs that ask a running coordinator.
+#[derive(Debug, Subcommand)]
+pub enum Client {
+    /// Look at transactions that have not ended, and end them
+    #[command(subcommand)]
+    Tx(Tx),
+    /// The stores that take part: whether they are up, and what is unsafe about them
+    #[command(after_help = EXIT_CODES)]
+    Participants(participants::Args),
+    /// Units of one sku: in stock, held and by whom, available
+    #[command(after_help = EXIT_CODES)]
+    Stock(stock::Args),
+    /// Submit a purchase, or ask what became of one
+    #[command(subcommand)]
+    Purchase(Purchase),
+}
+
+/// `tandem tx …`
+#[derive(Debug, Subcommand)]
+pub enum Tx {
+    /// Transactions that have not ended, oldest first
+    #[command(after_help = EXIT_CODES)]
+    List(tx_list::Args),
+    /// One transaction: its timeline, and each participant's own truth beside the coordinator's
+    #[command(after_help = EXIT_CODES)]
+    Show(tx_show::Args),
+    /// Try now what waits for its back-off
+    #[command(after_help = EXIT_CODES)]
+    Retry(tx_retry::Args),
+    /// Record by hand how a branch ended, after a preview
+    #[command(long_about = tx_settle::ABOUT, after_help = EXIT_CODES)]
+    Settle(tx_settle::Args),
+}
+
+/// `tandem purchase …`
+#[derive(Debug, Subcommand)]
+pub enum Purchase {
+    /// Submit a purchase; safe to repeat with the same --id
+    #[command(after_help = EXIT_CODES)]
+    Submit(purchase_submit::Args),
+    /// What became of a purchase
+    #[command(after_help = EXIT_CODES)]
+    Get(purchase_get::Args),
+}
+
+impl Client {
+    /// Asks, and prints the answer.
+    ///
+    /// # Errors
+    /// [`Failure`], to be shown by [`finish`].
+    pub fn run(self) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(anyhow::Error::from)?;
+        runtime.block_on(async {
+            match self {
+                Client::Tx(Tx::List(args)) => args.run().await,
+                Client::Tx(Tx::Show(args)) => args.run().await,
+                Client::Tx(Tx::Retry(args)) => args.run().await,
+                Client::Tx(Tx::Settle(args)) => args.run().await,
+                Client::Participants(args) => args.run().await,
+                Client::Stock(args) => args.run().await,
+                Client::Purchase(Purchase::Submit(args)) => args.run().await,
+                Client::Purchase(Purchase::Get(args)) => args.run().await,
+            }
+        })
+    }
+}
+
+/// Says on stderr what failed, if anything did, and gives the exit code.
+pub fn finish(done: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = done else {
+        return ExitCode::SUCCESS;
+    };
+    let text = failure.to_string();
+    if !text.is_empty() {
+        output::note(&text);
+    }
+    failure.exit_code()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

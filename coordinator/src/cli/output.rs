@@ -1,0 +1,65 @@
+//! Where the words go: data to stdout, all else to stderr.
+
+use std::io::{self, ErrorKind, Write};
+
+use serde_json::Value;
+
+use super::Failure;
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Output {
+    /// For a person
+    #[default]
+    Table,
+    /// One JSON document; fields are named as in the proto files, times are RFC 3339
+    Json,
+}
+
+/// Prints data.
+///
+/// # Errors
+/// [`Failure::ClosedPipe`] when the reader went away, as `head` does; other failures of stdout.
+pub fn data(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    let written = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
+    written.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::ClosedPipe,
+        _ => Failure::Other(anyhow::Error::from(error).context("can't write to stdout")),
+    })
+}
+
+/// Prints a JSON document.
+///
+/// # Errors
+/// As [`data`].
+pub fn json(document: &Value) -> Result<(), Failure> {
+    data(&format!("{document:#}"))
+}
+
+/// Says something that is not data.
+pub fn note(text: &str) {
+    // Nobody is left to be told that stderr is gone.
+    let _ = writeln!(io::stderr().lock(), "{}", text.trim_end());
+}
+
+/// The same text without control characters, which a store's words may hold and which would act on
+/// the reader's terminal.
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            c if c.is_control() => c.escape_default().to_string(),
+            c => c.to_string(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_shown_and_not_sent() {
+        assert_eq!(clean("a\u{1b}[2Jé\n"), "a\\u{1b}[2Jé\\n");
+    }
+}

@@ -1,0 +1,167 @@
+//! `tandem participants`.
+
+use std::fmt::Write;
+
+use tandem_proto::v1::{
+    LinkState, ListParticipantsRequest, ListParticipantsResponse, ParticipantStatus,
+};
+
+use super::connection::Admin;
+use super::names::word;
+use super::output::{self, Output, clean};
+use super::table::{table, width};
+use super::{Failure, json, time};
+
+/// Arguments of `tandem participants`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    admin: Admin,
+}
+
+impl Args {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let answer = self
+            .admin
+            .call(ListParticipantsRequest {}, async |client, q| {
+                client.list_participants(q).await
+            })
+            .await?;
+        match self.admin.common.output {
+            Output::Json => output::json(&json::participants(&answer)),
+            Output::Table => output::data(&render(&answer, jiff::Timestamp::now(), width())),
+        }
+    }
+}
+
+fn render(answer: &ListParticipantsResponse, now: jiff::Timestamp, width: Option<u16>) -> String {
+    let mut page = format!(
+        "coordinator {}, epoch {}, log {}\n\n",
+        clean(&answer.coordinator_id),
+        answer.epoch,
+        clean(&answer.log_id)
+    );
+    let rows = answer.participants.iter().map(|status| row(status, now));
+    let header = [
+        "NAME", "STATE", "SINCE", "WAITING", "KIND", "SERVER", "ADDRESS",
+    ];
+    page.push_str(&table(header, rows, width));
+    page.push('\n');
+    for status in &answer.participants {
+        remarks(&mut page, status, now);
+    }
+    page
+}
+
+fn row(status: &ParticipantStatus, now: jiff::Timestamp) -> [String; 7] {
+    let described = |text: fn(&tandem_proto::v1::DescribeResponse) -> &String| {
+        let text = status.description.as_ref().map(text);
+        text.filter(|text| !text.is_empty())
+            .map_or_else(|| time::NONE.to_owned(), String::clone)
+    };
+    [
+        status.name.clone(),
+        word::<LinkState>(status.state),
+        time::relative(status.since.as_ref(), now),
+        status.waiting.to_string(),
+        described(|description| &description.kind),
+        described(|description| &description.server),
+        described(|description| &description.address),
+    ]
+}
+
+/// What a table has no room for: why it is not up, what is unsafe, what is not ours.
+fn remarks(page: &mut String, status: &ParticipantStatus, now: jiff::Timestamp) {
+    let name = clean(&status.name);
+    if !status.detail.is_empty() {
+        let _ = write!(page, "\n{name}: {}", clean(&status.detail));
+    }
+    let findings = status.description.iter().flat_map(|d| &d.findings);
+    for finding in findings {
+        let verdict = if finding.accepted {
+            "unsafe, accepted by the configuration"
+        } else {
+            "UNSAFE, refused"
+        };
+        let _ = write!(
+            page,
+            "\n{name}: {verdict}: {}: {}",
+            clean(&finding.name),
+            clean(&finding.detail)
+        );
+    }
+    for branch in &status.foreign_branches {
+        let whose = if branch.tandem {
+            "another coordinator's"
+        } else {
+            "not tandem's"
+        };
+        let _ = write!(
+            page,
+            "\n{name}: prepared and {whose}, never touched: {} (since {})",
+            clean(&branch.id),
+            time::both(branch.prepare_time.as_ref(), now)
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_proto::v1::{DescribeResponse, Finding, PreparedBranch};
+
+    use super::super::samples::{after, now};
+    use super::*;
+
+    #[test]
+    fn participants_are_shown_with_what_is_wrong() {
+        let up = ParticipantStatus {
+            name: "purchases".into(),
+            state: LinkState::Up as i32,
+            since: Some(after(-7_500)),
+            description: Some(DescribeResponse {
+                kind: "mysql".into(),
+                server: "MariaDB 10.11.14".into(),
+                address: "127.0.0.1:3306".into(),
+                incarnation: String::new(),
+                findings: vec![Finding {
+                    name: "SYNC_BINLOG".into(),
+                    detail: "sync_binlog is 0".into(),
+                    accepted: true,
+                }],
+            }),
+            foreign_branches: vec![PreparedBranch {
+                id: "bank.1.7".into(),
+                tandem: true,
+                prepare_time: None,
+            }],
+            ..ParticipantStatus::default()
+        };
+        let down = ParticipantStatus {
+            name: "stock".into(),
+            state: LinkState::Down as i32,
+            detail: "connection refused by 127.0.0.1:6379".into(),
+            since: Some(after(-20)),
+            waiting: 4,
+            ..ParticipantStatus::default()
+        };
+        let answer = ListParticipantsResponse {
+            participants: vec![up, down],
+            coordinator_id: "shop".into(),
+            epoch: 3,
+            log_id: "0198c".into(),
+        };
+        assert_eq!(
+            render(&answer, now(), None),
+            "\
+coordinator shop, epoch 3, log 0198c
+
+NAME       STATE  SINCE       WAITING  KIND   SERVER            ADDRESS
+purchases  up     2h 5m ago   0        mysql  MariaDB 10.11.14  127.0.0.1:3306
+stock      down   20s ago     4        -      -                 -
+
+purchases: unsafe, accepted by the configuration: SYNC_BINLOG: sync_binlog is 0
+purchases: prepared and another coordinator's, never touched: bank.1.7 (since -)
+stock: connection refused by 127.0.0.1:6379"
+        );
+    }
+}

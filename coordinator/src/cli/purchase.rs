@@ -1,0 +1,110 @@
+//! What became of a purchase, as `purchase submit` and `purchase get` tell it.
+
+use std::fmt::Write;
+
+use tandem_proto::v1::{Purchase, PurchaseState};
+
+use super::names::word;
+use super::output::{self, Output, clean};
+use super::{Failure, json, time};
+
+/// Prints the purchase; its state decides the exit code.
+pub(super) fn tell(purchase: Option<Purchase>, shown: Output) -> Result<(), Failure> {
+    let purchase = purchase.ok_or_else(|| {
+        Failure::Unknown("the server answered without a purchase; ask again".to_owned())
+    })?;
+    match shown {
+        Output::Json => output::json(&json::purchase(&purchase))?,
+        Output::Table => output::data(&render(&purchase, jiff::Timestamp::now()))?,
+    }
+    match purchase.state() {
+        PurchaseState::Committed => Ok(()),
+        PurchaseState::Refused => Err(Failure::Negative(String::new())),
+        PurchaseState::Pending | PurchaseState::Unspecified => Err(Failure::Unknown(
+            "not decided yet; ask again with `tandem purchase get`".to_owned(),
+        )),
+    }
+}
+
+fn render(purchase: &Purchase, now: jiff::Timestamp) -> String {
+    let mut page = format!(
+        "purchase     {}\nstate        {}",
+        clean(&purchase.purchase_id),
+        word::<PurchaseState>(purchase.state)
+    );
+    if !purchase.transaction_id.is_empty() {
+        let _ = write!(page, "\ntransaction  {}", clean(&purchase.transaction_id));
+    }
+    if purchase.decide_time.is_some() {
+        let decided = time::both(purchase.decide_time.as_ref(), now);
+        let _ = write!(page, "\ndecided      {decided}");
+    }
+    if purchase.state() == PurchaseState::Committed {
+        let applied = if purchase.applied {
+            "everywhere"
+        } else {
+            "not everywhere yet; it will be"
+        };
+        let _ = write!(page, "\napplied      {applied}");
+    }
+    if let Some(refusal) = &purchase.refusal {
+        let _ = write!(
+            page,
+            "\nrefused by   {}: {}: {}",
+            clean(&refusal.participant),
+            clean(&refusal.reason),
+            clean(&refusal.detail)
+        );
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use tandem_proto::v1::Refusal;
+
+    use super::super::samples::{after, now};
+    use super::*;
+
+    #[test]
+    fn committed_purchase_says_where_it_is_applied() {
+        let purchase = Purchase {
+            purchase_id: "o-1".into(),
+            state: PurchaseState::Committed as i32,
+            transaction_id: "shop.3.1042".into(),
+            decide_time: Some(after(-2)),
+            applied: false,
+            refusal: None,
+        };
+        assert_eq!(
+            render(&purchase, now()),
+            "\
+purchase     o-1
+state        committed
+transaction  shop.3.1042
+decided      2026-03-01T11:59:58.000Z (2s ago)
+applied      not everywhere yet; it will be"
+        );
+    }
+
+    #[test]
+    fn refused_purchase_says_who_and_why() {
+        let purchase = Purchase {
+            purchase_id: "o-1".into(),
+            state: PurchaseState::Refused as i32,
+            refusal: Some(Refusal {
+                reason: "INSUFFICIENT_STOCK".into(),
+                participant: "stock".into(),
+                detail: "3 available, 5 wanted".into(),
+            }),
+            ..Purchase::default()
+        };
+        assert_eq!(
+            render(&purchase, now()),
+            "\
+purchase     o-1
+state        refused
+refused by   stock: INSUFFICIENT_STOCK: 3 available, 5 wanted"
+        );
+    }
+}

@@ -1,0 +1,29 @@
+//! `tandem purchase get ID`.
+
+use tandem_proto::v1::GetPurchaseRequest;
+
+use super::connection::Server;
+use super::{Failure, purchase};
+
+/// Arguments of `tandem purchase get`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The purchase's id
+    #[arg(value_name = "ID")]
+    purchase: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Args {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let question = GetPurchaseRequest {
+            purchase_id: self.purchase,
+        };
+        let answer = self
+            .server
+            .call(question, async |client, q| client.get_purchase(q).await)
+            .await?;
+        purchase::tell(answer.purchase, self.server.common.output)
+    }
+}

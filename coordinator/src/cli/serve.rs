@@ -1,0 +1,11 @@
+//! `tandem serve`.
+
+use std::path::PathBuf;
+
+/// Arguments of `tandem serve`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration file; tandem.example.toml explains each key
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}

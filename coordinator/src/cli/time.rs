@@ -1,0 +1,80 @@
+//! Times and durations in a person's words.
+
+use std::time::Duration;
+
+use prost_types::Timestamp;
+
+/// Shown where there is no time.
+pub(super) const NONE: &str = "-";
+
+/// The same moment, if it is one that a calendar can show.
+pub(super) fn moment(time: Option<&Timestamp>) -> Option<jiff::Timestamp> {
+    let time = time?;
+    jiff::Timestamp::new(time.seconds, time.nanos).ok()
+}
+
+/// The moment in RFC 3339 with milliseconds, or [`NONE`].
+pub(super) fn absolute(time: Option<&Timestamp>) -> String {
+    moment(time).map_or_else(|| NONE.to_owned(), |moment| format!("{moment:.3}"))
+}
+
+/// How long before or after `now` the moment is: `3m 12s ago`, `in 4s`, or [`NONE`].
+pub(super) fn relative(time: Option<&Timestamp>, now: jiff::Timestamp) -> String {
+    let Some(moment) = moment(time) else {
+        return NONE.to_owned();
+    };
+    let distance = span(now.duration_since(moment).unsigned_abs());
+    if moment > now {
+        format!("in {distance}")
+    } else {
+        format!("{distance} ago")
+    }
+}
+
+/// The moment, absolute and relative to `now`.
+pub(super) fn both(time: Option<&Timestamp>, now: jiff::Timestamp) -> String {
+    match moment(time) {
+        Some(_) => format!("{} ({})", absolute(time), relative(time, now)),
+        None => NONE.to_owned(),
+    }
+}
+
+/// A duration in human units: milliseconds below ten seconds, whole seconds above.
+pub(super) fn span(duration: Duration) -> String {
+    let shown = if duration < Duration::from_secs(10) {
+        Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    } else {
+        Duration::from_secs(duration.as_secs())
+    };
+    humantime::format_duration(shown).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_told_from_now() {
+        let now: jiff::Timestamp = "2026-03-01T12:00:00Z".parse().expect("well formed");
+        let at = |seconds: i64, nanos: i32| Timestamp {
+            seconds: now.as_second() + seconds,
+            nanos,
+        };
+        assert_eq!(relative(Some(&at(-192, 0)), now), "3m 12s ago");
+        assert_eq!(relative(Some(&at(3, 250_000_000)), now), "in 3s 250ms");
+        assert_eq!(
+            absolute(Some(&at(0, 5_000_000))),
+            "2026-03-01T12:00:00.005Z"
+        );
+        assert_eq!(both(None, now), "-");
+    }
+
+    #[test]
+    fn moment_that_no_calendar_has_is_not_shown() {
+        let time = Timestamp {
+            seconds: i64::MAX,
+            nanos: 0,
+        };
+        assert_eq!(absolute(Some(&time)), "-");
+    }
+}

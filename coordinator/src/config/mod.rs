@@ -1,0 +1,169 @@
+//! The daemon's and the sidecars' configuration files: TOML, every key known, every value in range.
+//!
+//! `tandem.example.toml` beside this crate explains each key. A file that breaks a rule is refused
+//! with its line, its column and what was expected.
+
+mod limits;
+mod participants;
+mod rules;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error};
+use tandem_protocol::{CoordinatorId, ParticipantName};
+
+pub use limits::{Limits, Retention};
+pub use participants::{
+    MysqlSettings, ParticipantSettings, Participants, RedisSettings, SidecarEndpoint,
+};
+
+/// The file of `tandem serve --config FILE`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Who the coordinator is and where it listens.
+    #[serde(deserialize_with = "coordinator")]
+    pub coordinator: Coordinator,
+    /// Bounds and deadlines.
+    #[serde(default, deserialize_with = "limits::consistent")]
+    pub limits: Limits,
+    /// How long what has ended is remembered.
+    #[serde(default)]
+    pub retention: Retention,
+    /// Who takes part, by name; at least one.
+    #[serde(deserialize_with = "participants::at_least_one")]
+    pub participants: Participants,
+}
+
+/// The section `[coordinator]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coordinator {
+    /// Its name, unique among the coordinators that share a store.
+    #[serde(deserialize_with = "rules::parsed")]
+    pub id: CoordinatorId,
+    /// The decision log's folder; a relative path starts at the configuration file's folder.
+    #[serde(deserialize_with = "rules::folder")]
+    pub data_dir: PathBuf,
+    /// Where clients connect.
+    #[serde(deserialize_with = "rules::listener")]
+    pub listen: SocketAddr,
+    /// Where operators connect.
+    #[serde(deserialize_with = "rules::listener")]
+    pub admin_listen: SocketAddr,
+}
+
+/// The file of `tandem participant mysql --config FILE`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MysqlSidecar {
+    /// Who the sidecar is and where it listens.
+    pub sidecar: Sidecar,
+    /// The store, as in `[participants.NAME.mysql]`.
+    pub mysql: MysqlSettings,
+}
+
+/// The file of `tandem participant redis --config FILE`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisSidecar {
+    /// Who the sidecar is and where it listens.
+    pub sidecar: Sidecar,
+    /// The store, as in `[participants.NAME.redis]`.
+    pub redis: RedisSettings,
+}
+
+/// The section `[sidecar]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sidecar {
+    /// The name that the coordinator's configuration gives this participant.
+    #[serde(deserialize_with = "rules::parsed")]
+    pub name: ParticipantName,
+    /// Where the coordinator connects.
+    #[serde(deserialize_with = "rules::listener")]
+    pub listen: SocketAddr,
+}
+
+/// A configuration that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("can't read the configuration file {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file breaks a rule.
+    #[error("the configuration file {} is malformed: {}", path.display(), report.trim_end())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Line, column, the line itself and what was expected.
+        report: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError`], for a person.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Config = load(path)?;
+        if let Some(folder) = path.parent() {
+            config.coordinator.data_dir = folder.join(&config.coordinator.data_dir);
+        }
+        Ok(config)
+    }
+}
+
+impl MysqlSidecar {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError`], for a person.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        load(path)
+    }
+}
+
+impl RedisSidecar {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError`], for a person.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        load(path)
+    }
+}
+
+/// A [`Coordinator`] whose values agree with each other.
+fn coordinator<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Coordinator, D::Error> {
+    let coordinator = Coordinator::deserialize(deserializer)?;
+    if coordinator.listen == coordinator.admin_listen {
+        return Err(D::Error::custom(format!(
+            "listen and admin_listen are both {}; operators need an address of their own",
+            coordinator.listen
+        )));
+    }
+    Ok(coordinator)
+}
+
+fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.into(),
+        source,
+    })?;
+    toml::from_str(&text).map_err(|error| ConfigError::Malformed {
+        path: path.into(),
+        report: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

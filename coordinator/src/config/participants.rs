@@ -1,0 +1,121 @@
+//! The tables `[participants.NAME.KIND]`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
+use tandem_protocol::ParticipantName;
+use tonic::transport::Uri;
+
+use super::rules;
+
+/// Settings of the MySQL participant.
+pub type MysqlSettings = toml::Table;
+/// Settings of the Redis participant.
+pub type RedisSettings = toml::Table;
+
+/// Who takes part, by name.
+pub type Participants = BTreeMap<ParticipantName, ParticipantSettings>;
+
+/// How one participant is reached.
+#[derive(Debug, Clone)]
+pub enum ParticipantSettings {
+    /// MySQL or MariaDB, in the daemon's process.
+    Mysql(MysqlSettings),
+    /// Redis or Valkey, in the daemon's process.
+    Redis(RedisSettings),
+    /// Any participant that is served by another process.
+    Sidecar(SidecarEndpoint),
+}
+
+/// The table `[participants.NAME.sidecar]`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SidecarEndpoint {
+    /// Where it listens: `http://HOST:PORT`.
+    #[serde(deserialize_with = "endpoint")]
+    pub endpoint: Uri,
+}
+
+/// Participants, of which there is at least one.
+pub(super) fn at_least_one<'de, D>(deserializer: D) -> Result<Participants, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let named: BTreeMap<Name, ParticipantSettings> = BTreeMap::deserialize(deserializer)?;
+    if named.is_empty() {
+        return Err(D::Error::custom(
+            "there are no participants; add a table such as [participants.purchases.mysql]",
+        ));
+    }
+    let participants = named
+        .into_iter()
+        .map(|(Name(name), settings)| (name, settings));
+    Ok(participants.collect())
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Name(ParticipantName);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        rules::parsed(deserializer).map(Self)
+    }
+}
+
+#[derive(Clone, Copy, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Mysql,
+    Redis,
+    Sidecar,
+}
+
+/// By hand, since a derived enum says "wanted exactly 1 element" where a person forgot the kind.
+impl<'de> Deserialize<'de> for ParticipantSettings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(OneKind)
+    }
+}
+
+struct OneKind;
+
+impl<'de> Visitor<'de> for OneKind {
+    type Value = ParticipantSettings;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "one table that names the participant's kind: [participants.NAME.mysql], \
+             [participants.NAME.redis] or [participants.NAME.sidecar]",
+        )
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut tables: A) -> Result<Self::Value, A::Error> {
+        let Some(kind) = tables.next_key::<Kind>()? else {
+            return Err(A::Error::invalid_length(0, &self));
+        };
+        let settings = match kind {
+            Kind::Mysql => ParticipantSettings::Mysql(tables.next_value()?),
+            Kind::Redis => ParticipantSettings::Redis(tables.next_value()?),
+            Kind::Sidecar => ParticipantSettings::Sidecar(tables.next_value()?),
+        };
+        match tables.next_key::<Kind>()? {
+            None => Ok(settings),
+            Some(_) => Err(A::Error::invalid_length(2, &self)),
+        }
+    }
+}
+
+fn endpoint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uri, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let uri = text.parse::<Uri>().ok();
+    let usable = uri.filter(|uri| {
+        uri.scheme_str() == Some("http") && uri.port_u16().is_some() && uri.path() == "/"
+    });
+    usable.ok_or_else(|| {
+        D::Error::invalid_value(
+            Unexpected::Str(&text),
+            &"an endpoint, as in \"http://127.0.0.1:7660\"",
+        )
+    })
+}

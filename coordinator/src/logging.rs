@@ -1,0 +1,55 @@
+//! What the processes say on stderr: lines for a person on a terminal, JSON for a collector
+//! everywhere else.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+
+/// The filter that applies when neither `--log` nor `TANDEM_LOG` is given.
+pub const FILTER_DEFAULT: &str = "info";
+
+/// Starts to write log events to stderr. `filter` is a list of `LEVEL` or `TARGET=LEVEL`, as in
+/// `info,tandem=debug`; see tracing-subscriber's `EnvFilter`.
+///
+/// # Errors
+/// A filter that can't be understood, or a second call in the same process.
+pub fn init(filter: &str) -> anyhow::Result<()> {
+    let filter = parse(filter)?;
+    let events = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    let started = if io::stderr().is_terminal() {
+        events.with_target(false).try_init()
+    } else {
+        events.json().flatten_event(true).try_init()
+    };
+    started.map_err(|error| anyhow::anyhow!("can't start to log: {error}"))
+}
+
+/// Checks a filter, so that a wrong one is a usage error.
+///
+/// # Errors
+/// What is wrong with it, for a person.
+pub fn check(filter: &str) -> Result<String, String> {
+    parse(filter)
+        .map(|_| filter.to_owned())
+        .map_err(|error| error.to_string())
+}
+
+fn parse(filter: &str) -> anyhow::Result<EnvFilter> {
+    EnvFilter::try_new(filter).map_err(|error| {
+        anyhow::anyhow!("the log filter {filter:?} is not LEVEL or TARGET=LEVEL: {error}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filter_that_is_not_understood_is_named() {
+        assert_eq!(check("info,tandem=debug"), Ok("info,tandem=debug".into()));
+        let error = check("tandem=loud").expect_err("no such level");
+        assert!(error.contains("\"tandem=loud\""), "{error}");
+    }
+}
