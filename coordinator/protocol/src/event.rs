@@ -99,6 +99,13 @@ pub enum Event {
         /// What was tried, for a person.
         detail: String,
     },
+    /// A participant refuses this coordinator for good: it knows a newer epoch or another log.
+    Refused {
+        /// Who.
+        participant: ParticipantName,
+        /// What it knows, for a person.
+        detail: String,
+    },
     /// A sweep's list of what is prepared at a participant.
     FoundPrepared {
         /// Where.

@@ -121,9 +121,7 @@ impl Coordinator {
         failure: Failure,
     ) {
         if failure.kind == FailureKind::Fenced {
-            let reason = format!("participant {participant} refuses: {}", failure.detail);
-            self.actions.push(Action::Halt { reason });
-            return;
+            return self.refused_by(participant, &failure.detail);
         }
         match call {
             Call::Prepare => {

@@ -63,6 +63,14 @@ impl Coordinator {
         member.link = Link::Down { since, detail };
     }
 
+    pub(super) fn refused_by(&mut self, participant: &ParticipantName, detail: &str) {
+        let reason = format!(
+            "participant {participant} refuses this coordinator: {detail}. Nothing was touched. \
+             Start the coordinator on the newest log folder, not on an old copy of it."
+        );
+        self.actions.push(Action::Halt { reason });
+    }
+
     /// Carries out recovery's plan for what a sweep found.
     pub(super) fn found_prepared(
         &mut self,

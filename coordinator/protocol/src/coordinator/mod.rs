@@ -205,6 +205,24 @@ impl Coordinator {
 
     /// Takes an event and says what must be done. `now` must not go back.
     pub fn handle(&mut self, now: Timestamp, event: Event) -> Vec<Action> {
+        self.handle_all(now, [event])
+    }
+
+    /// Takes events that have come in together, so that purchases which wait together may share
+    /// a transaction.
+    pub fn handle_all(
+        &mut self,
+        now: Timestamp,
+        events: impl IntoIterator<Item = Event>,
+    ) -> Vec<Action> {
+        for event in events {
+            self.take(now, event);
+        }
+        self.advance(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    fn take(&mut self, now: Timestamp, event: Event) {
         match event {
             Event::Submitted {
                 request,
@@ -247,6 +265,10 @@ impl Coordinator {
                 participant,
                 detail,
             } => self.participant_down(now, &participant, detail),
+            Event::Refused {
+                participant,
+                detail,
+            } => self.refused_by(&participant, &detail),
             Event::FoundPrepared {
                 participant,
                 branches,
@@ -260,8 +282,6 @@ impl Coordinator {
             Event::Drain => self.draining = true,
             Event::Tick => {}
         }
-        self.advance(now);
-        std::mem::take(&mut self.actions)
     }
 
     /// When the next [`Event::Tick`] is due, if no other event comes before.

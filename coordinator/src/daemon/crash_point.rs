@@ -1,0 +1,71 @@
+//! Named steps at which a process can be told to die or to stop, for the demonstration and for
+//! the tests of recovery: `TANDEM_AT=decided:kill`, `TANDEM_AT=decided:stop`.
+//!
+//! Without the variable a step costs one load of a static.
+
+use std::sync::OnceLock;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The environment variable that names a step and what happens there.
+pub const VARIABLE: &str = "TANDEM_AT";
+
+/// A step of the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A transaction is about to be prepared at a participant.
+    Preparing,
+    /// All votes are in; the decision is about to be appended to the log.
+    Deciding,
+    /// The decision is durable; nobody has been told.
+    Decided,
+    /// One participant has acknowledged a commit.
+    Acknowledged,
+    /// All participants have; the end record is about to be appended.
+    Ending,
+}
+
+impl Step {
+    /// All steps, in the order in which a purchase passes them.
+    pub const ALL: [Step; 5] = [
+        Step::Preparing,
+        Step::Deciding,
+        Step::Decided,
+        Step::Acknowledged,
+        Step::Ending,
+    ];
+
+    /// The step's name in the variable.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Step::Preparing => "preparing",
+            Step::Deciding => "deciding",
+            Step::Decided => "decided",
+            Step::Acknowledged => "acknowledged",
+            Step::Ending => "ending",
+        }
+    }
+}
+
+/// Dies or stops here, if the environment says so.
+pub fn reach(step: Step) {
+    static CHOSEN: OnceLock<Option<(Step, Signal)>> = OnceLock::new();
+    let chosen = CHOSEN.get_or_init(|| {
+        let text = std::env::var(VARIABLE).ok()?;
+        let (name, what) = text.split_once(':')?;
+        let step = Step::ALL.into_iter().find(|step| step.as_str() == name)?;
+        match what {
+            "kill" => Some((step, Signal::SIGKILL)),
+            "stop" => Some((step, Signal::SIGSTOP)),
+            _ => None,
+        }
+    });
+    if let Some((at, signal)) = chosen
+        && *at == step
+    {
+        tracing::warn!(step = step.as_str(), %signal, "{VARIABLE} says to stop here");
+        // A signal to oneself can only fail for want of permission, which a process has.
+        let _ = kill(Pid::this(), *signal);
+    }
+}

@@ -1,0 +1,400 @@
+//! One participant as the daemon sees it: enlisted or not, the calls to it, the one probe while it
+//! is dead, the sweeps.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tandem_participant::{
+    Commit, Description, Enlist, Enlisted, Error, Forget, Participant, Prepare, PreparedBranch,
+    RollBack,
+};
+use tandem_protocol::{
+    Call, Ending, Entry, Event, Failure, FailureKind, ParticipantName, Timestamp, TransactionId,
+};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
+
+use super::clock::Clock;
+use super::crash_point::{self, Step};
+
+/// A participant that stays up this long has earned a fresh back-off.
+const STEADY: Duration = Duration::from_secs(5);
+
+/// How long calls may take and pauses last.
+#[derive(Debug, Clone)]
+pub struct Times {
+    /// Longest time of any call but prepare.
+    pub call_timeout: Duration,
+    /// First pause between two probes of a dead participant.
+    pub backoff_min: Duration,
+    /// Longest such pause.
+    pub backoff_max: Duration,
+    /// Pause between two sweeps of a live one.
+    pub sweep_interval: Duration,
+}
+
+/// A participant and what is known of its reachability.
+#[derive(Debug)]
+pub struct Link {
+    name: ParticipantName,
+    participant: Arc<dyn Participant>,
+    enlist: Enlist,
+    times: Times,
+    clock: Clock,
+    events: mpsc::UnboundedSender<Event>,
+    trouble: Notify,
+    status: Mutex<Status>,
+}
+
+/// What an operator may know of a link.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Whether the participant can be asked.
+    pub state: LinkState,
+    /// Why it can't, for a person.
+    pub detail: String,
+    /// Since when it is so.
+    pub since: Timestamp,
+    /// What the participant last said of itself.
+    pub description: Option<Description>,
+}
+
+/// Whether a participant can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkState {
+    /// Not enlisted yet since the start.
+    Connecting,
+    /// Enlisted.
+    Up,
+    /// It was tried and failed.
+    Down,
+}
+
+impl Link {
+    /// A link that is not connected yet; [`Link::run`] does that.
+    pub fn new(
+        name: ParticipantName,
+        participant: Arc<dyn Participant>,
+        enlist: Enlist,
+        times: Times,
+        clock: Clock,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Link {
+        let status = Mutex::new(Status {
+            state: LinkState::Connecting,
+            detail: String::new(),
+            since: clock.now(),
+            description: None,
+        });
+        Link {
+            name,
+            participant,
+            enlist,
+            times,
+            clock,
+            events,
+            trouble: Notify::new(),
+            status,
+        }
+    }
+
+    /// The participant itself, for questions that change nothing.
+    pub fn participant(&self) -> &Arc<dyn Participant> {
+        &self.participant
+    }
+
+    /// The participant's name.
+    pub fn name(&self) -> &ParticipantName {
+        &self.name
+    }
+
+    /// What is known now.
+    pub fn status(&self) -> Status {
+        self.lock().clone()
+    }
+
+    /// Longest time of a question.
+    pub fn call_timeout(&self) -> Duration {
+        self.times.call_timeout
+    }
+
+    /// Keeps the participant enlisted: probes it while it is dead, sweeps it while it lives.
+    /// Never ends by itself.
+    pub async fn run(self: Arc<Self>) {
+        let mut backoff = self.backoff();
+        loop {
+            let up_since = match self.connect().await {
+                Ok((enlisted, prepared)) => {
+                    self.came_up(enlisted, prepared);
+                    let since = Instant::now();
+                    let error = self.watch().await;
+                    self.went_down(&error);
+                    Some(since)
+                }
+                Err(error) => {
+                    self.went_down(&error);
+                    None
+                }
+            };
+            if up_since.is_some_and(|since| since.elapsed() >= STEADY) {
+                backoff = self.backoff();
+            }
+            let pause = backoff.next().unwrap_or(self.times.backoff_max);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Asks for a promise; the answer comes as an event.
+    pub fn prepare(
+        self: &Arc<Self>,
+        transaction: TransactionId,
+        entries: Vec<Entry>,
+        deadline: Timestamp,
+    ) {
+        let link = Arc::clone(self);
+        tokio::spawn(async move {
+            let left = deadline.since(link.clock.now());
+            let request = Prepare {
+                transaction: transaction.clone(),
+                entries,
+                timeout: left,
+            };
+            let participant = link.name.clone();
+            let event = match link.bounded(left, link.participant.prepare(&request)).await {
+                Ok(vote) => Event::Voted {
+                    transaction,
+                    participant,
+                    vote,
+                },
+                Err(error) => link.failed(transaction, Call::Prepare, &error),
+            };
+            link.tell(event);
+        });
+    }
+
+    /// Asks to carry out a stored decision; the answer comes as an event.
+    pub fn commit(
+        self: &Arc<Self>,
+        transaction: TransactionId,
+        entries: Vec<Entry>,
+        decide_time: Timestamp,
+    ) {
+        let link = Arc::clone(self);
+        tokio::spawn(async move {
+            let request = Commit {
+                transaction: transaction.clone(),
+                caller_epoch: link.enlist.epoch,
+                entries,
+                decide_time,
+            };
+            let call = link.participant.commit(&request);
+            let event = match link.bounded(link.times.call_timeout, call).await {
+                Ok(committed) => {
+                    crash_point::reach(Step::Acknowledged);
+                    Event::Acknowledged {
+                        transaction,
+                        participant: link.name.clone(),
+                        ending: Ending::Commit,
+                        evidence: Some(committed.evidence),
+                        debts: committed.debts,
+                    }
+                }
+                Err(error) => link.failed(transaction, Call::End(Ending::Commit), &error),
+            };
+            link.tell(event);
+        });
+    }
+
+    /// Asks to release a transaction; the answer comes as an event.
+    pub fn roll_back(self: &Arc<Self>, transaction: TransactionId) {
+        let link = Arc::clone(self);
+        tokio::spawn(async move {
+            let request = RollBack {
+                transaction: transaction.clone(),
+                caller_epoch: link.enlist.epoch,
+            };
+            let call = link.participant.roll_back(&request);
+            let event = match link.bounded(link.times.call_timeout, call).await {
+                Ok(()) => Event::Acknowledged {
+                    transaction,
+                    participant: link.name.clone(),
+                    ending: Ending::RollBack,
+                    evidence: None,
+                    debts: Vec::new(),
+                },
+                Err(error) => link.failed(transaction, Call::End(Ending::RollBack), &error),
+            };
+            link.tell(event);
+        });
+    }
+
+    /// Lets the participant forget. Best effort: the next time says it again.
+    pub fn forget(self: &Arc<Self>, before: TransactionId, except: Vec<TransactionId>) {
+        let link = Arc::clone(self);
+        tokio::spawn(async move {
+            let request = Forget {
+                before,
+                except,
+                caller_epoch: link.enlist.epoch,
+            };
+            let call = link.participant.forget(&request);
+            if let Err(error) = link.bounded(link.times.call_timeout, call).await {
+                tracing::info!(participant = %link.name, %error, "could not forget, later again");
+            }
+        });
+    }
+
+    /// Enlists and lists what is prepared.
+    async fn connect(&self) -> Result<(Enlisted, Vec<PreparedBranch>), Error> {
+        let time = self.times.call_timeout;
+        let enlisted = self
+            .bounded(time, self.participant.enlist(&self.enlist))
+            .await;
+        // Also a participant that refuses can say what it is, which tells the operator why.
+        if !matches!(enlisted, Err(Error::Unavailable { .. }))
+            && let Ok(description) = self.bounded(time, self.participant.describe()).await
+        {
+            self.lock().description = Some(description);
+        }
+        let enlisted = enlisted?;
+        let prepared = self
+            .bounded(time, self.participant.list_prepared())
+            .await?;
+        Ok((enlisted, prepared))
+    }
+
+    /// Sweeps at intervals until a call finds the participant unavailable; gives the reason.
+    async fn watch(&self) -> Error {
+        loop {
+            let pause = tokio::time::sleep(self.times.sweep_interval);
+            tokio::select! {
+                () = self.trouble.notified() => {
+                    return Error::Unavailable { detail: self.status().detail };
+                }
+                () = pause => {}
+            }
+            let time = self.times.call_timeout;
+            match self.bounded(time, self.participant.list_prepared()).await {
+                Ok(branches) => self.tell(Event::FoundPrepared {
+                    participant: self.name.clone(),
+                    branches,
+                }),
+                Err(error) => return error,
+            }
+        }
+    }
+
+    fn came_up(&self, enlisted: Enlisted, branches: Vec<PreparedBranch>) {
+        let changed = {
+            let mut status = self.lock();
+            let changed = status.state != LinkState::Up;
+            status.state = LinkState::Up;
+            status.detail.clear();
+            status.since = self.clock.now();
+            changed
+        };
+        if changed {
+            let server = self.status().description.map(|d| d.server);
+            tracing::info!(participant = %self.name, server, "enlisted");
+        }
+        // The list goes first: nothing is done about it before the coordinator has seen, in the
+        // second event, that its log is not stale.
+        self.tell(Event::FoundPrepared {
+            participant: self.name.clone(),
+            branches,
+        });
+        self.tell(Event::ParticipantUp {
+            participant: self.name.clone(),
+            incarnation: enlisted.incarnation,
+            newest_committed: enlisted.newest_committed,
+            refuses_singly: enlisted.refuses_singly,
+        });
+    }
+
+    fn went_down(&self, error: &Error) {
+        let detail = error.to_string();
+        let changed = {
+            let mut status = self.lock();
+            let changed = status.state != LinkState::Down || status.detail != detail;
+            if status.state != LinkState::Down {
+                status.since = self.clock.now();
+            }
+            status.state = LinkState::Down;
+            status.detail.clone_from(&detail);
+            changed
+        };
+        if changed {
+            tracing::warn!(participant = %self.name, detail, "unavailable, trying on");
+        }
+        let participant = self.name.clone();
+        if matches!(error, Error::Fenced { .. }) {
+            self.tell(Event::Refused {
+                participant,
+                detail,
+            });
+        } else {
+            self.tell(Event::ParticipantDown {
+                participant,
+                detail,
+            });
+        }
+    }
+
+    /// A failed call as an event. One that found the participant unavailable also wakes the
+    /// probe, which is the one task that tries a dead participant.
+    fn failed(&self, transaction: TransactionId, call: Call, error: &Error) -> Event {
+        let kind = match error {
+            Error::Unavailable { .. } | Error::Unsafe { .. } => {
+                self.lock().detail = error.to_string();
+                self.trouble.notify_one();
+                FailureKind::Unavailable
+            }
+            Error::Busy { .. } => FailureKind::Busy,
+            Error::Stuck { .. } | Error::Invalid { .. } => FailureKind::Stuck,
+            Error::Heuristic { kind, .. } => FailureKind::Heuristic(*kind),
+            Error::Fenced { .. } => FailureKind::Fenced,
+        };
+        Event::CallFailed {
+            transaction,
+            participant: self.name.clone(),
+            call,
+            failure: Failure {
+                kind,
+                detail: error.to_string(),
+            },
+        }
+    }
+
+    async fn bounded<T>(
+        &self,
+        time: Duration,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        timeout(time, call).await.unwrap_or_else(|_| {
+            Err(Error::Unavailable {
+                detail: format!("{} gave no answer within {time:?}", self.name),
+            })
+        })
+    }
+
+    fn tell(&self, event: Event) {
+        // The driver is gone only when the process ends.
+        let _ = self.events.send(event);
+    }
+
+    fn backoff(&self) -> ExponentialBackoff {
+        ExponentialBuilder::default()
+            .with_min_delay(self.times.backoff_min)
+            .with_max_delay(self.times.backoff_max)
+            .with_jitter()
+            .without_max_times()
+            .build()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Status> {
+        // The status is whole after every statement, so a panic elsewhere leaves nothing half
+        // done in it.
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,109 @@
+//! The decision log as the daemon uses it: opened or created, replayed, its epoch begun.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use tandem_log::{DecisionLog, Durability, Identity, LogOptions, OpenError, Opened};
+use tandem_protocol::{CoordinatorId, Epoch, Record, Recovered, Timestamp};
+use uuid::Uuid;
+
+/// How long the first force of a start may take.
+const FIRST_FORCE_MAX: Duration = Duration::from_secs(30);
+
+/// A log in which this process's epoch has begun, durably.
+#[derive(Debug)]
+pub struct Begun {
+    /// The log.
+    pub log: DecisionLog,
+    /// Its identity, fixed at its creation.
+    pub log_id: String,
+    /// Identity of this process.
+    pub instance_id: String,
+    /// This process's epoch.
+    pub epoch: Epoch,
+    /// What the log held.
+    pub recovered: Recovered,
+}
+
+/// Opens the log in `dir`, or creates one where there is none, and begins the next epoch in it.
+///
+/// `tandem_log` forces every file at open, so whatever was read here is durable before anything
+/// acts on it, also a decision whose own force was cut short.
+pub fn begin(dir: &Path, coordinator: &CoordinatorId, now: Timestamp) -> anyhow::Result<Begun> {
+    let (log, opened) = open_or_create(dir, coordinator)?;
+    let found = &opened.identity.coordinator_id;
+    if found != coordinator.as_str() {
+        bail!(
+            "the decision log in {} belongs to coordinator {found:?}, not to {coordinator:?}: set \
+             coordinator.id to its owner, or give {coordinator} a data_dir of its own",
+            dir.display()
+        );
+    }
+    let records = opened
+        .records
+        .iter()
+        .map(|(position, bytes)| (position.0, bytes.as_slice()));
+    let recovered = Recovered::replay(coordinator, records)?;
+    let epoch = recovered.next_epoch();
+    let instance_id = Uuid::now_v7().to_string();
+    // Without this force a crash could give the same epoch to two processes, and with it the same
+    // transaction ids.
+    force(
+        &log,
+        &Record::EpochStarted {
+            epoch,
+            instance_id: instance_id.clone(),
+            time: now,
+        },
+    )?;
+    Ok(Begun {
+        log,
+        log_id: opened.identity.log_id,
+        instance_id,
+        epoch,
+        recovered,
+    })
+}
+
+fn open_or_create(
+    dir: &Path,
+    coordinator: &CoordinatorId,
+) -> anyhow::Result<(DecisionLog, Opened)> {
+    match DecisionLog::open(options(dir)) {
+        Err(OpenError::NoLog { .. } | OpenError::Unfinished { .. }) => {
+            let identity = Identity {
+                log_id: Uuid::now_v7().to_string(),
+                coordinator_id: coordinator.to_string(),
+            };
+            tracing::info!(dir = %dir.display(), log_id = identity.log_id, "a new decision log");
+            DecisionLog::create(options(dir), &identity)
+                .with_context(|| format!("can't create a decision log in {}", dir.display()))
+        }
+        opened => opened.with_context(|| format!("can't use the decision log {}", dir.display())),
+    }
+}
+
+fn options(dir: &Path) -> LogOptions {
+    LogOptions {
+        on_fatal: Box::new(|why| {
+            tracing::error!("{why}; the process ends, since what the disk holds is unknown now");
+            std::process::abort();
+        }),
+        ..LogOptions::new(dir)
+    }
+}
+
+fn force(log: &DecisionLog, record: &Record) -> anyhow::Result<()> {
+    let (sender, receiver) = mpsc::channel();
+    log.append(record.encode(), Durability::Forced, move |position| {
+        // The receiver is gone only after its deadline, when nobody waits any more.
+        let _ = sender.send(position);
+    })
+    .map_err(|error| anyhow!("can't append to the decision log: {error}"))?;
+    receiver
+        .recv_timeout(FIRST_FORCE_MAX)
+        .context("the decision log could not force its first record in time")?;
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! `PurchaseService`: what clients call.
+
+use std::time::Duration;
+
+use tandem_proto::v1;
+use tandem_proto::v1::purchase_service_server::PurchaseService;
+use tandem_protocol::{PurchaseView, Reply, Timestamp, WaitFor};
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Request, Response, Status};
+
+use super::{status, validate, wire_time};
+use crate::daemon::{Clock, Handle};
+
+/// What is left of a client's deadline for the way back, so that the answer says what is known
+/// instead of coming too late.
+const WAY_BACK_MAX: Duration = Duration::from_millis(50);
+
+/// The service.
+#[derive(Debug)]
+pub struct Purchases {
+    driver: Handle,
+    clock: Clock,
+    submit_timeout: Duration,
+}
+
+impl Purchases {
+    /// A service over a driver. `submit_timeout` applies to clients that set no deadline.
+    pub fn new(driver: Handle, clock: Clock, submit_timeout: Duration) -> Purchases {
+        Purchases {
+            driver,
+            clock,
+            submit_timeout,
+        }
+    }
+
+    fn deadline(&self, metadata: &MetadataMap) -> Timestamp {
+        let asked = metadata
+            .get("grpc-timeout")
+            .and_then(|value| value.to_str().ok())
+            .and_then(grpc_timeout);
+        let left = match asked {
+            Some(asked) => asked.saturating_sub(WAY_BACK_MAX.min(asked / 10)),
+            None => self.submit_timeout,
+        };
+        self.clock.now() + left
+    }
+}
+
+#[tonic::async_trait]
+impl PurchaseService for Purchases {
+    async fn submit_purchase(
+        &self,
+        request: Request<v1::SubmitPurchaseRequest>,
+    ) -> Result<Response<v1::SubmitPurchaseResponse>, Status> {
+        let deadline = self.deadline(request.metadata());
+        let request = request.into_inner();
+        let wait_for = match v1::WaitFor::try_from(request.wait_for) {
+            Ok(v1::WaitFor::Unspecified | v1::WaitFor::Applied) => WaitFor::Applied,
+            Ok(v1::WaitFor::Decided) => WaitFor::Decided,
+            Err(_) => {
+                let rule = format!("must be a known value, is {}", request.wait_for);
+                let violation = tonic_types::FieldViolation::new("wait_for", rule);
+                return Err(status::invalid(vec![violation]));
+            }
+        };
+        let purchase = validate::purchase(request).map_err(status::invalid)?;
+        let purchase_id = purchase.purchase_id.clone();
+        let reply = self
+            .driver
+            .submit(purchase, wait_for, deadline)
+            .await
+            .map_err(|_| status::stopped(&purchase_id))?;
+        match reply {
+            Reply::Committed {
+                transaction,
+                decide_time,
+                applied,
+            } => {
+                let purchase = v1::Purchase {
+                    purchase_id,
+                    state: v1::PurchaseState::Committed.into(),
+                    transaction_id: transaction.to_string(),
+                    decide_time: Some(wire_time(decide_time)),
+                    applied,
+                    refusal: None,
+                };
+                Ok(Response::new(v1::SubmitPurchaseResponse {
+                    purchase: Some(purchase),
+                }))
+            }
+            other => Err(status::reply(&purchase_id, other)),
+        }
+    }
+
+    async fn get_purchase(
+        &self,
+        request: Request<v1::GetPurchaseRequest>,
+    ) -> Result<Response<v1::GetPurchaseResponse>, Status> {
+        let purchase_id = request.into_inner().purchase_id;
+        let mut broken = Vec::new();
+        validate::purchase_id(&purchase_id, &mut broken);
+        if !broken.is_empty() {
+            return Err(status::invalid(broken));
+        }
+        let id = purchase_id.clone();
+        let view = self
+            .driver
+            .query(move |core| core.purchase(&id))
+            .await
+            .map_err(|_| status::stopped(&purchase_id))?;
+        let Some(view) = view else {
+            return Err(status::error(
+                Code::NotFound,
+                "PURCHASE_NOT_FOUND",
+                format!(
+                    "purchase {purchase_id} is neither in flight nor in the retained log: it was \
+                     never committed, or so long ago that the log has forgotten it"
+                ),
+                status::one("purchase_id", &purchase_id),
+                None,
+            ));
+        };
+        Ok(Response::new(v1::GetPurchaseResponse {
+            purchase: Some(wire(purchase_id, view)),
+        }))
+    }
+}
+
+fn wire(purchase_id: String, view: PurchaseView) -> v1::Purchase {
+    let purchase = v1::Purchase {
+        purchase_id,
+        ..Default::default()
+    };
+    match view {
+        PurchaseView::Pending(transaction) => v1::Purchase {
+            state: v1::PurchaseState::Pending.into(),
+            transaction_id: transaction.map(|id| id.to_string()).unwrap_or_default(),
+            ..purchase
+        },
+        PurchaseView::Committed {
+            transaction,
+            decide_time,
+            applied,
+        } => v1::Purchase {
+            state: v1::PurchaseState::Committed.into(),
+            transaction_id: transaction.to_string(),
+            decide_time: Some(wire_time(decide_time)),
+            applied,
+            ..purchase
+        },
+        PurchaseView::Refused {
+            transaction,
+            decide_time,
+            participant,
+            refusal,
+        } => v1::Purchase {
+            state: v1::PurchaseState::Refused.into(),
+            transaction_id: transaction.to_string(),
+            decide_time: Some(wire_time(decide_time)),
+            refusal: Some(v1::Refusal {
+                reason: refusal.reason.as_str().into(),
+                participant: participant.to_string(),
+                detail: refusal.detail,
+            }),
+            ..purchase
+        },
+    }
+}
+
+/// The value of a `grpc-timeout` header: at most 8 digits and a unit ("gRPC over HTTP2", Requests).
+fn grpc_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(amount * 3_600),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_timeout_is_read_in_every_unit() {
+        assert_eq!(grpc_timeout("2S"), Some(Duration::from_secs(2)));
+        assert_eq!(grpc_timeout("1500m"), Some(Duration::from_millis(1_500)));
+        assert_eq!(grpc_timeout("99999999H"), Some(Duration::from_secs(359_999_996_400)));
+        for bad in ["", "S", "1", "-1S", "123456789S", "1é"] {
+            assert_eq!(grpc_timeout(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Replies as gRPC statuses with `google.rpc` details.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tandem_protocol::{Reason, Reply};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+/// The domain of every `ErrorInfo`.
+pub(super) const DOMAIN: &str = "tandem";
+
+/// Pause that a client is told where nothing better is known.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// A request that breaks rules.
+pub(super) fn invalid(violations: Vec<FieldViolation>) -> Status {
+    let rules: Vec<String> = violations
+        .iter()
+        .map(|violation| format!("{}: {}", violation.field, violation.description))
+        .collect();
+    let message = format!("nothing was written: {}", rules.join("; "));
+    let details = ErrorDetails::with_bad_request(violations);
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+/// An error with a reason that a program can branch on.
+pub(super) fn error(
+    code: Code,
+    reason: &str,
+    message: impl Into<String>,
+    metadata: HashMap<String, String>,
+    retry_after: Option<Duration>,
+) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
+    if let Some(pause) = retry_after {
+        details.set_retry_info(Some(pause));
+    }
+    Status::with_error_details(code, message, details)
+}
+
+/// The process is stopping; what becomes of a purchase that was in flight is in the log.
+pub(super) fn stopped(purchase_id: &str) -> Status {
+    error(
+        Code::Unavailable,
+        "SHUTTING_DOWN",
+        format!(
+            "the coordinator is stopping; ask again with purchase_id {purchase_id} to learn what \
+             became of the purchase"
+        ),
+        one("purchase_id", purchase_id),
+        Some(RETRY_AFTER),
+    )
+}
+
+/// A reply that is not a success.
+pub(super) fn reply(purchase_id: &str, reply: Reply) -> Status {
+    let mut metadata = one("purchase_id", purchase_id);
+    match reply {
+        Reply::Committed { .. } => Status::internal("a success is not an error"),
+        Reply::Refused {
+            transaction,
+            participant,
+            refusal,
+        } => {
+            metadata.insert("transaction_id".into(), transaction.to_string());
+            metadata.insert("participant".into(), participant.to_string());
+            metadata.insert("detail".into(), refusal.detail.clone());
+            let reason = refusal.reason.as_str();
+            let message = format!(
+                "purchase {purchase_id} was refused by {participant}: {reason}: {}; nothing of it \
+                 is kept",
+                refusal.detail
+            );
+            match refusal.reason {
+                Reason::Locked => error(
+                    Code::Aborted,
+                    reason,
+                    message,
+                    metadata,
+                    Some(RETRY_AFTER),
+                ),
+                Reason::InsufficientStock
+                | Reason::UnknownSku
+                | Reason::NotANumber
+                | Reason::DuplicatePurchase
+                | Reason::ConstraintViolated => {
+                    error(Code::FailedPrecondition, reason, message, metadata, None)
+                }
+            }
+        }
+        Reply::Reused => error(
+            Code::AlreadyExists,
+            "PURCHASE_ID_REUSED",
+            format!(
+                "purchase_id {purchase_id} is known with another content; nothing was written: \
+                 use a new purchase_id for a new purchase"
+            ),
+            metadata,
+            None,
+        ),
+        Reply::Unavailable {
+            detail,
+            retry_after,
+        } => {
+            metadata.insert("detail".into(), detail.clone());
+            error(
+                Code::Unavailable,
+                "PARTICIPANT_UNAVAILABLE",
+                format!(
+                    "purchase {purchase_id} was not made and nothing of it will be kept: {detail}; \
+                     try again with the same purchase_id"
+                ),
+                metadata,
+                Some(retry_after),
+            )
+        }
+        Reply::QueueFull { retry_after } => error(
+            Code::ResourceExhausted,
+            "QUEUE_FULL",
+            format!("purchase {purchase_id} was not accepted: the queue is full; try again later"),
+            metadata,
+            Some(retry_after),
+        ),
+        Reply::ShuttingDown => error(
+            Code::Unavailable,
+            "SHUTTING_DOWN",
+            format!("purchase {purchase_id} was not accepted: the coordinator is stopping"),
+            metadata,
+            Some(RETRY_AFTER),
+        ),
+        Reply::OutcomeUnknown => error(
+            Code::DeadlineExceeded,
+            "OUTCOME_UNKNOWN",
+            format!(
+                "purchase {purchase_id} is not decided yet; ask again with the same purchase_id"
+            ),
+            metadata,
+            None,
+        ),
+        Reply::OutcomeCommitted { transaction, .. } => {
+            metadata.insert("transaction_id".into(), transaction.to_string());
+            error(
+                Code::DeadlineExceeded,
+                "OUTCOME_COMMITTED",
+                format!(
+                    "purchase {purchase_id} is committed by {transaction} and will be applied; \
+                     ask again with the same purchase_id to see when it is"
+                ),
+                metadata,
+                None,
+            )
+        }
+    }
+}
+
+pub(super) fn one(key: &str, value: &str) -> HashMap<String, String> {
+    HashMap::from([(key.to_owned(), value.to_owned())])
+}
