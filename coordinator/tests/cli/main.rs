@@ -103,6 +103,28 @@ fn json_has_the_protos_names() {
 }
 
 #[test]
+fn every_table_has_a_json_form() {
+    let fake = Fake::start();
+    for (args, field, expected) in [
+        (
+            &["tx", "show", "shop.3.1042"][..],
+            "read_time",
+            "2026-03-01T12:01:00Z",
+        ),
+        (&["stock", "lamp"], "sku", "lamp"),
+        (
+            &["purchase", "get", "o-1"],
+            "state",
+            "PURCHASE_STATE_PENDING",
+        ),
+    ] {
+        let output = tandem(&fake.url, &[args, &["--output", "json"]].concat());
+        let document: Value = serde_json::from_str(stdout(&output)).unwrap();
+        assert_eq!(document[field], expected);
+    }
+}
+
+#[test]
 fn show_tells_sources_and_what_may_be_done() {
     let fake = Fake::start();
     let shown = tandem(&fake.url, &["tx", "show", "shop.3.1042"]);
@@ -164,6 +186,39 @@ fn settle_with_yes_previews_then_records() {
     assert_eq!(asked[1].reason, "restored from backup");
     assert_eq!(asked[1].operator, "ada");
     assert!(!asked[1].force);
+}
+
+/// Runs a settlement on a pseudo-terminal (util-linux `script`) on which `answer` is typed.
+fn settle_on_a_terminal(fake: &Fake, answer: &str) -> Output {
+    let verb = format!(
+        "{} tx settle shop.3.1042 --participant stock --as committed --reason x --admin {}",
+        env!("CARGO_BIN_EXE_tandem"),
+        fake.url
+    );
+    Command::new("script")
+        .env("SUDO_USER", "ada")
+        .args(["--quiet", "--return", "--command", &verb, "/dev/null"])
+        .write_stdin(answer)
+        .timeout(std::time::Duration::from_secs(30))
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn settle_on_a_terminal_asks_before_it_records() {
+    let fake = Fake::start();
+    let settle = settle_on_a_terminal(&fake, "n\n");
+    assert_exit(&settle, 1);
+    assert!(stdout(&settle).contains("Record this? [y/N]"));
+    assert!(stdout(&settle).contains("nothing was recorded"));
+    assert_eq!(fake.settled.lock().unwrap().len(), 1);
+
+    let settle = settle_on_a_terminal(&fake, "y\n");
+    assert_exit(&settle, 0);
+    assert!(stdout(&settle).contains("recorded: shop.3.1042 asks stock no more"));
+    let asked = fake.settled.lock().unwrap();
+    assert_eq!(asked.len(), 3);
+    assert_eq!(asked[2].operator, "ada");
 }
 
 #[test]
@@ -321,8 +376,16 @@ fn malformed_configuration_exits_2_with_its_line() {
     );
     assert_exit(&output, 2);
     let told = stderr(&output);
-    assert!(
-        told.contains("tandem.toml") && told.contains("line 2, column 6"),
-        "{told}"
+    assert!(told.contains("tandem.toml"), "{told}");
+    assert!(told.contains("line 2, column 6"), "{told}");
+}
+
+#[test]
+fn missing_configuration_exits_2_with_the_cause() {
+    let output = tandem(
+        "http://127.0.0.1:9",
+        &["serve", "--config", "/nowhere/x.toml"],
     );
+    assert_exit(&output, 2);
+    assert!(stderr(&output).contains("/nowhere/x.toml: No such file"));
 }
