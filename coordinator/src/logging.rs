@@ -32,7 +32,11 @@ pub fn init(filter: &str) -> anyhow::Result<()> {
     let started = if io::stderr().is_terminal() {
         events.with_target(false).try_init()
     } else {
-        events.json().flatten_event(true).try_init()
+        events
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .try_init()
     };
     started.map_err(|error| anyhow::anyhow!("can't start to log: {error}"))
 }
