@@ -7,6 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use common::*;
 use tandem_log::{
@@ -541,4 +542,12 @@ fn edit(dir: &Path, change: impl FnOnce(&sled::Db)) {
         .unwrap();
     change(&db);
     db.flush().unwrap();
+    drop(db);
+    // sled's threads keep the file for a moment longer.
+    let data = fs::File::open(dir.join("sled/db")).unwrap();
+    let deadline = Instant::now() + DEADLINE;
+    while data.try_lock().is_err() {
+        assert!(Instant::now() < deadline, "sled does not let go");
+        std::thread::yield_now();
+    }
 }
