@@ -5,8 +5,19 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
-/// The filter that applies when neither `--log` nor `TANDEM_LOG` is given.
-pub const FILTER_DEFAULT: &str = "info";
+/// Arguments of every verb that runs for long.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LogArgs {
+    /// What to log on stderr: LEVEL or TARGET=LEVEL, separated by commas
+    #[arg(
+        long = "log",
+        env = "TANDEM_LOG",
+        value_name = "FILTER",
+        default_value = "info",
+        value_parser = check
+    )]
+    pub filter: String,
+}
 
 /// Starts to write log events to stderr. `filter` is a list of `LEVEL` or `TARGET=LEVEL`, as in
 /// `info,tandem=debug`; see tracing-subscriber's `EnvFilter`.
@@ -21,16 +32,17 @@ pub fn init(filter: &str) -> anyhow::Result<()> {
     let started = if io::stderr().is_terminal() {
         events.with_target(false).try_init()
     } else {
-        events.json().flatten_event(true).try_init()
+        events
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .try_init()
     };
     started.map_err(|error| anyhow::anyhow!("can't start to log: {error}"))
 }
 
-/// Checks a filter, so that a wrong one is a usage error.
-///
-/// # Errors
-/// What is wrong with it, for a person.
-pub fn check(filter: &str) -> Result<String, String> {
+/// A wrong filter is a usage error.
+fn check(filter: &str) -> Result<String, String> {
     parse(filter)
         .map(|_| filter.to_owned())
         .map_err(|error| error.to_string())

@@ -5,31 +5,32 @@ use std::process::ExitCode;
 use clap::Parser;
 use tandem::cli::participant::Kind;
 use tandem::cli::{Cli, Command, Failure};
-use tandem::config::{Config, MysqlSidecar, RedisSidecar};
-use tandem::logging;
+use tandem::config::{Config, ConfigError, MysqlSidecar, RedisSidecar};
+use tandem::logging::{self, LogArgs};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let done = match cli.command {
+    let done = match Cli::parse().command {
         Command::Client(verb) => verb.run(),
-        Command::Serve(args) => Config::load(&args.config)
-            .map_err(Failure::from)
-            .and_then(|config| daemon(&cli.log, || serve(config))),
-        Command::Participant(Kind::Mysql(args)) => MysqlSidecar::load(&args.config)
-            .map_err(Failure::from)
-            .and_then(|config| daemon(&cli.log, || serve_mysql(config))),
-        Command::Participant(Kind::Redis(args)) => RedisSidecar::load(&args.config)
-            .map_err(Failure::from)
-            .and_then(|config| daemon(&cli.log, || serve_redis(config))),
+        Command::Serve(args) => start(&args.log, Config::load(&args.config), serve),
+        Command::Participant(Kind::Mysql(args)) => {
+            start(&args.log, MysqlSidecar::load(&args.config), serve_mysql)
+        }
+        Command::Participant(Kind::Redis(args)) => {
+            start(&args.log, RedisSidecar::load(&args.config), serve_redis)
+        }
     };
     tandem::cli::finish(done)
 }
 
 /// Runs one of the long-lived roles with its log on stderr.
-fn daemon(filter: &str, role: impl FnOnce() -> anyhow::Result<()>) -> Result<(), Failure> {
-    logging::init(filter)
-        .and_then(|()| role())
-        .map_err(Failure::from)
+fn start<C>(
+    log: &LogArgs,
+    config: Result<C, ConfigError>,
+    role: impl FnOnce(C) -> anyhow::Result<()>,
+) -> Result<(), Failure> {
+    let config = config?;
+    logging::init(&log.filter)?;
+    Ok(role(config)?)
 }
 
 /// `tandem serve`.

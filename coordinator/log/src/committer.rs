@@ -24,6 +24,9 @@ use crate::{DecisionLog, Handle, LogOptions, LogStats, Position};
 /// How long a lazy record waits for a force that somebody else needs, in milliseconds.
 pub const LAZY_FORCE_MAX_MS: u64 = 1_000;
 
+/// How old the head on the disk may be, in milliseconds, while records are stored. The head that a
+/// power cut leaves guards only what is before it.
+const HEAD_SYNC_MAX_MS: u64 = 1_000;
 /// How many bytes of records one force stores at most, so that a long queue does not make its first
 /// records wait for its last.
 const FORCE_BYTES_MAX: usize = 1024 * 1024;
@@ -67,6 +70,7 @@ pub(crate) fn spawn(
         files,
         retained,
         release_before: Position(0),
+        head_synced: Instant::now(),
     };
     let on_fatal = options.on_fatal;
     thread::Builder::new()
@@ -100,6 +104,7 @@ struct Committer {
     files: Files,
     retained: Retained,
     release_before: Position,
+    head_synced: Instant,
 }
 
 /// Why the committer can't go on. Never retried: after a failed force the system may have dropped
@@ -120,6 +125,7 @@ impl Committer {
     fn run(&mut self) -> Result<(), Fatal> {
         // What was found at open is durable by now, so the head may say so.
         self.write_head()?;
+        self.sync_head()?;
         let mut releasing = false;
         loop {
             match self.shared.take(FORCE_BYTES_MAX, releasing) {
@@ -128,10 +134,13 @@ impl Committer {
                 Work::Close => break,
             }
             releasing = self.release()?;
+            if self.head_synced.elapsed() >= Duration::from_millis(HEAD_SYNC_MAX_MS) {
+                self.sync_head()?;
+            }
         }
         // Without this a power cut after a clean stop could leave an old head, which would not
         // notice a lost tail.
-        self.files.head.sync().map_err(Fatal::Head)
+        self.sync_head()
     }
 
     fn store(&mut self, entries: Vec<Entry>) -> Result<(), Fatal> {
@@ -195,6 +204,13 @@ impl Committer {
         self.files.head.write(&head).map_err(Fatal::Head)
     }
 
+    /// Without it a power cut leaves an older head, and one that is older than the damage of the
+    /// same accident would not notice it.
+    fn sync_head(&mut self) -> Result<(), Fatal> {
+        self.head_synced = Instant::now();
+        self.files.head.sync().map_err(Fatal::Head)
+    }
+
     /// Drops batches that hold only released records, if there are many; the newest always stays.
     /// Answers whether there are more to drop at once.
     fn release(&mut self) -> Result<bool, Fatal> {
@@ -220,7 +236,7 @@ impl Committer {
         };
         // A head from before the base could not be compared with anything. Without this a power
         // cut could leave one, and a sound log would be refused.
-        self.files.head.sync().map_err(Fatal::Head)?;
+        self.sync_head()?;
         self.files
             .store
             .put_base(&self.retained.base.encode(Kind::Base))?;

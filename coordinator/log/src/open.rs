@@ -190,9 +190,12 @@ fn sync_folder(dir: &Path) -> Result<(), OpenError> {
 
 fn storage(action: &'static str, dir: &Path) -> impl FnOnce(StoreError) -> OpenError {
     let dir = dir.to_owned();
-    move |error| OpenError::Storage {
-        action,
-        dir,
-        reason: error.to_string(),
+    move |error| match error {
+        StoreError::InUse => OpenError::InUse { dir },
+        other => OpenError::Storage {
+            action,
+            dir,
+            reason: other.to_string(),
+        },
     }
 }

@@ -27,10 +27,9 @@ use crate::panics::caught;
 /// The longest value: 20 of them, the most that sled merges into one leaf, stay below the size from
 /// which on sled writes a blob.
 pub(crate) const CELL_BYTES_MAX: usize = 6 * 1024;
-/// How long to wait for sled's own lock. This process holds the folder's lock by then, so it is a
-/// database that sled's threads are still closing.
-const SLED_LOCK_WAIT: Duration = Duration::from_secs(5);
-const SLED_LOCK_POLL: Duration = Duration::from_millis(5);
+/// How long a close waits until sled's threads have let go of the database.
+const SLED_CLOSE_MAX: Duration = Duration::from_secs(5);
+const SLED_CLOSE_POLL: Duration = Duration::from_millis(1);
 
 const BASE_KEY: &[u8] = b"base";
 const BATCH_PREFIX: u8 = b'r';
@@ -43,6 +42,9 @@ pub(crate) enum StoreError {
     Sled(#[from] sled::Error),
     #[error("sled: {0}")]
     Panic(String),
+    /// Somebody has the database open who does not know the folder's lock.
+    #[error("another process has the database open")]
+    InUse,
     #[error("{action} {path}: {source}", path = path.display())]
     Io {
         action: &'static str,
@@ -174,35 +176,42 @@ impl Drop for Store {
     /// sled flushes and syncs when it is dropped, and panics if that fails. Nobody relies on it:
     /// what matters was forced before.
     fn drop(&mut self) {
+        let path = self.data_path.display();
         if let Some(db) = self.db.take()
             && let Err(panic) = caught(|| drop(db))
         {
-            tracing::warn!(%panic, path = %self.data_path.display(), "sled did not close cleanly");
+            tracing::warn!(%panic, %path, "sled did not close cleanly");
+        }
+        // sled's own threads keep the file for a moment longer. Whoever opens the folder next must
+        // not meet them.
+        let deadline = Instant::now() + SLED_CLOSE_MAX;
+        while self.data.try_lock().is_err() {
+            if Instant::now() > deadline {
+                tracing::warn!(%path, "sled still has the database open");
+                return;
+            }
+            thread::sleep(SLED_CLOSE_POLL);
         }
     }
 }
 
 fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, StoreError> {
-    let deadline = Instant::now() + SLED_LOCK_WAIT;
-    loop {
-        let opened = guarded(|| {
-            Ok(sled::Config::new()
-                .path(dir)
-                .cache_capacity(cache_bytes)
-                .use_compression(false)
-                .flush_every_ms(None)
-                .open()?)
-        });
-        match opened {
-            Err(StoreError::Sled(sled::Error::Io(error)))
-                if error.to_string().contains("could not acquire lock")
-                    && Instant::now() < deadline =>
-            {
-                thread::sleep(SLED_LOCK_POLL);
-            }
-            other => return other,
+    let opened = guarded(|| {
+        Ok(sled::Config::new()
+            .path(dir)
+            .cache_capacity(cache_bytes)
+            .use_compression(false)
+            .flush_every_ms(None)
+            .open()?)
+    });
+    opened.map_err(|error| match error {
+        StoreError::Sled(sled::Error::Io(error))
+            if error.to_string().contains("could not acquire lock") =>
+        {
+            StoreError::InUse
         }
-    }
+        other => other,
+    })
 }
 
 /// Without this, one interrupted open would make every later one fail.

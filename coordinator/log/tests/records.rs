@@ -181,6 +181,16 @@ fn log_in_use_is_refused_by_name() {
 }
 
 #[test]
+fn database_that_a_stranger_has_open_is_refused() {
+    let folder = fast_folder();
+    close(create(folder.path()));
+    let stranger = sled::open(folder.path().join("sled")).unwrap();
+    let refused = DecisionLog::open(LogOptions::new(folder.path())).err();
+    assert!(matches!(refused, Some(OpenError::InUse { .. })));
+    drop(stranger);
+}
+
+#[test]
 fn creation_needs_a_folder_of_its_own() {
     let folder = fast_folder();
     let other = folder.path().join("other");

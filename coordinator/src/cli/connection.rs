@@ -1,14 +1,14 @@
 //! The way to a running coordinator; every step has a deadline.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tandem_proto::v1::operator_service_client::OperatorServiceClient;
 use tandem_proto::v1::purchase_service_client::PurchaseServiceClient;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Request, Response, Status};
 
-use super::output::Output;
-use super::{Failure, status};
+use super::output::{Output, clean};
+use super::{Failure, status, time};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
@@ -113,18 +113,16 @@ struct Target<'a> {
 
 impl Target<'_> {
     async fn connect(&self) -> Result<Channel, Failure> {
-        let start = Instant::now();
         let endpoint = Endpoint::from(self.endpoint.clone());
         let cause = match tokio::time::timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
             Ok(Ok(channel)) => return Ok(channel),
-            Ok(Err(error)) => status::causes(&error),
-            Err(_) => "no connection in time".to_owned(),
+            Ok(Err(error)) => clean(&status::causes(&error)),
+            Err(_) => format!("no connection within {}", time::span(CONNECT_TIMEOUT)),
         };
         Err(Failure::Unreachable {
             role: self.role,
             endpoint: self.endpoint.to_string(),
             flag: self.flag,
-            tried: start.elapsed(),
             cause,
         })
     }

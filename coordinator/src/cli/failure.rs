@@ -21,13 +21,12 @@ pub enum Failure {
     #[error("{0}")]
     Usage(String),
     /// The configuration can't be used.
-    #[error(transparent)]
+    #[error("{}", status::causes(.0))]
     Config(#[from] ConfigError),
     /// No connection was made.
     #[error(
-        "can't reach {role} at {endpoint} (tried for {}): {cause}\n\
-         Nothing was asked of it. Is `tandem serve` running there? {flag} names another address.",
-        time::span(*.tried)
+        "can't reach {role} at {endpoint}: {cause}\n\
+         Nothing was asked of it. Is `tandem serve` running there? {flag} names another address."
     )]
     Unreachable {
         /// Which listener.
@@ -36,8 +35,6 @@ pub enum Failure {
         endpoint: String,
         /// How an address is given.
         flag: &'static str,
-        /// How long.
-        tried: Duration,
         /// What came back.
         cause: String,
     },

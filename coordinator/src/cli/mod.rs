@@ -44,16 +44,6 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "tandem", version, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// What to log on stderr: LEVEL or TARGET=LEVEL, separated by commas
-    #[arg(
-        long,
-        global = true,
-        env = "TANDEM_LOG",
-        value_name = "FILTER",
-        default_value = crate::logging::FILTER_DEFAULT,
-        value_parser = crate::logging::check
-    )]
-    pub log: String,
     /// The verb.
     #[command(subcommand)]
     pub command: Command,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::logging::LogArgs;
+
 /// Which store the sidecar stands beside.
 #[derive(Debug, clap::Subcommand)]
 pub enum Kind {
@@ -17,4 +19,7 @@ pub struct Args {
     /// The configuration file: a section [sidecar] with name and listen, and one for the store
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+    /// What to log.
+    #[command(flatten)]
+    pub log: LogArgs,
 }

@@ -155,9 +155,9 @@ mod tests {
             "\
 coordinator shop, epoch 3, log 0198c
 
-NAME       STATE  SINCE       WAITING  KIND   SERVER            ADDRESS
-purchases  up     2h 5m ago   0        mysql  MariaDB 10.11.14  127.0.0.1:3306
-stock      down   20s ago     4        -      -                 -
+NAME       STATE  SINCE      WAITING  KIND   SERVER            ADDRESS
+purchases  up     2h 5m ago  0        mysql  MariaDB 10.11.14  127.0.0.1:3306
+stock      down   20s ago    4        -      -                 -
 
 purchases: unsafe, accepted by the configuration: SYNC_BINLOG: sync_binlog is 0
 purchases: prepared and another coordinator's, never touched: bank.1.7 (since -)

@@ -84,7 +84,7 @@ pub(super) fn explain(status: &Status) -> String {
 pub(super) fn lost(status: &Status) -> String {
     let code = code_name(status.code());
     match std::error::Error::source(status) {
-        Some(cause) => format!("{code}: {}", causes(cause)),
+        Some(cause) => format!("{code}: {}", clean(&causes(cause))),
         None => format!("{code}: {}", clean(status.message())),
     }
 }
@@ -100,7 +100,7 @@ pub(super) fn causes(error: &dyn std::error::Error) -> String {
         }
         next = cause.source();
     }
-    clean(&said.join(": "))
+    said.join(": ")
 }
 
 fn line(text: &mut String, fact: &str) {

@@ -161,8 +161,31 @@ fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     })?;
     toml::from_str(&text).map_err(|error| ConfigError::Malformed {
         path: path.into(),
-        report: error.to_string(),
+        report: without_passwords(&error.to_string()),
     })
+}
+
+/// The text with the passwords of its URLs starred out, since a report ends in logs.
+fn without_passwords(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("://") {
+        let (before, after) = rest.split_at(start + "://".len());
+        shown.push_str(before);
+        let end = after.find(|c: char| c.is_whitespace() || c == '"' || c == '\'');
+        let url = &after[..end.unwrap_or(after.len())];
+        // A password may hold an unescaped @ by mistake, so the last one counts.
+        rest = match (url.find(':'), url.rfind('@')) {
+            (Some(colon), Some(at)) if colon < at => {
+                shown.push_str(&url[..colon]);
+                shown.push_str(":***");
+                &after[at..]
+            }
+            _ => after,
+        };
+    }
+    shown.push_str(rest);
+    shown
 }
 
 #[cfg(test)]

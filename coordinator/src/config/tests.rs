@@ -275,3 +275,12 @@ fn sidecar_file_of_another_kind_is_refused() {
     let report = MysqlSidecar::load(&path).unwrap_err().to_string();
     assert_says(&report, &["line 5", "unknown field `redis`", "`mysql`"]);
 }
+
+#[test]
+fn report_shows_no_password() {
+    let sidecar = "[participants.stock.sidecar]\nendpoint = \"mysql://app:s3cr@t@h:1/\"\n";
+    let report = refusal(&format!("{COORDINATOR}{sidecar}"));
+    assert_says(&report, &["mysql://app:***@h:1/"]);
+    assert!(!report.contains("s3cr"), "{report}");
+    assert_eq!(without_passwords("a http://h:1/ b"), "a http://h:1/ b");
+}

@@ -1,0 +1,228 @@
+//! A coordinator that answers from memory and remembers what it was asked.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use prost_types::Timestamp;
+use tandem_proto::v1::operator_service_server::{OperatorService, OperatorServiceServer};
+use tandem_proto::v1::purchase_service_server::{PurchaseService, PurchaseServiceServer};
+use tandem_proto::v1::*;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// A running fake; stops when dropped.
+pub(crate) struct Fake {
+    pub(crate) url: String,
+    pub(crate) settled: Arc<Mutex<Vec<SettleTransactionRequest>>>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Fake {
+    pub(crate) fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let service = Service::default();
+        let settled = service.settled.clone();
+        let listener = runtime.block_on(async { TcpListener::from_std(listener()).unwrap() });
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        runtime.spawn(
+            tonic::transport::Server::builder()
+                .add_service(OperatorServiceServer::new(service.clone()))
+                .add_service(PurchaseServiceServer::new(service))
+                .serve_with_incoming(TcpListenerStream::new(listener)),
+        );
+        Self {
+            url,
+            settled,
+            _runtime: runtime,
+        }
+    }
+}
+
+/// A loopback listener below the ephemeral ports, where an outgoing connection can't take its port.
+pub(crate) fn listener() -> std::net::TcpListener {
+    let listener = on_a_free_port(std::net::TcpListener::bind);
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
+/// A port that refuses connections for as long as the socket lives: bound, so that no other test
+/// gets it, and not listening.
+pub(crate) fn refusing_port() -> tokio::net::TcpSocket {
+    on_a_free_port(|address| {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind(address).map(|()| socket)
+    })
+}
+
+fn on_a_free_port<T>(bind: impl Fn(SocketAddr) -> std::io::Result<T>) -> T {
+    let start = 20_000 + (std::process::id() % 10_000) as u16;
+    (start..32_000)
+        .find_map(|port| bind(SocketAddr::from(([127, 0, 0, 1], port))).ok())
+        .expect("a free port")
+}
+
+#[derive(Default, Clone)]
+struct Service {
+    settled: Arc<Mutex<Vec<SettleTransactionRequest>>>,
+}
+
+fn time(seconds: i64) -> Option<Timestamp> {
+    Some(Timestamp { seconds, nanos: 0 })
+}
+
+fn stuck() -> TransactionSummary {
+    TransactionSummary {
+        transaction_id: "shop.3.1042".into(),
+        state: TransactionState::Committing as i32,
+        purchases: 1,
+        begin_time: time(1_772_366_400),
+        decide_time: time(1_772_366_401),
+        branches: vec![BranchSummary {
+            participant: "stock".into(),
+            progress: BranchProgress::Stuck as i32,
+            detail: "the branch is gone".into(),
+            attempts: 3,
+            retry_time: None,
+        }],
+    }
+}
+
+#[tonic::async_trait]
+impl OperatorService for Service {
+    /// With `heuristic`, nothing; else so many that they don't fit a pipe's buffer.
+    async fn list_transactions(
+        &self,
+        request: Request<ListTransactionsRequest>,
+    ) -> Result<Response<ListTransactionsResponse>, Status> {
+        let wanted = match request.into_inner() {
+            question if question.heuristic => 0,
+            question => question.page_size as usize,
+        };
+        Ok(Response::new(ListTransactionsResponse {
+            transactions: vec![stuck(); wanted],
+            total: 2_000,
+        }))
+    }
+
+    async fn get_transaction(
+        &self,
+        request: Request<GetTransactionRequest>,
+    ) -> Result<Response<GetTransactionResponse>, Status> {
+        let known = request.into_inner().transaction_id == "shop.3.1042";
+        Ok(Response::new(GetTransactionResponse {
+            transaction: known.then(stuck),
+            truths: vec![ParticipantTruth {
+                participant: "stock".into(),
+                inspected: None,
+                error: "connection refused".into(),
+            }],
+            read_time: time(1_772_366_460),
+            ..GetTransactionResponse::default()
+        }))
+    }
+
+    async fn retry_transaction(
+        &self,
+        request: Request<RetryTransactionRequest>,
+    ) -> Result<Response<RetryTransactionResponse>, Status> {
+        let id = request.into_inner().transaction_id;
+        Err(Status::not_found(format!("no transaction {id}")))
+    }
+
+    /// Decided commit: a settlement as rolled back contradicts it.
+    async fn settle_transaction(
+        &self,
+        request: Request<SettleTransactionRequest>,
+    ) -> Result<Response<SettleTransactionResponse>, Status> {
+        let request = request.into_inner();
+        let answer = SettleTransactionResponse {
+            effect: format!(
+                "{} asks {} no more",
+                request.transaction_id, request.participant
+            ),
+            contradicts_decision: request.settlement() == Settlement::RolledBack,
+        };
+        self.settled.lock().unwrap().push(request);
+        Ok(Response::new(answer))
+    }
+
+    /// Never answers in time.
+    async fn list_participants(
+        &self,
+        _: Request<ListParticipantsRequest>,
+    ) -> Result<Response<ListParticipantsResponse>, Status> {
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        Err(Status::internal("woken"))
+    }
+
+    async fn get_stock(
+        &self,
+        request: Request<GetStockRequest>,
+    ) -> Result<Response<GetStockResponse>, Status> {
+        Ok(Response::new(GetStockResponse {
+            sku: request.into_inner().sku,
+            stock: Some(10),
+            ..GetStockResponse::default()
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl PurchaseService for Service {
+    /// The id says what becomes of it.
+    async fn submit_purchase(
+        &self,
+        request: Request<SubmitPurchaseRequest>,
+    ) -> Result<Response<SubmitPurchaseResponse>, Status> {
+        let request = request.into_inner();
+        let status = |code, message: &str, reason: &str| {
+            let facts = [("sku".to_owned(), request.items[0].sku.clone())];
+            let facts: std::collections::HashMap<_, _> = facts.into();
+            let details = ErrorDetails::with_error_info(reason, "tandem", facts);
+            Status::with_error_details(code, message, details)
+        };
+        match request.purchase_id.as_str() {
+            "refused" => Err(status(
+                Code::FailedPrecondition,
+                "3 available, 5 wanted",
+                "INSUFFICIENT_STOCK",
+            )),
+            "open" => Err(status(
+                Code::DeadlineExceeded,
+                "not decided in time",
+                "OUTCOME_UNKNOWN",
+            )),
+            id => Ok(Response::new(SubmitPurchaseResponse {
+                purchase: Some(Purchase {
+                    purchase_id: id.into(),
+                    state: PurchaseState::Committed as i32,
+                    transaction_id: "shop.3.1".into(),
+                    decide_time: time(1_772_366_401),
+                    applied: request.wait_for() == WaitFor::Applied,
+                    refusal: None,
+                }),
+            })),
+        }
+    }
+
+    async fn get_purchase(
+        &self,
+        request: Request<GetPurchaseRequest>,
+    ) -> Result<Response<GetPurchaseResponse>, Status> {
+        let purchase = Purchase {
+            purchase_id: request.into_inner().purchase_id,
+            state: PurchaseState::Pending as i32,
+            ..Purchase::default()
+        };
+        Ok(Response::new(GetPurchaseResponse {
+            purchase: Some(purchase),
+        }))
+    }
+}
