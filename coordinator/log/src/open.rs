@@ -20,7 +20,12 @@ pub(crate) fn create(
     folder::make(&dir)?;
     let lock = folder::lock(&dir, false)?;
     match folder::look(&dir)? {
-        Found::Nothing | Found::Unfinished => {}
+        Found::Nothing => {}
+        // What is about to be removed must be worth nothing.
+        Found::Unfinished if read_head(&dir).is_ok_and(|head| head.point.sequence > 0) => {
+            return Err(not_empty(dir, "a decision log that has records"));
+        }
+        Found::Unfinished => {}
         Found::Log => return Err(not_empty(dir, "a decision log")),
         Found::Other(name) => return Err(not_empty(dir, &name)),
     }

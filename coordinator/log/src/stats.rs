@@ -38,7 +38,7 @@ pub struct LogStats {
     pub disk_bytes: u64,
 }
 
-/// How long forces took since the log was opened: flush and sync, from start to durable.
+/// How long forces took since the log was opened: writing the batches, flush and sync.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ForceTimes {
     /// How many forces there were.

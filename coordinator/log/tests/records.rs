@@ -226,8 +226,23 @@ fn interrupted_creation_is_told_apart_and_done_again() {
         DecisionLog::open(LogOptions::new(&dir)),
         Err(OpenError::Unfinished { .. })
     ));
-    close(create(&dir));
-    assert_eq!(open(&dir).1.len(), 0);
+    let log = create(&dir);
+    store(&log, &record(1));
+    close(log);
+    assert_eq!(open(&dir).1.len(), 1);
+}
+
+#[test]
+fn log_with_records_is_never_taken_for_an_interrupted_creation() {
+    let folder = fast_folder();
+    let log = create(folder.path());
+    store(&log, &record(1));
+    close(log);
+    std::fs::write(folder.path().join("creating"), "").unwrap();
+    let refused = DecisionLog::create(LogOptions::new(folder.path()), &identity()).err();
+    assert!(matches!(refused, Some(OpenError::NotEmpty { .. })));
+    std::fs::remove_file(folder.path().join("creating")).unwrap();
+    assert_eq!(open(folder.path()).1.len(), 1);
 }
 
 #[test]

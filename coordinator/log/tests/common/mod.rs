@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use tandem_log::{DecisionLog, Durability, Identity, LogOptions, Position};
+use tandem_log::{Damage, DecisionLog, Durability, Identity, LogOptions, OpenError, Position};
 use tempfile::TempDir;
 
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -108,5 +108,14 @@ impl Numbers {
 
     pub fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
+    }
+}
+
+/// Why a log is refused; panics if it is not.
+pub fn refusal(dir: &Path) -> Damage {
+    match DecisionLog::open(LogOptions::new(dir)) {
+        Err(OpenError::Damaged { damage, .. }) => damage,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("a damaged log was opened"),
     }
 }
