@@ -1,12 +1,16 @@
 //! The one binary: the coordinator, the sidecars, and the verbs of clients and operators.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use tandem::cli::participant::Kind;
 use tandem::cli::{Cli, Command, Failure};
 use tandem::config::{Config, ConfigError, MysqlSidecar, RedisSidecar};
+use tandem::daemon;
 use tandem::logging::{self, LogArgs};
+use tandem_mysql::MysqlParticipant;
+use tandem_redis::RedisParticipant;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
@@ -34,16 +38,28 @@ fn start<C>(
 }
 
 /// `tandem serve`.
-fn serve(_config: Config) -> anyhow::Result<()> {
-    anyhow::bail!("the daemon is not linked yet")
+fn serve(config: Config) -> anyhow::Result<()> {
+    run(daemon::serve(config))
 }
 
 /// `tandem participant mysql`.
-fn serve_mysql(_config: MysqlSidecar) -> anyhow::Result<()> {
-    anyhow::bail!("the MySQL sidecar is not linked yet")
+fn serve_mysql(config: MysqlSidecar) -> anyhow::Result<()> {
+    let participant = MysqlParticipant::new(config.sidecar.name.clone(), config.mysql)?;
+    run(daemon::serve_participant(
+        config.sidecar,
+        Arc::new(participant),
+    ))
 }
 
 /// `tandem participant redis`.
-fn serve_redis(_config: RedisSidecar) -> anyhow::Result<()> {
-    anyhow::bail!("the Redis sidecar is not linked yet")
+fn serve_redis(config: RedisSidecar) -> anyhow::Result<()> {
+    let participant = RedisParticipant::new(config.sidecar.name.clone(), config.redis)?;
+    run(daemon::serve_participant(
+        config.sidecar,
+        Arc::new(participant),
+    ))
+}
+
+fn run(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Runtime::new()?.block_on(role)
 }

@@ -47,11 +47,10 @@ impl Outcome {
     fn of(transaction: &TransactionSummary) -> Self {
         match transaction.state() {
             TransactionState::Committing | TransactionState::Committed => Outcome::Commit,
-            TransactionState::Aborting => Outcome::Abort,
+            TransactionState::Aborting | TransactionState::Refused => Outcome::Abort,
             TransactionState::Unspecified
             | TransactionState::Preparing
-            | TransactionState::Deciding
-            | TransactionState::Foreign => Outcome::Open,
+            | TransactionState::Deciding => Outcome::Open,
         }
     }
 
@@ -83,9 +82,8 @@ fn state(transaction: &TransactionSummary) -> &'static str {
              prepared."
         }
         TransactionState::Committed => "Committed everywhere; nothing is to be done.",
-        TransactionState::Foreign => {
-            "Prepared at a store and not this coordinator's: it is never touched from here. Its \
-             own coordinator ends it, or a person at the store (XA COMMIT or XA ROLLBACK)."
+        TransactionState::Refused => {
+            "Every purchase of it was refused; nothing was kept and nothing is to be done."
         }
         TransactionState::Unspecified => {
             "The server names a state that this version of tandem does not know; use the server's \

@@ -29,10 +29,6 @@ pub(super) fn details(answer: &GetTransactionResponse) -> Value {
             "text": event.text,
         })),
         "entries": list(&answer.entries, entry),
-        "refused": list(&answer.refused, |refused| json!({
-            "purchase_id": refused.purchase_id,
-            "refusal": refused.refusal.as_ref().map(refusal),
-        })),
         "truths": list(&answer.truths, truth),
         "read_time": time(answer.read_time.as_ref()),
     })

@@ -76,10 +76,6 @@ fn render(id: &str, answer: &GetTransactionResponse, width: Option<u16>) -> Stri
         let title = format!("PURCHASES (coordinator, {read})");
         section(&mut page, &title, &entries(&answer.entries, width));
     }
-    if !answer.refused.is_empty() {
-        let title = format!("REFUSED PURCHASES (coordinator, {read})");
-        section(&mut page, &title, &refused(answer, width));
-    }
     let advice = advice::advise(id, answer, now);
     section(&mut page, "WHAT IT MEANS", &advice.join("\n"));
     page
@@ -202,31 +198,6 @@ fn entries(entries: &[Entry], width: Option<u16>) -> String {
     table(header, rows, inner(width))
 }
 
-fn refused(answer: &GetTransactionResponse, width: Option<u16>) -> String {
-    let rows = answer.refused.iter().map(|refused| {
-        let refusal = refused.refusal.clone().unwrap_or_default();
-        [
-            refused.purchase_id.clone(),
-            or_none(&refusal.reason),
-            or_none(&refusal.participant),
-            or_none(&refusal.detail),
-        ]
-    });
-    table(
-        ["PURCHASE", "REASON", "PARTICIPANT", "DETAIL"],
-        rows,
-        inner(width),
-    )
-}
-
-fn or_none(text: &str) -> String {
-    if text.is_empty() {
-        time::NONE.to_owned()
-    } else {
-        text.to_owned()
-    }
-}
-
 /// Room for a table in an indented section.
 fn inner(width: Option<u16>) -> Option<u16> {
     width.map(|width| width.saturating_sub(2))
@@ -234,9 +205,7 @@ fn inner(width: Option<u16>) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1::{
-        InspectResponse, Item, ParticipantTruth, Refusal, RefusedPurchase, TimelineEvent,
-    };
+    use tandem_proto::v1::{InspectResponse, Item, ParticipantTruth, TimelineEvent};
 
     use super::super::samples::{NOW, after, committing};
     use super::*;
@@ -266,14 +235,6 @@ mod tests {
                     unit_price_minor: 1999,
                 }],
                 currency: "EUR".into(),
-            }],
-            refused: vec![RefusedPurchase {
-                purchase_id: "o-2".into(),
-                refusal: Some(Refusal {
-                    reason: "INSUFFICIENT_STOCK".into(),
-                    participant: "stock".into(),
-                    detail: "1 available, 9 wanted".into(),
-                }),
             }],
             truths: vec![
                 ParticipantTruth {
@@ -325,10 +286,6 @@ PURCHASES (coordinator, read 2026-03-01T12:00:00.000Z)
   NUMBER  PURCHASE  CUSTOMER  CURRENCY  ITEMS (PRICE IN MINOR UNITS)
   0       o-1       c-1       EUR       2 x lamp at 1999
 
-REFUSED PURCHASES (coordinator, read 2026-03-01T12:00:00.000Z)
-  PURCHASE  REASON              PARTICIPANT  DETAIL
-  o-2       INSUFFICIENT_STOCK  stock        1 available, 9 wanted
-
 WHAT IT MEANS
   Decided commit: the decision is in the log and every participant will carry it out.
   stock has not acknowledged after 7 failed calls; it is asked again by itself (next in 4s). `tandem tx retry shop.3.1042` asks now.
@@ -342,7 +299,6 @@ WHAT IT MEANS
         answer.transaction = None;
         answer.timeline.clear();
         answer.entries.clear();
-        answer.refused.clear();
         answer.truths[0] = ParticipantTruth {
             participant: "purchases".into(),
             inspected: Some(InspectResponse {

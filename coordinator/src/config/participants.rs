@@ -10,9 +10,9 @@ use tonic::transport::Uri;
 use super::rules;
 
 /// Settings of the MySQL participant.
-pub type MysqlSettings = toml::Table;
+pub use tandem_mysql::Settings as MysqlSettings;
 /// Settings of the Redis participant.
-pub type RedisSettings = toml::Table;
+pub use tandem_redis::Settings as RedisSettings;
 
 /// Who takes part, by name.
 pub type Participants = BTreeMap<ParticipantName, ParticipantSettings>;

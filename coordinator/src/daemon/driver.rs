@@ -178,7 +178,8 @@ impl Driver {
         let mut events = Vec::new();
         let mut commands = Vec::new();
         loop {
-            let timer = tokio::time::sleep_until(self.clock.instant(self.core.next_deadline()).into());
+            let timer =
+                tokio::time::sleep_until(self.clock.instant(self.core.next_deadline()).into());
             tokio::select! {
                 _ = self.events.recv_many(&mut events, TAKE_MAX) => {}
                 taken = self.commands.recv_many(&mut commands, TAKE_MAX) => {

@@ -258,9 +258,7 @@ impl Link {
             self.lock().description = Some(description);
         }
         let enlisted = enlisted?;
-        let prepared = self
-            .bounded(time, self.participant.list_prepared())
-            .await?;
+        let prepared = self.bounded(time, self.participant.list_prepared()).await?;
         Ok((enlisted, prepared))
     }
 

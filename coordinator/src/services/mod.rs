@@ -3,6 +3,7 @@
 mod operator;
 mod purchase;
 mod status;
+mod timeline;
 mod validate;
 
 pub use operator::Operator;

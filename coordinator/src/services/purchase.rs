@@ -193,7 +193,10 @@ mod tests {
     fn grpc_timeout_is_read_in_every_unit() {
         assert_eq!(grpc_timeout("2S"), Some(Duration::from_secs(2)));
         assert_eq!(grpc_timeout("1500m"), Some(Duration::from_millis(1_500)));
-        assert_eq!(grpc_timeout("99999999H"), Some(Duration::from_secs(359_999_996_400)));
+        assert_eq!(
+            grpc_timeout("99999999H"),
+            Some(Duration::from_secs(359_999_996_400))
+        );
         for bad in ["", "S", "1", "-1S", "123456789S", "1é"] {
             assert_eq!(grpc_timeout(bad), None, "{bad}");
         }

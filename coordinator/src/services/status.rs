@@ -73,13 +73,9 @@ pub(super) fn reply(purchase_id: &str, reply: Reply) -> Status {
                 refusal.detail
             );
             match refusal.reason {
-                Reason::Locked => error(
-                    Code::Aborted,
-                    reason,
-                    message,
-                    metadata,
-                    Some(RETRY_AFTER),
-                ),
+                Reason::Locked => {
+                    error(Code::Aborted, reason, message, metadata, Some(RETRY_AFTER))
+                }
                 Reason::InsufficientStock
                 | Reason::UnknownSku
                 | Reason::NotANumber

@@ -99,10 +99,13 @@ fn items(items: &[v1::Item], broken: &mut Vec<FieldViolation>) {
             broken.push(FieldViolation::new(field("unit_price_minor"), rule));
         }
         let price = item.unit_price_minor.checked_mul(item.quantity.into());
-        total = total.zip(price).and_then(|(sum, price)| sum.checked_add(price));
+        total = total
+            .zip(price)
+            .and_then(|(sum, price)| sum.checked_add(price));
     }
     if total.is_none_or(|total| total > TOTAL_MAX) {
-        let rule = "the sum of quantity times unit_price_minor must not exceed 9,000,000,000,000,000";
+        let rule =
+            "the sum of quantity times unit_price_minor must not exceed 9,000,000,000,000,000";
         broken.push(FieldViolation::new("items", rule));
     }
 }
@@ -142,7 +145,10 @@ mod tests {
         change(&mut request);
         match purchase(request) {
             Ok(_) => Vec::new(),
-            Err(broken) => broken.into_iter().map(|violation| violation.field).collect(),
+            Err(broken) => broken
+                .into_iter()
+                .map(|violation| violation.field)
+                .collect(),
         }
     }
 
@@ -165,7 +171,10 @@ mod tests {
             ["items"]
         );
         for sku in ["", "a{b", "a}b", "a b", "a\nb", "ü", &"s".repeat(129)] {
-            assert_eq!(fields(|r| r.items = vec![item(sku, 1, 1)]), ["items[0].sku"]);
+            assert_eq!(
+                fields(|r| r.items = vec![item(sku, 1, 1)]),
+                ["items[0].sku"]
+            );
         }
         assert_eq!(
             fields(|r| r.items.push(item("sku-1", 1, 1))),

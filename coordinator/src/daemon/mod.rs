@@ -1,0 +1,18 @@
+//! The daemon: the driver that owns the core, the links to the participants, the decision log,
+//! and the wiring of all of them.
+
+mod clock;
+mod crash_point;
+mod driver;
+mod link;
+mod log;
+mod notes;
+mod serve;
+mod sidecar;
+
+pub use clock::Clock;
+pub use crash_point::{Step, VARIABLE as CRASH_POINT_VARIABLE};
+pub use driver::{Handle, Stopped};
+pub use link::{Link, LinkState};
+pub use serve::{Identity, serve};
+pub use sidecar::serve_participant;

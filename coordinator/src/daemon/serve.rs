@@ -1,0 +1,313 @@
+//! `tandem serve`: everything wired together, until a signal or a reason to stop.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tandem_participant::{Enlist, Participant, RemoteParticipant};
+use tandem_proto::FILE_DESCRIPTOR_SET;
+use tandem_proto::v1::operator_service_server::OperatorServiceServer;
+use tandem_proto::v1::purchase_service_server::PurchaseServiceServer;
+use tandem_protocol::{Coordinator, CoordinatorId, Epoch, ParticipantName, Settings};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+
+use super::clock::Clock;
+use super::driver::{Driver, Handle};
+use super::link::{Link, LinkState, Times};
+use super::log;
+use crate::config::{Config, ParticipantSettings};
+use crate::services::{Operator, Purchases};
+
+/// Longest message of a client, in bytes: a purchase with 100 items of the longest sku takes
+/// about 15 KB.
+const CLIENT_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of a transaction's entries in its decision record: below the log's bound for a record,
+/// with room for ids and participants.
+const TRANSACTION_BYTES_MAX: usize = 48 * 1024;
+
+/// Transactions that have not ended, at most.
+const UNFINISHED_TRANSACTIONS_MAX: usize = 1_000_000;
+
+/// How long purchases wait for a participant that is down before they are turned away.
+const UNAVAILABLE_GRACE: Duration = Duration::from_secs(1);
+
+/// Repeated calls under way at one participant.
+const RETRIES_IN_FLIGHT_MAX: usize = 64;
+
+/// A dead peer is noticed after this much silence and an unanswered ping.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// How long the log may take to close after a drain.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+/// How long open calls may take to end once the driver has.
+const SERVERS_CLOSE_MAX: Duration = Duration::from_secs(1);
+
+/// Who this coordinator is, for operators.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Its name.
+    pub coordinator: CoordinatorId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its log.
+    pub log_id: String,
+}
+
+/// Runs the coordinator until SIGTERM or SIGINT, or until going on would be unsafe, which is an
+/// error that says what to do.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let clock = Clock::new();
+    let id = config.coordinator.id.clone();
+    let dir = config.coordinator.data_dir.clone();
+    let begun = {
+        let id = id.clone();
+        tokio::task::spawn_blocking(move || log::begin(&dir, &id, clock.now())).await??
+    };
+    tracing::info!(
+        coordinator = %id, epoch = %begun.epoch, log_id = begun.log_id,
+        unfinished = begun.recovered.unfinished(), purchases = begun.recovered.purchases(),
+        "the decision log is open"
+    );
+    let (event_sender, events) = mpsc::unbounded_channel();
+    let enlist = Enlist {
+        coordinator: id.clone(),
+        log_id: begun.log_id.clone(),
+        epoch: begun.epoch,
+        instance_id: begun.instance_id,
+    };
+    let mut links = BTreeMap::new();
+    for (name, settings) in &config.participants {
+        let participant = participant(name, settings, &config)
+            .with_context(|| format!("[participants.{name}]"))?;
+        let link = Link::new(
+            name.clone(),
+            participant,
+            enlist.clone(),
+            times(&config),
+            clock,
+            event_sender.clone(),
+        );
+        links.insert(name.clone(), Arc::new(link));
+    }
+    let core = Coordinator::new(
+        settings(&config),
+        id.clone(),
+        begun.epoch,
+        links.keys().cloned(),
+        begun.recovered,
+        clock.now(),
+    );
+    let (driver, handle) = Driver::new(
+        core,
+        clock,
+        begun.log.clone(),
+        links.clone(),
+        (event_sender, events),
+    );
+    let identity = Identity {
+        coordinator: id,
+        epoch: begun.epoch,
+        log_id: begun.log_id,
+    };
+    let (stop, stopping) = watch::channel(false);
+    let servers = listen(&config, clock, &handle, identity, &links, &stopping).await?;
+    for link in links.values() {
+        tokio::spawn(Arc::clone(link).run());
+    }
+    let mut driver = tokio::spawn(driver.run());
+    let drained = tokio::select! {
+        ended = &mut driver => ended?,
+        signal = signal() => {
+            tracing::info!(signal = signal?, "stopping: no new purchases, those in flight may end");
+            handle.drain().await.ok();
+            match tokio::time::timeout(config.limits.shutdown_timeout, &mut driver).await {
+                Ok(ended) => ended?,
+                Err(_) => {
+                    tracing::warn!("some transactions have not ended; the next start carries them on");
+                    driver.abort();
+                    Ok(())
+                }
+            }
+        }
+    };
+    stop.send_replace(true);
+    if tokio::time::timeout(SERVERS_CLOSE_MAX, servers)
+        .await
+        .is_err()
+    {
+        tracing::debug!("open calls were cut");
+    }
+    drained?;
+    tokio::task::spawn_blocking(move || begun.log.close(CLOSE_MAX)).await??;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Opens both listeners and serves them until told to stop.
+async fn listen(
+    config: &Config,
+    clock: Clock,
+    driver: &Handle,
+    identity: Identity,
+    links: &BTreeMap<ParticipantName, Arc<Link>>,
+    stopping: &watch::Receiver<bool>,
+) -> anyhow::Result<impl Future<Output = ()>> {
+    let clients = bind(config.coordinator.listen).await?;
+    let operators = bind(config.coordinator.admin_listen).await?;
+    let (health_reporter, health) = tonic_health::server::health_reporter();
+    tokio::spawn(report_health(
+        health_reporter,
+        links.values().cloned().collect(),
+    ));
+    let purchases = Purchases::new(driver.clone(), clock, config.limits.submit_timeout);
+    let purchases =
+        PurchaseServiceServer::new(purchases).max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX);
+    let clients = server()
+        .add_service(reflection()?)
+        .add_service(health.clone())
+        .add_service(purchases)
+        .serve_with_incoming_shutdown(clients, stopped(stopping.clone()));
+    let operator = Operator::new(driver.clone(), clock, identity, links.clone());
+    let operators = server()
+        .add_service(reflection()?)
+        .add_service(health)
+        .add_service(OperatorServiceServer::new(operator))
+        .serve_with_incoming_shutdown(operators, stopped(stopping.clone()));
+    tracing::info!(
+        clients = %config.coordinator.listen, operators = %config.coordinator.admin_listen,
+        "listening"
+    );
+    let both = tokio::spawn(async move {
+        let (clients, operators) = tokio::join!(clients, operators);
+        for result in [clients, operators] {
+            if let Err(error) = result {
+                tracing::error!(%error, "a listener failed");
+            }
+        }
+    });
+    Ok(async move {
+        // A panic in a listener was logged by the runtime; there is nothing else to end.
+        let _ = both.await;
+    })
+}
+
+pub(super) fn server() -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .tcp_nodelay(true)
+}
+
+pub(super) fn reflection() -> anyhow::Result<
+    tonic_reflection::server::v1::ServerReflectionServer<
+        impl tonic_reflection::server::v1::ServerReflection,
+    >,
+> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .context("the descriptors of the wire contract")
+}
+
+pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListenerStream> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("can't listen on {address}"))?;
+    Ok(TcpListenerStream::new(listener))
+}
+
+pub(super) async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // The sender is gone only when the process ends.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Waits for SIGTERM or SIGINT and names it.
+pub(super) async fn signal() -> anyhow::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+    }
+}
+
+/// The health service says SERVING for purchases while every participant can be asked.
+async fn report_health(reporter: tonic_health::server::HealthReporter, links: Vec<Arc<Link>>) {
+    const LOOK: Duration = Duration::from_millis(250);
+    let mut said = None;
+    loop {
+        let up = links
+            .iter()
+            .all(|link| link.status().state == LinkState::Up);
+        if said != Some(up) {
+            said = Some(up);
+            if up {
+                reporter
+                    .set_serving::<PurchaseServiceServer<Purchases>>()
+                    .await;
+            } else {
+                reporter
+                    .set_not_serving::<PurchaseServiceServer<Purchases>>()
+                    .await;
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn participant(
+    name: &ParticipantName,
+    settings: &ParticipantSettings,
+    config: &Config,
+) -> anyhow::Result<Arc<dyn Participant>> {
+    Ok(match settings {
+        ParticipantSettings::Mysql(settings) => Arc::new(tandem_mysql::MysqlParticipant::new(
+            name.clone(),
+            settings.clone(),
+        )?),
+        ParticipantSettings::Redis(settings) => Arc::new(tandem_redis::RedisParticipant::new(
+            name.clone(),
+            settings.clone(),
+        )?),
+        ParticipantSettings::Sidecar(sidecar) => Arc::new(RemoteParticipant::new(
+            name.clone(),
+            &sidecar.endpoint.to_string(),
+            config.limits.call_timeout,
+        )?),
+    })
+}
+
+fn times(config: &Config) -> Times {
+    Times {
+        call_timeout: config.limits.call_timeout,
+        backoff_min: config.limits.retry_backoff_min,
+        backoff_max: config.limits.retry_backoff_max,
+        sweep_interval: config.limits.sweep_interval,
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    let limits = &config.limits;
+    Settings {
+        queue_purchases_max: limits.queue_purchases_max,
+        transaction_purchases_max: limits.transaction_purchases_max,
+        transaction_bytes_max: TRANSACTION_BYTES_MAX,
+        pipeline_transactions_max: limits.pipeline_transactions_max,
+        unfinished_transactions_max: UNFINISHED_TRANSACTIONS_MAX,
+        prepare_timeout: limits.prepare_timeout,
+        unavailable_grace: UNAVAILABLE_GRACE,
+        retry_base: limits.retry_backoff_min,
+        retry_cap: limits.retry_backoff_max,
+        retries_in_flight_max: RETRIES_IN_FLIGHT_MAX,
+        retention_age: config.retention.age,
+        retention_purchases_max: config.retention.purchases_max,
+    }
+}

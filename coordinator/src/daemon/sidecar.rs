@@ -1,0 +1,48 @@
+//! `tandem participant`: one participant, served beside its store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_participant::{Participant, ParticipantServer};
+use tokio::sync::watch;
+
+use super::serve::{bind, reflection, server, signal, stopped};
+use crate::config::Sidecar;
+
+/// How long open calls may take to end after a signal.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+/// Serves a participant until SIGTERM or SIGINT. What is under way then is settled by the
+/// coordinator's next call to the next process.
+pub async fn serve_participant(
+    sidecar: Sidecar,
+    participant: Arc<dyn Participant>,
+) -> anyhow::Result<()> {
+    let incoming = bind(sidecar.listen).await?;
+    let (health_reporter, health) = tonic_health::server::health_reporter();
+    let service = ParticipantServer::new(participant).into_service();
+    health_reporter
+        .set_service_status(
+            "tandem.v1.ParticipantService",
+            tonic_health::ServingStatus::Serving,
+        )
+        .await;
+    let (stop, stopping) = watch::channel(false);
+    let mut serving = tokio::spawn(
+        server()
+            .add_service(reflection()?)
+            .add_service(health)
+            .add_service(service)
+            .serve_with_incoming_shutdown(incoming, stopped(stopping)),
+    );
+    tracing::info!(participant = %sidecar.name, listen = %sidecar.listen, "listening");
+    tokio::select! {
+        ended = &mut serving => return Ok(ended??),
+        name = signal() => tracing::info!(signal = name?, "stopping"),
+    }
+    stop.send_replace(true);
+    if tokio::time::timeout(CLOSE_MAX, serving).await.is_err() {
+        tracing::warn!("open calls were cut; the coordinator asks again");
+    }
+    Ok(())
+}

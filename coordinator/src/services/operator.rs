@@ -1,0 +1,434 @@
+//! `OperatorService`: what the operator's verbs call.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use futures::future::join_all;
+use tandem_participant::Error;
+use tandem_proto::v1;
+use tandem_proto::v1::operator_service_server::OperatorService;
+use tandem_protocol::{
+    BranchProgress, BranchView, Ending, ParticipantName, PreparedBranch, SettleError, Settlement,
+    TransactionId, TransactionState, TransactionView,
+};
+use tokio::time::timeout;
+use tonic::{Code, Request, Response, Status};
+use tonic_types::FieldViolation;
+
+use super::timeline;
+use super::{status, validate, wire_time};
+use crate::daemon::{Clock, Handle, Identity, Link, LinkState};
+
+/// Most transactions of one list.
+const LIST_MAX: usize = 1_000;
+/// Longest reason of a settlement, in characters.
+const REASON_CHARS_MAX: usize = 1_000;
+/// Longest operator's name, in characters.
+const OPERATOR_CHARS_MAX: usize = 100;
+
+/// The service.
+#[derive(Debug)]
+pub struct Operator {
+    driver: Handle,
+    clock: Clock,
+    identity: Identity,
+    links: BTreeMap<ParticipantName, Arc<Link>>,
+}
+
+impl Operator {
+    /// A service over a driver and its links.
+    pub fn new(
+        driver: Handle,
+        clock: Clock,
+        identity: Identity,
+        links: BTreeMap<ParticipantName, Arc<Link>>,
+    ) -> Operator {
+        Operator {
+            driver,
+            clock,
+            identity,
+            links,
+        }
+    }
+
+    fn link(&self, name: &str) -> Result<&Arc<Link>, Status> {
+        let found = name
+            .parse::<ParticipantName>()
+            .ok()
+            .and_then(|name| self.links.get(&name));
+        found.ok_or_else(|| {
+            let known: Vec<&str> = self.links.keys().map(ParticipantName::as_str).collect();
+            let rule = format!("must be one of: {}", known.join(", "));
+            status::invalid(vec![FieldViolation::new("participant", rule)])
+        })
+    }
+
+    async fn view(&self, id: &TransactionId) -> Result<Option<TransactionView>, Status> {
+        let id = id.clone();
+        self.ask(move |core| core.transaction(&id)).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&tandem_protocol::Coordinator) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        self.driver
+            .query(read)
+            .await
+            .map_err(|stopped| Status::unavailable(stopped.to_string()))
+    }
+
+    /// Each participant's own truth, asked at once; one that can't be asked says why.
+    async fn truths(&self, id: &TransactionId) -> Vec<v1::ParticipantTruth> {
+        let asked = self.links.values().map(|link| async move {
+            let call = link.participant().inspect(id);
+            let answer = timeout(link.call_timeout(), call).await;
+            let participant = link.name().to_string();
+            match answer {
+                Ok(Ok(truth)) => v1::ParticipantTruth {
+                    participant,
+                    inspected: Some(v1::InspectResponse {
+                        read_time: Some(wire_time(self.clock.now())),
+                        ..truth.into()
+                    }),
+                    error: String::new(),
+                },
+                Ok(Err(error)) => v1::ParticipantTruth {
+                    participant,
+                    inspected: None,
+                    error: error.to_string(),
+                },
+                Err(_) => v1::ParticipantTruth {
+                    participant,
+                    inspected: None,
+                    error: format!("no answer within {:?}", link.call_timeout()),
+                },
+            }
+        });
+        join_all(asked).await
+    }
+}
+
+#[tonic::async_trait]
+impl OperatorService for Operator {
+    async fn list_transactions(
+        &self,
+        request: Request<v1::ListTransactionsRequest>,
+    ) -> Result<Response<v1::ListTransactionsResponse>, Status> {
+        let request = request.into_inner();
+        let page = match usize::try_from(request.page_size).unwrap_or(LIST_MAX) {
+            0 => LIST_MAX,
+            size => size.min(LIST_MAX),
+        };
+        let (transactions, total) = self
+            .ask(move |core| {
+                let mut total = 0_u64;
+                let mut transactions = Vec::new();
+                for view in core.unfinished().filter(|view| wanted(view, &request)) {
+                    total += 1;
+                    if transactions.len() < page {
+                        transactions.push(summary(&view));
+                    }
+                }
+                (transactions, total)
+            })
+            .await?;
+        Ok(Response::new(v1::ListTransactionsResponse {
+            transactions,
+            total,
+        }))
+    }
+
+    async fn get_transaction(
+        &self,
+        request: Request<v1::GetTransactionRequest>,
+    ) -> Result<Response<v1::GetTransactionResponse>, Status> {
+        let id = transaction_id(&request.into_inner().transaction_id)?;
+        let view = self.view(&id).await?;
+        let read_time = wire_time(self.clock.now());
+        let (entries, events) = match &view {
+            Some(view) => (
+                view.entries.iter().map(Into::into).collect(),
+                timeline::of(view),
+            ),
+            None => (Vec::new(), Vec::new()),
+        };
+        Ok(Response::new(v1::GetTransactionResponse {
+            transaction: view.as_ref().map(summary),
+            timeline: events,
+            entries,
+            truths: self.truths(&id).await,
+            read_time: Some(read_time),
+        }))
+    }
+
+    async fn retry_transaction(
+        &self,
+        request: Request<v1::RetryTransactionRequest>,
+    ) -> Result<Response<v1::RetryTransactionResponse>, Status> {
+        let id = transaction_id(&request.into_inner().transaction_id)?;
+        let view = self.view(&id).await?.ok_or_else(|| unknown(&id))?;
+        let participants = view
+            .branches
+            .iter()
+            .filter(|branch| {
+                matches!(
+                    branch.progress,
+                    BranchProgress::Waiting(_) | BranchProgress::Stuck(_)
+                )
+            })
+            .map(|branch| branch.participant.to_string())
+            .collect();
+        self.driver
+            .retry(id)
+            .await
+            .map_err(|stopped| Status::unavailable(stopped.to_string()))?;
+        Ok(Response::new(v1::RetryTransactionResponse { participants }))
+    }
+
+    async fn settle_transaction(
+        &self,
+        request: Request<v1::SettleTransactionRequest>,
+    ) -> Result<Response<v1::SettleTransactionResponse>, Status> {
+        let request = request.into_inner();
+        let settlement = settlement(&request)?;
+        self.link(&request.participant)?;
+        let (id, name) = (
+            settlement.transaction.clone(),
+            settlement.participant.clone(),
+        );
+        let ending = settlement.ending;
+        let contradicts = {
+            let (id, name) = (id.clone(), name.clone());
+            self.ask(move |core| core.settlement(&id, &name, ending))
+                .await?
+                .map_err(|error| refused(&error))?
+        };
+        let how = match ending {
+            Ending::Commit => "committed",
+            Ending::RollBack => "rolled back",
+        };
+        let effect = format!(
+            "the branch of {id} at {name} {} recorded in the decision log as {how}; tandem asks \
+             {name} no more about it and changes nothing there",
+            if request.preview { "would be" } else { "is" }
+        );
+        if !request.preview {
+            self.driver
+                .settle(settlement, request.force)
+                .await
+                .map_err(|stopped| Status::unavailable(stopped.to_string()))?
+                .map_err(|error| refused(&error))?;
+        }
+        Ok(Response::new(v1::SettleTransactionResponse {
+            effect,
+            contradicts_decision: contradicts,
+        }))
+    }
+
+    async fn list_participants(
+        &self,
+        _request: Request<v1::ListParticipantsRequest>,
+    ) -> Result<Response<v1::ListParticipantsResponse>, Status> {
+        let names: Vec<ParticipantName> = self.links.keys().cloned().collect();
+        let seen: BTreeMap<ParticipantName, (Vec<PreparedBranch>, usize)> = self
+            .ask(move |core| {
+                names
+                    .into_iter()
+                    .filter_map(|name| {
+                        let (foreign, waiting) = core.participant(&name)?;
+                        Some((name, (foreign.to_vec(), waiting)))
+                    })
+                    .collect()
+            })
+            .await?;
+        let participants = self
+            .links
+            .values()
+            .map(|link| {
+                let status = link.status();
+                let (foreign, waiting) = seen.get(link.name()).cloned().unwrap_or_default();
+                v1::ParticipantStatus {
+                    name: link.name().to_string(),
+                    state: match status.state {
+                        LinkState::Connecting => v1::LinkState::Connecting,
+                        LinkState::Up => v1::LinkState::Up,
+                        LinkState::Down => v1::LinkState::Down,
+                    }
+                    .into(),
+                    detail: status.detail,
+                    since: Some(wire_time(status.since)),
+                    description: status.description.map(Into::into),
+                    foreign_branches: foreign.into_iter().map(Into::into).collect(),
+                    waiting: waiting as u64,
+                }
+            })
+            .collect();
+        Ok(Response::new(v1::ListParticipantsResponse {
+            participants,
+            coordinator_id: self.identity.coordinator.to_string(),
+            epoch: self.identity.epoch.0,
+            log_id: self.identity.log_id.clone(),
+        }))
+    }
+
+    async fn get_stock(
+        &self,
+        request: Request<v1::GetStockRequest>,
+    ) -> Result<Response<v1::GetStockResponse>, Status> {
+        let sku = request.into_inner().sku;
+        let mut broken = Vec::new();
+        validate::sku("sku", &sku, &mut broken);
+        if !broken.is_empty() {
+            return Err(status::invalid(broken));
+        }
+        for link in self.links.values() {
+            let call = link.participant().stock(&sku);
+            match timeout(link.call_timeout(), call).await {
+                Ok(Ok(Some(stock))) => {
+                    return Ok(Response::new(v1::GetStockResponse {
+                        sku,
+                        ..stock.into()
+                    }));
+                }
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => return Err(Status::from(&error)),
+                Err(_) => {
+                    let detail = format!("{} gave no answer in time", link.name());
+                    return Err(Status::from(&Error::Unavailable { detail }));
+                }
+            }
+        }
+        Err(Status::not_found("no participant keeps stock"))
+    }
+}
+
+fn wanted(view: &TransactionView, request: &v1::ListTransactionsRequest) -> bool {
+    let heuristic = |branch: &BranchView| matches!(branch.progress, BranchProgress::Heuristic(_));
+    // In doubt: prepared, or possibly so, and not ended.
+    let in_doubt = |branch: &BranchView| {
+        matches!(
+            branch.progress,
+            BranchProgress::Prepared
+                | BranchProgress::Ending
+                | BranchProgress::Waiting(_)
+                | BranchProgress::Stuck(_)
+        )
+    };
+    (!request.heuristic || view.branches.iter().any(heuristic))
+        && (!request.in_doubt || view.branches.iter().any(in_doubt))
+}
+
+fn summary(view: &TransactionView) -> v1::TransactionSummary {
+    let state = match view.state {
+        TransactionState::Preparing => v1::TransactionState::Preparing,
+        TransactionState::Deciding => v1::TransactionState::Deciding,
+        TransactionState::Committing => v1::TransactionState::Committing,
+        TransactionState::Aborting => v1::TransactionState::Aborting,
+        TransactionState::Committed => v1::TransactionState::Committed,
+        TransactionState::Refused => v1::TransactionState::Refused,
+    };
+    v1::TransactionSummary {
+        transaction_id: view.id.to_string(),
+        state: state.into(),
+        purchases: u32::try_from(view.entries.len()).unwrap_or(u32::MAX),
+        begin_time: Some(wire_time(view.begin_time)),
+        decide_time: view.decide_time.map(wire_time),
+        branches: view.branches.iter().map(branch).collect(),
+    }
+}
+
+fn branch(branch: &BranchView) -> v1::BranchSummary {
+    let (progress, retry_time, word) = match &branch.progress {
+        BranchProgress::NotAsked | BranchProgress::Empty => {
+            (v1::BranchProgress::NotAsked, None, None)
+        }
+        BranchProgress::Preparing => (v1::BranchProgress::Preparing, None, None),
+        BranchProgress::Prepared => (v1::BranchProgress::Prepared, None, None),
+        BranchProgress::Ending => (v1::BranchProgress::Ending, None, None),
+        BranchProgress::Waiting(time) => (v1::BranchProgress::Ending, Some(*time), None),
+        BranchProgress::Stuck(time) => (v1::BranchProgress::Stuck, Some(*time), None),
+        BranchProgress::Ended => (v1::BranchProgress::Ended, None, None),
+        BranchProgress::Heuristic(kind) => {
+            let word = format!("{kind}: {}", branch.last_failure);
+            (v1::BranchProgress::Heuristic, None, Some(word))
+        }
+        BranchProgress::Settled(settlement) => {
+            let word = timeline::settled(settlement);
+            (v1::BranchProgress::Settled, None, Some(word))
+        }
+    };
+    v1::BranchSummary {
+        participant: branch.participant.to_string(),
+        progress: progress.into(),
+        detail: word.unwrap_or_else(|| branch.last_failure.clone()),
+        attempts: branch.failures,
+        retry_time: retry_time.map(wire_time),
+    }
+}
+
+fn transaction_id(text: &str) -> Result<TransactionId, Status> {
+    text.parse().map_err(|error: tandem_protocol::IdError| {
+        let violation = FieldViolation::new("transaction_id", error.to_string());
+        status::invalid(vec![violation])
+    })
+}
+
+fn settlement(request: &v1::SettleTransactionRequest) -> Result<Settlement, Status> {
+    let mut broken = Vec::new();
+    let mut length = |field: &str, text: &str, max: usize| {
+        if !(1..=max).contains(&text.chars().count()) {
+            broken.push(FieldViolation::new(
+                field,
+                format!("must be 1 to {max} characters"),
+            ));
+        }
+    };
+    length("reason", &request.reason, REASON_CHARS_MAX);
+    length("operator", &request.operator, OPERATOR_CHARS_MAX);
+    let ending = match v1::Settlement::try_from(request.settlement) {
+        Ok(v1::Settlement::Committed) => Some(Ending::Commit),
+        Ok(v1::Settlement::RolledBack) => Some(Ending::RollBack),
+        Ok(v1::Settlement::Unspecified) | Err(_) => {
+            let rule = "must be SETTLEMENT_COMMITTED or SETTLEMENT_ROLLED_BACK";
+            broken.push(FieldViolation::new("settlement", rule));
+            None
+        }
+    };
+    let participant = request.participant.parse::<ParticipantName>();
+    if let Err(error) = &participant {
+        broken.push(FieldViolation::new("participant", error.to_string()));
+    }
+    let transaction = transaction_id(&request.transaction_id)?;
+    match (ending, participant) {
+        (Some(ending), Ok(participant)) if broken.is_empty() => Ok(Settlement {
+            transaction,
+            participant,
+            ending,
+            reason: request.reason.clone(),
+            operator: request.operator.clone(),
+        }),
+        _ => Err(status::invalid(broken)),
+    }
+}
+
+fn unknown(id: &TransactionId) -> Status {
+    status::error(
+        Code::NotFound,
+        "TRANSACTION_NOT_FOUND",
+        format!("transaction {id} is neither unfinished nor in the retained log"),
+        status::one("transaction_id", &id.to_string()),
+        None,
+    )
+}
+
+fn refused(error: &SettleError) -> Status {
+    let (code, reason) = match error {
+        SettleError::UnknownTransaction(_) => (Code::NotFound, "TRANSACTION_NOT_FOUND"),
+        SettleError::UnknownBranch(..) => (Code::NotFound, "BRANCH_NOT_FOUND"),
+        SettleError::Undecided(_) => (Code::FailedPrecondition, "UNDECIDED"),
+        SettleError::Ended(..) => (Code::FailedPrecondition, "ALREADY_ENDED"),
+        SettleError::Contradicts(..) => (Code::FailedPrecondition, "CONTRADICTS_DECISION"),
+    };
+    status::error(code, reason, error.to_string(), HashMap::new(), None)
+}

@@ -1,0 +1,101 @@
+//! A transaction's story, from what memory holds. What memory holds because the log holds it is
+//! said to be from the log.
+
+use tandem_proto::v1;
+use tandem_protocol::{
+    BranchProgress, Ending, Settlement, Timestamp, TransactionState, TransactionView,
+};
+
+use super::wire_time;
+
+const LOG: &str = "log";
+const MEMORY: &str = "memory";
+
+/// What is known of a transaction, oldest first; what has no time comes last.
+pub(super) fn of(view: &TransactionView) -> Vec<v1::TimelineEvent> {
+    let mut events = Vec::new();
+    if view.decide_time.is_none_or(|time| time != view.begin_time) {
+        events.push(event(Some(view.begin_time), MEMORY, "began".into()));
+    }
+    if let Some(time) = view.decide_time {
+        let text = match view.state {
+            TransactionState::Refused => "refused as a whole; nothing was committed".into(),
+            TransactionState::Committed => "decided to commit".into(),
+            TransactionState::Preparing
+            | TransactionState::Deciding
+            | TransactionState::Committing
+            | TransactionState::Aborting => {
+                format!("decided to commit {} purchases", view.entries.len())
+            }
+        };
+        events.push(event(Some(time), LOG, text));
+    }
+    match view.state {
+        TransactionState::Aborting => {
+            events.push(event(
+                None,
+                MEMORY,
+                "no decision is stored: it is rolled back".into(),
+            ));
+        }
+        TransactionState::Committed => {
+            events.push(event(
+                None,
+                LOG,
+                "ended: every participant has acknowledged".into(),
+            ));
+        }
+        TransactionState::Preparing
+        | TransactionState::Deciding
+        | TransactionState::Committing
+        | TransactionState::Refused => {}
+    }
+    for branch in &view.branches {
+        let name = &branch.participant;
+        match &branch.progress {
+            BranchProgress::Heuristic(kind) => {
+                let text = format!("{name}: {kind}: {}", branch.last_failure);
+                events.push(event(None, LOG, text));
+            }
+            BranchProgress::Settled(settlement) => {
+                events.push(event(None, LOG, format!("{name}: {}", settled(settlement))));
+            }
+            BranchProgress::Ended => {
+                events.push(event(None, MEMORY, format!("{name}: acknowledged")));
+            }
+            BranchProgress::Waiting(time) | BranchProgress::Stuck(time) => {
+                let text = format!(
+                    "{name}: next call, after {} that failed: {}",
+                    branch.failures, branch.last_failure
+                );
+                events.push(event(Some(*time), MEMORY, text));
+            }
+            BranchProgress::NotAsked
+            | BranchProgress::Preparing
+            | BranchProgress::Prepared
+            | BranchProgress::Empty
+            | BranchProgress::Ending => {}
+        }
+    }
+    events
+}
+
+/// An operator's word, for a person.
+pub(super) fn settled(settlement: &Settlement) -> String {
+    let how = match settlement.ending {
+        Ending::Commit => "committed",
+        Ending::RollBack => "rolled back",
+    };
+    format!(
+        "settled as {how} by {}: {}",
+        settlement.operator, settlement.reason
+    )
+}
+
+fn event(time: Option<Timestamp>, source: &str, text: String) -> v1::TimelineEvent {
+    v1::TimelineEvent {
+        time: time.map(wire_time),
+        source: source.into(),
+        text,
+    }
+}
