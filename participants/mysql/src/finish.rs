@@ -1,0 +1,195 @@
+//! Commit and roll back: the short way on the session that prepared, else by evidence.
+
+use std::time::Duration;
+
+use tandem_participant::{Commit, CommitEvidence, Committed, Error, RollBack};
+use tandem_protocol::TransactionId;
+use tokio::time::Instant;
+
+use crate::branches::{Claim, Held, Prepared};
+use crate::codes;
+use crate::evidence;
+use crate::participant::{self, Store};
+use crate::processes;
+use crate::session::Failure;
+use crate::settle::{self, Goal, Settled};
+use crate::xid;
+
+/// How long a roll back lets a running prepare of its transaction come to its own end.
+const PREPARE_PATIENCE: Duration = Duration::from_millis(50);
+
+/// Carries out a commit decision.
+///
+/// What was prepared is committed as it is: an XA branch is all or nothing. That it holds just the
+/// decision's entries is the coordinator's duty towards a participant that does not refuse singly;
+/// where this process prepared the branch it is checked.
+pub(crate) async fn commit(store: &Store, commit: &Commit) -> Result<Committed, Error> {
+    let transaction = &commit.transaction;
+    if commit.entries.is_empty() {
+        return Err(Error::Invalid {
+            detail: format!("the decision to commit {transaction} names no entries"),
+        });
+    }
+    let deadline = Instant::now() + store.settings.settle_timeout;
+    let coordinator = &transaction.coordinator;
+    store
+        .coordinators
+        .check(store, coordinator, commit.caller_epoch, deadline)
+        .await?;
+    let mut claim = claim(store, transaction, deadline).await?;
+    let known = match std::mem::take(claim.held()) {
+        Held::Nothing => false,
+        Held::Prepared(prepared) => {
+            let decided: Vec<u32> = commit.entries.iter().map(|entry| entry.number).collect();
+            let numbers = prepared.numbers();
+            if numbers != decided {
+                *claim.held() = Held::Prepared(prepared);
+                return Err(Error::Invalid {
+                    detail: format!(
+                        "the decision commits entries {decided:?} of {}, which holds {numbers:?}",
+                        store.branch(transaction)
+                    ),
+                });
+            }
+            if finish_on_its_session(store, &mut claim, prepared, Goal::Commit).await? {
+                return Ok(committed(CommitEvidence::Applied));
+            }
+            true
+        }
+    };
+    match settle::settle(store, transaction, Goal::Commit, known, deadline).await? {
+        Settled::Now => Ok(committed(CommitEvidence::Applied)),
+        Settled::Before => Ok(committed(CommitEvidence::AlreadyApplied)),
+    }
+}
+
+/// Releases a branch, whatever state it is in, and remembers durably that it was rolled back.
+pub(crate) async fn roll_back(store: &Store, roll_back: &RollBack) -> Result<(), Error> {
+    let transaction = &roll_back.transaction;
+    let deadline = Instant::now() + store.settings.settle_timeout;
+    let coordinator = &transaction.coordinator;
+    store
+        .coordinators
+        .check(store, coordinator, roll_back.caller_epoch, deadline)
+        .await?;
+    let patience = deadline.min(Instant::now() + PREPARE_PATIENCE);
+    let mut claim = match store.branches.claim(transaction, patience).await {
+        Some(claim) => claim,
+        None => {
+            end_prepare(store, transaction, deadline).await?;
+            claim(store, transaction, deadline).await?
+        }
+    };
+    let known = match std::mem::take(claim.held()) {
+        Held::Nothing => false,
+        Held::Prepared(prepared) => {
+            if finish_on_its_session(store, &mut claim, prepared, Goal::RollBack).await? {
+                return Ok(());
+            }
+            true
+        }
+    };
+    settle::settle(store, transaction, Goal::RollBack, known, deadline)
+        .await
+        .map(|_| ())
+}
+
+/// Ends the branch on the session that it is tied to: the one session whose OK is evidence by
+/// itself. Gives whether that was all; if not, the marker row must tell.
+async fn finish_on_its_session(
+    store: &Store,
+    claim: &mut Claim<'_>,
+    prepared: Prepared,
+    goal: Goal,
+) -> Result<bool, Error> {
+    let Prepared {
+        asked,
+        refused,
+        session: Some(mut session),
+    } = prepared
+    else {
+        return Ok(false);
+    };
+    let transaction = claim.transaction().clone();
+    let xid = xid::literal(&transaction, &store.name);
+    let packet = match goal {
+        Goal::Commit => format!("XA COMMIT {xid}"),
+        Goal::RollBack => format!(
+            "XA ROLLBACK {xid}; {}",
+            evidence::insert_tombstone(&transaction, &store.name, participant::now())
+        ),
+    };
+    match session.run(&packet, store.statement_deadline()).await {
+        Ok(_) => {
+            session.give_back();
+            Ok(true)
+        }
+        // Rolled back; only remembering it failed.
+        Err(Failure { completed: 1, .. }) if goal == Goal::RollBack => {
+            session.give_back();
+            Ok(false)
+        }
+        // A backup's lock or read_only: still prepared, still tied to this session.
+        Err(failure) if failure.number().is_some_and(codes::is_not_now) => {
+            let branch = store.branch(&transaction);
+            *claim.held() = Held::Prepared(Prepared {
+                asked,
+                refused,
+                session: Some(session),
+            });
+            Err(failure.into_error(&format!("{branch} stays prepared")))
+        }
+        Err(failure) => {
+            tracing::info!(
+                transaction_id = %transaction,
+                "the session that prepared the branch is lost, settling by evidence: {}",
+                failure.cause
+            );
+            Ok(false)
+        }
+    }
+}
+
+/// Ends the connection on which the transaction's prepare is running.
+async fn end_prepare(
+    store: &Store,
+    transaction: &TransactionId,
+    deadline: Instant,
+) -> Result<(), Error> {
+    let Some(connection_id) = store.branches.preparing(transaction) else {
+        return Ok(());
+    };
+    let mut service = store.service_sessions.lease(deadline).await?;
+    tracing::info!(transaction_id = %transaction, connection_id, "ending a prepare that is to be rolled back");
+    processes::kill(&mut service, connection_id, store.statement_deadline())
+        .await
+        .map_err(|failure| {
+            failure.into_error(&format!(
+                "ending the prepare of {}",
+                store.branch(transaction)
+            ))
+        })?;
+    service.give_back();
+    Ok(())
+}
+
+async fn claim<'a>(
+    store: &'a Store,
+    transaction: &TransactionId,
+    deadline: Instant,
+) -> Result<Claim<'a>, Error> {
+    store
+        .branches
+        .claim(transaction, deadline)
+        .await
+        .ok_or_else(|| Error::Busy {
+            detail: format!("another call is at work on {}", store.branch(transaction)),
+        })
+}
+
+fn committed(evidence: CommitEvidence) -> Committed {
+    Committed {
+        evidence,
+        debts: Vec::new(),
+    }
+}

@@ -1,0 +1,128 @@
+//! The participant: what its rooms share, and the trait.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use tandem_participant::{
+    BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
+    Prepare, PreparedBranch, RollBack, Stock, Vote,
+};
+use tandem_protocol::{ParticipantName, Timestamp, TransactionId};
+use tokio::time::Instant;
+
+use crate::branches::Branches;
+use crate::enlist::Coordinators;
+use crate::sessions::{Dial, Sessions};
+use crate::settings::{Checked, Settings, SettingsError};
+use crate::{enlist, finish, forget, preflight, prepare, recover};
+
+/// Sessions that list, inspect and finish branches; apart from those that prepare, so that a
+/// decision never waits for a prepare.
+const SERVICE_SESSIONS_MAX: usize = 4;
+
+/// A MySQL or MariaDB server as a participant.
+#[derive(Debug)]
+pub struct MysqlParticipant {
+    store: Store,
+}
+
+/// What all rooms share.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) name: ParticipantName,
+    pub(crate) settings: Checked,
+    /// Sessions for branches; on MariaDB each is kept by its branch until the decision.
+    pub(crate) branch_sessions: Arc<Sessions>,
+    /// Sessions for everything else.
+    pub(crate) service_sessions: Arc<Sessions>,
+    pub(crate) branches: Branches,
+    pub(crate) coordinators: Coordinators,
+}
+
+impl MysqlParticipant {
+    /// Checks the settings; connects to nothing. Connections are made when they are needed and
+    /// made again after they are lost. The name is the bqual of the branches: a store keeps the
+    /// same name for as long as it holds branches.
+    pub fn new(name: ParticipantName, settings: Settings) -> Result<Self, SettingsError> {
+        let settings = settings.checked()?;
+        let dial = Arc::new(Dial {
+            options: settings.options.clone(),
+            address: settings.address.clone(),
+            connect_timeout: settings.connect_timeout,
+            lock_wait_timeout_s: settings.lock_wait_timeout_s,
+        });
+        Ok(Self {
+            store: Store {
+                name,
+                branch_sessions: Sessions::new("branch", Arc::clone(&dial), settings.sessions_max),
+                service_sessions: Sessions::new("service", dial, SERVICE_SESSIONS_MAX),
+                branches: Branches::default(),
+                coordinators: Coordinators::default(),
+                settings,
+            },
+        })
+    }
+}
+
+impl Store {
+    /// Until when one packet may take.
+    pub(crate) fn statement_deadline(&self) -> Instant {
+        Instant::now() + self.settings.statement_timeout
+    }
+
+    /// The transaction and this participant, as log lines and messages name a branch.
+    pub(crate) fn branch(&self, transaction: &TransactionId) -> String {
+        format!(
+            "branch {transaction} at {} ({})",
+            self.name, self.settings.address
+        )
+    }
+}
+
+/// Now, for what is written into rows for people and for comparison with the coordinator's clock.
+pub(crate) fn now() -> Timestamp {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    Timestamp::default() + since_epoch
+}
+
+#[async_trait]
+impl Participant for MysqlParticipant {
+    async fn enlist(&self, enlist: &Enlist) -> Result<Enlisted, Error> {
+        enlist::enlist(&self.store, enlist).await
+    }
+
+    async fn prepare(&self, prepare: &Prepare) -> Result<Vote, Error> {
+        prepare::prepare(&self.store, prepare).await
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<Committed, Error> {
+        finish::commit(&self.store, commit).await
+    }
+
+    async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error> {
+        finish::roll_back(&self.store, roll_back).await
+    }
+
+    async fn list_prepared(&self) -> Result<Vec<PreparedBranch>, Error> {
+        recover::list_prepared(&self.store).await
+    }
+
+    async fn inspect(&self, transaction: &TransactionId) -> Result<BranchTruth, Error> {
+        recover::inspect(&self.store, transaction).await
+    }
+
+    async fn forget(&self, forget: &Forget) -> Result<(), Error> {
+        forget::forget(&self.store, forget).await
+    }
+
+    async fn describe(&self) -> Result<Description, Error> {
+        preflight::describe(&self.store).await
+    }
+
+    async fn stock(&self, _sku: &str) -> Result<Option<Stock>, Error> {
+        Ok(None)
+    }
+}

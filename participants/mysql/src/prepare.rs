@@ -1,0 +1,314 @@
+//! Prepare: the whole branch in one packet, and what to do when a statement of it fails.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use tandem_participant::{Error, Prepare, RefusedEntry, Vote};
+use tandem_protocol::Entry;
+use tokio::time::Instant;
+
+use crate::branches::{Held, Prepared};
+use crate::codes;
+use crate::evidence;
+use crate::isolate;
+use crate::participant::{self, Store};
+use crate::script;
+use crate::session::{Failure, Session};
+use crate::xid;
+
+/// Text of one joined INSERT, about: the server's cost of parsing grows with it, and the round
+/// trips saved by a longer one do not.
+const STATEMENT_BYTES_MAX: usize = 256 * 1_024;
+
+/// How often a branch that lost a deadlock is tried in all.
+pub(crate) const TRIES_MAX: u32 = 3;
+
+/// Time kept from the prepare's timeout for the last packet, so that its vote still arrives.
+const MARGIN: Duration = Duration::from_millis(20);
+
+/// How an attempt to prepare ended; nothing of it is left active in the session.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Prepared, but for these.
+    Prepared(Vec<RefusedEntry>),
+    /// Every entry was refused; nothing is prepared.
+    AllRefused(Vec<RefusedEntry>),
+    /// The transaction was here before.
+    Before(&'static str),
+    /// A statement of the app's failed; nothing is prepared.
+    Failed(Failure),
+}
+
+/// What is to be prepared, and until when.
+#[derive(Debug)]
+pub(crate) struct Job<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) prepare: &'a Prepare,
+    pub(crate) deadline: Instant,
+}
+
+pub(crate) async fn prepare(store: &Store, prepare: &Prepare) -> Result<Vote, Error> {
+    let transaction = &prepare.transaction;
+    let asked: Vec<u32> = prepare.entries.iter().map(|entry| entry.number).collect();
+    check(prepare)?;
+    let deadline = Instant::now() + prepare.timeout.saturating_sub(MARGIN);
+    if store
+        .coordinators
+        .admit(store, transaction, deadline)
+        .await?
+        == Admission::Forgotten
+    {
+        return Ok(Vote::No {
+            detail: format!("{transaction} ended so long ago that it is forgotten here"),
+        });
+    }
+    let Some(mut claim) = store.branches.claim(transaction, deadline).await else {
+        return Err(Error::Unavailable {
+            detail: format!("another call is at work on {}", store.branch(transaction)),
+        });
+    };
+    if let Held::Prepared(prepared) = claim.held() {
+        return Ok(if prepared.asked == asked {
+            yes(prepared.refused.clone())
+        } else {
+            Vote::No {
+                detail: format!("{transaction} is prepared with other entries"),
+            }
+        });
+    }
+
+    let mut session = store.branch_sessions.lease(deadline).await?;
+    claim.set_preparing(session.id);
+    let job = Job {
+        store,
+        prepare,
+        deadline,
+    };
+    // Any error leaves here with the session, which is closed: its state is not known.
+    match job.run(&mut session).await? {
+        Outcome::Prepared(refused) => {
+            let session = if session.server.detaches {
+                session.give_back();
+                None
+            } else {
+                Some(session)
+            };
+            claim.keep(Prepared {
+                asked,
+                refused: refused.clone(),
+                session,
+            });
+            Ok(yes(refused))
+        }
+        Outcome::AllRefused(refused) => {
+            session.give_back();
+            Ok(yes(refused))
+        }
+        Outcome::Before(detail) => {
+            session.give_back();
+            Ok(Vote::No {
+                detail: format!("{transaction} was here before: {detail}"),
+            })
+        }
+        Outcome::Failed(failure) => {
+            session.give_back();
+            Err(failure.into_error(&format!("preparing {}", store.branch(transaction))))
+        }
+    }
+}
+
+/// Whether a transaction may still be prepared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Admitted,
+    /// The coordinator said that it will never ask about it again.
+    Forgotten,
+}
+
+impl Job<'_> {
+    async fn run(&self, session: &mut Session) -> Result<Outcome, Error> {
+        let entries: Vec<&Entry> = self.prepare.entries.iter().collect();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let outcome = self.whole(session, &entries).await?;
+            let Outcome::Failed(failure) = outcome else {
+                return Ok(outcome);
+            };
+            if failure.number().is_some_and(codes::is_deadlock) && tries < TRIES_MAX {
+                tracing::debug!(transaction_id = %self.prepare.transaction, tries, "deadlock, trying again");
+                continue;
+            }
+            return match (refusal(&failure, entries[0]), entries.len()) {
+                (None, _) => Ok(Outcome::Failed(failure)),
+                (Some(refused), 1) => Ok(Outcome::AllRefused(vec![refused])),
+                (Some(_), _) => isolate::run(self, session).await,
+            };
+        }
+    }
+
+    /// One packet from XA START to XA PREPARE.
+    async fn whole(&self, session: &mut Session, entries: &[&Entry]) -> Result<Outcome, Error> {
+        let wait = self.store.settings.lock_wait_timeout_s;
+        session
+            .wait_for_locks(wait, self.deadline)
+            .await
+            .map_err(|failure| self.error(failure))?;
+        let mut statements = Vec::from(self.begin(session));
+        statements.extend(self.store.settings.templates.render(
+            &self.prepare.transaction,
+            entries,
+            STATEMENT_BYTES_MAX.min(session.server.packet_bytes_max / 4),
+        ));
+        let end = statements.len();
+        statements.extend(self.end());
+        match script::run(session, &statements, self.deadline()).await {
+            Ok(()) => Ok(Outcome::Prepared(Vec::new())),
+            Err(failure) if (2..end).contains(&failure.completed) && failure.number().is_some() => {
+                self.clean_up(session).await?;
+                Ok(Outcome::Failed(failure))
+            }
+            Err(failure) => self.not_an_entry(session, failure).await,
+        }
+    }
+
+    /// XA START and the marker row.
+    pub(crate) fn begin(&self, session: &Session) -> [String; 2] {
+        let transaction = &self.prepare.transaction;
+        [
+            format!("XA START {}", self.xid()),
+            evidence::insert_marker(transaction, &self.store.name, session, participant::now()),
+        ]
+    }
+
+    /// XA END and XA PREPARE.
+    pub(crate) fn end(&self) -> [String; 2] {
+        [
+            format!("XA END {}", self.xid()),
+            format!("XA PREPARE {}", self.xid()),
+        ]
+    }
+
+    /// What a failure means that no entry's statement caused: at XA START, at the marker row, or
+    /// from XA END on.
+    pub(crate) async fn not_an_entry(
+        &self,
+        session: &mut Session,
+        failure: Failure,
+    ) -> Result<Outcome, Error> {
+        let Some(number) = failure.number() else {
+            return Err(self.error(failure));
+        };
+        match (failure.completed, number) {
+            (0, codes::XA_DUPLICATE) => Ok(Outcome::Before("it is prepared")),
+            (1, codes::DUPLICATE_ENTRY) => {
+                self.clean_up(session).await?;
+                Ok(Outcome::Before("it was committed or rolled back"))
+            }
+            (1, codes::SUBQUERY_ROWS) => {
+                self.clean_up(session).await?;
+                Err(Error::Fenced {
+                    detail: format!(
+                        "a higher epoch of {} is enlisted at {}; this coordinator must stop",
+                        self.prepare.transaction.coordinator, self.store.settings.address
+                    ),
+                })
+            }
+            (1, number) if codes::is_locked(number) => {
+                self.clean_up(session).await?;
+                Err(Error::Busy {
+                    detail: format!(
+                        "the marker row of {} is locked: it is in doubt or is being ended",
+                        self.store.branch(&self.prepare.transaction)
+                    ),
+                })
+            }
+            (1, number) if codes::is_deadlock(number) => {
+                self.clean_up(session).await?;
+                Ok(Outcome::Failed(failure))
+            }
+            // Under FLUSH TABLES WITH READ LOCK XA PREPARE answers 1205 and the branch is rolled
+            // back already (measured on MariaDB 10.11 and MySQL 9.7); whatever else it was, the
+            // session is closed and the marker row tells.
+            _ => Err(self.error(failure)),
+        }
+    }
+
+    /// Rolls an active branch back, whatever state an error left it in. XA END fails where a
+    /// deadlock ended the branch (1399 on MariaDB, 1614 on MySQL), so it goes in its own packet.
+    pub(crate) async fn clean_up(&self, session: &mut Session) -> Result<(), Error> {
+        let deadline = self.store.statement_deadline();
+        let end = format!("XA END {}", self.xid());
+        if let Err(failure) = session.run(&end, deadline).await
+            && failure.number().is_none()
+        {
+            return Err(self.error(failure));
+        }
+        let roll_back = format!("XA ROLLBACK {}", self.xid());
+        match session.run(&roll_back, deadline).await {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(self.error(failure)),
+        }
+    }
+
+    /// Until when the next packet may take.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline.min(self.store.statement_deadline())
+    }
+
+    pub(crate) fn error(&self, failure: Failure) -> Error {
+        let branch = self.store.branch(&self.prepare.transaction);
+        failure.into_error(&format!("preparing {branch}"))
+    }
+
+    fn xid(&self) -> String {
+        xid::literal(&self.prepare.transaction, &self.store.name)
+    }
+}
+
+/// The refusal of an entry whose statement failed; `None` when the failure is not the entry's.
+pub(crate) fn refusal(failure: &Failure, entry: &Entry) -> Option<RefusedEntry> {
+    let crate::session::Cause::Server {
+        number,
+        state,
+        message,
+    } = &failure.cause
+    else {
+        return None;
+    };
+    let refusal = codes::refusal(*number, state, message, &entry.purchase.purchase_id)?;
+    Some(RefusedEntry {
+        number: entry.number,
+        refusal,
+    })
+}
+
+fn check(prepare: &Prepare) -> Result<(), Error> {
+    let transaction = &prepare.transaction;
+    if prepare.entries.is_empty() {
+        return Err(Error::Invalid {
+            detail: format!("{transaction} has no entries"),
+        });
+    }
+    // Two of one id would make the second look like a purchase that is committed already.
+    let mut ids = HashSet::new();
+    for entry in &prepare.entries {
+        if !ids.insert(&entry.purchase.purchase_id) {
+            return Err(Error::Invalid {
+                detail: format!(
+                    "{transaction} has purchase {:?} twice",
+                    entry.purchase.purchase_id
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn yes(refused: Vec<RefusedEntry>) -> Vote {
+    // Prepared branches outlive the server's restarts, so votes do.
+    Vote::Yes {
+        refused,
+        incarnation: String::new(),
+    }
+}

@@ -1,0 +1,116 @@
+//! Which server it is, and what follows from that.
+
+use tandem_participant::Error;
+
+/// The two families, which differ in syntax and in what a session may do after `XA PREPARE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    MariaDb,
+    MySql,
+}
+
+/// What was learnt of the server when a session connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Server {
+    pub(crate) flavour: Flavour,
+    /// `MariaDB 10.11.14`.
+    pub(crate) name: String,
+    /// When this life of the server began, in seconds since the Unix epoch. Connection ids begin
+    /// anew with each life, so an id means a connection only together with this.
+    pub(crate) start: u64,
+    /// Whether a prepared branch leaves its session at once (MySQL's `xa_detach_on_prepare`).
+    pub(crate) detaches: bool,
+    /// `max_allowed_packet`, in bytes.
+    pub(crate) packet_bytes_max: usize,
+}
+
+impl Flavour {
+    /// Oldest MariaDB that it was tried on.
+    const MARIADB_MIN: [u32; 3] = [10, 11, 0];
+    /// First MySQL with `xa_detach_on_prepare`.
+    const MYSQL_MIN: [u32; 3] = [8, 0, 29];
+
+    /// Tells the flavour from `VERSION()` and refuses servers that are too old. Gives the flavour
+    /// and the server's name for people.
+    pub(crate) fn recognised(version: &str) -> Result<(Flavour, String), Error> {
+        let (flavour, product, min) = if version.contains("MariaDB") {
+            (Flavour::MariaDb, "MariaDB", Flavour::MARIADB_MIN)
+        } else {
+            (Flavour::MySql, "MySQL", Flavour::MYSQL_MIN)
+        };
+        let number = version.split('-').next().unwrap_or_default();
+        let mut parts = number
+            .split('.')
+            .map(|part| part.parse::<u32>().unwrap_or(0));
+        let found = [(); 3].map(|()| parts.next().unwrap_or(0));
+        if found < min {
+            let [major, minor, patch] = min;
+            return Err(Error::Invalid {
+                detail: format!(
+                    "the server is {product} {version}; tandem needs MariaDB 10.11 or later, or \
+                     MySQL 8.0.29 or later (at least {major}.{minor}.{patch} here)"
+                ),
+            });
+        }
+        Ok((flavour, format!("{product} {number}")))
+    }
+
+    /// The end of a locking read that does not wait.
+    pub(crate) fn share_nowait(self) -> &'static str {
+        match self {
+            Flavour::MariaDb => "LOCK IN SHARE MODE NOWAIT",
+            Flavour::MySql => "FOR SHARE NOWAIT",
+        }
+    }
+
+    /// The server's start in seconds since the Unix epoch, as an expression. Both terms are taken
+    /// from the statement's own start time, so their difference does not waver.
+    pub(crate) fn start_expression(self) -> &'static str {
+        match self {
+            Flavour::MariaDb => {
+                "(SELECT UNIX_TIMESTAMP() - VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS \
+                 WHERE VARIABLE_NAME = 'UPTIME')"
+            }
+            Flavour::MySql => {
+                "(SELECT UNIX_TIMESTAMP() - VARIABLE_VALUE FROM performance_schema.global_status \
+                 WHERE VARIABLE_NAME = 'Uptime')"
+            }
+        }
+    }
+
+    /// Whether a prepared branch leaves its session, as an expression.
+    pub(crate) fn detaches_expression(self) -> &'static str {
+        match self {
+            Flavour::MariaDb => "0",
+            Flavour::MySql => "@@SESSION.xa_detach_on_prepare",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flavour_and_age_are_read_from_the_version() {
+        let name = Flavour::recognised;
+        assert_eq!(
+            name("10.11.14-MariaDB-0+deb12u2").expect("supported"),
+            (Flavour::MariaDb, "MariaDB 10.11.14".into())
+        );
+        assert_eq!(
+            name("9.7.0-community").expect("supported"),
+            (Flavour::MySql, "MySQL 9.7.0".into())
+        );
+        assert!(name("8.0.29").is_ok());
+        for old in [
+            "8.0.28",
+            "5.7.44-log",
+            "10.6.18-MariaDB",
+            "8.0.11-TiDB-v7.5.0",
+            "",
+        ] {
+            assert!(name(old).is_err(), "{old}");
+        }
+    }
+}

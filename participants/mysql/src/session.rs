@@ -1,0 +1,317 @@
+//! One connection, and what became of what was sent on it.
+
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Either, Executor, Row};
+use tandem_participant::Error;
+use tokio::time::{Instant, timeout_at};
+
+use crate::codes;
+use crate::server::{Flavour, Server};
+use crate::tables;
+
+/// A connection whose state is known. Dropping it closes the socket: the server rolls back what is
+/// not prepared and keeps what is.
+#[derive(Debug)]
+pub(crate) struct Session {
+    connection: MySqlConnection,
+    /// The server's id of this connection, unique within the server's life.
+    pub(crate) id: u64,
+    pub(crate) server: Arc<Server>,
+    /// The session's present `innodb_lock_wait_timeout`.
+    lock_wait_s: u32,
+    lost: bool,
+}
+
+/// The answer to one statement.
+#[derive(Debug, Default)]
+pub(crate) struct Reply {
+    pub(crate) rows: Vec<MySqlRow>,
+}
+
+/// A packet that was not carried out to its end.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// Statements of the packet that were carried out before it failed.
+    pub(crate) completed: usize,
+    pub(crate) cause: Cause,
+}
+
+/// Why.
+#[derive(Debug)]
+pub(crate) enum Cause {
+    /// The server answered the statement with an error, and ran none of those behind it.
+    Server {
+        number: u16,
+        state: String,
+        message: String,
+    },
+    /// No answer: what was sent may or may not take effect.
+    Lost(String),
+}
+
+impl Session {
+    /// Connects and sets the session up.
+    pub(crate) async fn open(
+        options: &MySqlConnectOptions,
+        address: &str,
+        lock_wait_s: u32,
+        deadline: Instant,
+    ) -> Result<Self, Error> {
+        let unreachable = |reason: String| Error::Unavailable {
+            detail: format!(
+                "cannot connect to {address} as {}: {reason}",
+                options.get_username()
+            ),
+        };
+        let connection = timeout_at(deadline, options.connect())
+            .await
+            .map_err(|_| unreachable("no answer in time".into()))?
+            .map_err(|error| unreachable(error.to_string()))?;
+        let mut session = Self {
+            connection,
+            id: 0,
+            server: Arc::new(Server {
+                flavour: Flavour::MySql,
+                name: String::new(),
+                start: 0,
+                detaches: false,
+                packet_bytes_max: 0,
+            }),
+            lock_wait_s,
+            lost: false,
+        };
+        session
+            .set_up(deadline)
+            .await
+            .map_err(|error| match error {
+                SetUp::Refused(error) => error,
+                SetUp::Failed(failure) => unreachable(failure.cause.to_string()),
+            })?;
+        Ok(session)
+    }
+
+    /// READ COMMITTED takes no gap locks, so that branches in doubt block nothing but their own
+    /// rows. Messages are in English, since duplicate keys are told apart by them. A prepared
+    /// session may be silent for long; a server that is set to drop silent ones is overruled.
+    async fn set_up(&mut self, deadline: Instant) -> Result<(), SetUp> {
+        let reply = self.query("SELECT VERSION()", deadline).await?;
+        let version: String = cell(&reply, 0)?;
+        let (flavour, name) = Flavour::recognised(&version).map_err(SetUp::Refused)?;
+        let packet = format!(
+            "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+             SET SESSION autocommit = 1, innodb_lock_wait_timeout = {wait}, \
+             lock_wait_timeout = {wait}, wait_timeout = 28800, lc_messages = 'en_US'; \
+             SELECT CONNECTION_ID(), CAST({start} AS SIGNED), {detaches}, @@max_allowed_packet",
+            wait = self.lock_wait_s,
+            start = flavour.start_expression(),
+            detaches = flavour.detaches_expression(),
+        );
+        let reply = self.query(&packet, deadline).await?;
+        self.id = number(&reply, 0)?;
+        self.server = Arc::new(Server {
+            flavour,
+            name,
+            start: number(&reply, 1)?,
+            detaches: number(&reply, 2)? != 0,
+            packet_bytes_max: usize::try_from(number(&reply, 3)?).unwrap_or(usize::MAX),
+        });
+        Ok(())
+    }
+
+    /// Sends one packet of one or more statements and gives the answer to each.
+    ///
+    /// Cancelling it, or its deadline, leaves statements running at the server: the session is
+    /// lost then.
+    pub(crate) async fn run(
+        &mut self,
+        packet: &str,
+        deadline: Instant,
+    ) -> Result<Vec<Reply>, Failure> {
+        if self.lost {
+            return Err(Failure::lost(0, "the connection was given up before"));
+        }
+        self.lost = true;
+        let mut replies = Vec::new();
+        let result = timeout_at(deadline, self.send(packet, &mut replies)).await;
+        let cause = match result {
+            Ok(Ok(())) => {
+                self.lost = false;
+                return Ok(replies);
+            }
+            Ok(Err(sqlx::Error::Database(error))) => {
+                match error.try_downcast_ref::<MySqlDatabaseError>() {
+                    // SQLSTATE 08 is a connection that the server ends with this answer.
+                    Some(error) if !error.code().is_some_and(|code| code.starts_with("08")) => {
+                        self.lost = is_fatal(error.number());
+                        Cause::Server {
+                            number: error.number(),
+                            state: error.code().unwrap_or_default().into(),
+                            message: error.message().into(),
+                        }
+                    }
+                    _ => Cause::Lost(error.to_string()),
+                }
+            }
+            Ok(Err(error)) => Cause::Lost(error.to_string()),
+            Err(_) => Cause::Lost("no answer in time".into()),
+        };
+        Err(Failure {
+            completed: replies.len(),
+            cause,
+        })
+    }
+
+    /// Runs a packet and gives the rows of its last statement.
+    pub(crate) async fn query(
+        &mut self,
+        packet: &str,
+        deadline: Instant,
+    ) -> Result<Vec<MySqlRow>, Failure> {
+        let mut replies = self.run(packet, deadline).await?;
+        Ok(replies.pop().unwrap_or_default().rows)
+    }
+
+    /// Sets how long statements wait for row locks from now on; 0, on MariaDB, is not at all.
+    pub(crate) async fn wait_for_locks(
+        &mut self,
+        seconds: u32,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        if self.lock_wait_s != seconds {
+            let packet = format!("SET SESSION innodb_lock_wait_timeout = {seconds}");
+            self.run(&packet, deadline).await?;
+            self.lock_wait_s = seconds;
+        }
+        Ok(())
+    }
+
+    /// Whether the connection answers.
+    pub(crate) async fn is_alive(&mut self, deadline: Instant) -> bool {
+        !self.lost
+            && matches!(
+                timeout_at(deadline, self.connection.ping()).await,
+                Ok(Ok(()))
+            )
+    }
+
+    /// Whether it may still be used.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    async fn send(&mut self, packet: &str, replies: &mut Vec<Reply>) -> Result<(), sqlx::Error> {
+        // Safe: the only values in a packet are written by `encode` and `xid`.
+        let mut answers = (&mut self.connection).fetch_many(sqlx::raw_sql(AssertSqlSafe(packet)));
+        let mut rows = Vec::new();
+        while let Some(answer) = answers.try_next().await? {
+            match answer {
+                Either::Right(row) => rows.push(row),
+                Either::Left(_) => replies.push(Reply {
+                    rows: std::mem::take(&mut rows),
+                }),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Failure {
+    pub(crate) fn lost(completed: usize, reason: &str) -> Self {
+        Self {
+            completed,
+            cause: Cause::Lost(reason.into()),
+        }
+    }
+
+    /// The server's error number.
+    pub(crate) fn number(&self) -> Option<u16> {
+        match &self.cause {
+            Cause::Server { number, .. } => Some(*number),
+            Cause::Lost(_) => None,
+        }
+    }
+
+    /// The failure as the answer to a call, for what was being done.
+    pub(crate) fn into_error(self, doing: &str) -> Error {
+        let detail = format!("{doing}: {}", self.cause);
+        match self.number() {
+            Some(codes::NO_SUCH_TABLE | codes::NO_SUCH_COLUMN)
+                if detail.contains(tables::PREFIX) =>
+            {
+                Error::Invalid {
+                    detail: format!("{detail}; create tandem's tables: {}", tables::ddl_own()),
+                }
+            }
+            Some(number) if codes::is_misconfigured(number) => Error::Invalid { detail },
+            Some(number) if codes::is_not_now(number) => Error::Busy { detail },
+            _ => Error::Unavailable { detail },
+        }
+    }
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Cause::Server {
+                number, message, ..
+            } => write!(f, "error {number}: {message}"),
+            Cause::Lost(reason) => write!(f, "the connection was lost: {reason}"),
+        }
+    }
+}
+
+/// The value in a column of the first row; text and numbers alike come as text.
+pub(crate) fn cell(rows: &[MySqlRow], column: usize) -> Result<String, Failure> {
+    rows.first()
+        .ok_or_else(|| Failure::lost(0, "an answer without rows"))
+        .and_then(|row| field(row, column))
+}
+
+/// A number in the first row.
+pub(crate) fn number(rows: &[MySqlRow], column: usize) -> Result<u64, Failure> {
+    rows.first()
+        .ok_or_else(|| Failure::lost(0, "an answer without rows"))
+        .and_then(|row| field_number(row, column))
+}
+
+/// A column of a row as text; NULL is empty.
+pub(crate) fn field(row: &MySqlRow, column: usize) -> Result<String, Failure> {
+    bytes(row, column).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A column of a row as a number.
+pub(crate) fn field_number(row: &MySqlRow, column: usize) -> Result<u64, Failure> {
+    let text = field(row, column)?;
+    text.parse()
+        .map_err(|_| Failure::lost(0, &format!("{text:?} where a number was expected")))
+}
+
+/// A column of a row as the bytes that the text protocol sent; NULL is empty.
+pub(crate) fn bytes(row: &MySqlRow, column: usize) -> Result<Vec<u8>, Failure> {
+    row.try_get_unchecked::<Option<Vec<u8>>, _>(column)
+        .map(Option::unwrap_or_default)
+        .map_err(|error| Failure::lost(0, &error.to_string()))
+}
+
+/// Errors after which the server closes the connection: too large a packet, out of order, read or
+/// write errors on the socket, shutdown, killed, server gone.
+fn is_fatal(number: u16) -> bool {
+    matches!(
+        number,
+        1053 | 1152..=1161 | 1184 | 1189 | 1190 | 1927 | 2006 | 2013 | 3169 | 4031
+    )
+}
+
+enum SetUp {
+    Refused(Error),
+    Failed(Failure),
+}
+
+impl From<Failure> for SetUp {
+    fn from(failure: Failure) -> Self {
+        SetUp::Failed(failure)
+    }
+}

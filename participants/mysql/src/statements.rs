@@ -1,0 +1,633 @@
+//! The app's statements: checked once, then filled in for each purchase.
+
+use tandem_protocol::{Entry, Item, Purchase, TransactionId};
+
+use crate::encode;
+use crate::settings::{Per, SettingsError, Statement};
+use crate::tokens::{self, Token};
+
+/// A rule that a configured statement breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StatementError {
+    /// There are none.
+    #[error("there must be at least one; leave `statements` out for the default tables")]
+    Empty,
+    /// Nothing would refuse a purchase that comes a second time.
+    #[error(
+        "none inserts :purchase_id; without a unique key on it nothing refuses a purchase that is \
+         repeated after tandem has forgotten it"
+    )]
+    NoPurchaseId,
+    /// A parameter that there is none of.
+    #[error(
+        "unknown parameter :{name}; there are {}",
+        Param::ALL.map(|param| format!(":{}", param.name())).join(" ")
+    )]
+    UnknownParameter {
+        /// The name.
+        name: String,
+    },
+    /// It would be taken literally.
+    #[error(":{name} is within {place}, where it would not be replaced")]
+    ParameterIn {
+        /// The parameter.
+        name: String,
+        /// Quotes or a comment.
+        place: &'static str,
+    },
+    /// It has one value per item.
+    #[error(":{0} belongs to an item; set per = \"item\"")]
+    ItemParameter(&'static str),
+    /// Only DML is allowed.
+    #[error("must be one INSERT, REPLACE, UPDATE or DELETE")]
+    Verb,
+    /// A purchase would be sold without its row.
+    #[error("IGNORE would turn a refused row into a warning, and units would be sold without it")]
+    Ignore,
+    /// More than one.
+    #[error("must be a single statement without ';'")]
+    SeveralStatements,
+    /// A quote or comment is not closed.
+    #[error("{0} is not closed")]
+    Unclosed(&'static str),
+    /// Its meaning depends on the server's sql_mode.
+    #[error("a backslash within quotes means different things to different sql_modes")]
+    Backslash,
+    /// It is no comment.
+    #[error("executable comments and hints are not allowed")]
+    ExecutableComment,
+}
+
+/// A named parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Param {
+    PurchaseId,
+    CustomerId,
+    Currency,
+    TotalMinor,
+    TransactionId,
+    PurchaseTime,
+    Sku,
+    Quantity,
+    UnitPriceMinor,
+    ItemNumber,
+}
+
+impl Param {
+    const ALL: [Param; 10] = [
+        Param::PurchaseId,
+        Param::CustomerId,
+        Param::Currency,
+        Param::TotalMinor,
+        Param::TransactionId,
+        Param::PurchaseTime,
+        Param::Sku,
+        Param::Quantity,
+        Param::UnitPriceMinor,
+        Param::ItemNumber,
+    ];
+
+    pub(crate) fn from_name(name: &str) -> Option<Param> {
+        Param::ALL.into_iter().find(|param| param.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Param::PurchaseId => "purchase_id",
+            Param::CustomerId => "customer_id",
+            Param::Currency => "currency",
+            Param::TotalMinor => "total_minor",
+            Param::TransactionId => "transaction_id",
+            Param::PurchaseTime => "purchase_time",
+            Param::Sku => "sku",
+            Param::Quantity => "quantity",
+            Param::UnitPriceMinor => "unit_price_minor",
+            Param::ItemNumber => "item_number",
+        }
+    }
+
+    fn is_of_an_item(self) -> bool {
+        matches!(
+            self,
+            Param::Sku | Param::Quantity | Param::UnitPriceMinor | Param::ItemNumber
+        )
+    }
+}
+
+/// All statements of a purchase, in their order.
+#[derive(Debug)]
+pub(crate) struct Templates(Vec<Template>);
+
+#[derive(Debug)]
+struct Template {
+    per: Per,
+    form: Form,
+    tables: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// `INSERT … VALUES` and the tuple, which others may follow.
+    Joinable { head: String, tuple: Vec<Piece> },
+    /// Anything else: one statement for each purchase or item.
+    Single(Vec<Piece>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Param(Param),
+}
+
+/// What the parameters stand for.
+struct Values<'a> {
+    transaction: &'a TransactionId,
+    purchase: &'a Purchase,
+    item: Option<(usize, &'a Item)>,
+}
+
+impl Templates {
+    pub(crate) fn parse(statements: &[Statement]) -> Result<Self, SettingsError> {
+        if statements.is_empty() {
+            return Err(SettingsError::Statements(StatementError::Empty));
+        }
+        let templates: Vec<Template> = statements
+            .iter()
+            .enumerate()
+            .map(|(index, statement)| {
+                Template::parse(statement).map_err(|source| SettingsError::Statement {
+                    number: index + 1,
+                    source,
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        if !templates.iter().any(Template::keeps_the_purchase_id) {
+            return Err(SettingsError::Statements(StatementError::NoPurchaseId));
+        }
+        Ok(Self(templates))
+    }
+
+    /// The tables that the statements name, as written, without backticks.
+    pub(crate) fn tables(&self) -> Vec<&str> {
+        let mut tables: Vec<&str> = self
+            .0
+            .iter()
+            .flat_map(|template| template.tables.iter().map(String::as_str))
+            .collect();
+        tables.sort_unstable();
+        tables.dedup();
+        tables
+    }
+
+    /// The statements of all entries, tuples of many purchases joined into statements of about
+    /// `bytes_max` at most. The statements of one purchase keep their order; purchases do not
+    /// depend on each other.
+    pub(crate) fn render(
+        &self,
+        transaction: &TransactionId,
+        entries: &[&Entry],
+        bytes_max: usize,
+    ) -> Vec<String> {
+        let mut out = Vec::new();
+        for template in &self.0 {
+            match &template.form {
+                Form::Single(pieces) => template.for_each(transaction, entries, |values| {
+                    let mut sql = String::new();
+                    fill(&mut sql, pieces, values);
+                    out.push(sql);
+                }),
+                Form::Joinable { head, tuple } => {
+                    let mut sql = String::new();
+                    template.for_each(transaction, entries, |values| {
+                        if sql.len() > bytes_max {
+                            out.push(std::mem::take(&mut sql));
+                        }
+                        sql.push_str(if sql.is_empty() { head } else { "," });
+                        fill(&mut sql, tuple, values);
+                    });
+                    if !sql.is_empty() {
+                        out.push(sql);
+                    }
+                }
+            }
+        }
+        out
+    }
+}
+
+impl Template {
+    fn parse(statement: &Statement) -> Result<Self, StatementError> {
+        let tokens = tokens::split(&statement.sql)?;
+        let verb = tokens
+            .iter()
+            .find(|token| **token != Token::Space)
+            .and_then(word)
+            .filter(|verb| ["INSERT", "REPLACE", "UPDATE", "DELETE"].contains(&verb.as_str()))
+            .ok_or(StatementError::Verb)?;
+        // IGNORE stands between the verb and the table; later it could be a column's name.
+        let modifiers = ["LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK"];
+        if tokens
+            .iter()
+            .filter_map(word)
+            .skip(1)
+            .find(|word| !modifiers.contains(&word.as_str()))
+            .is_some_and(|word| word == "IGNORE")
+        {
+            return Err(StatementError::Ignore);
+        }
+        if statement.per == Per::Purchase {
+            for token in &tokens {
+                if let Token::Param(param) = token
+                    && param.is_of_an_item()
+                {
+                    return Err(StatementError::ItemParameter(param.name()));
+                }
+            }
+        }
+        let form = match verb.as_str() {
+            "INSERT" | "REPLACE" => joinable(&tokens),
+            _ => None,
+        };
+        Ok(Self {
+            per: statement.per,
+            form: form.unwrap_or_else(|| Form::Single(pieces(&tokens))),
+            tables: tables(&tokens),
+        })
+    }
+
+    fn keeps_the_purchase_id(&self) -> bool {
+        let (head, pieces) = match &self.form {
+            Form::Joinable { head, tuple } => (head.as_str(), tuple),
+            Form::Single(pieces) => match pieces.first() {
+                Some(Piece::Text(head)) => (head.as_str(), pieces),
+                _ => return false,
+            },
+        };
+        let verb = head.trim_start().get(..6).unwrap_or_default();
+        verb.eq_ignore_ascii_case("INSERT") && pieces.contains(&Piece::Param(Param::PurchaseId))
+    }
+
+    fn for_each(
+        &self,
+        transaction: &TransactionId,
+        entries: &[&Entry],
+        mut each: impl FnMut(&Values<'_>),
+    ) {
+        for entry in entries {
+            let purchase = &*entry.purchase;
+            let mut values = Values {
+                transaction,
+                purchase,
+                item: None,
+            };
+            match self.per {
+                Per::Purchase => each(&values),
+                Per::Item => {
+                    for (index, item) in purchase.items.iter().enumerate() {
+                        values.item = Some((index + 1, item));
+                        each(&values);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn fill(sql: &mut String, pieces: &[Piece], values: &Values<'_>) {
+    for piece in pieces {
+        let param = match piece {
+            Piece::Text(text) => {
+                sql.push_str(text);
+                continue;
+            }
+            Piece::Param(param) => *param,
+        };
+        let item = || {
+            values
+                .item
+                .expect("item parameters stand in statements per item only")
+        };
+        match param {
+            Param::PurchaseId => encode::text(sql, &values.purchase.purchase_id),
+            Param::CustomerId => encode::text(sql, &values.purchase.customer_id),
+            Param::Currency => encode::text(sql, &values.purchase.currency),
+            Param::TotalMinor => encode::integer(sql, total_minor(values.purchase)),
+            Param::TransactionId => encode::text(sql, &values.transaction.to_string()),
+            // The session's time zone is UTC, and the server's clock is the one by which its
+            // own rows are compared.
+            Param::PurchaseTime => sql.push_str("UTC_TIMESTAMP(3)"),
+            Param::Sku => encode::text(sql, &item().1.sku),
+            Param::Quantity => encode::integer(sql, item().1.quantity),
+            Param::UnitPriceMinor => encode::integer(sql, item().1.unit_price_minor),
+            Param::ItemNumber => {
+                encode::integer(sql, i64::try_from(item().0).expect("at most 100 items"));
+            }
+        }
+    }
+}
+
+/// 128 bits hold the product and sum of any item list that memory holds.
+fn total_minor(purchase: &Purchase) -> i128 {
+    purchase
+        .items
+        .iter()
+        .map(|item| i128::from(item.quantity) * i128::from(item.unit_price_minor))
+        .sum()
+}
+
+fn word(token: &Token) -> Option<String> {
+    match token {
+        Token::Word(word) => Some(word.to_ascii_uppercase()),
+        _ => None,
+    }
+}
+
+/// `… VALUES ( tuple )` with nothing behind it and no parameter before it.
+fn joinable(tokens: &[Token]) -> Option<Form> {
+    let values = tokens
+        .iter()
+        .position(|token| word(token).is_some_and(|word| word == "VALUES" || word == "VALUE"))?;
+    let (head, rest) = tokens.split_at(values + 1);
+    if head.iter().any(|token| matches!(token, Token::Param(_))) {
+        return None;
+    }
+    let mut depth = 0_usize;
+    let mut closed_once = false;
+    for token in rest {
+        match token {
+            Token::Space => {}
+            _ if closed_once => return None,
+            Token::Mark('(') => depth += 1,
+            Token::Mark(')') => {
+                depth = depth.checked_sub(1)?;
+                closed_once = depth == 0;
+            }
+            _ if depth == 0 => return None,
+            _ => {}
+        }
+    }
+    if !closed_once {
+        return None;
+    }
+    let Some(Piece::Text(head)) = pieces(head).pop() else {
+        return None;
+    };
+    Some(Form::Joinable {
+        head,
+        tuple: pieces(rest),
+    })
+}
+
+fn pieces(tokens: &[Token]) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut text = String::new();
+    for token in tokens {
+        match token {
+            Token::Param(param) => {
+                if !text.is_empty() {
+                    pieces.push(Piece::Text(std::mem::take(&mut text)));
+                }
+                pieces.push(Piece::Param(*param));
+            }
+            Token::Word(token) | Token::Name(token) | Token::Quoted(token) => text.push_str(token),
+            Token::Space => text.push(' '),
+            Token::Mark(mark) => text.push(*mark),
+        }
+    }
+    if !text.is_empty() {
+        pieces.push(Piece::Text(text));
+    }
+    pieces
+}
+
+/// The names behind INTO, FROM, UPDATE, JOIN and REPLACE or INSERT without INTO. Best effort: it
+/// feeds a check of storage engines, not the statements.
+fn tables(tokens: &[Token]) -> Vec<String> {
+    let tokens: Vec<&Token> = tokens
+        .iter()
+        .filter(|token| **token != Token::Space)
+        .collect();
+    let mut tables = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let before_table = word(token).is_some_and(|word| {
+            ["INTO", "FROM", "UPDATE", "JOIN", "INSERT", "REPLACE"].contains(&word.as_str())
+        });
+        // `ON DUPLICATE KEY UPDATE` names a column.
+        let of_duplicate_key = at > 0 && word(tokens[at - 1]).is_some_and(|word| word == "KEY");
+        if !before_table || of_duplicate_key {
+            continue;
+        }
+        let name = |at: usize| match tokens.get(at) {
+            Some(Token::Word(word)) if !word.eq_ignore_ascii_case("INTO") => Some(word.clone()),
+            Some(Token::Name(name)) => Some(name.trim_matches('`').replace("``", "`")),
+            _ => None,
+        };
+        if let Some(first) = name(at + 1) {
+            tables.push(match (tokens.get(at + 2), name(at + 3)) {
+                (Some(Token::Mark('.')), Some(second)) => format!("{first}.{second}"),
+                _ => first,
+            });
+        }
+    }
+    tables
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const INSERT: &str = "INSERT INTO orders (id, customer) VALUES (:purchase_id, :customer_id)";
+
+    fn templates(statements: &[(Per, &str)]) -> Result<Templates, SettingsError> {
+        let statements: Vec<Statement> = statements
+            .iter()
+            .map(|(per, sql)| Statement {
+                per: *per,
+                sql: (*sql).into(),
+            })
+            .collect();
+        Templates::parse(&statements)
+    }
+
+    fn entry(number: u32, id: &str, skus: &[&str]) -> Entry {
+        Entry {
+            number,
+            purchase: Arc::new(Purchase {
+                purchase_id: id.into(),
+                customer_id: "o'neil".into(),
+                currency: "EUR".into(),
+                items: skus
+                    .iter()
+                    .map(|sku| Item {
+                        sku: (*sku).into(),
+                        quantity: 3,
+                        unit_price_minor: 250,
+                    })
+                    .collect(),
+            }),
+        }
+    }
+
+    fn render(statements: &[(Per, &str)], bytes_max: usize) -> Vec<String> {
+        let (a, b) = (entry(0, "p1", &["x", "y"]), entry(1, "p2", &["z"]));
+        let transaction = "shop.1.2".parse().expect("well formed");
+        templates(statements)
+            .expect("valid")
+            .render(&transaction, &[&a, &b], bytes_max)
+    }
+
+    #[test]
+    fn tuples_of_many_purchases_are_joined() {
+        assert_eq!(
+            render(&[(Per::Purchase, INSERT)], 1_000),
+            [
+                "INSERT INTO orders (id, customer) VALUES ('p1', _utf8mb4 x'6f276e65696c'), \
+              ('p2', _utf8mb4 x'6f276e65696c')"
+            ]
+        );
+        assert_eq!(render(&[(Per::Purchase, INSERT)], 10).len(), 2);
+    }
+
+    #[test]
+    fn items_are_numbered_within_their_purchase() {
+        let item = "insert into i values (:purchase_id, :item_number, :sku, :total_minor)";
+        assert_eq!(
+            render(&[(Per::Item, item)], 1_000),
+            [
+                "insert into i values ('p1', 1, 'x', 1500), ('p1', 2, 'y', 1500), ('p2', 1, 'z', 750)"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_statement_with_something_behind_its_tuple_stands_alone() {
+        for sql in [
+            "INSERT INTO t (id) VALUES (:purchase_id) ON DUPLICATE KEY UPDATE n = n + 1",
+            "INSERT INTO t (id) VALUES (:purchase_id), (concat(:purchase_id, 'b'))",
+            "INSERT INTO t SET id = :purchase_id",
+            "INSERT INTO t SELECT :purchase_id FROM dual",
+        ] {
+            let rendered = render(&[(Per::Purchase, sql)], 1_000);
+            assert_eq!(rendered.len(), 2, "{sql}: {rendered:?}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_replaced_only_where_they_are_parameters() {
+        let sql = "INSERT INTO `a:b` (id, t, u) VALUES (:purchase_id, '12:30', \"it's\") -- note";
+        assert_eq!(
+            render(&[(Per::Purchase, sql)], 1)[0].trim_end(),
+            "INSERT INTO `a:b` (id, t, u) VALUES ('p1', '12:30', \"it's\")"
+        );
+        assert_eq!(
+            tokens::split("::sku :=").expect("valid"),
+            [
+                Token::Mark(':'),
+                Token::Mark(':'),
+                Token::Word("sku".into()),
+                Token::Space,
+                Token::Mark(':'),
+                Token::Mark('=')
+            ]
+        );
+    }
+
+    #[test]
+    fn unsafe_or_senseless_statements_are_refused() {
+        use StatementError as E;
+        for (per, sql, expected) in [
+            (Per::Purchase, "SELECT 1", E::Verb),
+            (Per::Purchase, "", E::Verb),
+            (Per::Purchase, "/* x */ DROP TABLE t", E::Verb),
+            (
+                Per::Purchase,
+                "INSERT INTO t VALUES (1); DELETE FROM t",
+                E::SeveralStatements,
+            ),
+            (
+                Per::Purchase,
+                "INSERT INTO t VALUES (1);",
+                E::SeveralStatements,
+            ),
+            (
+                Per::Purchase,
+                "INSERT IGNORE INTO t VALUES (:purchase_id)",
+                E::Ignore,
+            ),
+            (
+                Per::Purchase,
+                "update low_priority ignore t set a = 1",
+                E::Ignore,
+            ),
+            (Per::Purchase, "INSERT INTO t VALUES ('\\')", E::Backslash),
+            (Per::Purchase, "INSERT INTO t VALUES ('", E::Unclosed("'")),
+            (Per::Purchase, "INSERT /* INTO t", E::Unclosed("/*")),
+            (
+                Per::Purchase,
+                "INSERT /*! IGNORE */ INTO t VALUES (1)",
+                E::ExecutableComment,
+            ),
+            (
+                Per::Purchase,
+                "INSERT INTO t VALUES (:sku)",
+                E::ItemParameter("sku"),
+            ),
+            (
+                Per::Item,
+                "INSERT INTO t VALUES (:price)",
+                E::UnknownParameter {
+                    name: "price".into(),
+                },
+            ),
+            (
+                Per::Item,
+                "INSERT INTO t VALUES (':sku')",
+                E::ParameterIn {
+                    name: "sku".into(),
+                    place: "quotes",
+                },
+            ),
+            (
+                Per::Item,
+                "INSERT INTO t VALUES (1) # :sku",
+                E::ParameterIn {
+                    name: "sku".into(),
+                    place: "a comment",
+                },
+            ),
+        ] {
+            match templates(&[(Per::Purchase, INSERT), (per, sql)]) {
+                Err(SettingsError::Statement { number: 2, source }) => {
+                    assert_eq!(source, expected, "{sql}");
+                }
+                other => panic!("{sql}: {other:?}"),
+            }
+        }
+        for lone in [
+            "UPDATE t SET a = :purchase_id",
+            "INSERT INTO t VALUES (:customer_id)",
+        ] {
+            let error = templates(&[(Per::Purchase, lone)]).expect_err("no purchase id");
+            assert!(matches!(error, SettingsError::Statements(E::NoPurchaseId)));
+        }
+    }
+
+    #[test]
+    fn tables_are_found() {
+        let templates = templates(&[
+            (Per::Purchase, INSERT),
+            (
+                Per::Item,
+                "UPDATE app.`sold items` SET n = n + :quantity WHERE sku = :sku",
+            ),
+            (
+                Per::Item,
+                "INSERT t2 VALUES (:sku) ON DUPLICATE KEY UPDATE n = 1",
+            ),
+        ])
+        .expect("valid");
+        assert_eq!(templates.tables(), ["app.sold items", "orders", "t2"]);
+    }
+}
