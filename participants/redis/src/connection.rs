@@ -1,0 +1,204 @@
+//! One connection that all calls share, made when it is needed and made anew when it broke.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError,
+    RedisResult, ScriptInvocation, ServerErrorKind,
+};
+use tandem_participant::Error;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+/// A way to one server. Nothing is tried twice here: trying again is the caller's.
+pub(crate) struct Connection {
+    client: Client,
+    address: String,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Grows with each connection, so that a late failure of one does not close its successor.
+    generation: u64,
+    link: Option<MultiplexedConnection>,
+}
+
+/// Why a command has no result.
+enum Failure {
+    Connect(String),
+    Timeout(Duration),
+    Answer(RedisError),
+}
+
+impl Connection {
+    pub(crate) fn new(
+        client: Client,
+        connect_timeout: Duration,
+        response_timeout: Duration,
+    ) -> Connection {
+        Connection {
+            address: client.get_connection_info().addr().to_string(),
+            client,
+            connect_timeout,
+            response_timeout,
+            shared: Mutex::default(),
+        }
+    }
+
+    /// Host and port or the socket's path, without credentials.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn response_timeout(&self) -> Duration {
+        self.response_timeout
+    }
+
+    /// Runs a script, loading it where the server does not know it: it forgets scripts at a
+    /// restart. `what` is for the error: "prepare of shop.1.2".
+    pub(crate) async fn script<T: FromRedisValue>(
+        &self,
+        what: &str,
+        limit: Duration,
+        call: &ScriptInvocation<'_>,
+    ) -> Result<T, Error> {
+        self.ask(limit, async |link| call.invoke_async(link).await)
+            .await
+            .map_err(|failure| self.explain(what, failure))
+    }
+
+    /// Runs several commands in one round trip.
+    pub(crate) async fn commands<T: FromRedisValue>(
+        &self,
+        what: &str,
+        commands: &Pipeline,
+    ) -> Result<T, Error> {
+        self.ask(self.response_timeout, async |link| {
+            commands.query_async(link).await
+        })
+        .await
+        .map_err(|failure| self.explain(what, failure))
+    }
+
+    /// Runs a command that a server may forbid or not have; then its answer is the inner error.
+    pub(crate) async fn command_if_allowed<T: FromRedisValue>(
+        &self,
+        what: &str,
+        command: &Cmd,
+    ) -> Result<Result<T, String>, Error> {
+        let answer = self
+            .ask(self.response_timeout, async |link| {
+                command.query_async(link).await
+            })
+            .await;
+        match answer {
+            Ok(value) => Ok(Ok(value)),
+            Err(Failure::Answer(error)) if matches!(error.code(), Some("NOPERM" | "ERR")) => {
+                Ok(Err(error.to_string()))
+            }
+            Err(failure) => Err(self.explain(what, failure)),
+        }
+    }
+
+    async fn ask<T>(
+        &self,
+        limit: Duration,
+        question: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
+    ) -> Result<T, Failure> {
+        let (generation, mut link) = self.link().await?;
+        let failure = match timeout(limit, question(&mut link)).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => Failure::Answer(error),
+            Err(_) => Failure::Timeout(limit),
+        };
+        let is_broken = match &failure {
+            Failure::Connect(_) => false,
+            // A half-open connection gives no error; only a new one shows whether it was that.
+            Failure::Timeout(_) => true,
+            // A primary that became a replica keeps its old connections.
+            Failure::Answer(error) => {
+                error.is_unrecoverable_error()
+                    || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+            }
+        };
+        if is_broken {
+            let mut shared = self.shared.lock().await;
+            if shared.generation == generation {
+                shared.link = None;
+            }
+        }
+        Err(failure)
+    }
+
+    async fn link(&self) -> Result<(u64, MultiplexedConnection), Failure> {
+        // The deadline spans the wait for others who connect, or n callers would wait n times.
+        let connected = timeout(self.connect_timeout, async {
+            let mut shared = self.shared.lock().await;
+            if let Some(link) = &shared.link {
+                return Ok((shared.generation, link.clone()));
+            }
+            // `ask` keeps the time: the client's own limit is 500 ms unless it is told otherwise.
+            let config = AsyncConnectionConfig::new()
+                .set_connection_timeout(None)
+                .set_response_timeout(None);
+            let link = self
+                .client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await?;
+            shared.generation += 1;
+            shared.link = Some(link.clone());
+            Ok((shared.generation, link))
+        });
+        match connected.await {
+            Ok(connected) => connected
+                .map_err(|error: RedisError| Failure::Connect(format!("{error}{}", hint(&error)))),
+            Err(_) => Err(Failure::Connect(format!(
+                "not connected within {} ms",
+                self.connect_timeout.as_millis()
+            ))),
+        }
+    }
+
+    fn explain(&self, what: &str, failure: Failure) -> Error {
+        let address = &self.address;
+        match failure {
+            Failure::Connect(detail) => Error::Unavailable {
+                detail: format!("{what}: connecting to {address}: {detail}"),
+            },
+            Failure::Timeout(limit) => Error::Unavailable {
+                detail: format!(
+                    "{what}: {address} did not answer within {} ms; it may still take effect",
+                    limit.as_millis()
+                ),
+            },
+            Failure::Answer(error) => {
+                let detail = format!("{what}: {address}: {error}{}", hint(&error));
+                match error.code() {
+                    // Refused before its first write, and it passes.
+                    Some("OOM" | "BUSY" | "LOADING" | "MISCONF" | "NOREPLICAS") => {
+                        Error::Busy { detail }
+                    }
+                    // All else is worth asking again: when someone mends an ACL, no decision may
+                    // have been given up because of it.
+                    _ => Error::Unavailable { detail },
+                }
+            }
+        }
+    }
+}
+
+fn hint(error: &RedisError) -> &'static str {
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => "; check user and password in url",
+        ErrorKind::Server(ServerErrorKind::NoPerm) => "; the ACL of the user in url is too narrow",
+        ErrorKind::Server(ServerErrorKind::ReadOnly) => "; url must name the primary",
+        ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::CrossSlot) => {
+            "; the server is part of a cluster"
+        }
+        _ => "",
+    }
+}

@@ -1,0 +1,562 @@
+//! The participant: each call of the trait is one script.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{Script, ScriptInvocation, Value, pipe};
+use tandem_participant::{
+    BranchState, BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist,
+    Enlisted, Error, Forget, HeuristicKind, Hold, Participant, Prepare, PreparedBranch, PreparedId,
+    RefusedEntry, RollBack, Stock, Vote,
+};
+use tandem_protocol::{Entry, Epoch, ParticipantName, Timestamp, TransactionId};
+
+use crate::connection::Connection;
+use crate::describe::describe;
+use crate::keys::{self, Keys};
+use crate::refusal;
+use crate::reply::{Reply, Row};
+use crate::scripts;
+use crate::settings::{Settings, SettingsError, StockPlace};
+
+/// Transactions that one call of the forget script drops at most: about 5 ms of the server's time.
+const FORGET_BATCH_MAX: usize = 2_000;
+
+/// Calls of the forget script for one [`Forget`] at most. What is left goes with the next.
+const FORGET_CALLS_MAX: usize = 50;
+
+/// Prepared transactions that are asked for their holds in one round trip.
+const HOLDS_BATCH_MAX: usize = 500;
+
+/// The stock of one Redis or Valkey server.
+pub struct RedisParticipant {
+    name: ParticipantName,
+    place: StockPlace,
+    keys: Keys,
+    accept: Vec<String>,
+    connection: Connection,
+}
+
+impl RedisParticipant {
+    /// Checks the settings. Connects to nothing: each call connects when it must.
+    pub fn new(
+        name: ParticipantName,
+        settings: Settings,
+    ) -> Result<RedisParticipant, SettingsError> {
+        Ok(RedisParticipant {
+            name,
+            place: settings.stock_place()?,
+            connection: Connection::new(
+                settings.client()?,
+                Duration::from_millis(settings.connect_timeout_ms),
+                Duration::from_millis(settings.response_timeout_ms),
+            ),
+            keys: Keys::new(settings.key_prefix),
+            accept: settings.accept,
+        })
+    }
+
+    /// The stock key of a sku, or its field in the stock hash; `None` where the key would be one
+    /// of tandem's own.
+    fn stock_of(&self, sku: &str) -> Result<String, String> {
+        match &self.place {
+            StockPlace::Keys(pattern) => {
+                let key = pattern.of(sku);
+                if self.keys.are_reserved(&key) {
+                    Err(key)
+                } else {
+                    Ok(key)
+                }
+            }
+            StockPlace::Hash { field, .. } => Ok(field.of(sku)),
+        }
+    }
+
+    /// A script's call with the keys and words that `common.lua` lists.
+    fn about<'a>(
+        &self,
+        script: &'a Script,
+        transaction: &TransactionId,
+        caller: Epoch,
+    ) -> Result<ScriptInvocation<'a>, Error> {
+        keys::check_epoch(caller)?;
+        let mut call = script.prepare_invoke();
+        for key in self.keys.of_transaction(transaction) {
+            call.key(key);
+        }
+        call.arg(transaction.to_string())
+            .arg(keys::member(transaction))
+            .arg(keys::order(transaction)?)
+            .arg(caller.0);
+        Ok(call)
+    }
+
+    /// Adds the keys and words that `stock.lua` lists.
+    fn with_stocks(&self, call: &mut ScriptInvocation<'_>, stocks: &[String]) {
+        match &self.place {
+            StockPlace::Keys(_) => {
+                call.key(stocks).arg("key").arg(stocks.len());
+            }
+            StockPlace::Hash { key, .. } => {
+                call.key(key).arg("hash").arg(stocks.len()).arg(stocks);
+            }
+        }
+    }
+
+    async fn run(
+        &self,
+        what: &str,
+        limit: Duration,
+        call: &ScriptInvocation<'_>,
+    ) -> Result<Reply, Error> {
+        let answer: Vec<Value> = self.connection.script(what, limit, call).await?;
+        let mut reply = Reply::read(what, answer)?;
+        // Only enlist has more to say of it, and reads its answer itself.
+        if reply.word() == "FENCED" && what != ENLIST {
+            let epoch: String = reply.next()?;
+            return Err(Error::Fenced {
+                detail: format!(
+                    "{what}: {} knows the later epoch {epoch} of this coordinator: a newer \
+                     process runs, and this one must stop",
+                    self.connection.address()
+                ),
+            });
+        }
+        Ok(reply)
+    }
+
+    fn debts(&self, skus: &HashMap<String, &str>, rows: &[Row]) -> Vec<Debt> {
+        rows.iter()
+            .filter_map(|row| {
+                let stock = row.first()?;
+                let sku = skus.get(stock).copied().unwrap_or(stock);
+                refusal::debt(&self.place, sku, row)
+            })
+            .collect()
+    }
+}
+
+const ENLIST: &str = "enlist";
+
+#[async_trait]
+impl Participant for RedisParticipant {
+    async fn enlist(&self, enlist: &Enlist) -> Result<Enlisted, Error> {
+        keys::check_epoch(enlist.epoch)?;
+        let findings = self.describe().await?.findings;
+        if findings.iter().any(|finding| !finding.accepted) {
+            return Err(Error::Unsafe { findings });
+        }
+        let id = &enlist.coordinator;
+        let mut call = scripts::ENLIST.prepare_invoke();
+        call.key(self.keys.coordinator(id))
+            .key(self.keys.committed(id))
+            .arg(enlist.epoch.0)
+            .arg(&enlist.log_id)
+            .arg(&enlist.instance_id)
+            .arg(Enlisted::NEWEST_COMMITTED_MAX);
+        let limit = self.connection.response_timeout();
+        let mut reply = self.run(ENLIST, limit, &call).await?;
+        match reply.word() {
+            "ENLISTED" => {}
+            "FENCED" => {
+                let (kind, known): (String, String) = (reply.next()?, reply.next()?);
+                return Err(Error::Fenced {
+                    detail: fenced(enlist, self.connection.address(), &kind, &known),
+                });
+            }
+            _ => return Err(reply.unexpected()),
+        }
+        let known: String = reply.next()?;
+        if known == "NEW" && enlist.epoch > Epoch(1) {
+            tracing::warn!(
+                participant = %self.name,
+                address = self.connection.address(),
+                coordinator = %id,
+                epoch = enlist.epoch.0,
+                "the store remembers nothing of this coordinator: it is new, or it lost its data",
+            );
+        }
+        let incarnation = reply.next()?;
+        let newest: Vec<String> = reply.next()?;
+        Ok(Enlisted {
+            incarnation,
+            newest_committed: newest
+                .iter()
+                .filter_map(|member| keys::transaction_of(id, member))
+                .collect(),
+            refuses_singly: true,
+        })
+    }
+
+    async fn prepare(&self, prepare: &Prepare) -> Result<Vote, Error> {
+        let transaction = &prepare.transaction;
+        let what = format!("prepare of {transaction}");
+        let mut call = self.about(&scripts::PREPARE, transaction, transaction.epoch)?;
+        let mut stocks = Stocks::default();
+        let mut words: Vec<u64> = Vec::new();
+        let mut refused = Vec::new();
+        for entry in &prepare.entries {
+            match self.words_of(entry, &mut stocks) {
+                Ok(entry_words) => words.extend(entry_words),
+                Err(entry) => refused.push(entry),
+            }
+        }
+        self.with_stocks(&mut call, &stocks.names);
+        call.arg(words);
+        let limit = prepare.timeout.min(self.connection.response_timeout());
+        let mut reply = self.run(&what, limit, &call).await?;
+        match reply.word() {
+            "NO" => {
+                let why: String = reply.next()?;
+                return Ok(Vote::No {
+                    detail: late_prepare(transaction, &why),
+                });
+            }
+            "VOTE" => {}
+            _ => return Err(reply.unexpected()),
+        }
+        let incarnation = reply.next()?;
+        for row in reply.next::<Vec<Row>>()? {
+            let entry = self.refused_entry(&prepare.entries, &row);
+            refused.push(entry.ok_or_else(|| reply.unexpected())?);
+        }
+        refused.sort_by_key(|entry| entry.number);
+        Ok(Vote::Yes {
+            refused,
+            incarnation,
+        })
+    }
+
+    async fn commit(&self, commit: &Commit) -> Result<Committed, Error> {
+        let transaction = &commit.transaction;
+        let what = format!("commit of {transaction}");
+        let mut call = self.about(&scripts::COMMIT, transaction, commit.caller_epoch)?;
+        let mut stocks = Stocks::default();
+        let mut units: Vec<u64> = Vec::new();
+        let mut skus = HashMap::new();
+        for item in commit
+            .entries
+            .iter()
+            .flat_map(|entry| &entry.purchase.items)
+        {
+            let stock = self.stock_of(&item.sku).map_err(|key| Error::Invalid {
+                detail: format!("{what}: {}", refusal::reserved(&item.sku, &key).detail),
+            })?;
+            skus.insert(stock.clone(), item.sku.as_str());
+            let number = stocks.number(stock);
+            units.resize(stocks.names.len(), 0);
+            units[number] += u64::from(item.quantity);
+        }
+        self.with_stocks(&mut call, &stocks.names);
+        call.arg(units);
+        let limit = self.connection.response_timeout();
+        let mut reply = self.run(&what, limit, &call).await?;
+        let evidence = match reply.word() {
+            "APPLIED" => CommitEvidence::Applied,
+            "ALREADY" => CommitEvidence::AlreadyApplied,
+            "REDONE" => CommitEvidence::Redone,
+            "RELEASED" => {
+                return Err(Error::Heuristic {
+                    kind: HeuristicKind::RolledBack,
+                    detail: format!(
+                        "{what}: {} remembers that it was rolled back or refused; nothing was \
+                         deducted",
+                        self.connection.address()
+                    ),
+                });
+            }
+            "FORGOTTEN" => {
+                return Err(Error::Invalid {
+                    detail: format!(
+                        "{what}: the coordinator has let {} forget it; whether it was deducted is \
+                         no longer known, and nothing was done",
+                        self.connection.address()
+                    ),
+                });
+            }
+            _ => return Err(reply.unexpected()),
+        };
+        Ok(Committed {
+            evidence,
+            debts: self.debts(&skus, &reply.next::<Vec<Row>>()?),
+        })
+    }
+
+    async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error> {
+        let transaction = &roll_back.transaction;
+        let what = format!("roll back of {transaction}");
+        let call = self.about(&scripts::ROLL_BACK, transaction, roll_back.caller_epoch)?;
+        let limit = self.connection.response_timeout();
+        let reply = self.run(&what, limit, &call).await?;
+        match reply.word() {
+            "DONE" => Ok(()),
+            "COMMITTED" => Err(Error::Heuristic {
+                kind: HeuristicKind::Committed,
+                detail: format!(
+                    "{what}: {} remembers that it was committed; nothing was changed",
+                    self.connection.address()
+                ),
+            }),
+            _ => Err(reply.unexpected()),
+        }
+    }
+
+    async fn list_prepared(&self) -> Result<Vec<PreparedBranch>, Error> {
+        let what = "listing prepared transactions";
+        let mut commands = pipe();
+        commands.zrange_withscores(self.keys.prepared(), 0, -1);
+        let (prepared,): (Vec<(String, u64)>,) = self.connection.commands(what, &commands).await?;
+        Ok(prepared
+            .into_iter()
+            .map(|(id, time)| PreparedBranch {
+                id: match id.parse() {
+                    Ok(transaction) => PreparedId::Transaction(transaction),
+                    Err(_) => PreparedId::Foreign(id),
+                },
+                prepare_time: Some(Timestamp(time)),
+            })
+            .collect())
+    }
+
+    async fn inspect(&self, transaction: &TransactionId) -> Result<BranchTruth, Error> {
+        let what = format!("inspection of {transaction}");
+        let call = self.about(&scripts::INSPECT, transaction, transaction.epoch)?;
+        let limit = self.connection.response_timeout();
+        let mut reply = self.run(&what, limit, &call).await?;
+        let (state, detail) = match reply.word() {
+            "PREPARED" => {
+                let time: u64 = reply.next()?;
+                let holds: Vec<(String, u64)> = reply.next()?;
+                let holds: Vec<String> = holds
+                    .iter()
+                    .map(|(stock, units)| format!("{units} of {stock}"))
+                    .collect();
+                let detail = format!("holds {}, since {time} ms", holds.join(", "));
+                (BranchState::Prepared, detail)
+            }
+            "COMMITTED" => {
+                let debts = self.debts(&HashMap::new(), &reply.next::<Vec<Row>>()?);
+                let owed: Vec<String> = debts
+                    .iter()
+                    .map(|debt| format!("; {} not deducted: {}", debt.quantity, debt.detail))
+                    .collect();
+                let detail = format!("remembered as committed{}", owed.concat());
+                (BranchState::Committed, detail)
+            }
+            "RELEASED" => {
+                let refused: Vec<Row> = reply.next()?;
+                let detail = match refused.len() {
+                    0 => "remembered as rolled back".to_owned(),
+                    n => format!("remembered as refused, all {n} entries"),
+                };
+                (BranchState::RolledBack, detail)
+            }
+            "FORGOTTEN" => (
+                BranchState::Absent,
+                "before what the coordinator let the store forget".to_owned(),
+            ),
+            "ABSENT" => (
+                BranchState::Absent,
+                "neither held nor remembered".to_owned(),
+            ),
+            _ => return Err(reply.unexpected()),
+        };
+        Ok(BranchTruth { state, detail })
+    }
+
+    async fn forget(&self, forget: &Forget) -> Result<(), Error> {
+        let before = &forget.before;
+        let what = format!("forgetting before {before}");
+        let mut except = Vec::with_capacity(forget.except.len());
+        for transaction in &forget.except {
+            if transaction.coordinator == before.coordinator && transaction < before {
+                except.push((keys::order(transaction)?, keys::member(transaction)));
+            }
+        }
+        except.sort_unstable();
+        except.dedup();
+        let mut call = self.about(&scripts::FORGET, before, forget.caller_epoch)?;
+        call.arg(FORGET_BATCH_MAX);
+        for (order, member) in except {
+            call.arg(member).arg(order);
+        }
+        let limit = self.connection.response_timeout();
+        for _ in 0..FORGET_CALLS_MAX {
+            let reply = self.run(&what, limit, &call).await?;
+            match reply.word() {
+                "MORE" => {}
+                "DONE" => break,
+                _ => return Err(reply.unexpected()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn describe(&self) -> Result<Description, Error> {
+        describe(&self.connection, &self.accept).await
+    }
+
+    async fn stock(&self, sku: &str) -> Result<Option<Stock>, Error> {
+        let what = format!("stock of {sku}");
+        let name = self.stock_of(sku).map_err(|key| Error::Invalid {
+            detail: refusal::reserved(sku, &key).detail,
+        })?;
+        let container = match &self.place {
+            StockPlace::Keys(_) => &name,
+            StockPlace::Hash { key, .. } => key,
+        };
+        let mut first = pipe();
+        first
+            .key_type(container)
+            .hget(self.keys.debt(), &name)
+            .zrange_withscores(self.keys.prepared(), 0, -1);
+        type First = (String, Option<u64>, Vec<(String, u64)>);
+        let (kind, debt, prepared): First = self.connection.commands(&what, &first).await?;
+
+        let mut second = pipe();
+        match (&self.place, kind.as_str()) {
+            (StockPlace::Keys(_), "string") => second.get(&name),
+            (StockPlace::Hash { .. }, "hash") => second.hget(container, &name),
+            _ => &mut second,
+        };
+        let (text,): (Option<String>,) = if second.is_empty() {
+            (None,)
+        } else {
+            self.connection.commands(&what, &second).await?
+        };
+        let is_hash = matches!(self.place, StockPlace::Hash { .. });
+        let (value, problem) = match (text, kind.as_str()) {
+            (Some(text), _) => refusal::read_value(&text),
+            (None, "none") => (None, Some("MISSING")),
+            (None, "hash") if is_hash => (None, Some("MISSING")),
+            (None, _) => (None, Some("WRONG_TYPE")),
+        };
+
+        let prepared: Vec<(TransactionId, u64)> = prepared
+            .into_iter()
+            .filter_map(|(id, time)| Some((id.parse().ok()?, time)))
+            .collect();
+        let mut holds = Vec::new();
+        for batch in prepared.chunks(HOLDS_BATCH_MAX) {
+            let mut third = pipe();
+            for (transaction, _) in batch {
+                third.hget(self.keys.holds(transaction), &name);
+            }
+            let units: Vec<Option<u64>> = self.connection.commands(&what, &third).await?;
+            for ((transaction, time), units) in batch.iter().zip(units) {
+                if let Some(quantity) = units {
+                    holds.push(Hold {
+                        transaction: transaction.clone(),
+                        quantity,
+                        since: Timestamp(*time),
+                    });
+                }
+            }
+        }
+        Ok(Some(Stock {
+            value,
+            holds,
+            debt: debt.unwrap_or(0),
+            detail: problem
+                .and_then(|problem| refusal::problem_text(&self.place, problem, &name))
+                .unwrap_or_default(),
+        }))
+    }
+}
+
+impl RedisParticipant {
+    /// What the prepare script is told of an entry: its number, how many items, and for each the
+    /// number of its stock and the units.
+    fn words_of(&self, entry: &Entry, stocks: &mut Stocks) -> Result<Vec<u64>, RefusedEntry> {
+        let items = &entry.purchase.items;
+        let mut words = vec![u64::from(entry.number), items.len() as u64];
+        for item in items {
+            let stock = self.stock_of(&item.sku).map_err(|key| RefusedEntry {
+                number: entry.number,
+                refusal: refusal::reserved(&item.sku, &key),
+            })?;
+            // Lua counts from 1.
+            words.extend([stocks.number(stock) as u64 + 1, u64::from(item.quantity)]);
+        }
+        Ok(words)
+    }
+
+    fn refused_entry(&self, entries: &[Entry], row: &Row) -> Option<RefusedEntry> {
+        let number = row.first()?.parse().ok()?;
+        let stock = row.get(2)?;
+        let item = entries
+            .iter()
+            .find(|entry| entry.number == number)?
+            .purchase
+            .items
+            .iter()
+            .find(|item| self.stock_of(&item.sku).as_ref() == Ok(stock))?;
+        Some(RefusedEntry {
+            number,
+            refusal: refusal::refusal(&self.place, &item.sku, item.quantity, row)?,
+        })
+    }
+}
+
+impl fmt::Debug for RedisParticipant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisParticipant")
+            .field("name", &self.name)
+            .field("address", &self.connection.address())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Stock keys, or fields of the stock hash, each once, numbered from 0.
+#[derive(Default)]
+struct Stocks {
+    names: Vec<String>,
+    numbers: HashMap<String, usize>,
+}
+
+impl Stocks {
+    fn number(&mut self, name: String) -> usize {
+        let next = self.names.len();
+        match self.numbers.get(&name) {
+            Some(number) => *number,
+            None => {
+                self.names.push(name.clone());
+                self.numbers.insert(name, next);
+                next
+            }
+        }
+    }
+}
+
+fn late_prepare(transaction: &TransactionId, why: &str) -> String {
+    let why = match why {
+        "COMMITTED" => "it was committed before",
+        "RELEASED" => "it was rolled back before",
+        _ => "it is older than what the coordinator let the store forget",
+    };
+    format!("transaction {transaction} is not prepared: {why}")
+}
+
+fn fenced(enlist: &Enlist, address: &str, kind: &str, known: &str) -> String {
+    let Enlist {
+        coordinator, epoch, ..
+    } = enlist;
+    match kind {
+        "LOG" => format!(
+            "{address} knows coordinator {coordinator} with log {known}, not with log {}: either \
+             two coordinators have the same id, or the log was replaced; start with the log that \
+             it knows, or give this coordinator another id",
+            enlist.log_id
+        ),
+        "EPOCH" => format!(
+            "{address} knows epoch {known} of coordinator {coordinator}, and this log is at epoch \
+             {epoch}: the log is an old copy, or a newer process runs; start with the newest log"
+        ),
+        _ => format!(
+            "{address} knows epoch {epoch} of coordinator {coordinator} from another process \
+             ({known}): two processes run on copies of one log; stop one"
+        ),
+    }
+}

@@ -1,0 +1,94 @@
+-- Put before every script about a transaction or a coordinator, after the shebang.
+--
+-- KEYS (all in one slot)
+--   1 coordinator  hash    epoch, log, instance, floor
+--   2 committed    zset    EPOCH.SEQUENCE, scored by order: committed and not yet forgotten
+--   3 released     zset    EPOCH.SEQUENCE, scored by order: rolled back or refused whole
+--   4 answers      hash    EPOCH.SEQUENCE -> what a repeat must be told again, as JSON
+--   5 excepted     set     EPOCH.SEQUENCE below the floor that are not forgotten
+--   6 held         hash    stock -> units held by all prepared transactions together
+--   7 prepared     zset    transaction id, scored by the prepare's time in Unix milliseconds
+--   8 holds        hash    stock -> units that this transaction holds; there while it is prepared
+--   9 debt         hash    stock -> units decided and not deducted
+-- ARGV
+--   1 transaction id   2 its EPOCH.SEQUENCE   3 its order   4 the caller's epoch
+--
+-- "stock" is the stock key, or the field of the stock hash. Units travel as text: a Lua number
+-- is a double, and Redis cuts it when it answers.
+
+local COORDINATOR, COMMITTED, RELEASED, ANSWERS, EXCEPTED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local HELD, PREPARED, HOLDS, DEBT = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local TRANSACTION, MEMBER, ORDER, EPOCH = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+
+-- Words given to one command: Lua's unpack fails beyond about 8,000. Even, for pairs.
+local WORDS = 2000
+
+local function in_chunks(words, act)
+  for first = 1, #words, WORDS do
+    act(unpack(words, first, math.min(first + WORDS - 1, #words)))
+  end
+end
+
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+-- The epoch that fences the caller off, if there is one.
+local function fencing_epoch()
+  local known = redis.call('HGET', COORDINATOR, 'epoch')
+  return known and tonumber(known) > EPOCH and known
+end
+
+-- Whether the coordinator said that it will never ask about this transaction again.
+local function is_forgotten()
+  local floor = redis.call('HGET', COORDINATOR, 'floor')
+  return floor and tonumber(ORDER) < tonumber(floor)
+    and redis.call('SISMEMBER', EXCEPTED, MEMBER) == 0
+end
+
+-- What a repeat must be told again.
+local function remembered_answer()
+  local json = redis.call('HGET', ANSWERS, MEMBER)
+  return json and cjson.decode(json) or {}
+end
+
+-- The id of the store's present life. Empty where the user may not read INFO.
+local function incarnation()
+  local info = redis.pcall('INFO', 'replication')
+  return type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or ''
+end
+
+-- Values of a hash's fields, in their order; false where there is none.
+local function hash_values(key, fields)
+  local values = {}
+  in_chunks(fields, function(...)
+    for _, value in ipairs(redis.call('HMGET', key, ...)) do
+      values[#values + 1] = value
+    end
+  end)
+  return values
+end
+
+-- Gives back all that the transaction holds.
+local function release_holds()
+  local flat = redis.call('HGETALL', HOLDS)
+  local stocks = {}
+  for i = 1, #flat, 2 do
+    stocks[#stocks + 1] = flat[i]
+  end
+  local sums = hash_values(HELD, stocks)
+  local kept, gone = {}, {}
+  for i, stock in ipairs(stocks) do
+    local rest = tonumber(sums[i] or '0') - tonumber(flat[2 * i])
+    if rest > 0 then
+      kept[#kept + 1] = stock
+      kept[#kept + 1] = digits(rest)
+    else
+      gone[#gone + 1] = stock
+    end
+  end
+  in_chunks(kept, function(...) redis.call('HSET', HELD, ...) end)
+  in_chunks(gone, function(...) redis.call('HDEL', HELD, ...) end)
+  redis.call('DEL', HOLDS)
+  redis.call('ZREM', PREPARED, TRANSACTION)
+end

@@ -1,0 +1,286 @@
+//! What a user configures.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use crate::describe::FINDINGS;
+
+const PLACEHOLDER: &str = "{sku}";
+
+/// How to reach a Redis or Valkey and where the app keeps its stock there.
+///
+/// ```toml
+/// url = "redis://tandem:secret@10.0.0.5:6379/0"
+/// stock_key = "stock:{sku}"
+/// ```
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the server is: `redis://[user:password@]host[:port][/database]`, `rediss://…` for
+    /// TLS, or `redis+unix:///path/to/socket`. It must be the primary.
+    pub url: SecretString,
+    /// The key that holds the stock of one sku as an integer; `{sku}` stands for the sku.
+    /// Default `stock:{sku}`. Not together with `stock_hash`.
+    #[serde(default)]
+    pub stock_key: Option<String>,
+    /// The one hash that holds the stock of all skus, each in a field. Not together with
+    /// `stock_key`.
+    #[serde(default)]
+    pub stock_hash: Option<String>,
+    /// The field of `stock_hash` that holds the stock of one sku. Default `{sku}`.
+    #[serde(default)]
+    pub stock_field: Option<String>,
+    /// What all keys of tandem's own begin with. Default `tandem:`. Coordinators that sell the
+    /// same stock must use the same prefix, or they don't see each other's holds.
+    #[serde(default = "default_key_prefix")]
+    pub key_prefix: String,
+    /// Names of findings that are accepted though they can lose or block decided purchases, for
+    /// example `["APPENDFSYNC_NOT_ALWAYS"]`.
+    #[serde(default)]
+    pub accept: Vec<String>,
+    /// Longest time to wait for a connection, in milliseconds, 1 to 60000. Default 2000.
+    #[serde(default = "default_connect_timeout_ms")]
+    pub connect_timeout_ms: u64,
+    /// Longest time to wait for an answer, in milliseconds, 1 to 60000. Default 5000. What was
+    /// asked may still take effect after it.
+    #[serde(default = "default_response_timeout_ms")]
+    pub response_timeout_ms: u64,
+}
+
+/// Settings that can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// Not a Redis URL. The URL is not repeated: it may hold a password.
+    #[error("url is not a Redis URL such as redis://127.0.0.1:6379/0: {0}")]
+    Url(String),
+    /// Both ways to keep stock.
+    #[error(
+        "stock_key and stock_hash exclude each other: the stock is in one key a sku, or in one hash"
+    )]
+    TwoStocks,
+    /// A field pattern without a hash.
+    #[error("stock_field is for stock_hash, which is not set")]
+    FieldWithoutHash,
+    /// A pattern that is not one.
+    #[error("{field} {pattern:?} must contain {{sku}} exactly once")]
+    Pattern {
+        /// Name of the setting.
+        field: &'static str,
+        /// Its value.
+        pattern: String,
+    },
+    /// Stock under tandem's own prefix.
+    #[error("{field} {value:?} lies under key_prefix {prefix:?}, which is for tandem's own keys")]
+    Reserved {
+        /// Name of the setting.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// The prefix.
+        prefix: String,
+    },
+    /// An empty text.
+    #[error("{0} must not be empty")]
+    Empty(&'static str),
+    /// A time out of bounds.
+    #[error("{field} {value} must be 1 to {TIMEOUT_MS_MAX}")]
+    Timeout {
+        /// Name of the setting.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+    },
+    /// A name in `accept` that no finding has.
+    #[error("accept names {name:?}, which is no finding; there are {}", FINDINGS.join(", "))]
+    UnknownFinding {
+        /// The name.
+        name: String,
+    },
+}
+
+/// Longest time-out that can be configured, in milliseconds.
+const TIMEOUT_MS_MAX: u64 = 60_000;
+
+impl Settings {
+    /// Settings for the server at `url`, with all defaults.
+    pub fn at(url: impl Into<String>) -> Settings {
+        Settings {
+            url: SecretString::from(url.into()),
+            stock_key: None,
+            stock_hash: None,
+            stock_field: None,
+            key_prefix: default_key_prefix(),
+            accept: Vec::new(),
+            connect_timeout_ms: default_connect_timeout_ms(),
+            response_timeout_ms: default_response_timeout_ms(),
+        }
+    }
+
+    pub(crate) fn client(&self) -> Result<redis::Client, SettingsError> {
+        redis::Client::open(self.url.expose_secret())
+            .map_err(|error| SettingsError::Url(error.category().to_owned()))
+    }
+
+    /// Checks everything but the URL.
+    pub(crate) fn stock_place(&self) -> Result<StockPlace, SettingsError> {
+        self.check_bounds()?;
+        match (&self.stock_key, &self.stock_hash, &self.stock_field) {
+            (Some(_), Some(_), _) => Err(SettingsError::TwoStocks),
+            (_, None, Some(_)) => Err(SettingsError::FieldWithoutHash),
+            (key, None, None) => {
+                let pattern = key.as_deref().unwrap_or("stock:{sku}");
+                self.check_unreserved("stock_key", pattern)?;
+                Ok(StockPlace::Keys(Pattern::parse("stock_key", pattern)?))
+            }
+            (None, Some(hash), field) => {
+                if hash.is_empty() {
+                    return Err(SettingsError::Empty("stock_hash"));
+                }
+                self.check_unreserved("stock_hash", hash)?;
+                let field = field.as_deref().unwrap_or(PLACEHOLDER);
+                Ok(StockPlace::Hash {
+                    key: hash.clone(),
+                    field: Pattern::parse("stock_field", field)?,
+                })
+            }
+        }
+    }
+
+    fn check_bounds(&self) -> Result<(), SettingsError> {
+        if self.key_prefix.is_empty() {
+            return Err(SettingsError::Empty("key_prefix"));
+        }
+        for (field, value) in [
+            ("connect_timeout_ms", self.connect_timeout_ms),
+            ("response_timeout_ms", self.response_timeout_ms),
+        ] {
+            if !(1..=TIMEOUT_MS_MAX).contains(&value) {
+                return Err(SettingsError::Timeout { field, value });
+            }
+        }
+        match self
+            .accept
+            .iter()
+            .find(|name| !FINDINGS.contains(&name.as_str()))
+        {
+            Some(name) => Err(SettingsError::UnknownFinding { name: name.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_unreserved(&self, field: &'static str, value: &str) -> Result<(), SettingsError> {
+        if value.starts_with(&self.key_prefix) {
+            return Err(SettingsError::Reserved {
+                field,
+                value: value.to_owned(),
+                prefix: self.key_prefix.clone(),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn default_key_prefix() -> String {
+    "tandem:".to_owned()
+}
+
+fn default_connect_timeout_ms() -> u64 {
+    2_000
+}
+
+fn default_response_timeout_ms() -> u64 {
+    5_000
+}
+
+/// Where the app keeps its stock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StockPlace {
+    /// One key a sku.
+    Keys(Pattern),
+    /// One hash for all.
+    Hash { key: String, field: Pattern },
+}
+
+/// A text with one place for a sku: what is before it and after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pattern {
+    before: String,
+    after: String,
+}
+
+impl Pattern {
+    fn parse(field: &'static str, pattern: &str) -> Result<Pattern, SettingsError> {
+        match pattern.split_once(PLACEHOLDER) {
+            Some((before, after)) if !after.contains(PLACEHOLDER) => Ok(Pattern {
+                before: before.to_owned(),
+                after: after.to_owned(),
+            }),
+            _ => Err(SettingsError::Pattern {
+                field,
+                pattern: pattern.to_owned(),
+            }),
+        }
+    }
+
+    pub(crate) fn of(&self, sku: &str) -> String {
+        [&self.before, sku, &self.after].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn refusal(change: impl FnOnce(&mut Settings)) -> String {
+        let mut settings = Settings::at("redis://127.0.0.1");
+        change(&mut settings);
+        settings.stock_place().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn stock_is_a_key_by_default_and_a_field_on_demand() {
+        let mut settings = Settings::at("redis://127.0.0.1");
+        let StockPlace::Keys(key) = settings.stock_place().unwrap() else {
+            panic!("not a key");
+        };
+        assert_eq!(key.of("tea"), "stock:tea");
+
+        settings.stock_hash = Some("warehouse".into());
+        settings.stock_field = Some("sku-{sku}-units".into());
+        let StockPlace::Hash { key, field } = settings.stock_place().unwrap() else {
+            panic!("not a hash");
+        };
+        assert_eq!(
+            (key.as_str(), field.of("tea").as_str()),
+            ("warehouse", "sku-tea-units")
+        );
+    }
+
+    #[test]
+    fn unusable_settings_name_the_field_and_the_rule() {
+        assert!(refusal(|s| s.stock_key = Some("stock".into())).contains("stock_key \"stock\""));
+        assert!(refusal(|s| s.stock_key = Some("{sku}{sku}".into())).contains("exactly once"));
+        assert!(refusal(|s| s.stock_key = Some("tandem:{sku}".into())).contains("key_prefix"));
+        assert!(refusal(|s| s.stock_field = Some("{sku}".into())).contains("stock_hash"));
+        assert!(refusal(|s| s.key_prefix = String::new()).contains("key_prefix"));
+        assert!(refusal(|s| s.response_timeout_ms = 0).contains("response_timeout_ms 0"));
+        assert!(refusal(|s| s.accept = vec!["NO_AOFF".into()]).contains("NO_AOF,"));
+        assert!(
+            refusal(|s| {
+                s.stock_key = Some("{sku}".into());
+                s.stock_hash = Some("stock".into());
+            })
+            .contains("exclude")
+        );
+    }
+
+    #[test]
+    fn a_bad_url_is_refused_without_showing_its_password() {
+        let error = Settings::at("redis://tandem:hunter2@:bad")
+            .client()
+            .unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}
