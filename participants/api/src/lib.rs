@@ -2,10 +2,16 @@
 //! implement, its gRPC client and server sides, and the conformance suite that any participant
 //! must pass.
 
+pub mod client;
+pub mod convert;
 mod participant;
+pub mod rules;
+pub mod server;
 
+pub use client::{RemoteParticipant, Timeouts};
 pub use participant::{
     BranchState, BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist,
     Enlisted, Error, Finding, Forget, HeuristicKind, Hold, Participant, Prepare, PreparedBranch,
     PreparedId, RefusedEntry, RollBack, Stock, Vote,
 };
+pub use server::ParticipantServer;
