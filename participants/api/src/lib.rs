@@ -2,8 +2,13 @@
 //! implement, its gRPC client and server sides, and the conformance suite that any participant
 //! must pass.
 
+pub mod client;
+pub mod convert;
 mod participant;
+pub mod rules;
+pub mod server;
 
+pub use client::{RemoteParticipant, Timeouts};
 pub use participant::{
     BranchState, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Finding,
     Forget, Hold, Participant, Prepare, RollBack, Stock,
@@ -11,3 +16,4 @@ pub use participant::{
 pub use tandem_protocol::{
     CommitEvidence, Debt, HeuristicKind, PreparedBranch, PreparedId, RefusedEntry, Vote,
 };
+pub use server::ParticipantServer;

@@ -1,0 +1,324 @@
+//! What participants answer.
+
+use tandem_proto::v1;
+use tandem_protocol::{Reason, Refusal, Timestamp, TransactionId};
+
+use super::{
+    REFUSAL_DETAIL_BYTES_MAX, invalid, required, timestamp_from_wire, timestamp_to_wire,
+    transaction, truncate, within,
+};
+use crate::{
+    BranchState, BranchTruth, CommitEvidence, Committed, Debt, Description, Enlisted, Error,
+    Finding, Hold, PreparedBranch, PreparedId, RefusedEntry, Stock, Vote,
+};
+
+impl From<Enlisted> for v1::EnlistResponse {
+    fn from(enlisted: Enlisted) -> Self {
+        Self {
+            incarnation: enlisted.incarnation,
+            newest_committed: texts(&enlisted.newest_committed),
+            refuses_singly: enlisted.refuses_singly,
+        }
+    }
+}
+
+impl TryFrom<v1::EnlistResponse> for Enlisted {
+    type Error = Error;
+
+    fn try_from(answer: v1::EnlistResponse) -> Result<Self, Error> {
+        if answer.newest_committed.len() > Enlisted::NEWEST_COMMITTED_MAX {
+            let rule = format!("must hold at most {}", Enlisted::NEWEST_COMMITTED_MAX);
+            return Err(invalid("newest_committed", rule));
+        }
+        let read = |(index, text): (usize, &String)| {
+            transaction(format_args!("newest_committed[{index}]"), text)
+        };
+        Ok(Self {
+            incarnation: answer.incarnation,
+            newest_committed: answer
+                .newest_committed
+                .iter()
+                .enumerate()
+                .map(read)
+                .collect::<Result<_, _>>()?,
+            refuses_singly: answer.refuses_singly,
+        })
+    }
+}
+
+impl From<Vote> for v1::PrepareResponse {
+    fn from(vote: Vote) -> Self {
+        let vote = match vote {
+            Vote::Yes {
+                refused,
+                incarnation,
+            } => v1::prepare_response::Vote::Yes(v1::VoteYes {
+                refused: refused.into_iter().map(refused_to_wire).collect(),
+                incarnation,
+            }),
+            Vote::No { detail } => v1::prepare_response::Vote::No(v1::VoteNo { detail }),
+        };
+        Self { vote: Some(vote) }
+    }
+}
+
+impl TryFrom<v1::PrepareResponse> for Vote {
+    type Error = Error;
+
+    fn try_from(answer: v1::PrepareResponse) -> Result<Self, Error> {
+        Ok(match required("vote", answer.vote)? {
+            v1::prepare_response::Vote::Yes(yes) => Vote::Yes {
+                refused: yes.refused.into_iter().map(refused_from_wire).collect(),
+                incarnation: yes.incarnation,
+            },
+            v1::prepare_response::Vote::No(no) => Vote::No { detail: no.detail },
+        })
+    }
+}
+
+impl From<Committed> for v1::CommitResponse {
+    fn from(committed: Committed) -> Self {
+        let evidence = match committed.evidence {
+            CommitEvidence::Applied => v1::CommitEvidence::Applied,
+            CommitEvidence::AlreadyApplied => v1::CommitEvidence::AlreadyApplied,
+            CommitEvidence::Redone => v1::CommitEvidence::Redone,
+        };
+        let debt = |debt: Debt| v1::Debt {
+            sku: debt.sku,
+            quantity: debt.quantity,
+            detail: debt.detail,
+        };
+        Self {
+            evidence: evidence.into(),
+            debts: committed.debts.into_iter().map(debt).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::CommitResponse> for Committed {
+    type Error = Error;
+
+    fn try_from(answer: v1::CommitResponse) -> Result<Self, Error> {
+        // An evidence that is not known is no evidence: the coordinator asks again, and a
+        // participant that keeps the contract then says that it was done before.
+        let evidence = match v1::CommitEvidence::try_from(answer.evidence) {
+            Ok(v1::CommitEvidence::Applied) => CommitEvidence::Applied,
+            Ok(v1::CommitEvidence::AlreadyApplied) => CommitEvidence::AlreadyApplied,
+            Ok(v1::CommitEvidence::Redone) => CommitEvidence::Redone,
+            Ok(v1::CommitEvidence::Unspecified) => return Err(invalid("evidence", "must be set")),
+            Err(_) => {
+                let rule = format!("{} is not known to this version", answer.evidence);
+                return Err(invalid("evidence", rule));
+            }
+        };
+        let debt = |debt: v1::Debt| Debt {
+            sku: debt.sku,
+            quantity: debt.quantity,
+            detail: debt.detail,
+        };
+        Ok(Self {
+            evidence,
+            debts: answer.debts.into_iter().map(debt).collect(),
+        })
+    }
+}
+
+impl From<PreparedBranch> for v1::PreparedBranch {
+    fn from(branch: PreparedBranch) -> Self {
+        let (id, tandem) = match branch.id {
+            PreparedId::Transaction(id) => (id.to_string(), true),
+            PreparedId::Foreign(text) => (text, false),
+        };
+        Self {
+            id,
+            tandem,
+            prepare_time: branch.prepare_time.map(timestamp_to_wire),
+        }
+    }
+}
+
+impl TryFrom<v1::PreparedBranch> for PreparedBranch {
+    type Error = Error;
+
+    fn try_from(branch: v1::PreparedBranch) -> Result<Self, Error> {
+        let id = if branch.tandem {
+            PreparedId::Transaction(transaction("id", &branch.id)?)
+        } else {
+            PreparedId::Foreign(branch.id)
+        };
+        let prepare_time = branch
+            .prepare_time
+            .map(|time| timestamp_from_wire("prepare_time", time))
+            .transpose()?;
+        Ok(Self { id, prepare_time })
+    }
+}
+
+/// The answer to `ListPrepared`.
+pub(crate) fn branches_to_wire(branches: Vec<PreparedBranch>) -> v1::ListPreparedResponse {
+    v1::ListPreparedResponse {
+        branches: branches.into_iter().map(Into::into).collect(),
+    }
+}
+
+/// The branches of an answer to `ListPrepared`.
+pub(crate) fn branches_from_wire(
+    answer: v1::ListPreparedResponse,
+) -> Result<Vec<PreparedBranch>, Error> {
+    let branches = answer.branches.into_iter().enumerate();
+    branches
+        .map(|(index, branch)| within(format_args!("branches[{index}]"), branch.try_into()))
+        .collect()
+}
+
+impl BranchTruth {
+    /// The answer to `Inspect`, read at `read_time`.
+    pub fn into_wire(self, read_time: Timestamp) -> v1::InspectResponse {
+        let state = match self.state {
+            BranchState::Prepared => v1::BranchState::Prepared,
+            BranchState::Committed => v1::BranchState::Committed,
+            BranchState::RolledBack => v1::BranchState::RolledBack,
+            BranchState::Absent => v1::BranchState::Absent,
+            BranchState::Unclear => v1::BranchState::Unclear,
+        };
+        v1::InspectResponse {
+            state: state.into(),
+            detail: self.detail,
+            read_time: Some(timestamp_to_wire(read_time)),
+        }
+    }
+}
+
+impl TryFrom<v1::InspectResponse> for BranchTruth {
+    type Error = Error;
+
+    fn try_from(answer: v1::InspectResponse) -> Result<Self, Error> {
+        let state = match v1::BranchState::try_from(answer.state) {
+            Ok(v1::BranchState::Prepared) => BranchState::Prepared,
+            Ok(v1::BranchState::Committed) => BranchState::Committed,
+            Ok(v1::BranchState::RolledBack) => BranchState::RolledBack,
+            Ok(v1::BranchState::Absent) => BranchState::Absent,
+            Ok(v1::BranchState::Unclear) => BranchState::Unclear,
+            Ok(v1::BranchState::Unspecified) => return Err(invalid("state", "must be set")),
+            // A state of a later version tells this one nothing: that is what unclear means.
+            Err(_) => {
+                return Ok(Self {
+                    state: BranchState::Unclear,
+                    detail: format!(
+                        "state {} is not known to this version: {}",
+                        answer.state, answer.detail
+                    ),
+                });
+            }
+        };
+        Ok(Self {
+            state,
+            detail: answer.detail,
+        })
+    }
+}
+
+impl From<Description> for v1::DescribeResponse {
+    fn from(description: Description) -> Self {
+        let finding = |finding: Finding| v1::Finding {
+            name: finding.name,
+            detail: finding.detail,
+            accepted: finding.accepted,
+        };
+        Self {
+            kind: description.kind,
+            server: description.server,
+            address: description.address,
+            incarnation: description.incarnation,
+            findings: description.findings.into_iter().map(finding).collect(),
+        }
+    }
+}
+
+impl From<v1::DescribeResponse> for Description {
+    fn from(answer: v1::DescribeResponse) -> Self {
+        let finding = |finding: v1::Finding| Finding {
+            name: finding.name,
+            detail: finding.detail,
+            accepted: finding.accepted,
+        };
+        Self {
+            kind: answer.kind,
+            server: answer.server,
+            address: answer.address,
+            incarnation: answer.incarnation,
+            findings: answer.findings.into_iter().map(finding).collect(),
+        }
+    }
+}
+
+impl Stock {
+    /// The answer to `GetStock` for `sku`.
+    pub fn into_wire(self, sku: String) -> v1::GetStockResponse {
+        let hold = |hold: Hold| v1::Hold {
+            transaction_id: hold.transaction.to_string(),
+            quantity: hold.quantity,
+            hold_time: Some(timestamp_to_wire(hold.since)),
+        };
+        v1::GetStockResponse {
+            sku,
+            stock: self.value,
+            holds: self.holds.into_iter().map(hold).collect(),
+            detail: self.detail,
+            debt: self.debt,
+        }
+    }
+}
+
+impl TryFrom<v1::GetStockResponse> for Stock {
+    type Error = Error;
+
+    fn try_from(answer: v1::GetStockResponse) -> Result<Self, Error> {
+        let holds = answer.holds.into_iter().enumerate();
+        Ok(Self {
+            value: answer.stock,
+            holds: holds
+                .map(|(index, hold)| within(format_args!("holds[{index}]"), hold_from_wire(hold)))
+                .collect::<Result<_, _>>()?,
+            debt: answer.debt,
+            detail: answer.detail,
+        })
+    }
+}
+
+fn hold_from_wire(hold: v1::Hold) -> Result<Hold, Error> {
+    Ok(Hold {
+        transaction: transaction("transaction_id", &hold.transaction_id)?,
+        quantity: hold.quantity,
+        since: timestamp_from_wire("hold_time", required("hold_time", hold.hold_time)?)?,
+    })
+}
+
+fn refused_to_wire(refused: RefusedEntry) -> v1::RefusedEntry {
+    v1::RefusedEntry {
+        number: refused.number,
+        reason: refused.refusal.reason.as_str().into(),
+        detail: refused.refusal.detail,
+    }
+}
+
+/// A refusal stands whatever its reason is called: a participant of another make has reasons of
+/// its own, and they are rules of the app's as far as a coordinator can tell.
+fn refused_from_wire(refused: v1::RefusedEntry) -> RefusedEntry {
+    let (reason, mut detail) = match Reason::from_text(&refused.reason) {
+        Some(reason) => (reason, refused.detail),
+        None => (
+            Reason::ConstraintViolated,
+            format!("{}: {}", refused.reason, refused.detail),
+        ),
+    };
+    truncate(&mut detail, REFUSAL_DETAIL_BYTES_MAX);
+    RefusedEntry {
+        number: refused.number,
+        refusal: Refusal { reason, detail },
+    }
+}
+
+fn texts(ids: &[TransactionId]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,280 @@
+#![allow(clippy::unwrap_used)]
+
+use prost::Message;
+use tandem_proto::v1;
+use tandem_protocol::{Item, Purchase, Reason};
+
+use super::*;
+use crate::{
+    BranchState, BranchTruth, Commit, Committed, Enlist, Enlisted, Forget, Prepare, PreparedId,
+    RollBack, Vote, rules,
+};
+
+fn entry() -> v1::Entry {
+    v1::Entry {
+        number: 0,
+        purchase_id: "p-1".into(),
+        customer_id: "c-1".into(),
+        items: vec![v1::Item {
+            sku: "sku-1".into(),
+            quantity: 2,
+            unit_price_minor: 995,
+        }],
+        currency: "EUR".into(),
+    }
+}
+
+fn prepare() -> v1::PrepareRequest {
+    v1::PrepareRequest {
+        transaction_id: "shop.1.7".into(),
+        entries: vec![entry()],
+        timeout: Some(prost_types::Duration {
+            seconds: 2,
+            nanos: 5,
+        }),
+    }
+}
+
+fn commit() -> v1::CommitRequest {
+    v1::CommitRequest {
+        transaction_id: "shop.1.7".into(),
+        caller_epoch: 1,
+        entries: vec![entry()],
+        decide_time: Some(prost_types::Timestamp {
+            seconds: 5,
+            nanos: 6_000_000,
+        }),
+    }
+}
+
+/// The path that an error names before its colon.
+fn field<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+    match result {
+        Err(Error::Invalid { detail }) => detail.split(':').next().unwrap().to_owned(),
+        other => panic!("expected an invalid field, got {other:?}"),
+    }
+}
+
+fn broken_prepare(change: impl FnOnce(&mut v1::PrepareRequest)) -> String {
+    let mut request = prepare();
+    change(&mut request);
+    field(Prepare::try_from(request))
+}
+
+fn broken_commit(change: impl FnOnce(&mut v1::CommitRequest)) -> String {
+    let mut request = commit();
+    change(&mut request);
+    field(Commit::try_from(request))
+}
+
+#[test]
+fn requests_come_back_as_they_were() {
+    let read = Prepare::try_from(prepare()).unwrap();
+    assert_eq!(v1::PrepareRequest::from(&read), prepare());
+    let read = Commit::try_from(commit()).unwrap();
+    assert_eq!(v1::CommitRequest::from(&read), commit());
+    let enlist = v1::EnlistRequest {
+        coordinator_id: "shop".into(),
+        log_id: "l".into(),
+        epoch: 3,
+        instance_id: "i".into(),
+    };
+    let read = Enlist::try_from(enlist.clone()).unwrap();
+    assert_eq!(v1::EnlistRequest::from(&read), enlist);
+    let roll_back = v1::RollBackRequest {
+        transaction_id: "shop.1.7".into(),
+        caller_epoch: 2,
+    };
+    let read = RollBack::try_from(roll_back.clone()).unwrap();
+    assert_eq!(v1::RollBackRequest::from(&read), roll_back);
+    let forget = v1::ForgetRequest {
+        coordinator_id: "shop".into(),
+        caller_epoch: 2,
+        before_transaction_id: "shop.1.7".into(),
+        except_transaction_ids: vec!["shop.1.3".into()],
+    };
+    let read = Forget::try_from(forget.clone()).unwrap();
+    assert_eq!(v1::ForgetRequest::from(&read), forget);
+}
+
+#[test]
+fn a_broken_prepare_names_its_field() {
+    assert_eq!(
+        broken_prepare(|p| p.transaction_id = "shop.1".into()),
+        "transaction_id"
+    );
+    assert_eq!(broken_prepare(|p| p.timeout = None), "timeout");
+    let negative = prost_types::Duration {
+        seconds: -1,
+        nanos: 0,
+    };
+    assert_eq!(broken_prepare(|p| p.timeout = Some(negative)), "timeout");
+    assert_eq!(broken_prepare(|p| p.entries.clear()), "entries");
+    let repeated = |p: &mut v1::PrepareRequest| p.entries.push(entry());
+    assert_eq!(broken_prepare(repeated), "entries[1].number");
+    let sku = |p: &mut v1::PrepareRequest| p.entries[0].items[0].sku = "{a}".into();
+    assert_eq!(broken_prepare(sku), "entries[0].items[0].sku");
+}
+
+#[test]
+fn a_broken_commit_names_its_field() {
+    assert_eq!(broken_commit(|c| c.caller_epoch = 0), "caller_epoch");
+    assert_eq!(broken_commit(|c| c.decide_time = None), "decide_time");
+    for (seconds, nanos) in [(-1, 0), (0, -1), (0, 1_000_000_000), (i64::MAX, 0)] {
+        let time = prost_types::Timestamp { seconds, nanos };
+        assert_eq!(broken_commit(|c| c.decide_time = Some(time)), "decide_time");
+    }
+}
+
+#[test]
+fn a_broken_enlist_names_its_field() {
+    let broken = |id: &str, log: &str, epoch, instance: &str| {
+        field(Enlist::try_from(v1::EnlistRequest {
+            coordinator_id: id.into(),
+            log_id: log.into(),
+            epoch,
+            instance_id: instance.into(),
+        }))
+    };
+    assert_eq!(broken("Shop", "l", 1, "i"), "coordinator_id");
+    assert_eq!(broken("shop", "", 1, "i"), "log_id");
+    assert_eq!(broken("shop", "l", 0, "i"), "epoch");
+    assert_eq!(broken("shop", "l", 1, &"i".repeat(65)), "instance_id");
+}
+
+#[test]
+fn a_forget_that_mixes_coordinators_is_refused() {
+    let broken = |coordinator: &str, except: &str| {
+        field(Forget::try_from(v1::ForgetRequest {
+            coordinator_id: coordinator.into(),
+            caller_epoch: 1,
+            before_transaction_id: "shop.1.7".into(),
+            except_transaction_ids: vec![except.into()],
+        }))
+    };
+    assert_eq!(broken("other", "shop.1.3"), "coordinator_id");
+    assert_eq!(broken("shop", "other.1.3"), "except_transaction_ids[0]");
+}
+
+#[test]
+fn a_vote_that_is_missing_is_no_vote() {
+    let vote = Vote::try_from(v1::PrepareResponse { vote: None });
+    assert_eq!(field(vote), "vote");
+}
+
+#[test]
+fn a_reason_of_another_make_is_still_a_refusal() {
+    let yes = v1::VoteYes {
+        refused: vec![v1::RefusedEntry {
+            number: 4,
+            reason: "CREDIT_LIMIT".into(),
+            detail: "é".repeat(400),
+        }],
+        incarnation: String::new(),
+    };
+    let answer = v1::PrepareResponse {
+        vote: Some(v1::prepare_response::Vote::Yes(yes)),
+    };
+    let Vote::Yes { refused, .. } = Vote::try_from(answer).unwrap() else {
+        panic!("expected yes");
+    };
+    assert_eq!(refused[0].number, 4);
+    assert_eq!(refused[0].refusal.reason, Reason::ConstraintViolated);
+    assert!(refused[0].refusal.detail.starts_with("CREDIT_LIMIT: é"));
+    assert!(refused[0].refusal.detail.len() <= REFUSAL_DETAIL_BYTES_MAX);
+}
+
+#[test]
+fn evidence_of_another_version_is_no_evidence() {
+    for evidence in [0, 4, -1] {
+        let answer = v1::CommitResponse {
+            evidence,
+            debts: Vec::new(),
+        };
+        assert_eq!(field(Committed::try_from(answer)), "evidence");
+    }
+}
+
+#[test]
+fn a_state_of_another_version_is_unclear() {
+    let answer = |state| v1::InspectResponse {
+        state,
+        detail: "xid".into(),
+        read_time: None,
+    };
+    let truth = BranchTruth::try_from(answer(9)).unwrap();
+    assert_eq!(truth.state, BranchState::Unclear);
+    assert!(truth.detail.contains("state 9"));
+    assert_eq!(field(BranchTruth::try_from(answer(0))), "state");
+}
+
+#[test]
+fn a_foreign_branch_keeps_its_text() {
+    let answer = v1::ListPreparedResponse {
+        branches: vec![v1::PreparedBranch {
+            id: "not {tandem}'s".into(),
+            tandem: false,
+            prepare_time: None,
+        }],
+    };
+    let branches = branches_from_wire(answer).unwrap();
+    assert_eq!(branches[0].id, PreparedId::Foreign("not {tandem}'s".into()));
+    let answer = v1::ListPreparedResponse {
+        branches: vec![v1::PreparedBranch {
+            id: "no".into(),
+            tandem: true,
+            prepare_time: None,
+        }],
+    };
+    assert_eq!(field(branches_from_wire(answer)), "branches[0].id");
+}
+
+#[test]
+fn too_many_newest_commits_are_refused() {
+    let answer = v1::EnlistResponse {
+        incarnation: String::new(),
+        newest_committed: vec!["shop.1.1".into(); Enlisted::NEWEST_COMMITTED_MAX + 1],
+        refuses_singly: false,
+    };
+    assert_eq!(field(Enlisted::try_from(answer)), "newest_committed");
+}
+
+#[test]
+fn times_come_back_to_the_millisecond() {
+    for millis in [0, 1, 999, 1_700_000_000_123, u64::MAX] {
+        let time = Timestamp(millis);
+        let wire = timestamp_to_wire(time);
+        assert_eq!(timestamp_from_wire("t", wire).unwrap(), time);
+    }
+}
+
+/// The longest commit: every field of every purchase at its limit.
+#[test]
+fn the_longest_commit_fits_a_message_four_times() {
+    let item = |n: usize| Item {
+        sku: format!("{n:0>width$}", width = rules::SKU_BYTES_MAX),
+        quantity: rules::QUANTITY_MAX,
+        unit_price_minor: rules::UNIT_PRICE_MINOR_MAX,
+    };
+    let purchase = std::sync::Arc::new(Purchase {
+        purchase_id: "p".repeat(rules::PURCHASE_ID_BYTES_MAX),
+        customer_id: "c".repeat(rules::CUSTOMER_ID_BYTES_MAX),
+        currency: "EUR".into(),
+        items: (0..rules::ITEMS_MAX).map(item).collect(),
+    });
+    let entry = |n: usize| tandem_protocol::Entry {
+        number: u32::MAX - u32::try_from(ENTRIES_MAX - n).unwrap(),
+        purchase: purchase.clone(),
+    };
+    let longest_id = format!("{}.{}.{}", "a".repeat(20), u64::MAX, u64::MAX);
+    let commit = Commit {
+        transaction: longest_id.parse().unwrap(),
+        caller_epoch: tandem_protocol::Epoch(u64::MAX),
+        entries: (0..ENTRIES_MAX).map(entry).collect(),
+        decide_time: Timestamp(u64::MAX),
+    };
+    let bytes = v1::CommitRequest::from(&commit).encoded_len();
+    // 128 purchases of 100 items of 145 bytes each, their ids and numbers.
+    assert!((1_800_000..1_900_000).contains(&bytes), "{bytes}");
+    assert!(bytes * 4 <= MESSAGE_BYTES_MAX, "{bytes}");
+}

@@ -1,0 +1,180 @@
+//! The rules of a purchase's fields, as `purchase.proto` states them, in one place: the
+//! coordinator checks what clients send, a sidecar checks what coordinators send.
+
+use std::collections::HashSet;
+
+use tandem_protocol::{Item, Purchase};
+
+/// Longest purchase id, in bytes.
+pub const PURCHASE_ID_BYTES_MAX: usize = 64;
+/// Longest customer id, in bytes.
+pub const CUSTOMER_ID_BYTES_MAX: usize = 64;
+/// Longest sku, in bytes.
+pub const SKU_BYTES_MAX: usize = 128;
+/// Most items of one purchase.
+pub const ITEMS_MAX: usize = 100;
+/// Most units of one item.
+pub const QUANTITY_MAX: u32 = 1_000_000;
+/// Highest price of one unit, in the currency's minor unit.
+pub const UNIT_PRICE_MINOR_MAX: i64 = 1_000_000_000_000;
+/// Highest sum of quantity times unit price over a purchase's items, in the minor unit.
+pub const TOTAL_MINOR_MAX: i128 = 9_000_000_000_000_000;
+
+/// A field that breaks its rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Path of the field, as in `items[3].sku`.
+    pub field: String,
+    /// The rule, for a person: `must be 1 to 1000000`.
+    pub rule: String,
+}
+
+impl Violation {
+    fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            rule: rule.into(),
+        }
+    }
+}
+
+/// Every rule that a purchase breaks. A currency is checked for its form alone; which codes
+/// exist is for the coordinator to know.
+pub fn violations(purchase: &Purchase) -> Vec<Violation> {
+    let mut found = Vec::new();
+    if !is_id(&purchase.purchase_id, PURCHASE_ID_BYTES_MAX, b"-_.:") {
+        let rule = "must be 1 to 64 characters of A-Z a-z 0-9 - _ . :";
+        found.push(Violation::new("purchase_id", rule));
+    }
+    if !is_id(&purchase.customer_id, CUSTOMER_ID_BYTES_MAX, b"-_.:@") {
+        let rule = "must be 1 to 64 characters of A-Z a-z 0-9 - _ . : @";
+        found.push(Violation::new("customer_id", rule));
+    }
+    if purchase.currency.len() != 3 || !purchase.currency.bytes().all(|b| b.is_ascii_uppercase()) {
+        let rule = "must be an ISO 4217 code in capitals, as in EUR";
+        found.push(Violation::new("currency", rule));
+    }
+    if !(1..=ITEMS_MAX).contains(&purchase.items.len()) {
+        let rule = format!("must hold 1 to {ITEMS_MAX} items");
+        found.push(Violation::new("items", rule));
+    }
+    item_violations(&purchase.items, &mut found);
+    found
+}
+
+/// Whether a sku keeps its rule: 1 to 128 bytes of printable ASCII other than space, `{` and `}`
+/// (a brace would move its keys to another slot of a Redis cluster).
+pub fn is_sku(sku: &str) -> bool {
+    (1..=SKU_BYTES_MAX).contains(&sku.len())
+        && sku
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && b != b'{' && b != b'}')
+}
+
+/// What [`is_sku`] demands, for a person.
+pub const SKU_RULE: &str = "must be 1 to 128 bytes of printable ASCII other than space, { and }";
+
+fn item_violations(items: &[Item], found: &mut Vec<Violation>) {
+    let mut skus = HashSet::new();
+    let mut total: i128 = 0;
+    // A list that is too long is one violation already; its rest says nothing more.
+    for (index, item) in items.iter().take(ITEMS_MAX).enumerate() {
+        if !is_sku(&item.sku) {
+            found.push(Violation::new(format!("items[{index}].sku"), SKU_RULE));
+        }
+        if !skus.insert(item.sku.as_str()) {
+            let rule = "must not repeat the sku of another item";
+            found.push(Violation::new(format!("items[{index}].sku"), rule));
+        }
+        if !(1..=QUANTITY_MAX).contains(&item.quantity) {
+            let rule = format!("must be 1 to {QUANTITY_MAX}");
+            found.push(Violation::new(format!("items[{index}].quantity"), rule));
+        }
+        if !(0..=UNIT_PRICE_MINOR_MAX).contains(&item.unit_price_minor) {
+            let field = format!("items[{index}].unit_price_minor");
+            let rule = format!("must be 0 to {UNIT_PRICE_MINOR_MAX}");
+            found.push(Violation::new(field, rule));
+        }
+        total += i128::from(item.quantity) * i128::from(item.unit_price_minor);
+    }
+    if total > TOTAL_MINOR_MAX {
+        let rule = format!("must not cost more than {TOTAL_MINOR_MAX} minor units in all");
+        found.push(Violation::new("items", rule));
+    }
+}
+
+fn is_id(text: &str, bytes_max: usize, marks: &[u8]) -> bool {
+    (1..=bytes_max).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || marks.contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn purchase() -> Purchase {
+        Purchase {
+            purchase_id: "p-1".into(),
+            customer_id: "ann@example".into(),
+            currency: "EUR".into(),
+            items: vec![item("a"), item("b")],
+        }
+    }
+
+    fn item(sku: &str) -> Item {
+        Item {
+            sku: sku.into(),
+            quantity: 1,
+            unit_price_minor: 250,
+        }
+    }
+
+    /// The fields that break a rule once a good purchase was changed.
+    fn broken(change: impl FnOnce(&mut Purchase)) -> Vec<String> {
+        let mut purchase = purchase();
+        change(&mut purchase);
+        let found = violations(&purchase);
+        found.into_iter().map(|violation| violation.field).collect()
+    }
+
+    #[test]
+    fn a_good_purchase_breaks_no_rule() {
+        assert!(broken(|_| {}).is_empty());
+        assert!(broken(|p| p.items[0].unit_price_minor = 0).is_empty());
+        assert!(broken(|p| p.items[0].quantity = QUANTITY_MAX).is_empty());
+    }
+
+    #[test]
+    fn each_broken_field_is_named() {
+        assert_eq!(broken(|p| p.purchase_id.clear()), ["purchase_id"]);
+        assert_eq!(broken(|p| p.purchase_id = "a b".into()), ["purchase_id"]);
+        assert_eq!(broken(|p| p.customer_id = "x".repeat(65)), ["customer_id"]);
+        assert_eq!(broken(|p| p.currency = "eur".into()), ["currency"]);
+        assert_eq!(broken(|p| p.items.clear()), ["items"]);
+        let many = (0..=ITEMS_MAX).map(|n| item(&n.to_string())).collect();
+        assert_eq!(broken(|p| p.items = many), ["items"]);
+        for sku in ["", "a{b", "a}b", "a b", "a\nb", "é", &"x".repeat(129)] {
+            assert_eq!(broken(|p| p.items[1].sku = sku.into()), ["items[1].sku"]);
+        }
+        assert_eq!(broken(|p| p.items[1].sku = "a".into()), ["items[1].sku"]);
+        for quantity in [0, QUANTITY_MAX + 1, u32::MAX] {
+            let fields = broken(|p| p.items[0].quantity = quantity);
+            assert_eq!(fields, ["items[0].quantity"]);
+        }
+        for price in [-1, i64::MIN, UNIT_PRICE_MINOR_MAX + 1] {
+            let fields = broken(|p| p.items[0].unit_price_minor = price);
+            assert_eq!(fields, ["items[0].unit_price_minor"]);
+        }
+    }
+
+    #[test]
+    fn a_total_beyond_its_limit_is_named_without_overflow() {
+        let fields = broken(|p| {
+            p.items[0].quantity = QUANTITY_MAX;
+            p.items[0].unit_price_minor = UNIT_PRICE_MINOR_MAX;
+        });
+        assert_eq!(fields, ["items"]);
+    }
+}

@@ -1,0 +1,201 @@
+//! Serves a participant as `tandem.v1.ParticipantService`.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tandem_proto::v1;
+use tandem_proto::v1::participant_service_server::{ParticipantService, ParticipantServiceServer};
+use tandem_protocol::{Timestamp, TransactionId};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status};
+use tracing::Instrument;
+
+use crate::convert::{MESSAGE_BYTES_MAX, branches_to_wire};
+use crate::{Commit, Enlist, Error, Forget, Participant, Prepare, RollBack, rules};
+
+/// Most calls that run at the participant at once. Calls beyond it wait for their turn until
+/// their caller gives up; HTTP/2's limit of streams bounds how many wait.
+pub const CALLS_IN_FLIGHT_MAX: usize = 256;
+
+/// Any participant as a gRPC service.
+///
+/// tonic drops a handler's future when its client cancels or its deadline passes, so every call
+/// runs in a task of its own: whoever hangs up changes nothing about what the store is doing.
+#[derive(Clone)]
+pub struct ParticipantServer {
+    participant: Arc<dyn Participant>,
+    permits: Arc<Semaphore>,
+    calls: TaskTracker,
+}
+
+impl ParticipantServer {
+    /// Serves `participant`.
+    pub fn new(participant: Arc<dyn Participant>) -> Self {
+        Self {
+            participant,
+            permits: Arc::new(Semaphore::new(CALLS_IN_FLIGHT_MAX)),
+            calls: TaskTracker::new(),
+        }
+    }
+
+    /// The service to add to a tonic router, with its message limits set. Clones share one
+    /// participant and one limit of calls.
+    pub fn into_service(self) -> ParticipantServiceServer<Self> {
+        ParticipantServiceServer::new(self)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Waits until no call runs any more, at most `timeout`; to be asked once the router has
+    /// stopped accepting. Whether all ended. Those that did not end with the process, which a
+    /// participant must survive at any moment.
+    pub async fn drain(&self, timeout: Duration) -> bool {
+        self.calls.close();
+        tokio::time::timeout(timeout, self.calls.wait())
+            .await
+            .is_ok()
+    }
+
+    async fn run<T, F, C>(&self, call: C) -> Result<T, Status>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+        C: FnOnce(Arc<dyn Participant>) -> F,
+    {
+        // Dropped while it waits, the call has not begun.
+        let permit = self.permits.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| Status::unavailable("the participant is stopping"))?;
+        let call = call(self.participant.clone()).in_current_span();
+        let task = self.calls.spawn(async move {
+            let answer = call.await;
+            drop(permit);
+            answer
+        });
+        match task.await {
+            Ok(answer) => answer.map_err(Status::from),
+            Err(join) => {
+                tracing::error!(error = %join, "a call ended without an answer");
+                Err(Status::internal(format!(
+                    "the call ended without an answer, its outcome is unknown: {join}"
+                )))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ParticipantServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ParticipantServer")
+            .field("participant", &self.participant)
+            .field("calls", &self.calls.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[tonic::async_trait]
+impl ParticipantService for ParticipantServer {
+    async fn enlist(
+        &self,
+        request: Request<v1::EnlistRequest>,
+    ) -> Result<Response<v1::EnlistResponse>, Status> {
+        let enlist = Enlist::try_from(request.into_inner())?;
+        let answer = self.run(|p| async move { p.enlist(&enlist).await }).await?;
+        Ok(Response::new(answer.into()))
+    }
+
+    async fn prepare(
+        &self,
+        request: Request<v1::PrepareRequest>,
+    ) -> Result<Response<v1::PrepareResponse>, Status> {
+        let prepare = Prepare::try_from(request.into_inner())?;
+        let vote = self
+            .run(|p| async move { p.prepare(&prepare).await })
+            .await?;
+        Ok(Response::new(vote.into()))
+    }
+
+    async fn commit(
+        &self,
+        request: Request<v1::CommitRequest>,
+    ) -> Result<Response<v1::CommitResponse>, Status> {
+        let commit = Commit::try_from(request.into_inner())?;
+        let committed = self.run(|p| async move { p.commit(&commit).await }).await?;
+        Ok(Response::new(committed.into()))
+    }
+
+    async fn roll_back(
+        &self,
+        request: Request<v1::RollBackRequest>,
+    ) -> Result<Response<v1::RollBackResponse>, Status> {
+        let roll_back = RollBack::try_from(request.into_inner())?;
+        self.run(|p| async move { p.roll_back(&roll_back).await })
+            .await?;
+        Ok(Response::new(v1::RollBackResponse {}))
+    }
+
+    async fn list_prepared(
+        &self,
+        _request: Request<v1::ListPreparedRequest>,
+    ) -> Result<Response<v1::ListPreparedResponse>, Status> {
+        let branches = self.run(|p| async move { p.list_prepared().await }).await?;
+        Ok(Response::new(branches_to_wire(branches)))
+    }
+
+    async fn inspect(
+        &self,
+        request: Request<v1::InspectRequest>,
+    ) -> Result<Response<v1::InspectResponse>, Status> {
+        let id: TransactionId = request
+            .into_inner()
+            .transaction_id
+            .parse()
+            .map_err(|error| Error::Invalid {
+                detail: format!("transaction_id: {error}"),
+            })?;
+        let truth = self.run(|p| async move { p.inspect(&id).await }).await?;
+        Ok(Response::new(truth.into_wire(now())))
+    }
+
+    async fn forget(
+        &self,
+        request: Request<v1::ForgetRequest>,
+    ) -> Result<Response<v1::ForgetResponse>, Status> {
+        let forget = Forget::try_from(request.into_inner())?;
+        self.run(|p| async move { p.forget(&forget).await }).await?;
+        Ok(Response::new(v1::ForgetResponse {}))
+    }
+
+    async fn describe(
+        &self,
+        _request: Request<v1::DescribeRequest>,
+    ) -> Result<Response<v1::DescribeResponse>, Status> {
+        let description = self.run(|p| async move { p.describe().await }).await?;
+        Ok(Response::new(description.into()))
+    }
+
+    async fn get_stock(
+        &self,
+        request: Request<v1::GetStockRequest>,
+    ) -> Result<Response<v1::GetStockResponse>, Status> {
+        let sku = request.into_inner().sku;
+        if !rules::is_sku(&sku) {
+            let detail = format!("sku: {}", rules::SKU_RULE);
+            return Err(Error::Invalid { detail }.into());
+        }
+        let asked = sku.clone();
+        let stock = self.run(|p| async move { p.stock(&asked).await }).await?;
+        match stock {
+            Some(stock) => Ok(Response::new(stock.into_wire(sku))),
+            None => Err(Status::unimplemented("this store keeps no stock")),
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let millis = since.unwrap_or_default().as_millis();
+    Timestamp(u64::try_from(millis).unwrap_or(u64::MAX))
+}
