@@ -16,6 +16,7 @@ mod refusal;
 mod reply;
 mod scripts;
 mod settings;
+mod view;
 
 pub use participant::RedisParticipant;
 pub use settings::{Settings, SettingsError};
