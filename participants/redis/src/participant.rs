@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use redis::{Script, ScriptInvocation, Value};
@@ -23,9 +23,6 @@ use crate::settings::{Settings, SettingsError, StockPlace};
 
 /// Transactions that one call of the forget script drops at most: about 5 ms of the server's time.
 const FORGET_BATCH_MAX: usize = 2_000;
-
-/// Calls of the forget script for one [`Forget`] at most. What is left goes with the next.
-const FORGET_CALLS_MAX: usize = 50;
 
 /// The stock of one Redis or Valkey server.
 pub struct RedisParticipant {
@@ -333,7 +330,9 @@ impl Participant for RedisParticipant {
             call.arg(member).arg(order);
         }
         let limit = self.connection.response_timeout();
-        for _ in 0..FORGET_CALLS_MAX {
+        let began = Instant::now();
+        // What is left after that goes with the next call.
+        while began.elapsed() < limit {
             let reply = self.run_fenced(&what, limit, &call).await?;
             match reply.word() {
                 "MORE" => {}

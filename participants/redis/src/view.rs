@@ -32,7 +32,7 @@ impl RedisParticipant {
                     Ok(transaction) => PreparedId::Transaction(transaction),
                     Err(_) => PreparedId::Foreign(id),
                 },
-                prepare_time: Some(Timestamp(time)),
+                prepare_time: Some(at_micros(time)),
             })
             .collect())
     }
@@ -59,8 +59,9 @@ impl RedisParticipant {
                     more => format!(" and {more} more"),
                 };
                 let detail = format!(
-                    "holds {}{more}, since {time} ms of Unix time",
-                    named.join(", ")
+                    "holds {}{more}, since {} ms of Unix time",
+                    named.join(", "),
+                    at_micros(time).0
                 );
                 (BranchState::Prepared, detail)
             }
@@ -171,4 +172,9 @@ impl RedisParticipant {
         }
         Ok(holds)
     }
+}
+
+/// Times in Redis are finer than [`Timestamp`], so that holds of one millisecond keep their order.
+fn at_micros(time: u64) -> Timestamp {
+    Timestamp(time / 1_000)
 }

@@ -333,7 +333,10 @@ async fn the_store_tells_the_truth_about_each_state() {
 /// A cluster of one node refuses scripts whose keys are in two slots or are not declared.
 #[tokio::test]
 async fn every_key_is_declared_and_in_the_slot_of_the_stock() {
-    on_each_server_with(&["--cluster-enabled", "yes"], async |stage| {
+    // The default, 10000 above the server's port, may be taken by an outgoing connection.
+    let bus = free_port().to_string();
+    let args = ["--cluster-enabled", "yes", "--cluster-port", &bus];
+    on_each_server_with(&args, async |stage| {
         let () = stage.cli("CLUSTER ADDSLOTSRANGE 0 16383").await;
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         while !stage
@@ -378,4 +381,12 @@ async fn every_key_is_declared_and_in_the_slot_of_the_stock() {
         assert_eq!(findings[0].name, "CLUSTER");
     })
     .await;
+}
+
+/// A port below those that outgoing connections use.
+fn free_port() -> u16 {
+    let first = 12_000 + (std::process::id() % 8_000) as u16;
+    let mut ports = first..20_000;
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(is_free).unwrap()
 }
