@@ -3,7 +3,7 @@
 use tandem_participant::{BranchState, CommitEvidence, Error, Participant};
 use tandem_protocol::Reason;
 
-use crate::stage::{assert_no, commit, forget, id, on_each_server, refused};
+use crate::stage::{assert_no, commit, forget, id, on_each_server, prepare, refused, roll_back};
 
 #[tokio::test]
 async fn what_is_forgotten_is_neither_prepared_nor_committed_again() {
@@ -89,12 +89,17 @@ async fn a_hold_below_the_floor_can_still_be_ended() {
 async fn forgetting_takes_all_memory_in_more_than_one_batch() {
     on_each_server(async |stage| {
         let () = stage.cli("SET stock:tea 1").await;
+        let mut calls = tokio::task::JoinSet::new();
         for n in 1..=3_000 {
-            stage
-                .prepare(&format!("shop.1.{n}"), &[&[("tea", 2)]])
-                .await;
-            stage.roll_back(&format!("kiosk.1.{n}")).await;
+            let participant = stage.participant.clone();
+            calls.spawn(async move {
+                let refused = prepare(&format!("shop.1.{n}"), &[&[("tea", 2)]]);
+                participant.prepare(&refused).await.unwrap();
+                let aborted = roll_back(&format!("kiosk.1.{n}"));
+                participant.roll_back(&aborted).await.unwrap();
+            });
         }
+        calls.join_all().await;
         stage.forget("shop.1.2990", &["shop.1.7"]).await;
         assert_eq!(stage.cli::<i64>("ZCARD tandem:released:shop").await, 12);
         assert_eq!(stage.cli::<i64>("HLEN tandem:answers:shop").await, 12);

@@ -133,7 +133,9 @@ async fn run(stage: &Stage, seed: u64) -> Seen {
                 let survivors: Vec<Cart> = carts
                     .iter()
                     .enumerate()
-                    .filter(|(n, _)| !refused.contains(&(*n as u32)) && (n + number) % 5 != 0)
+                    .filter(|(n, _)| {
+                        !refused.contains(&(*n as u32)) && !(n + number).is_multiple_of(5)
+                    })
                     .map(|(_, cart)| cart.clone())
                     .collect();
                 let id = format!("shop.{}.{number}", 1 + seed);

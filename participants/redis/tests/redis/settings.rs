@@ -119,3 +119,16 @@ async fn the_description_names_product_version_and_place_without_password() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_server_without_tls_is_unavailable_over_tls() {
+    on_each_server(async |stage| {
+        let port = stage.server.port();
+        let participant = stage.participant(|settings| {
+            settings.url = format!("rediss://127.0.0.1:{port}/").into();
+        });
+        let error = participant.describe().await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    })
+    .await;
+}

@@ -33,7 +33,8 @@ static BINARIES: LazyLock<Vec<ServerBinary>> = LazyLock::new(|| {
 
 /// Says something past the test harness, which hides what passing tests print.
 pub(crate) fn say(text: &str) {
-    writeln!(std::io::stderr(), "{text}").unwrap();
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "{text}").unwrap();
 }
 
 /// Runs a test on each server, one after another.
