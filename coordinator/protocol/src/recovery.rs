@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::branch::PreparedId;
 use crate::coordinator::{branches_mut, past_refusal};
 use crate::event::Position;
-use crate::history::{History, Outcome};
+use crate::history::{Fate, History, Outcome};
 use crate::id::{CoordinatorId, Epoch, TransactionId};
 use crate::record::{Record, RecordError, fingerprint};
 use crate::time::Timestamp;
@@ -70,6 +70,8 @@ pub struct Recovered {
     pub(crate) floor: Option<TransactionId>,
     pub(crate) history: History,
     pub(crate) unfinished: Vec<Transaction>,
+    /// Where the log goes on.
+    pub(crate) next_position: Position,
 }
 
 /// A log whose records do not make sense together.
@@ -120,10 +122,7 @@ impl Recovered {
                 });
             }
             recovered.apply(&mut unfinished, position, record);
-        }
-        if let Some(floor) = &recovered.floor {
-            let carried = unfinished.range(..floor.clone()).map(|(id, _)| id.clone());
-            recovered.history.carry(carried);
+            recovered.next_position = position + 1;
         }
         recovered.unfinished = unfinished.into_values().collect();
         Ok(recovered)
@@ -160,7 +159,6 @@ impl Recovered {
             Record::Decided(decision) => {
                 let id = decision.transaction;
                 self.saw_epoch(id.epoch);
-                self.history.place(id.clone(), position);
                 // Written again by retention: what is known of it stands.
                 if unfinished.contains_key(&id) {
                     return;
@@ -173,7 +171,8 @@ impl Recovered {
                 let refused = decision.refused.iter().map(past_refusal);
                 let purchases = committed.chain(refused);
                 self.history
-                    .insert(&id, decision.decide_time, true, purchases);
+                    .insert(&id, decision.decide_time, Fate::Committing, purchases);
+                self.history.place(&id, position);
                 let due = Progress::Waiting {
                     retry_time: Timestamp(0),
                 };
@@ -202,9 +201,18 @@ impl Recovered {
                 refused,
             } => {
                 self.saw_epoch(transaction.epoch);
+                // Without any refusal it says only that the transaction has no decision.
+                if refused.is_empty() {
+                    abort(unfinished, &transaction, time);
+                }
+                let fate = if unfinished.contains_key(&transaction) {
+                    Fate::Aborting
+                } else {
+                    Fate::Refused
+                };
                 let purchases = refused.iter().map(past_refusal);
-                self.history.insert(&transaction, time, false, purchases);
-                self.history.place(transaction, position);
+                self.history.insert(&transaction, time, fate, purchases);
+                self.history.place(&transaction, position);
             }
             Record::Ended { transaction } => {
                 unfinished.remove(&transaction);
@@ -226,22 +234,18 @@ impl Recovered {
                 detail,
                 time,
             } => {
-                self.history.place(transaction.clone(), position);
-                if self.history.transaction(&transaction).is_none() {
-                    // An abort that a participant did not keep: the record is all there is of it.
-                    self.history
-                        .insert(&transaction, time, false, std::iter::empty());
-                }
                 let kept = self.history.transaction(&transaction);
-                if kept.is_some_and(|kept| !kept.committed) {
-                    unfinished
-                        .entry(transaction.clone())
-                        .or_insert_with(|| Transaction {
-                            id: transaction.clone(),
-                            begin_time: time,
-                            state: State::Aborting(Branches::new()),
-                        });
+                if !kept.is_some_and(|kept| kept.fate.is_committed()) {
+                    // An abort that a participant did not keep.
+                    abort(unfinished, &transaction, time);
+                    if kept.is_none() {
+                        let fate = Fate::Aborting;
+                        self.history
+                            .insert(&transaction, time, fate, std::iter::empty());
+                    }
+                    self.history.reopen(&transaction);
                 }
+                self.history.place(&transaction, position);
                 if let Some(branches) = unfinished.get_mut(&transaction).and_then(branches_mut) {
                     let branch = branches
                         .entry(participant)
@@ -255,7 +259,7 @@ impl Recovered {
             Record::Forgotten { epoch, before } => {
                 self.saw_epoch(epoch);
                 self.history.forget_before(&before);
-                self.floor = Some(before);
+                self.floor = self.floor.take().max(Some(before));
             }
         }
     }
@@ -263,6 +267,20 @@ impl Recovered {
     fn saw_epoch(&mut self, epoch: Epoch) {
         self.epoch = self.epoch.max(Some(epoch));
     }
+}
+
+/// A transaction that has no decision and is not known to be released everywhere. Where it may be
+/// prepared the sweeps find out.
+fn abort(
+    unfinished: &mut BTreeMap<TransactionId, Transaction>,
+    id: &TransactionId,
+    begin_time: Timestamp,
+) {
+    unfinished.entry(id.clone()).or_insert_with(|| Transaction {
+        id: id.clone(),
+        begin_time,
+        state: State::Aborting(Branches::new()),
+    });
 }
 
 impl Record {

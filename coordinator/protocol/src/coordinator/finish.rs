@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Coordinator, Link, Place, Storing};
 use crate::branch::{CommitEvidence, Debt, Failure, FailureKind, HeuristicKind};
 use crate::event::{Action, Call, Ending, Note, Reply};
+use crate::history::Fate;
 use crate::id::{ParticipantName, TransactionId};
 use crate::purchase::Entry;
 use crate::record::Record;
@@ -196,18 +197,15 @@ impl Coordinator {
             ..
         }) = transaction.state
         else {
-            // An abort is not stored, unless something against it was.
-            if self.history.transaction(id).is_some() {
-                self.history.end(id);
+            // An abort is not stored, nor is its end, unless something about it was.
+            if let Some(kept) = self.history.transaction(id)
+                && kept.fate == Fate::Aborting
+            {
+                self.store_end(id);
             }
             return;
         };
-        self.history.end(id);
-        // Never forced: what is lost with it is only that the participants are asked once more.
-        let record = Record::Ended {
-            transaction: id.clone(),
-        };
-        self.store(record, false, Storing::Nothing);
+        self.store_end(id);
         self.note(Note::Ended {
             transaction: id.clone(),
         });
@@ -221,6 +219,15 @@ impl Coordinator {
                 },
             );
         }
+    }
+
+    fn store_end(&mut self, id: &TransactionId) {
+        self.history.end(id);
+        // Never forced: what is lost with it is only that the participants are asked once more.
+        let record = Record::Ended {
+            transaction: id.clone(),
+        };
+        self.store(record, false, Storing::Nothing);
     }
 
     fn ending_failed(
@@ -296,13 +303,12 @@ impl Coordinator {
             detail: detail.clone(),
             time: now,
         };
-        let then = if self.history.transaction(&transaction).is_some() {
-            Storing::Nothing
-        } else {
+        if self.history.transaction(&transaction).is_none() {
             self.history
-                .insert(&transaction, now, false, std::iter::empty());
-            Storing::Keep(transaction.clone())
-        };
+                .insert(&transaction, now, Fate::Aborting, std::iter::empty());
+        }
+        self.history.reopen(&transaction);
+        let then = Storing::Keep(transaction.clone());
         self.store(record, true, then);
         self.note(Note::Heuristic {
             transaction,

@@ -104,6 +104,7 @@ impl Coordinator {
         }
         if let Some(member) = self.members.get_mut(participant) {
             member.foreign = foreign;
+            member.swept = true;
         }
     }
 
@@ -126,7 +127,7 @@ impl Coordinator {
                 Some(_) | None => Known::Aborted,
             },
             None => match self.history.transaction(id) {
-                Some(kept) if kept.committed => Known::Committed,
+                Some(kept) if kept.fate.is_committed() => Known::Committed,
                 Some(_) => Known::Aborted,
                 None if *id < self.floor => Known::Forgotten,
                 None => Known::Aborted,

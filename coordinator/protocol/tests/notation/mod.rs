@@ -425,7 +425,10 @@ pub(crate) fn record_text(record: &Record) -> String {
                 .iter()
                 .map(|refused| format!("{}={}", refused.purchase_id, refused.refusal.reason))
                 .collect();
-            format!("refused {transaction} {}", refused.join(","))
+            format!(
+                "refused {transaction}{}",
+                optional("refusing", &refused.join(","))
+            )
         }
         Record::Ended { transaction } => format!("ended {transaction}"),
         Record::Settled { settlement, .. } => format!(
