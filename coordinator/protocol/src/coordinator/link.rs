@@ -33,6 +33,7 @@ impl Coordinator {
             return;
         };
         member.link = Link::Up;
+        member.enlisted = true;
         member.incarnation = incarnation;
         member.refuses_singly = refuses_singly;
         // What waited for its back-off has no reason to wait any more.
@@ -45,6 +46,7 @@ impl Coordinator {
         for id in waiting {
             self.make_due(&id, participant, now);
         }
+        self.release_held_back(now);
     }
 
     pub(super) fn participant_down(
@@ -79,13 +81,20 @@ impl Coordinator {
         found: Vec<PreparedBranch>,
     ) {
         let mut foreign = Vec::new();
+        let mut held_back = Vec::new();
+        let is_newest = self.is_newest();
         for branch in found {
             match verdict(&branch.id, self.known(&branch.id, participant)) {
                 Verdict::Leave => {}
                 Verdict::Report => foreign.push(branch),
                 Verdict::RollBack => {
-                    if let PreparedId::Transaction(id) = branch.id {
+                    let PreparedId::Transaction(id) = branch.id else {
+                        continue;
+                    };
+                    if is_newest || id.epoch == self.epoch {
                         self.roll_back_found(now, &id, participant);
+                    } else {
+                        held_back.push(id);
                     }
                 }
                 Verdict::Stop => {
@@ -104,7 +113,31 @@ impl Coordinator {
         }
         if let Some(member) = self.members.get_mut(participant) {
             member.foreign = foreign;
+            member.held_back = held_back;
             member.swept = true;
+        }
+    }
+
+    /// Whether every participant has been asked by this process and none knows a decision that
+    /// the log does not. Before that no stored decision does not mean abort for what an earlier
+    /// epoch left: the log may be an old copy, and the one that knows better may be down.
+    fn is_newest(&self) -> bool {
+        self.members.values().all(|member| member.enlisted)
+    }
+
+    fn release_held_back(&mut self, now: Timestamp) {
+        if !self.is_newest() {
+            return;
+        }
+        let names: Vec<ParticipantName> = self.members.keys().cloned().collect();
+        for name in names {
+            let held_back = self
+                .members
+                .get_mut(&name)
+                .map(|member| std::mem::take(&mut member.held_back));
+            for id in held_back.into_iter().flatten() {
+                self.roll_back_found(now, &id, &name);
+            }
         }
     }
 

@@ -95,8 +95,13 @@ struct Member {
     retries: BTreeSet<TransactionId>,
     /// Branches that wait to be tried again.
     due: BTreeSet<(Timestamp, TransactionId)>,
-    /// Whether it was asked what is prepared there since this process began.
+    /// Whether it has been enlisted by this process: it has not denied that the log is the newest.
+    enlisted: bool,
+    /// Whether this process was told what is prepared there.
     swept: bool,
+    /// Prepared branches of earlier epochs without a decision, while not every participant has
+    /// said whether the log is the newest.
+    held_back: Vec<TransactionId>,
     /// Prepared branches of others, seen by the last sweep.
     foreign: Vec<PreparedBranch>,
 }
@@ -172,7 +177,9 @@ impl Coordinator {
             refuses_singly: false,
             retries: BTreeSet::new(),
             due: BTreeSet::new(),
+            enlisted: false,
             swept: false,
+            held_back: Vec::new(),
             foreign: Vec::new(),
         };
         let floor = recovered.floor.unwrap_or(TransactionId {

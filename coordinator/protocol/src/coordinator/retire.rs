@@ -29,7 +29,7 @@ impl Coordinator {
         self.next_retire = now + RETIRE_INTERVAL;
         // What an earlier epoch left prepared is known only after a sweep of each participant,
         // and what is forgotten can't be told from it any more.
-        if !self.members.values().all(|member| member.swept) {
+        if !self.members.values().all(|m| m.enlisted && m.swept) {
             return;
         }
         let mut newest = None;
