@@ -7,8 +7,8 @@ use crate::branch::PreparedId;
 use crate::coordinator::{branches_mut, past_refusal};
 use crate::event::Position;
 use crate::history::{Fate, History, Outcome};
-use crate::id::{CoordinatorId, Epoch, TransactionId};
-use crate::record::{Record, RecordError, fingerprint};
+use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
+use crate::record::{Decision, Record, RecordError, fingerprint};
 use crate::time::Timestamp;
 use crate::transaction::{Branch, Branches, Committing, Progress, State, Transaction};
 
@@ -156,45 +156,7 @@ impl Recovered {
     ) {
         match record {
             Record::EpochStarted { epoch, .. } => self.saw_epoch(epoch),
-            Record::Decided(decision) => {
-                let id = decision.transaction;
-                self.saw_epoch(id.epoch);
-                // Written again by retention: what is known of it stands.
-                if unfinished.contains_key(&id) {
-                    return;
-                }
-                let committed = decision.entries.iter().map(|entry| {
-                    let purchase = &entry.purchase;
-                    let key = purchase.purchase_id.clone();
-                    (key, fingerprint(purchase), Outcome::Committed)
-                });
-                let refused = decision.refused.iter().map(past_refusal);
-                let purchases = committed.chain(refused);
-                self.history
-                    .insert(&id, decision.decide_time, Fate::Committing, purchases);
-                self.history.place(&id, position);
-                let due = Progress::Waiting {
-                    retry_time: Timestamp(0),
-                };
-                let branches = decision
-                    .participants
-                    .into_iter()
-                    .map(|name| (name, Branch::new(due.clone())))
-                    .collect();
-                let state = State::Committing(Committing {
-                    entries: decision.entries,
-                    decide_time: decision.decide_time,
-                    branches,
-                });
-                unfinished.insert(
-                    id.clone(),
-                    Transaction {
-                        id,
-                        begin_time: decision.decide_time,
-                        state,
-                    },
-                );
-            }
+            Record::Decided(decision) => self.decided(unfinished, position, decision),
             Record::Refused {
                 transaction,
                 time,
@@ -218,12 +180,10 @@ impl Recovered {
                 unfinished.remove(&transaction);
                 self.history.end(&transaction);
             }
-            Record::Settled { settlement, .. } => {
-                let branch = unfinished
-                    .get_mut(&settlement.transaction)
-                    .and_then(branches_mut)
-                    .and_then(|branches| branches.get_mut(&settlement.participant));
-                if let Some(branch) = branch {
+            Record::Settled { settlement, time } => {
+                let id = &settlement.transaction;
+                self.worded(unfinished, position, id, time);
+                if let Some(branch) = branch_mut(unfinished, id, &settlement.participant) {
                     branch.progress = Progress::Settled(Box::new(settlement));
                 }
             }
@@ -234,26 +194,10 @@ impl Recovered {
                 detail,
                 time,
             } => {
-                let kept = self.history.transaction(&transaction);
-                if !kept.is_some_and(|kept| kept.fate.is_committed()) {
-                    // An abort that a participant did not keep.
-                    abort(unfinished, &transaction, time);
-                    if kept.is_none() {
-                        let fate = Fate::Aborting;
-                        self.history
-                            .insert(&transaction, time, fate, std::iter::empty());
-                    }
-                    self.history.reopen(&transaction);
-                }
-                self.history.place(&transaction, position);
-                if let Some(branches) = unfinished.get_mut(&transaction).and_then(branches_mut) {
-                    let branch = branches
-                        .entry(participant)
-                        .or_insert_with(|| Branch::new(Progress::Asked));
-                    if !branch.has_ended() {
-                        branch.progress = Progress::Heuristic(kind);
-                        branch.last_failure = detail;
-                    }
+                self.worded(unfinished, position, &transaction, time);
+                if let Some(branch) = branch_mut(unfinished, &transaction, &participant) {
+                    branch.progress = Progress::Heuristic(kind);
+                    branch.last_failure = detail;
                 }
             }
             Record::Forgotten { epoch, before } => {
@@ -262,6 +206,86 @@ impl Recovered {
                 self.floor = self.floor.take().max(Some(before));
             }
         }
+    }
+
+    fn decided(
+        &mut self,
+        unfinished: &mut BTreeMap<TransactionId, Transaction>,
+        position: Position,
+        decision: Decision,
+    ) {
+        let id = decision.transaction;
+        self.saw_epoch(id.epoch);
+        let mut words = match unfinished.remove(&id) {
+            None => Branches::new(),
+            Some(Transaction {
+                state: State::Aborting(branches),
+                ..
+            }) => branches,
+            // Written again by retention: what is known of it stands.
+            Some(known) => {
+                unfinished.insert(id, known);
+                return;
+            }
+        };
+        let committed = decision.entries.iter().map(|entry| {
+            let purchase = &entry.purchase;
+            let key = purchase.purchase_id.clone();
+            (key, fingerprint(purchase), Outcome::Committed)
+        });
+        let refused = decision.refused.iter().map(past_refusal);
+        let purchases = committed.chain(refused);
+        self.history
+            .insert(&id, decision.decide_time, Fate::Committing, purchases);
+        self.history.place(&id, position);
+        let due = || {
+            Branch::new(Progress::Waiting {
+                retry_time: Timestamp(0),
+            })
+        };
+        let branches = decision
+            .participants
+            .into_iter()
+            .map(|name| {
+                let branch = words.remove(&name).unwrap_or_else(due);
+                (name, branch)
+            })
+            .collect();
+        let transaction = Transaction {
+            id: id.clone(),
+            begin_time: decision.decide_time,
+            state: State::Committing(Committing {
+                entries: decision.entries,
+                decide_time: decision.decide_time,
+                branches,
+            }),
+        };
+        unfinished.insert(id, transaction);
+    }
+
+    /// Takes note that something was found or said of one branch of a transaction.
+    ///
+    /// Without a decision before it, it is about an abort that a participant did not keep; or the
+    /// decision follows, since it was written again while this was on its way to the log, and what
+    /// was before both is released.
+    fn worded(
+        &mut self,
+        unfinished: &mut BTreeMap<TransactionId, Transaction>,
+        position: Position,
+        id: &TransactionId,
+        time: Timestamp,
+    ) {
+        self.saw_epoch(id.epoch);
+        let kept = self.history.transaction(id);
+        if !kept.is_some_and(|kept| kept.fate.is_committed()) {
+            abort(unfinished, id, time);
+            if kept.is_none() {
+                self.history
+                    .insert(id, time, Fate::Aborting, std::iter::empty());
+            }
+            self.history.reopen(id);
+        }
+        self.history.place(id, position);
     }
 
     fn saw_epoch(&mut self, epoch: Epoch) {
@@ -281,6 +305,19 @@ fn abort(
         begin_time,
         state: State::Aborting(Branches::new()),
     });
+}
+
+/// A branch of a transaction that has not ended, unless the branch itself has: the first word on
+/// it stands, as it did when it was stored.
+fn branch_mut<'a>(
+    unfinished: &'a mut BTreeMap<TransactionId, Transaction>,
+    id: &TransactionId,
+    participant: &ParticipantName,
+) -> Option<&'a mut Branch> {
+    let branch = branches_mut(unfinished.get_mut(id)?)?
+        .entry(participant.clone())
+        .or_insert_with(|| Branch::new(Progress::Asked));
+    (!branch.has_ended()).then_some(branch)
 }
 
 impl Record {

@@ -354,7 +354,7 @@ impl Coordinator {
             Some(Storing::Settlement {
                 request,
                 settlement,
-            }) => self.settlement_stored(request, settlement),
+            }) => self.settlement_stored(request, settlement, position),
             Some(Storing::Keep(id)) => self.history.place(&id, position),
             Some(Storing::Forgotten { release, before }) => {
                 self.forgotten_stored(release, before);
