@@ -10,7 +10,7 @@ use crate::id::{ParticipantName, TransactionId};
 use crate::purchase::Entry;
 use crate::record::Record;
 use crate::time::Timestamp;
-use crate::transaction::{Branch, Branches, Committing, Progress, State, Transaction};
+use crate::transaction::{Branch, Branches, Committing, Progress, Promise, State, Transaction};
 
 /// Longest pause before a branch that only a person can end is looked at again.
 const STUCK_RETRY: Duration = Duration::from_secs(30);
@@ -126,6 +126,9 @@ impl Coordinator {
         }
         match call {
             Call::Prepare => {
+                if !self.is_asked(id, participant) {
+                    return;
+                }
                 let detail = format!("{participant} could not prepare: {}", failure.detail);
                 self.abort(id, &detail);
             }
@@ -238,15 +241,19 @@ impl Coordinator {
         ending: Ending,
         failure: Failure,
     ) {
+        let is_asked = |branch: &mut Branch| branch.progress == Progress::Asked;
+        if !self
+            .branch_mut(id, participant, ending)
+            .is_some_and(is_asked)
+        {
+            return;
+        }
         // What waits is not in the pipeline: it must not hold up those that can go on.
         self.pipeline.remove(id);
         let (base, cap) = (self.settings.retry_base, self.settings.retry_cap);
         let Some(branch) = self.branch_mut(id, participant, ending) else {
             return;
         };
-        if branch.progress != Progress::Asked {
-            return;
-        }
         branch.failures = branch.failures.saturating_add(1);
         // A state is noted when it changes, not each time that it is found again.
         let known = branch.failures > 1 && branch.last_failure == failure.detail;
@@ -316,6 +323,17 @@ impl Coordinator {
             kind,
             detail,
         });
+    }
+
+    /// Whether a participant's promise is being waited for.
+    fn is_asked(&self, id: &TransactionId, participant: &ParticipantName) -> bool {
+        match self.transactions.get(id).map(|t| &t.state) {
+            Some(State::Preparing(preparing)) => matches!(
+                preparing.promises.get(participant),
+                Some(Promise::Asked { .. })
+            ),
+            Some(State::Deciding(_) | State::Committing(_) | State::Aborting(_)) | None => false,
+        }
     }
 
     fn call_returned(&mut self, id: &TransactionId, participant: &ParticipantName) {

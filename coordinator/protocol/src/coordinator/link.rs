@@ -17,6 +17,9 @@ impl Coordinator {
         newest_committed: &[TransactionId],
         refuses_singly: bool,
     ) {
+        if !self.members.contains_key(participant) {
+            return;
+        }
         if let Some(unknown) = newest_committed.iter().find(|id| !self.has_decided(id)) {
             let reason = format!(
                 "the decision log is stale: participant {participant} has committed transaction \
