@@ -128,7 +128,7 @@ impl Coordinator {
         let kept = self.history.transaction(id)?;
         Some(TransactionView {
             id: id.clone(),
-            state: if kept.committed {
+            state: if kept.fate.is_committed() {
                 TransactionState::Committed
             } else {
                 TransactionState::Refused
