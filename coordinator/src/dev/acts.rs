@@ -14,7 +14,6 @@ use tokio::task::block_in_place;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::api;
 use super::coordinator::Coordinator;
 use super::machine::Machine;
 use super::snapshot::{Snapshot, Units, units};
@@ -343,7 +342,7 @@ impl Stage {
 
     /// Runs an operator's verb of this program and shows what it printed.
     async fn show(&self, verb: &[&str]) -> anyhow::Result<()> {
-        let admin = api::url(self.machine.ports.operators);
+        let admin = self.machine.operators();
         let ran = tokio::process::Command::new(std::env::current_exe()?)
             .args(verb)
             .args(["--admin", &admin])

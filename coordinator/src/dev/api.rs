@@ -26,7 +26,7 @@ pub(super) struct Api {
 
 impl Api {
     /// Must be called within a runtime.
-    pub(super) fn new(ports: Ports) -> anyhow::Result<Self> {
+    pub(super) fn new(ports: &Ports) -> anyhow::Result<Self> {
         let channel = |port| -> anyhow::Result<Channel> {
             let endpoint = Endpoint::from_shared(url(port))?;
             Ok(endpoint.connect_timeout(CONNECT_MAX).connect_lazy())

@@ -30,7 +30,7 @@ pub(super) async fn play(binaries: &Binaries) -> Result<(), Failure> {
          tandem. Everything is in a temporary folder and goes away at the end.",
         binaries.mysql, binaries.redis
     ));
-    let machine = Machine::start(binaries, folder.path(), Ports::any()?).await?;
+    let mut machine = Machine::start(binaries, folder.path(), Ports::any()?).await?;
     let coordinator = machine.coordinator(None).await?;
     let mut stage = Stage::new(story, coordinator, machine);
     if let Err(error) = stage.play().await {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::api::Api;
+use super::api::{self, Api};
 use super::binaries::Binaries;
 use super::coordinator::Coordinator;
 use super::ports::Ports;
@@ -21,7 +21,7 @@ const READY_LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Machine {
     pub(super) stores: Stores,
-    pub(super) ports: Ports,
+    ports: Ports,
     pub(super) api: Api,
     folder: PathBuf,
 }
@@ -36,12 +36,12 @@ impl Machine {
         fs::create_dir_all(folder)
             .with_context(|| format!("create the folder {}", folder.display()))?;
         let folder = fs::canonicalize(folder)?;
-        let stores = Stores::start(binaries, &folder, ports)?;
+        let stores = Stores::start(binaries, &folder, &ports)?;
         stores.seed().await?;
         let machine = Self {
             stores,
+            api: Api::new(&ports)?,
             ports,
-            api: Api::new(ports)?,
             folder,
         };
         let config = machine.config();
@@ -52,7 +52,8 @@ impl Machine {
 
     /// Starts a coordinator and returns once it has reached both stores. `at` as in
     /// [`Coordinator::start`].
-    pub(super) async fn coordinator(&self, at: Option<&str>) -> anyhow::Result<Coordinator> {
+    pub(super) async fn coordinator(&mut self, at: Option<&str>) -> anyhow::Result<Coordinator> {
+        self.ports.release();
         let mut coordinator = Coordinator::start(&self.config(), &self.log(), at)?;
         let deadline = Instant::now() + READY_MAX;
         loop {
@@ -81,6 +82,16 @@ impl Machine {
         }
     }
 
+    /// Where clients connect.
+    pub(super) fn clients(&self) -> String {
+        api::url(self.ports.clients)
+    }
+
+    /// Where operators connect.
+    pub(super) fn operators(&self) -> String {
+        api::url(self.ports.operators)
+    }
+
     /// The coordinator's log on what happens (not its decision log).
     pub(super) fn log(&self) -> PathBuf {
         self.folder.join("coordinator.log")
@@ -99,7 +110,7 @@ impl Machine {
     fn settings(&self) -> String {
         let Ports {
             clients, operators, ..
-        } = self.ports;
+        } = &self.ports;
         format!(
             "\
 # Written by `tandem dev` at each start, so changes are lost. What each key means, and all the

@@ -72,7 +72,7 @@ async fn run_until_told(
         folder.display()
     ));
     let started = async {
-        let machine = Machine::start(binaries, folder, ports).await?;
+        let mut machine = Machine::start(binaries, folder, ports).await?;
         let coordinator = machine.coordinator(None).await?;
         anyhow::Ok((machine, coordinator))
     };
@@ -104,10 +104,7 @@ async fn run_until_told(
 
 fn welcome(machine: &Machine, notes: &[String]) -> String {
     let tandem = invocation::of_this_program();
-    let Ports {
-        clients, operators, ..
-    } = machine.ports;
-    let (clients, operators) = (api::url(clients), api::url(operators));
+    let (clients, operators) = (machine.clients(), machine.operators());
     let notes: String = notes.iter().map(|note| format!("{note}\n")).collect();
     format!(
         "\

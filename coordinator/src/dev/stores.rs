@@ -1,6 +1,6 @@
 //! The two private servers, with a database and some stock.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,7 +11,7 @@ use tandem_servers::{Folder, LaunchOptions, MysqlOptions, MysqlServer, RedisServ
 use tokio::task::block_in_place;
 
 use super::binaries::Binaries;
-use super::ports::Ports;
+use super::ports::{Ports, is_free};
 
 /// What the shop begins with: sku and units.
 pub(super) const STOCK: [(&str, i64); 3] = [("lamp", 100), ("chair", 20), ("desk", 3)];
@@ -28,19 +28,18 @@ pub(super) struct Stores {
 
 impl Stores {
     /// Starts both on what their folders below `folder` hold.
-    pub(super) fn start(binaries: &Binaries, folder: &Path, ports: Ports) -> anyhow::Result<Self> {
-        let launch = |name: &str, port| LaunchOptions {
-            folder: Folder::Kept(folder.join(name)),
-            port,
-            ..LaunchOptions::default()
-        };
+    pub(super) fn start(binaries: &Binaries, folder: &Path, ports: &Ports) -> anyhow::Result<Self> {
         block_in_place(|| {
-            let options = MysqlOptions {
-                launch: launch("mysql", ports.mysql),
-                ..MysqlOptions::default()
-            };
-            let mysql = MysqlServer::start(&binaries.mysql, options)?;
-            let redis = RedisServer::start(&binaries.redis, launch("redis", ports.redis))?;
+            let mysql = start(folder.join("mysql"), ports.mysql, &|launch| {
+                let options = MysqlOptions {
+                    launch,
+                    ..MysqlOptions::default()
+                };
+                MysqlServer::start(&binaries.mysql, options)
+            })?;
+            let redis = start(folder.join("redis"), ports.redis, &|launch| {
+                RedisServer::start(&binaries.redis, launch)
+            })?;
             Ok(Self { mysql, redis })
         })
     }
@@ -92,6 +91,23 @@ impl Stores {
             let redis = self.redis.stop().context("stop Redis");
             self.mysql.stop().context("stop MySQL").and(redis)
         })
+    }
+}
+
+/// Starts a server on the port that it should have, or on any other if that one is taken.
+fn start<S>(
+    folder: PathBuf,
+    port: Option<u16>,
+    start: &dyn Fn(LaunchOptions) -> anyhow::Result<S>,
+) -> anyhow::Result<S> {
+    let launch = |port| LaunchOptions {
+        folder: Folder::Kept(folder.clone()),
+        port,
+        ..LaunchOptions::default()
+    };
+    match (start(launch(port)), port) {
+        (Err(_), Some(port)) if !is_free(port) => start(launch(None)),
+        (started, _) => started,
     }
 }
 
