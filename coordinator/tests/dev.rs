@@ -182,7 +182,7 @@ fn demo_plays_every_act_and_ends_well() {
         "FAILED_PRECONDITION",
         "$ tandem tx list --in-doubt",
         "$ tandem tx show dev.",
-        "Cleo has no answer",
+        "✓ Cleo gets: no answer\n",
         "sold and in stock together",
         "checks passed, in ",
     ] {

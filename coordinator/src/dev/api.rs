@@ -54,16 +54,12 @@ impl Api {
 
     /// Transactions in doubt.
     pub(super) async fn in_doubt(&self) -> Result<Vec<TransactionSummary>, Status> {
-        let question = ListTransactionsRequest {
-            in_doubt: true,
-            ..ListTransactionsRequest::default()
-        };
-        let answer = self
-            .operators
-            .clone()
-            .list_transactions(bounded(question))
-            .await?;
-        Ok(answer.into_inner().transactions)
+        self.transactions(true).await
+    }
+
+    /// Transactions that have not ended, in doubt or not.
+    pub(super) async fn unfinished(&self) -> Result<Vec<TransactionSummary>, Status> {
+        self.transactions(false).await
     }
 
     /// What keeps the coordinator from serving, one line for each participant that is not up.
@@ -78,6 +74,19 @@ impl Api {
             .filter(|participant| participant.state() != LinkState::Up)
             .map(|participant| format!("{}: {}", participant.name, participant.detail))
             .collect())
+    }
+
+    async fn transactions(&self, in_doubt: bool) -> Result<Vec<TransactionSummary>, Status> {
+        let question = ListTransactionsRequest {
+            in_doubt,
+            ..ListTransactionsRequest::default()
+        };
+        let answer = self
+            .operators
+            .clone()
+            .list_transactions(bounded(question))
+            .await?;
+        Ok(answer.into_inner().transactions)
     }
 }
 

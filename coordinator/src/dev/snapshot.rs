@@ -210,11 +210,11 @@ fn by_sku(by_key: Units) -> Units {
         .collect()
 }
 
-/// `2 lamp, 1 chair`
+/// `chair 1, lamp 2`
 pub(super) fn units(units: &Units) -> String {
     let words: Vec<String> = units
         .iter()
-        .map(|(sku, units)| format!("{units} {sku}"))
+        .map(|(sku, units)| format!("{sku} {units}"))
         .collect();
     list(&words)
 }
