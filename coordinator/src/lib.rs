@@ -3,5 +3,6 @@
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod dev;
 pub mod logging;
 pub mod services;

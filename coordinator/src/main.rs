@@ -8,6 +8,7 @@ use tandem::cli::participant::Kind;
 use tandem::cli::{Cli, Command, Failure};
 use tandem::config::{Config, ConfigError, MysqlSidecar, RedisSidecar};
 use tandem::daemon;
+use tandem::dev;
 use tandem::logging::{self, LogArgs};
 use tandem_mysql::MysqlParticipant;
 use tandem_redis::RedisParticipant;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Command::Participant(Kind::Redis(args)) => {
             start(&args.log, RedisSidecar::load(&args.config), serve_redis)
         }
+        Command::Dev(args) => dev::run(args),
     };
     tandem::cli::finish(done)
 }

@@ -68,3 +68,4 @@ pub use install::{install_with_apt, missing_packages};
 pub use mysql::{MysqlOptions, MysqlServer};
 pub use redis::RedisServer;
 pub use server::{Folder, LaunchOptions, Server};
+pub use spawner::{guarded, spawn};

@@ -14,7 +14,7 @@ type Order = (Command, SyncSender<io::Result<Child>>);
 /// however it ends, wherever util-linux's `setpriv` can arrange that. To be
 /// started by [`spawn`]. `setpriv` replaces itself with the program, so the
 /// child's process id is the program's.
-pub(crate) fn guarded(program: impl AsRef<OsStr>) -> Command {
+pub fn guarded(program: impl AsRef<OsStr>) -> Command {
     static SETPRIV: OnceLock<Option<PathBuf>> = OnceLock::new();
     match SETPRIV.get_or_init(|| find_program("setpriv")) {
         Some(setpriv) => {
@@ -31,7 +31,11 @@ pub(crate) fn guarded(program: impl AsRef<OsStr>) -> Command {
 /// The parent-death signal is bound to the *thread* that forked, not to its
 /// process (prctl(2), `PR_SET_PDEATHSIG`): without this, a server that a test
 /// starts in its own thread and shares with others would die with that test.
-pub(crate) fn spawn(command: Command) -> io::Result<Child> {
+///
+/// # Errors
+///
+/// If the program can't be started.
+pub fn spawn(command: Command) -> io::Result<Child> {
     static SPAWNER: OnceLock<Mutex<Sender<Order>>> = OnceLock::new();
     let gone = || io::Error::other("the thread that starts processes is gone");
     let (reply, answer) = sync_channel(1);

@@ -5,6 +5,7 @@
 
 mod advice;
 mod connection;
+pub mod dev;
 mod failure;
 mod json;
 mod names;
@@ -57,6 +58,9 @@ pub enum Command {
     /// Run a participant beside its store, for a coordinator elsewhere
     #[command(subcommand)]
     Participant(participant::Kind),
+    /// Run everything on this machine, to try it
+    #[command(long_about = dev::ABOUT)]
+    Dev(dev::Args),
     /// A verb that asks a running coordinator.
     #[command(flatten)]
     Client(Client),

@@ -4,9 +4,9 @@
 //! Without the variable a step costs one load of a static.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::{Signal, raise};
 
 /// The environment variable that names a step and what happens there.
 pub const VARIABLE: &str = "TANDEM_AT";
@@ -48,7 +48,7 @@ impl Step {
     }
 }
 
-/// Dies or stops here, if the environment says so.
+/// Dies or stops here, if the environment says so; the first time only.
 pub(super) fn reach(step: Step) {
     static CHOSEN: OnceLock<Option<(Step, Signal)>> = OnceLock::new();
     let chosen = CHOSEN.get_or_init(|| {
@@ -61,11 +61,15 @@ pub(super) fn reach(step: Step) {
             _ => None,
         }
     });
+    // A process that was stopped and goes on has passed the step.
+    static PASSED: AtomicBool = AtomicBool::new(false);
     if let Some((at, signal)) = chosen
         && *at == step
+        && !PASSED.swap(true, Ordering::Relaxed)
     {
         tracing::warn!(step = step.as_str(), %signal, "{VARIABLE} says to stop here");
-        // A signal to oneself can only fail for want of permission, which a process has.
-        let _ = kill(Pid::this(), *signal);
+        // To this thread: a stop that is sent to the process is taken by any of its threads, and
+        // this one would go on for a while. It can only fail for a signal that does not exist.
+        let _ = raise(*signal);
     }
 }
