@@ -229,11 +229,9 @@ impl Coordinator {
     /// # Errors
     /// If it does not.
     pub async fn wait_log(&self, part: &str) -> Result<()> {
-        until(
-            &format!("the log says {part:?}"),
-            READY_MAX,
-            async || Ok(self.log().contains(part)),
-        )
+        until(&format!("the log says {part:?}"), READY_MAX, async || {
+            Ok(self.log().contains(part))
+        })
         .await
         .with_context(|| format!("the coordinator's log ends with:\n{}", self.log_tail()))
     }

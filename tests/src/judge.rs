@@ -166,7 +166,9 @@ impl Judge<'_> {
             books.refused += usize::from(one.answers.iter().any(refused));
         }
         for id in rows.keys().filter(|id| !known.contains(id.as_str())) {
-            broken.push(format!("invariant_row_was_asked_for: nobody submitted {id}"));
+            broken.push(format!(
+                "invariant_row_was_asked_for: nobody submitted {id}"
+            ));
         }
         if broken.is_empty() {
             return Ok(books);

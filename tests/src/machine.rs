@@ -57,9 +57,9 @@ impl Machine {
         let installed = find_installed();
         let of = |flavor: Flavor, package: &str| {
             let found = installed.iter().find(|binary| binary.flavor == flavor);
-            found.cloned().ok_or_else(|| {
-                format!("no {flavor} is installed here (apt-get install {package})")
-            })
+            found
+                .cloned()
+                .ok_or_else(|| format!("no {flavor} is installed here (apt-get install {package})"))
         };
         let fetched = |server| fetch(server).map_err(|error| format!("{error:#}"));
         Machine {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::branch::PreparedId;
-use crate::coordinator::{branches_mut, past_refusal};
+use crate::coordinator::{TransactionView, branches_mut, past_refusal, view};
 use crate::event::Position;
 use crate::history::{Fate, History, Outcome};
 use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
@@ -133,9 +133,9 @@ impl Recovered {
         Epoch(self.epoch.map_or(0, |epoch| epoch.0) + 1)
     }
 
-    /// How many decisions are still to be carried out.
-    pub fn unfinished(&self) -> usize {
-        self.unfinished.len()
+    /// What has a decision, or was ended against one, and has not ended.
+    pub fn unfinished(&self) -> impl ExactSizeIterator<Item = TransactionView> {
+        self.unfinished.iter().map(view)
     }
 
     /// How many purchases with an outcome are remembered.

@@ -155,7 +155,7 @@ impl Stage {
             .map(|(at, bytes)| (*at, bytes.as_slice()));
         let recovered = Recovered::replay(&id, records).map_err(|error| error.to_string())?;
         let epoch = recovered.next_epoch();
-        let unfinished = recovered.unfinished();
+        let unfinished = recovered.unfinished().len();
         self.append(
             Record::EpochStarted {
                 epoch,

@@ -21,6 +21,7 @@
 //! - **Bounds.** Stock values lie within 2^53 of zero, epochs below 2^21, sequences below 2^32:
 //!   Lua and the scores of sorted sets count in doubles.
 
+mod by_hand;
 mod connection;
 mod describe;
 mod keys;
@@ -31,5 +32,6 @@ mod scripts;
 mod settings;
 mod view;
 
+pub use by_hand::commit_by_hand;
 pub use participant::RedisParticipant;
 pub use settings::{Settings, SettingsError};

@@ -14,6 +14,7 @@ mod view;
 
 pub(crate) use decide::past_refusal;
 pub(crate) use finish::branches_mut;
+pub(crate) use view::view;
 pub use view::{BranchProgress, BranchView, PurchaseView, TransactionState, TransactionView};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -183,7 +183,7 @@ impl Coordinator {
     }
 }
 
-fn view(transaction: &Transaction) -> TransactionView {
+pub(crate) fn view(transaction: &Transaction) -> TransactionView {
     let (state, decide_time, entries) = match &transaction.state {
         State::Preparing(preparing) => (TransactionState::Preparing, None, preparing.survivors()),
         State::Deciding(decision) => (TransactionState::Deciding, None, decision.entries.clone()),
