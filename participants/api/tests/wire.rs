@@ -18,7 +18,7 @@ use tandem_proto::v1::participant_service_client::ParticipantServiceClient;
 use tandem_protocol::{Entry, Item, Purchase, Reason, Refusal, TransactionId};
 use tempfile::TempDir;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::{Endpoint, Server};
 use tonic::{Code, Status};
@@ -276,7 +276,7 @@ async fn a_server_that_never_answers_is_given_up_at_the_deadline() {
 #[tokio::test]
 async fn a_participant_that_is_too_slow_is_given_up_and_ends_all_the_same() {
     let wire = Wire::serve(Scripted {
-        delay: Duration::from_millis(500),
+        gate: Some(Semaphore::new(0)),
         ..Scripted::default()
     })
     .await;
@@ -293,13 +293,14 @@ async fn a_participant_that_is_too_slow_is_given_up_and_ends_all_the_same() {
         "{detail}"
     );
     assert_eq!(wire.scripted.ended.load(Ordering::SeqCst), 0);
+    wire.scripted.let_one_on();
     within_patience(|| async { wire.scripted.ended.load(Ordering::SeqCst) == 1 }).await;
 }
 
 #[tokio::test]
 async fn a_client_that_hangs_up_changes_nothing() {
     let wire = Wire::serve(Scripted {
-        delay: Duration::from_millis(300),
+        gate: Some(Semaphore::new(0)),
         ..Scripted::default()
     })
     .await;
@@ -308,6 +309,9 @@ async fn a_client_that_hangs_up_changes_nothing() {
     within_patience(|| async { wire.scripted.begun.load(Ordering::SeqCst) == 1 }).await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
+    // Long enough for the server to hear of it; what it makes of it is what is tested.
+    assert!(!wire.server.drain(Duration::from_millis(100)).await);
+    wire.scripted.let_one_on();
     assert!(wire.server.drain(PATIENCE).await);
     assert_eq!(wire.scripted.ended.load(Ordering::SeqCst), 1);
 }
@@ -340,8 +344,8 @@ async fn a_half_open_link_is_noticed_and_replaced() {
         &socket,
         Timeouts {
             call: PATIENCE,
-            keepalive_interval: Duration::from_millis(100),
-            keepalive_answer: Duration::from_millis(100),
+            keepalive_interval: Duration::from_millis(500),
+            keepalive_answer: Duration::from_millis(500),
             ..Timeouts::default()
         },
     );
@@ -390,7 +394,8 @@ async fn an_endpoint_of_another_kind_is_refused() {
 #[derive(Debug, Default)]
 struct Scripted {
     fails: Option<Error>,
-    delay: Duration,
+    /// Calls wait here until the test lets them on.
+    gate: Option<Semaphore>,
     refuses: Option<u32>,
     panics: bool,
     begun: AtomicUsize,
@@ -405,10 +410,16 @@ impl Scripted {
         }
     }
 
+    fn let_one_on(&self) {
+        self.gate.as_ref().unwrap().add_permits(1);
+    }
+
     async fn play<T>(&self, answer: T) -> Result<T, Error> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         assert!(!self.panics, "as the script says");
-        tokio::time::sleep(self.delay).await;
+        if let Some(gate) = &self.gate {
+            gate.acquire().await.unwrap().forget();
+        }
         self.ended.fetch_add(1, Ordering::SeqCst);
         self.fails.clone().map_or(Ok(answer), Err)
     }

@@ -213,14 +213,14 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-/// Text of 1 to 20 characters of `a-z 0-9 -` that no other call gives, in this process or in
-/// one before: a coordinator id, a purchase id, a sku.
+/// The prefix and at most 19 characters of `a-z 0-9 -` that no other call gives, in this process
+/// or in one before: a coordinator id, a purchase id, a sku.
 pub fn unique_id(prefix: &str) -> String {
     static STARTED: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let started = *STARTED.get_or_init(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        // Microseconds stay within a u64 and within eleven digits of base 36 for 4,000 years.
+        // Microseconds stay within a u64 and within ten digits of base 36 until the year 2085.
         let micros = since.unwrap_or_default().as_micros();
         u64::try_from(micros).unwrap_or(u64::MAX) ^ u64::from(std::process::id())
     });
