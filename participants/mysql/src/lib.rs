@@ -35,6 +35,7 @@ mod settings;
 mod settle;
 mod statements;
 mod tables;
+mod template;
 mod tokens;
 mod xid;
 
