@@ -61,14 +61,13 @@ pub(crate) struct Claim<'a> {
 }
 
 impl Prepared {
-    /// Numbers of the entries in the branch.
+    /// Numbers of the entries in the branch, in order.
     pub(crate) fn numbers(&self) -> Vec<u32> {
         let refused = |number: &u32| self.refused.iter().any(|entry| entry.number == *number);
-        self.asked
-            .iter()
-            .copied()
-            .filter(|number| !refused(number))
-            .collect()
+        let mut numbers = self.asked.clone();
+        numbers.retain(|number| !refused(number));
+        numbers.sort_unstable();
+        numbers
     }
 }
 

@@ -40,7 +40,8 @@ pub(crate) async fn commit(store: &Store, commit: &Commit) -> Result<Committed, 
     let known = match std::mem::take(claim.held()) {
         Held::Nothing => false,
         Held::Prepared(prepared) => {
-            let decided: Vec<u32> = commit.entries.iter().map(|entry| entry.number).collect();
+            let mut decided: Vec<u32> = commit.entries.iter().map(|entry| entry.number).collect();
+            decided.sort_unstable();
             let numbers = prepared.numbers();
             if numbers != decided {
                 *claim.held() = Held::Prepared(prepared);
@@ -72,14 +73,7 @@ pub(crate) async fn roll_back(store: &Store, roll_back: &RollBack) -> Result<(),
         .coordinators
         .check(store, coordinator, roll_back.caller_epoch, deadline)
         .await?;
-    let patience = deadline.min(Instant::now() + PREPARE_PATIENCE);
-    let mut claim = match store.branches.claim(transaction, patience).await {
-        Some(claim) => claim,
-        None => {
-            end_prepare(store, transaction, deadline).await?;
-            claim(store, transaction, deadline).await?
-        }
-    };
+    let mut claim = claim_from_prepare(store, transaction, deadline).await?;
     let known = match std::mem::take(claim.held()) {
         Held::Nothing => false,
         Held::Prepared(prepared) => {
@@ -150,27 +144,34 @@ async fn finish_on_its_session(
     }
 }
 
-/// Ends the connection on which the transaction's prepare is running.
-async fn end_prepare(
-    store: &Store,
+/// Waits until no other call is at work on the transaction, and ends a prepare that is: its answer
+/// is not wanted any more.
+async fn claim_from_prepare<'a>(
+    store: &'a Store,
     transaction: &TransactionId,
     deadline: Instant,
-) -> Result<(), Error> {
-    let Some(connection_id) = store.branches.preparing(transaction) else {
-        return Ok(());
-    };
-    let mut service = store.service_sessions.lease(deadline).await?;
-    tracing::info!(transaction_id = %transaction, connection_id, "ending a prepare that is to be rolled back");
-    processes::kill(&mut service, connection_id, store.statement_deadline())
-        .await
-        .map_err(|failure| {
-            failure.into_error(&format!(
-                "ending the prepare of {}",
-                store.branch(transaction)
-            ))
-        })?;
-    service.give_back();
-    Ok(())
+) -> Result<Claim<'a>, Error> {
+    loop {
+        let patience = deadline.min(Instant::now() + PREPARE_PATIENCE);
+        if let Some(claim) = store.branches.claim(transaction, patience).await {
+            return Ok(claim);
+        }
+        if patience >= deadline {
+            return Err(busy(store, transaction));
+        }
+        let Some(connection_id) = store.branches.preparing(transaction) else {
+            continue;
+        };
+        tracing::info!(transaction_id = %transaction, connection_id, "ending a prepare that is to be rolled back");
+        let mut service = store.service_sessions.lease(deadline).await?;
+        processes::kill(&mut service, connection_id, store.statement_deadline())
+            .await
+            .map_err(|failure| {
+                let branch = store.branch(transaction);
+                failure.into_error(&format!("ending the prepare of {branch}"))
+            })?;
+        service.give_back();
+    }
 }
 
 async fn claim<'a>(
@@ -182,9 +183,13 @@ async fn claim<'a>(
         .branches
         .claim(transaction, deadline)
         .await
-        .ok_or_else(|| Error::Busy {
-            detail: format!("another call is at work on {}", store.branch(transaction)),
-        })
+        .ok_or_else(|| busy(store, transaction))
+}
+
+fn busy(store: &Store, transaction: &TransactionId) -> Error {
+    Error::Busy {
+        detail: format!("another call is at work on {}", store.branch(transaction)),
+    }
 }
 
 fn committed(evidence: CommitEvidence) -> Committed {

@@ -36,6 +36,7 @@ mod settings;
 mod settle;
 mod statements;
 mod tables;
+mod template;
 mod tokens;
 mod xid;
 

@@ -16,7 +16,9 @@ use crate::xid;
 /// Transactions whose marker rows are read in one query.
 const MARKERS_MAX: usize = 200;
 
-/// Every prepared branch, with its time where the marker row tells it.
+/// Every prepared branch. Those of this participant are told by their marker rows, which also hold
+/// their times: a branch whose marker is not in this database belongs to a participant of the same
+/// name in another one, and its transactions are not this coordinator's.
 pub(crate) async fn list_prepared(store: &Store) -> Result<Vec<PreparedBranch>, Error> {
     let deadline = store.statement_deadline();
     let mut session = store.service_sessions.lease(deadline).await?;
@@ -27,16 +29,21 @@ pub(crate) async fn list_prepared(store: &Store) -> Result<Vec<PreparedBranch>, 
         .await
         .map_err(|failure| failure.into_error("reading marker rows"))?;
     session.give_back();
-    Ok(ids
-        .into_iter()
-        .map(|id| PreparedBranch {
-            prepare_time: match &id {
-                PreparedId::Transaction(transaction) => times.get(transaction).copied(),
-                PreparedId::Foreign(_) => None,
-            },
-            id,
-        })
-        .collect())
+    let branches = ids.into_iter().map(|id| {
+        let PreparedId::Transaction(transaction) = &id else {
+            return PreparedBranch {
+                id,
+                prepare_time: None,
+            };
+        };
+        let prepare_time = times.get(transaction).copied();
+        let id = match prepare_time {
+            Some(_) => id,
+            None => xid::foreign(transaction, &store.name),
+        };
+        PreparedBranch { id, prepare_time }
+    });
+    Ok(branches.collect())
 }
 
 /// The server's own truth about one transaction.
@@ -101,7 +108,7 @@ async fn prepare_times(
         ));
         let rows = match session.query(&query, deadline).await {
             Ok(rows) => rows,
-            // Branches of this name, but tandem's tables are gone or in another database.
+            // Branches of this name, but tandem's tables are in another database.
             Err(failure) if failure.number() == Some(codes::NO_SUCH_TABLE) => return Ok(times),
             Err(failure) => return Err(failure),
         };
@@ -142,7 +149,9 @@ async fn truth(
         ),
         (Evidence::Nothing, Some(true)) => (
             BranchState::Unclear,
-            "XA RECOVER lists it, but it has no marker row".into(),
+            "XA RECOVER lists it, but its marker row is not in this database: another participant \
+             of the same name uses this server"
+                .into(),
         ),
         (Evidence::Nothing, _) => (
             BranchState::Absent,

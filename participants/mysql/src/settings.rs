@@ -17,7 +17,8 @@ pub struct Settings {
     /// Where the server is: `mysql://USER:PASSWORD@HOST:PORT/DATABASE`. tandem's own tables live
     /// in this database. TLS by `?ssl-mode=REQUIRED` (`DISABLED`, `PREFERRED`, `REQUIRED`,
     /// `VERIFY_CA`, `VERIFY_IDENTITY`; `PREFERRED` without it) and `&ssl-ca=FILE`; a unix socket
-    /// by `?socket=PATH`.
+    /// by `?socket=PATH`. It must reach the server itself: a proxy that shares connections among
+    /// clients breaks XA.
     pub url: SecretString,
 
     /// The statements that record a purchase, run in this order in each branch. Without them

@@ -178,17 +178,18 @@ impl Matter<'_> {
 
     /// No marker row and no lock on it.
     async fn nothing(&mut self, session: &mut Session) -> Result<Step, Interrupted> {
-        let listed = self.is_listed(session).await?;
-        if listed == Some(true) {
-            // Listed without its marker row: being rolled back just now, or not tandem's making.
-            self.last = "XA RECOVER lists it, but it has no marker row".into();
-            if self.goal == Goal::RollBack {
-                self.end_and_read(session).await?;
-            }
-            return Ok(Step::Wait);
-        }
         match self.goal {
+            // The insertion waits for, or meets, any marker row that comes in between.
+            Goal::RollBack => self.remember_roll_back(session).await,
             Goal::Commit => {
+                if self.is_listed(session).await? == Some(true) {
+                    // Its marker row would be locked: a branch of another database, whose
+                    // participant and coordinator have the same names.
+                    self.last = "XA RECOVER lists it, but its marker row is not in this database: \
+                                 another participant of the same name uses this server"
+                        .into();
+                    return Ok(Step::Wait);
+                }
                 // The branch may have been committed between the read and the list.
                 let again =
                     evidence::read(session, self.transaction, &self.store.name, self.until())
@@ -202,7 +203,6 @@ impl Matter<'_> {
                      someone rolled it back by hand, or the server lost it",
                 ))
             }
-            Goal::RollBack => self.remember_roll_back(session).await,
         }
     }
 

@@ -4,7 +4,7 @@ use tandem_protocol::{Entry, Item, Purchase, TransactionId};
 
 use crate::encode;
 use crate::settings::{Per, SettingsError, Statement};
-use crate::tokens::{self, Token};
+use crate::template::{Form, Piece, Template};
 
 /// A rule that a configured statement breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,7 +91,7 @@ impl Param {
         Param::ALL.into_iter().find(|param| param.name() == name)
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Param::PurchaseId => "purchase_id",
             Param::CustomerId => "customer_id",
@@ -106,7 +106,7 @@ impl Param {
         }
     }
 
-    fn is_of_an_item(self) -> bool {
+    pub(crate) fn is_of_an_item(self) -> bool {
         matches!(
             self,
             Param::Sku | Param::Quantity | Param::UnitPriceMinor | Param::ItemNumber
@@ -117,27 +117,6 @@ impl Param {
 /// All statements of a purchase, in their order.
 #[derive(Debug)]
 pub(crate) struct Templates(Vec<Template>);
-
-#[derive(Debug)]
-struct Template {
-    per: Per,
-    form: Form,
-    tables: Vec<String>,
-}
-
-#[derive(Debug)]
-enum Form {
-    /// `INSERT … VALUES` and the tuple, which others may follow.
-    Joinable { head: String, tuple: Vec<Piece> },
-    /// Anything else: one statement for each purchase or item.
-    Single(Vec<Piece>),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
-    Text(String),
-    Param(Param),
-}
 
 /// What the parameters stand for.
 struct Values<'a> {
@@ -191,14 +170,14 @@ impl Templates {
         let mut out = Vec::new();
         for template in &self.0 {
             match &template.form {
-                Form::Single(pieces) => template.for_each(transaction, entries, |values| {
+                Form::Single(pieces) => for_each(template.per, transaction, entries, |values| {
                     let mut sql = String::new();
                     fill(&mut sql, pieces, values);
                     out.push(sql);
                 }),
                 Form::Joinable { head, tuple } => {
                     let mut sql = String::new();
-                    template.for_each(transaction, entries, |values| {
+                    for_each(template.per, transaction, entries, |values| {
                         if sql.len() > bytes_max {
                             out.push(std::mem::take(&mut sql));
                         }
@@ -215,78 +194,26 @@ impl Templates {
     }
 }
 
-impl Template {
-    fn parse(statement: &Statement) -> Result<Self, StatementError> {
-        let tokens = tokens::split(&statement.sql)?;
-        let verb = tokens
-            .iter()
-            .find(|token| **token != Token::Space)
-            .and_then(word)
-            .filter(|verb| ["INSERT", "REPLACE", "UPDATE", "DELETE"].contains(&verb.as_str()))
-            .ok_or(StatementError::Verb)?;
-        // IGNORE stands between the verb and the table; later it could be a column's name.
-        let modifiers = ["LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK"];
-        if tokens
-            .iter()
-            .filter_map(word)
-            .skip(1)
-            .find(|word| !modifiers.contains(&word.as_str()))
-            .is_some_and(|word| word == "IGNORE")
-        {
-            return Err(StatementError::Ignore);
-        }
-        if statement.per == Per::Purchase {
-            for token in &tokens {
-                if let Token::Param(param) = token
-                    && param.is_of_an_item()
-                {
-                    return Err(StatementError::ItemParameter(param.name()));
-                }
-            }
-        }
-        let form = match verb.as_str() {
-            "INSERT" | "REPLACE" => joinable(&tokens),
-            _ => None,
+/// Calls once for each purchase, or for each item of each.
+fn for_each(
+    per: Per,
+    transaction: &TransactionId,
+    entries: &[&Entry],
+    mut each: impl FnMut(&Values<'_>),
+) {
+    for entry in entries {
+        let purchase = &*entry.purchase;
+        let mut values = Values {
+            transaction,
+            purchase,
+            item: None,
         };
-        Ok(Self {
-            per: statement.per,
-            form: form.unwrap_or_else(|| Form::Single(pieces(&tokens))),
-            tables: tables(&tokens),
-        })
-    }
-
-    fn keeps_the_purchase_id(&self) -> bool {
-        let (head, pieces) = match &self.form {
-            Form::Joinable { head, tuple } => (head.as_str(), tuple),
-            Form::Single(pieces) => match pieces.first() {
-                Some(Piece::Text(head)) => (head.as_str(), pieces),
-                _ => return false,
-            },
-        };
-        let verb = head.trim_start().get(..6).unwrap_or_default();
-        verb.eq_ignore_ascii_case("INSERT") && pieces.contains(&Piece::Param(Param::PurchaseId))
-    }
-
-    fn for_each(
-        &self,
-        transaction: &TransactionId,
-        entries: &[&Entry],
-        mut each: impl FnMut(&Values<'_>),
-    ) {
-        for entry in entries {
-            let purchase = &*entry.purchase;
-            let mut values = Values {
-                transaction,
-                purchase,
-                item: None,
-            };
-            match self.per {
-                Per::Purchase => each(&values),
-                Per::Item => {
-                    for (index, item) in purchase.items.iter().enumerate() {
-                        values.item = Some((index + 1, item));
-                        each(&values);
-                    }
+        match per {
+            Per::Purchase => each(&values),
+            Per::Item => {
+                for (index, item) in purchase.items.iter().enumerate() {
+                    values.item = Some((index + 1, item));
+                    each(&values);
                 }
             }
         }
@@ -335,108 +262,12 @@ fn total_minor(purchase: &Purchase) -> i128 {
         .sum()
 }
 
-fn word(token: &Token) -> Option<String> {
-    match token {
-        Token::Word(word) => Some(word.to_ascii_uppercase()),
-        _ => None,
-    }
-}
-
-/// `… VALUES ( tuple )` with nothing behind it and no parameter before it.
-fn joinable(tokens: &[Token]) -> Option<Form> {
-    let values = tokens
-        .iter()
-        .position(|token| word(token).is_some_and(|word| word == "VALUES" || word == "VALUE"))?;
-    let (head, rest) = tokens.split_at(values + 1);
-    if head.iter().any(|token| matches!(token, Token::Param(_))) {
-        return None;
-    }
-    let mut depth = 0_usize;
-    let mut closed_once = false;
-    for token in rest {
-        match token {
-            Token::Space => {}
-            _ if closed_once => return None,
-            Token::Mark('(') => depth += 1,
-            Token::Mark(')') => {
-                depth = depth.checked_sub(1)?;
-                closed_once = depth == 0;
-            }
-            _ if depth == 0 => return None,
-            _ => {}
-        }
-    }
-    if !closed_once {
-        return None;
-    }
-    let Some(Piece::Text(head)) = pieces(head).pop() else {
-        return None;
-    };
-    Some(Form::Joinable {
-        head,
-        tuple: pieces(rest),
-    })
-}
-
-fn pieces(tokens: &[Token]) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    let mut text = String::new();
-    for token in tokens {
-        match token {
-            Token::Param(param) => {
-                if !text.is_empty() {
-                    pieces.push(Piece::Text(std::mem::take(&mut text)));
-                }
-                pieces.push(Piece::Param(*param));
-            }
-            Token::Word(token) | Token::Name(token) | Token::Quoted(token) => text.push_str(token),
-            Token::Space => text.push(' '),
-            Token::Mark(mark) => text.push(*mark),
-        }
-    }
-    if !text.is_empty() {
-        pieces.push(Piece::Text(text));
-    }
-    pieces
-}
-
-/// The names behind INTO, FROM, UPDATE, JOIN and REPLACE or INSERT without INTO. Best effort: it
-/// feeds a check of storage engines, not the statements.
-fn tables(tokens: &[Token]) -> Vec<String> {
-    let tokens: Vec<&Token> = tokens
-        .iter()
-        .filter(|token| **token != Token::Space)
-        .collect();
-    let mut tables = Vec::new();
-    for (at, token) in tokens.iter().enumerate() {
-        let before_table = word(token).is_some_and(|word| {
-            ["INTO", "FROM", "UPDATE", "JOIN", "INSERT", "REPLACE"].contains(&word.as_str())
-        });
-        // `ON DUPLICATE KEY UPDATE` names a column.
-        let of_duplicate_key = at > 0 && word(tokens[at - 1]).is_some_and(|word| word == "KEY");
-        if !before_table || of_duplicate_key {
-            continue;
-        }
-        let name = |at: usize| match tokens.get(at) {
-            Some(Token::Word(word)) if !word.eq_ignore_ascii_case("INTO") => Some(word.clone()),
-            Some(Token::Name(name)) => Some(name.trim_matches('`').replace("``", "`")),
-            _ => None,
-        };
-        if let Some(first) = name(at + 1) {
-            tables.push(match (tokens.get(at + 2), name(at + 3)) {
-                (Some(Token::Mark('.')), Some(second)) => format!("{first}.{second}"),
-                _ => first,
-            });
-        }
-    }
-    tables
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::tokens::{self, Token};
 
     const INSERT: &str = "INSERT INTO orders (id, customer) VALUES (:purchase_id, :customer_id)";
 

@@ -8,7 +8,7 @@ pub(crate) const PREFIX: &str = "tandem_";
 /// A marker row for each branch: `state` 1 is inserted first in the branch and so is committed if
 /// and only if the branch is; `state` 2 is inserted by a roll back, so that no prepare of the
 /// transaction can come after it. `connection_id` and `server_start` (seconds since the Unix
-/// epoch) name the session that prepared. About 90 bytes a row.
+/// epoch) name the session that prepared. 76 bytes a row (200,000 rows on MariaDB 10.11).
 const BRANCHES: &str = "CREATE TABLE IF NOT EXISTS tandem_branches (
   participant VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   coordinator VARCHAR(20) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,

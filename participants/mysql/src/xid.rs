@@ -35,6 +35,11 @@ pub(crate) fn decode(
     ))
 }
 
+/// A branch that bears this participant's name and is another's nevertheless.
+pub(crate) fn foreign(transaction: &TransactionId, participant: &ParticipantName) -> PreparedId {
+    PreparedId::Foreign(format!("{FORMAT_ID}:{transaction}:{participant}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use tandem_participant::{
 use tandem_protocol::Epoch;
 
 use crate::stand::{
-    Stand, ask, column, commit, entries, in_doubt, prepared, roll_back, sql, tx, until,
+    Stand, ask, column, commit, decision, entries, in_doubt, prepared, roll_back, sql, tx, until,
 };
 
 pub(crate) async fn a_commit_writes_the_rows_once(stand: Stand) {
@@ -234,6 +234,56 @@ pub(crate) async fn foreign_branches_are_listed_and_left_alone(stand: Stand) {
             format!("1:shop.1.1:{name}"),
         ]
     );
+}
+
+/// Two shops on one server whose participants and coordinators have the same names: transactions
+/// have the same ids, and must not be taken for each other's.
+pub(crate) async fn a_namesake_in_another_database_is_left_alone(stand: Stand) {
+    let mut root = stand.root().await;
+    let database = format!("{}-b", stand.name);
+    sql(&mut root, &format!("CREATE DATABASE `{database}`")).await;
+    let mut settings = stand.settings();
+    settings.url = format!("{}{database}", stand.server.url()).into();
+    let namesake = stand.with(settings);
+    namesake.enlist(&crate::stand::enlist(1)).await.unwrap();
+    prepared(&namesake, &tx(1), &["theirs"]).await;
+
+    let participant = stand.enlisted().await;
+    assert!(in_doubt(&participant).await.is_empty());
+    let vote = participant.prepare(&ask(&tx(1), entries(&["ours"]))).await;
+    assert!(matches!(vote, Ok(Vote::No { .. })), "{vote:?}");
+    roll_back(&participant, &tx(1)).await.unwrap();
+    assert_eq!(in_doubt(&namesake).await, [tx(1)]);
+    commit(&namesake, &tx(1), &["theirs"]).await.unwrap();
+}
+
+/// More statements than fit one packet, or one TLS record, with a bad entry among them.
+pub(crate) async fn a_large_branch_is_whole(stand: Stand) {
+    let participant = stand.enlisted().await;
+    let ids: Vec<String> = (0..300)
+        .map(|n| format!("purchase-with-a-long-id-{n:04}"))
+        .collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    prepared(&participant, &tx(1), &ids[150..151]).await;
+    commit(&participant, &tx(1), &ids[150..151]).await.unwrap();
+    let vote = participant
+        .prepare(&ask(&tx(2), entries(&ids)))
+        .await
+        .unwrap();
+    assert!(
+        matches!(&vote, Vote::Yes { refused, .. } if refused.len() == 1 && refused[0].number == 150),
+        "{vote:?}"
+    );
+    let mut survivors = entries(&ids);
+    survivors.remove(150);
+    participant
+        .commit(&decision(&tx(2), survivors))
+        .await
+        .unwrap();
+    assert_eq!(stand.purchases().await, ids);
+    let mut hand = stand.hand().await;
+    let items = "SELECT COUNT(*) FROM purchase_items";
+    assert_eq!(column(&mut hand, items).await, ["600"]);
 }
 
 pub(crate) async fn forgetting_spares_branches_in_doubt_and_those_named(stand: Stand) {

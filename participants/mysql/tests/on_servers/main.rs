@@ -36,6 +36,8 @@ enum Needs {
     Nothing,
     /// A server of its own, since it stops it or changes its global settings.
     OwnServer,
+    /// One without a binary log, where a commit from another session is lost most easily.
+    NoBinlog,
     /// The same, and it runs only when asked for.
     OwnServerOnDemand,
 }
@@ -65,6 +67,8 @@ fn main() {
             a_prepare_ends_at_its_deadline,
             a_decision_does_not_wait_for_sessions_that_prepares_use,
             foreign_branches_are_listed_and_left_alone,
+            a_namesake_in_another_database_is_left_alone,
+            a_large_branch_is_whole,
             forgetting_spares_branches_in_doubt_and_those_named,
             a_server_that_is_not_there_is_named,
             a_commit_of_other_entries_than_prepared_is_refused,
@@ -104,8 +108,9 @@ fn main() {
         checks![Needs::OwnServer, preflight:
             unsafe_settings_are_refused_unless_accepted,
         ],
-        checks![Needs::OwnServer, stress:
+        checks![Needs::NoBinlog, stress:
             no_commit_is_lost_when_preparers_die,
+            a_zombie_is_named_and_comes_back_with_a_restart,
         ],
         checks![Needs::OwnServerOnDemand, rate:
             prepare_and_commit_per_second,
@@ -120,13 +125,13 @@ fn main() {
         let world = Arc::new(world.open());
         for check in &checks {
             let run = check.run;
-            let own_server = check.needs != Needs::Nothing;
+            let needs = check.needs;
             let world = Arc::clone(&world);
             let name = format!("{}::{}", world.label(), check.name);
             let ignored = check.needs == Needs::OwnServerOnDemand || world.skipped();
             trials.push(
                 Trial::test(name, move || {
-                    stand::run(&world, own_server, run).map_err(Failed::from)
+                    stand::run(&world, needs, run).map_err(Failed::from)
                 })
                 .with_ignored_flag(ignored),
             );

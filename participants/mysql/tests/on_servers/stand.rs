@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use crate::Needs;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use tandem_mysql::{MysqlParticipant, Settings};
@@ -120,12 +121,13 @@ impl OpenWorld {
 /// Runs one check on a stand of its own.
 pub(crate) fn run(
     world: &OpenWorld,
-    own_server: bool,
+    needs: Needs,
     check: fn(Stand) -> Pin<Box<dyn Future<Output = ()> + Send>>,
 ) -> Result<(), String> {
-    let server = match own_server {
-        true => world.start(std::env::var_os("TANDEM_TEST_NO_BINLOG").is_none()),
-        false => world.shared(),
+    let server = match needs {
+        Needs::Nothing => world.shared(),
+        Needs::NoBinlog => world.start(false),
+        Needs::OwnServer | Needs::OwnServerOnDemand => world.start(true),
     };
     let stand = Stand {
         world: world.world,

@@ -1,0 +1,182 @@
+//! One of the app's statements: its rules, and its parts.
+
+use crate::settings::{Per, Statement};
+use crate::statements::{Param, StatementError};
+use crate::tokens::{self, Token};
+
+/// One statement, taken apart.
+#[derive(Debug)]
+pub(crate) struct Template {
+    pub(crate) per: Per,
+    pub(crate) form: Form,
+    /// The tables that it names, as written, without backticks.
+    pub(crate) tables: Vec<String>,
+}
+
+/// How it is filled in.
+#[derive(Debug)]
+pub(crate) enum Form {
+    /// `INSERT … VALUES` and the tuple, which others may follow.
+    Joinable { head: String, tuple: Vec<Piece> },
+    /// Anything else: one statement for each purchase or item.
+    Single(Vec<Piece>),
+}
+
+/// What stays as it is, and what is replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Piece {
+    Text(String),
+    Param(Param),
+}
+
+impl Template {
+    /// Checks a statement's rules and takes it apart.
+    pub(crate) fn parse(statement: &Statement) -> Result<Self, StatementError> {
+        let tokens = tokens::split(&statement.sql)?;
+        let verb = tokens
+            .iter()
+            .find(|token| **token != Token::Space)
+            .and_then(word)
+            .filter(|verb| ["INSERT", "REPLACE", "UPDATE", "DELETE"].contains(&verb.as_str()))
+            .ok_or(StatementError::Verb)?;
+        // IGNORE stands between the verb and the table; later it could be a column's name.
+        let modifiers = ["LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK"];
+        if tokens
+            .iter()
+            .filter_map(word)
+            .skip(1)
+            .find(|word| !modifiers.contains(&word.as_str()))
+            .is_some_and(|word| word == "IGNORE")
+        {
+            return Err(StatementError::Ignore);
+        }
+        if statement.per == Per::Purchase {
+            for token in &tokens {
+                if let Token::Param(param) = token
+                    && param.is_of_an_item()
+                {
+                    return Err(StatementError::ItemParameter(param.name()));
+                }
+            }
+        }
+        let form = match verb.as_str() {
+            "INSERT" | "REPLACE" => joinable(&tokens),
+            _ => None,
+        };
+        Ok(Self {
+            per: statement.per,
+            form: form.unwrap_or_else(|| Form::Single(pieces(&tokens))),
+            tables: tables(&tokens),
+        })
+    }
+
+    /// Whether it inserts the purchase's id, on which a unique key can refuse a repeated one.
+    pub(crate) fn keeps_the_purchase_id(&self) -> bool {
+        let (head, pieces) = match &self.form {
+            Form::Joinable { head, tuple } => (head.as_str(), tuple),
+            Form::Single(pieces) => match pieces.first() {
+                Some(Piece::Text(head)) => (head.as_str(), pieces),
+                _ => return false,
+            },
+        };
+        let verb = head.trim_start().get(..6).unwrap_or_default();
+        verb.eq_ignore_ascii_case("INSERT") && pieces.contains(&Piece::Param(Param::PurchaseId))
+    }
+}
+
+fn word(token: &Token) -> Option<String> {
+    match token {
+        Token::Word(word) => Some(word.to_ascii_uppercase()),
+        _ => None,
+    }
+}
+
+/// `… VALUES ( tuple )` with nothing behind it and no parameter before it.
+fn joinable(tokens: &[Token]) -> Option<Form> {
+    let values = tokens
+        .iter()
+        .position(|token| word(token).is_some_and(|word| word == "VALUES" || word == "VALUE"))?;
+    let (head, rest) = tokens.split_at(values + 1);
+    if head.iter().any(|token| matches!(token, Token::Param(_))) {
+        return None;
+    }
+    let mut depth = 0_usize;
+    let mut closed_once = false;
+    for token in rest {
+        match token {
+            Token::Space => {}
+            _ if closed_once => return None,
+            Token::Mark('(') => depth += 1,
+            Token::Mark(')') => {
+                depth = depth.checked_sub(1)?;
+                closed_once = depth == 0;
+            }
+            _ if depth == 0 => return None,
+            _ => {}
+        }
+    }
+    if !closed_once {
+        return None;
+    }
+    let Some(Piece::Text(head)) = pieces(head).pop() else {
+        return None;
+    };
+    Some(Form::Joinable {
+        head,
+        tuple: pieces(rest),
+    })
+}
+
+fn pieces(tokens: &[Token]) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut text = String::new();
+    for token in tokens {
+        match token {
+            Token::Param(param) => {
+                if !text.is_empty() {
+                    pieces.push(Piece::Text(std::mem::take(&mut text)));
+                }
+                pieces.push(Piece::Param(*param));
+            }
+            Token::Word(token) | Token::Name(token) | Token::Quoted(token) => text.push_str(token),
+            Token::Space => text.push(' '),
+            Token::Mark(mark) => text.push(*mark),
+        }
+    }
+    if !text.is_empty() {
+        pieces.push(Piece::Text(text));
+    }
+    pieces
+}
+
+/// The names behind INTO, FROM, UPDATE, JOIN and REPLACE or INSERT without INTO. Best effort: it
+/// feeds a check of storage engines, not the statements.
+fn tables(tokens: &[Token]) -> Vec<String> {
+    let tokens: Vec<&Token> = tokens
+        .iter()
+        .filter(|token| **token != Token::Space)
+        .collect();
+    let mut tables = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let before_table = word(token).is_some_and(|word| {
+            ["INTO", "FROM", "UPDATE", "JOIN", "INSERT", "REPLACE"].contains(&word.as_str())
+        });
+        // `ON DUPLICATE KEY UPDATE` names a column.
+        let of_duplicate_key = at > 0 && word(tokens[at - 1]).is_some_and(|word| word == "KEY");
+        if !before_table || of_duplicate_key {
+            continue;
+        }
+        let name = |at: usize| match tokens.get(at) {
+            Some(Token::Word(word)) if !word.eq_ignore_ascii_case("INTO") => Some(word.clone()),
+            Some(Token::Name(name)) => Some(name.trim_matches('`').replace("``", "`")),
+            _ => None,
+        };
+        if let Some(first) = name(at + 1) {
+            tables.push(match (tokens.get(at + 2), name(at + 3)) {
+                (Some(Token::Mark('.')), Some(second)) => format!("{first}.{second}"),
+                _ => first,
+            });
+        }
+    }
+    tables
+}
