@@ -333,6 +333,18 @@ impl Coordinator {
         self.queue.is_empty() && self.pipeline.is_empty() && self.storing.is_empty()
     }
 
+    /// Whether nothing is left to be done, now or later: no purchase, no transaction, no call.
+    pub fn is_quiet(&self) -> bool {
+        self.is_idle()
+            && self.transactions.is_empty()
+            && self.in_flight.is_empty()
+            && self.deadlines.is_empty()
+            && self
+                .members
+                .values()
+                .all(|member| member.retries.is_empty() && member.due.is_empty())
+    }
+
     /// What follows from every event: what is late, what can begin, what is due.
     fn advance(&mut self, now: Timestamp) {
         self.expire_requests(now);

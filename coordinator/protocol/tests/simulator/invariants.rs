@@ -1,0 +1,353 @@
+//! What must never happen, by the names of the design; checked after every event.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tandem_protocol::{
+    Action, Decision, Fingerprint, Note, Purchase, Reason, Record, Reply, TransactionId,
+    fingerprint,
+};
+
+use crate::participant::{Effect, Kind, Store};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) invariant: &'static str,
+    pub(crate) detail: String,
+}
+
+pub(crate) type Checked = Result<(), Violation>;
+
+macro_rules! invariant {
+    ($name:ident, $holds:expr, $($detail:tt)+) => {
+        if $holds {
+            Ok(())
+        } else {
+            Err(Violation { invariant: stringify!($name), detail: format!($($detail)+) })
+        }
+    };
+}
+
+/// What has truly happened, whatever the coordinator remembers of it.
+pub(crate) struct Ledger {
+    /// Decisions that were durable at some moment.
+    decided: BTreeMap<TransactionId, Decision>,
+    committed_ids: BTreeMap<String, TransactionId>,
+    /// Transactions that the coordinator has given up or asked a store to roll back.
+    given_up: BTreeSet<TransactionId>,
+    answers: BTreeMap<String, (Fingerprint, Answer)>,
+    /// Whether the log forgets nothing within the run, so that answers stay the same.
+    remembers_all: bool,
+    /// Units that were put on the shelf, at first and since.
+    shelved: BTreeMap<String, i64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Answer {
+    Committed(TransactionId),
+    Refused(TransactionId, Reason),
+}
+
+impl Ledger {
+    pub(crate) fn new(remembers_all: bool) -> Ledger {
+        Ledger {
+            decided: BTreeMap::new(),
+            committed_ids: BTreeMap::new(),
+            given_up: BTreeSet::new(),
+            answers: BTreeMap::new(),
+            remembers_all,
+            shelved: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn shelve(&mut self, sku: &str, units: i64) {
+        *self.shelved.entry(sku.to_owned()).or_insert(0) += units;
+    }
+
+    pub(crate) fn decided(&self) -> &BTreeMap<TransactionId, Decision> {
+        &self.decided
+    }
+
+    /// A record is durable.
+    pub(crate) fn stored(&mut self, record: &Record) -> Checked {
+        let Record::Decided(decision) = record else {
+            return Ok(());
+        };
+        let id = &decision.transaction;
+        if let Some(known) = self.decided.get(id) {
+            // Written again by retention.
+            return self.invariant_no_two_outcomes(id, known.entries == decision.entries);
+        }
+        self.invariant_no_two_outcomes(id, !self.given_up.contains(id))?;
+        for entry in &decision.entries {
+            let purchase_id = &entry.purchase.purchase_id;
+            let other = self.committed_ids.insert(purchase_id.clone(), id.clone());
+            invariant!(
+                invariant_one_commit_per_purchase,
+                other.is_none(),
+                "{id} and {other:?} commit {purchase_id}"
+            )?;
+        }
+        self.decided.insert(id.clone(), decision.clone());
+        Ok(())
+    }
+
+    /// The coordinator wants something done.
+    pub(crate) fn wanted(&mut self, action: &Action) -> Checked {
+        match action {
+            Action::Commit {
+                transaction,
+                entries,
+                ..
+            } => {
+                let decision = self.decided.get(transaction);
+                invariant!(
+                    invariant_no_commit_without_stored_decision,
+                    decision.is_some_and(|decision| decision.entries == *entries),
+                    "{transaction} is being committed as {entries:?}, stored is {decision:?}"
+                )
+            }
+            Action::RollBack { transaction, .. }
+            | Action::Note(Note::Aborted { transaction, .. }) => {
+                self.given_up.insert(transaction.clone());
+                self.invariant_no_two_outcomes(transaction, !self.decided.contains_key(transaction))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A store did something.
+    pub(crate) fn done(&self, store: &Store, id: &TransactionId, effect: &Effect) -> Checked {
+        match effect {
+            Effect::None => {}
+            Effect::Committed => {
+                invariant!(
+                    invariant_no_commit_without_stored_decision,
+                    self.decided.contains_key(id),
+                    "{} committed {id}",
+                    store.name
+                )?;
+            }
+            Effect::RolledBack => {
+                self.invariant_no_two_outcomes(id, !self.decided.contains_key(id))?;
+            }
+            Effect::CommittedInPart => {
+                invariant!(
+                    invariant_branch_commits_whole,
+                    false,
+                    "{} was to commit a part of its branch of {id}",
+                    store.name
+                )?;
+            }
+        }
+        let times = store.applied.get(id).copied().unwrap_or(0);
+        invariant!(
+            invariant_repeated_commit_deducts_once,
+            times <= 1,
+            "{} applied {id} {times} times",
+            store.name
+        )?;
+        let Kind::Stock(stock) = &store.kind else {
+            return Ok(());
+        };
+        let negative = stock.values.iter().find(|(_, value)| **value < 0);
+        invariant!(
+            invariant_stock_never_below_zero,
+            negative.is_none(),
+            "{negative:?} after {id}"
+        )
+    }
+
+    /// A store has promised something.
+    pub(crate) fn invariant_held_never_exceeds_stock_at_prepare(&self, store: &Store) -> Checked {
+        let Kind::Stock(stock) = &store.kind else {
+            return Ok(());
+        };
+        let held = store.held();
+        let over = held
+            .iter()
+            .filter(|(sku, _)| !stock.shrunk.contains(*sku))
+            .find(|(sku, held)| stock.values.get(*sku).is_none_or(|value| value < held));
+        invariant!(
+            invariant_held_never_exceeds_stock_at_prepare,
+            over.is_none(),
+            "held {over:?} of {:?}",
+            stock.values
+        )
+    }
+
+    /// A client was answered.
+    pub(crate) fn replied(&mut self, purchase: &Purchase, reply: &Reply) -> Checked {
+        let id = &purchase.purchase_id;
+        let content = fingerprint(purchase);
+        let committed = self.committed_ids.get(id);
+        let answer = match reply {
+            Reply::Committed { transaction, .. } | Reply::OutcomeCommitted { transaction, .. } => {
+                let holds = committed == Some(transaction)
+                    && self.decided[transaction]
+                        .entries
+                        .iter()
+                        .any(|entry| fingerprint(&entry.purchase) == content);
+                invariant!(
+                    invariant_reply_never_contradicts_outcome,
+                    holds,
+                    "{id} was said to be committed by {transaction}; it is by {committed:?}"
+                )?;
+                Answer::Committed(transaction.clone())
+            }
+            Reply::Refused {
+                transaction,
+                refusal,
+                ..
+            } => {
+                let holds = match refusal.reason {
+                    Reason::DuplicatePurchase => committed.is_some(),
+                    // Past retention a store that knows nothing of it may refuse it first: then
+                    // only this attempt is meant.
+                    _ => committed.is_none() || !self.remembers_all,
+                };
+                invariant!(
+                    invariant_reply_never_contradicts_outcome,
+                    holds,
+                    "{id} was refused as {}; it is committed by {committed:?}",
+                    refusal.reason
+                )?;
+                if !refusal.reason.is_final() {
+                    return Ok(());
+                }
+                Answer::Refused(transaction.clone(), refusal.reason)
+            }
+            Reply::Unavailable { .. } => {
+                return invariant!(
+                    invariant_reply_never_contradicts_outcome,
+                    committed.is_none() || !self.remembers_all,
+                    "{id} was said to be without effect; it is committed by {committed:?}"
+                );
+            }
+            Reply::Reused => {
+                let known = self.answers.get(id);
+                return invariant!(
+                    invariant_same_answer_for_same_id,
+                    known.is_none_or(|(known, _)| *known != content) || !self.remembers_all,
+                    "{id} was answered before as {known:?}, and now as reused"
+                );
+            }
+            Reply::QueueFull { .. } | Reply::ShuttingDown | Reply::OutcomeUnknown => return Ok(()),
+        };
+        if !self.remembers_all {
+            return Ok(());
+        }
+        let first = self.answers.entry(id.clone());
+        let first = first.or_insert((content, answer.clone()));
+        invariant!(
+            invariant_same_answer_for_same_id,
+            *first == (content, answer.clone()),
+            "{id} was answered {first:?} and now {answer:?}"
+        )
+    }
+
+    /// Everything is up, and nothing has happened for a while.
+    pub(crate) fn at_rest<'a>(&self, stores: impl Iterator<Item = &'a Store> + Clone) -> Checked {
+        for store in stores.clone() {
+            let left: Vec<_> = store.prepared.keys().collect();
+            invariant!(
+                invariant_no_branch_and_no_hold_left,
+                left.is_empty(),
+                "{} still has {left:?}",
+                store.name
+            )?;
+        }
+        for (id, decision) in &self.decided {
+            for store in stores.clone() {
+                let times = store.applied.get(id).copied().unwrap_or(0);
+                invariant!(
+                    invariant_no_two_outcomes,
+                    times == 1,
+                    "{} has applied {id} {times} times",
+                    store.name
+                )?;
+            }
+            for entry in &decision.entries {
+                self.invariant_row_if_and_only_if_deduction(
+                    &entry.purchase.purchase_id,
+                    stores.clone(),
+                )?;
+            }
+        }
+        for store in stores.clone() {
+            let ids: Vec<&String> = match &store.kind {
+                Kind::Rows(rows) => rows.rows.keys().collect(),
+                Kind::Stock(stock) => stock.taken.keys().collect(),
+            };
+            for id in ids {
+                self.invariant_row_if_and_only_if_deduction(id, stores.clone())?;
+            }
+            self.invariant_units_add_up(store)?;
+        }
+        Ok(())
+    }
+
+    fn invariant_row_if_and_only_if_deduction<'a>(
+        &self,
+        purchase_id: &str,
+        stores: impl Iterator<Item = &'a Store>,
+    ) -> Checked {
+        let by = self.committed_ids.get(purchase_id);
+        for store in stores {
+            let found: Vec<&TransactionId> = match &store.kind {
+                Kind::Rows(rows) => rows.rows.get(purchase_id).iter().map(|r| &r.0).collect(),
+                Kind::Stock(stock) => {
+                    let taken = stock.taken.get(purchase_id);
+                    taken.into_iter().flatten().collect()
+                }
+            };
+            invariant!(
+                invariant_row_if_and_only_if_deduction,
+                found == by.into_iter().collect::<Vec<_>>(),
+                "{purchase_id} is committed by {by:?}, and {} has it from {found:?}",
+                store.name
+            )?;
+        }
+        Ok(())
+    }
+
+    fn invariant_units_add_up(&self, store: &Store) -> Checked {
+        let Kind::Stock(stock) = &store.kind else {
+            return Ok(());
+        };
+        let units = |sku: &String| -> i64 {
+            let decisions = self.decided.values().flat_map(|d| &d.entries);
+            decisions
+                .flat_map(|entry| &entry.purchase.items)
+                .filter(|item| item.sku == *sku)
+                .map(|item| i64::from(item.quantity))
+                .sum()
+        };
+        let sold: i64 = self.shelved.keys().map(units).sum();
+        let shelved: i64 = self.shelved.values().sum();
+        let there: i64 = stock.values.values().sum();
+        let debt = i64::try_from(stock.debt).expect("small");
+        invariant!(
+            invariant_row_if_and_only_if_deduction,
+            shelved - sold + debt == there,
+            "{shelved} units shelved, {sold} sold, {debt} owed, {there} there"
+        )
+    }
+
+    fn invariant_no_two_outcomes(&self, id: &TransactionId, holds: bool) -> Checked {
+        invariant!(
+            invariant_no_two_outcomes,
+            holds,
+            "{id} is decided as {:?} and given up",
+            self.decided.get(id).map(|decision| &decision.entries)
+        )
+    }
+}
+
+/// A check that needs nothing but its values.
+pub(crate) fn check(invariant: &'static str, holds: bool, detail: impl Into<String>) -> Checked {
+    if holds {
+        return Ok(());
+    }
+    let detail = detail.into();
+    Err(Violation { invariant, detail })
+}

@@ -1,0 +1,296 @@
+//! The way to the stores and back: requests and answers are lost, late, and repeated.
+
+use tandem_protocol::{
+    Call, CommitEvidence, Debt, Ending, Entry, Epoch, Event, Failure, FailureKind, ParticipantName,
+    TransactionId, Vote,
+};
+
+use crate::invariants::Checked;
+use crate::participant::Store;
+use crate::world::{Fault, Item, LATE_MS, World};
+
+/// The daemon gives a call up after this time.
+const CALL_TIMEOUT_MS: u64 = 200;
+
+#[derive(Debug, Clone)]
+pub(crate) enum Request {
+    /// Enlist, then list what is prepared.
+    Connect,
+    List,
+    Prepare(TransactionId, Vec<Entry>),
+    Commit(TransactionId, Vec<Entry>),
+    RollBack(TransactionId),
+    Forget(TransactionId, Vec<TransactionId>),
+}
+
+pub(crate) struct Answer {
+    from: ParticipantName,
+    result: Result<Said, (Request, Failure)>,
+    /// Nobody answered; the daemon gives up.
+    is_timeout: bool,
+}
+
+enum Said {
+    Connected(Vec<Event>),
+    Listed(Event),
+    Done(Event),
+    Forgot,
+}
+
+impl World {
+    /// Sends a request on its way, which may be rough.
+    pub(crate) fn send(&mut self, to: &ParticipantName, request: Request) {
+        let Some(process) = &mut self.process else {
+            return;
+        };
+        let (life, epoch) = (process.life, process.epoch);
+        process.last_call += 1;
+        let call = process.last_call;
+        process.calls.insert(call);
+        let rough = if self.is_healed() { 0 } else { 30 };
+        let is_lost = self.rng.per_mille(rough);
+        let is_answered = !self.rng.per_mille(rough);
+        let is_repeated = self.rng.per_mille(rough);
+        let is_late = self.rng.per_mille(2 * rough);
+        let arrive = |is_answered| Item::Arrive {
+            life,
+            epoch,
+            call,
+            to: to.clone(),
+            request: request.clone(),
+            is_answered,
+        };
+        if is_repeated {
+            self.count("requests repeated");
+            self.after(1, LATE_MS, arrive(false));
+        }
+        if is_lost {
+            self.count("requests lost");
+        } else if is_late {
+            self.count("requests late");
+            self.after(50, LATE_MS, arrive(is_answered));
+        } else {
+            self.after(1, 6, arrive(is_answered));
+        }
+        let answer = Answer {
+            from: to.clone(),
+            result: Err((request.clone(), unavailable("no answer in time"))),
+            is_timeout: true,
+        };
+        let time = self.now + CALL_TIMEOUT_MS;
+        self.at(time, Item::Answer { life, call, answer });
+    }
+
+    pub(crate) fn arrive(
+        &mut self,
+        life: u64,
+        epoch: Epoch,
+        call: u64,
+        to: &ParticipantName,
+        request: Request,
+        is_answered: bool,
+    ) -> Checked {
+        let result = self.serve(life, epoch, to, &request)?;
+        if !is_answered {
+            self.count("answers lost or not wanted");
+            return Ok(());
+        }
+        let answer = Answer {
+            from: to.clone(),
+            result: result.map_err(|failure| (request, failure)),
+            is_timeout: false,
+        };
+        let late = if self.is_healed() { 0 } else { 20 };
+        let answer = Item::Answer { life, call, answer };
+        if self.rng.per_mille(late) {
+            self.after(10, LATE_MS, answer);
+        } else {
+            self.after(1, 6, answer);
+        }
+        Ok(())
+    }
+
+    /// What a store does with a request.
+    fn serve(
+        &mut self,
+        life: u64,
+        epoch: Epoch,
+        to: &ParticipantName,
+        request: &Request,
+    ) -> Result<Result<Said, Failure>, crate::invariants::Violation> {
+        let moody = if self.is_healed() { 0 } else { 15 };
+        let is_busy = self.rng.per_mille(moody);
+        let is_stuck = self.rng.per_mille(moody / 3);
+        let dies_after = self.rng.per_mille(moody / 3);
+        let Some(store) = self.stores.get_mut(to) else {
+            return Ok(Err(unavailable("no such store")));
+        };
+        if !store.is_up {
+            return Ok(Err(unavailable("connection refused")));
+        }
+        let is_ending = matches!(request, Request::Commit(..) | Request::RollBack(_));
+        if is_ending && (is_busy || is_stuck) {
+            let kind = if is_stuck {
+                FailureKind::Stuck
+            } else {
+                FailureKind::Busy
+            };
+            let detail = "a backup runs".into();
+            return Ok(Err(Failure { kind, detail }));
+        }
+        let participant = to.clone();
+        let said = match request {
+            Request::Connect => store.enlist(epoch, life).map(|newest_committed| {
+                Said::Connected(vec![
+                    found(store),
+                    Event::ParticipantUp {
+                        participant,
+                        incarnation: store.incarnation(),
+                        newest_committed,
+                        refuses_singly: store.refuses_singly(),
+                    },
+                ])
+            }),
+            Request::List => Ok(Said::Listed(found(store))),
+            Request::Prepare(id, entries) => {
+                let vote = store.prepare(id, entries);
+                if matches!(vote, Ok(Vote::Yes { .. })) {
+                    self.ledger
+                        .invariant_held_never_exceeds_stock_at_prepare(store)?;
+                }
+                vote.map(|vote| {
+                    Said::Done(Event::Voted {
+                        transaction: id.clone(),
+                        participant,
+                        vote,
+                    })
+                })
+            }
+            Request::Commit(id, entries) => {
+                let (result, effect) = store.commit(id, epoch, entries);
+                self.ledger.done(store, id, &effect)?;
+                result.map(|(evidence, debts)| {
+                    let ending = Ending::Commit;
+                    Said::Done(acknowledged(id, participant, ending, Some(evidence), debts))
+                })
+            }
+            Request::RollBack(id) => {
+                let (result, effect) = store.roll_back(id, epoch);
+                self.ledger.done(store, id, &effect)?;
+                result.map(|()| {
+                    let ending = Ending::RollBack;
+                    Said::Done(acknowledged(id, participant, ending, None, Vec::new()))
+                })
+            }
+            Request::Forget(before, except) => {
+                store.forget(epoch, before, except);
+                Ok(Said::Forgot)
+            }
+        };
+        if dies_after {
+            // The work is done and the answer is not given.
+            let now = self.now;
+            self.at(now, Item::CrashStore(to.clone()));
+            return Ok(Err(unavailable("connection reset")));
+        }
+        Ok(said)
+    }
+
+    pub(crate) fn answered(&mut self, life: u64, call: u64, answer: Answer) -> Checked {
+        let Some(process) = self.process.as_mut().filter(|p| p.life == life) else {
+            return Ok(());
+        };
+        let from = answer.from;
+        let was_open = process.calls.remove(&call);
+        if !was_open {
+            // Nobody waits for it any more; some transports deliver it all the same.
+            return match answer.result {
+                Ok(Said::Done(event)) if !answer.is_timeout && self.rng.per_mille(300) => {
+                    self.count("answers to calls that were given up");
+                    self.tell(vec![event])
+                }
+                _ => Ok(()),
+            };
+        }
+        match answer.result {
+            Ok(Said::Connected(events)) => self.came_up(&from, events),
+            Ok(Said::Listed(event)) => {
+                if self.fault == Fault::SweepRollsBackWhatLives {
+                    self.roll_back_all(&from, &event);
+                }
+                self.swept(&from, vec![event])
+            }
+            Ok(Said::Done(event)) => self.tell(vec![event]),
+            Ok(Said::Forgot) => Ok(()),
+            Err((request, failure)) => {
+                let kind = failure.kind;
+                let events = failed(&request, &from, failure);
+                match (kind, request) {
+                    (FailureKind::Fenced, Request::Connect) => self.tell(vec![Event::Refused {
+                        participant: from,
+                        detail: "a later epoch is enlisted".into(),
+                    }]),
+                    (FailureKind::Unavailable, _) => self.went_down(&from, events),
+                    _ => self.tell(events),
+                }
+            }
+        }
+    }
+
+    /// A planted fault: what is prepared and not known to be decided is rolled back at sight.
+    fn roll_back_all(&mut self, at: &ParticipantName, event: &Event) {
+        let Event::FoundPrepared { branches, .. } = event else {
+            return;
+        };
+        for branch in branches {
+            if let tandem_protocol::PreparedId::Transaction(id) = &branch.id {
+                self.send(at, Request::RollBack(id.clone()));
+            }
+        }
+    }
+}
+
+fn found(store: &Store) -> Event {
+    Event::FoundPrepared {
+        participant: store.name.clone(),
+        branches: store.list(),
+    }
+}
+
+fn acknowledged(
+    id: &TransactionId,
+    participant: ParticipantName,
+    ending: Ending,
+    evidence: Option<CommitEvidence>,
+    debts: Vec<Debt>,
+) -> Event {
+    Event::Acknowledged {
+        transaction: id.clone(),
+        participant,
+        ending,
+        evidence,
+        debts,
+    }
+}
+
+fn failed(request: &Request, from: &ParticipantName, failure: Failure) -> Vec<Event> {
+    let (transaction, call) = match request {
+        Request::Connect | Request::List | Request::Forget(..) => return Vec::new(),
+        Request::Prepare(id, _) => (id, Call::Prepare),
+        Request::Commit(id, _) => (id, Call::End(Ending::Commit)),
+        Request::RollBack(id) => (id, Call::End(Ending::RollBack)),
+    };
+    vec![Event::CallFailed {
+        transaction: transaction.clone(),
+        participant: from.clone(),
+        call,
+        failure,
+    }]
+}
+
+fn unavailable(detail: &str) -> Failure {
+    Failure {
+        kind: FailureKind::Unavailable,
+        detail: detail.into(),
+    }
+}

@@ -1,0 +1,393 @@
+//! Models of the two kinds of store, by the rules of the participant trait.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tandem_protocol::{
+    CommitEvidence, Debt, Entry, Epoch, Failure, FailureKind, Fingerprint, HeuristicKind,
+    ParticipantName, PreparedBranch, PreparedId, Reason, Refusal, RefusedEntry, TransactionId,
+    Vote, fingerprint,
+};
+
+use crate::world::Fault;
+
+/// Newest commits that an enlisting coordinator is told.
+const NEWEST_COMMITTED_MAX: usize = 64;
+
+pub(crate) struct Store {
+    pub(crate) name: ParticipantName,
+    pub(crate) kind: Kind,
+    pub(crate) is_up: bool,
+    incarnation: u64,
+    enlisted: Option<(Epoch, u64)>,
+    pub(crate) prepared: BTreeMap<TransactionId, Branch>,
+    committed: BTreeSet<TransactionId>,
+    /// Rolled back or refused whole, with the vote that a repeat gets.
+    released: BTreeMap<TransactionId, Option<Vote>>,
+    floor: Option<TransactionId>,
+    excepted: BTreeSet<TransactionId>,
+    /// How often each transaction took effect.
+    pub(crate) applied: BTreeMap<TransactionId, u32>,
+    fault: Fault,
+}
+
+pub(crate) enum Kind {
+    /// Holds units, refuses single entries, its votes are of one life.
+    Stock(Stock),
+    /// One row a purchase; a branch commits whole.
+    Rows(Rows),
+}
+
+#[derive(Default)]
+pub(crate) struct Stock {
+    pub(crate) values: BTreeMap<String, i64>,
+    /// The transactions that deducted each purchase's units, or owe them.
+    pub(crate) taken: BTreeMap<String, Vec<TransactionId>>,
+    pub(crate) debt: u64,
+    /// Skus of which the app itself has taken units, held or not.
+    pub(crate) shrunk: BTreeSet<String>,
+}
+
+#[derive(Default)]
+pub(crate) struct Rows {
+    pub(crate) rows: BTreeMap<String, (TransactionId, Fingerprint)>,
+    /// A customer whom the schema's constraint refuses.
+    pub(crate) banned: &'static str,
+}
+
+#[derive(Clone)]
+pub(crate) struct Branch {
+    pub(crate) entries: Vec<Entry>,
+    vote: Vote,
+}
+
+/// What a store did, for the invariants.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    None,
+    Committed,
+    RolledBack,
+    /// A decision was carried out that names other entries than the branch has.
+    CommittedInPart,
+}
+
+impl Store {
+    pub(crate) fn new(name: ParticipantName, kind: Kind, fault: Fault) -> Store {
+        Store {
+            name,
+            kind,
+            is_up: true,
+            incarnation: 1,
+            enlisted: None,
+            prepared: BTreeMap::new(),
+            committed: BTreeSet::new(),
+            released: BTreeMap::new(),
+            floor: None,
+            excepted: BTreeSet::new(),
+            applied: BTreeMap::new(),
+            fault,
+        }
+    }
+
+    pub(crate) fn refuses_singly(&self) -> bool {
+        matches!(self.kind, Kind::Stock(_))
+    }
+
+    /// A start after a crash. `forgets_holds`: the store came back from elsewhere, without what it
+    /// had promised.
+    pub(crate) fn restart(&mut self, forgets_holds: bool) {
+        self.is_up = true;
+        self.incarnation += 1;
+        if forgets_holds {
+            self.prepared.clear();
+        }
+    }
+
+    pub(crate) fn incarnation(&self) -> String {
+        match self.kind {
+            Kind::Stock(_) => format!("life-{}", self.incarnation),
+            Kind::Rows(_) => String::new(),
+        }
+    }
+
+    pub(crate) fn enlist(
+        &mut self,
+        epoch: Epoch,
+        instance: u64,
+    ) -> Result<Vec<TransactionId>, Failure> {
+        match self.enlisted {
+            Some((known, _)) if known > epoch => {
+                return fail(FailureKind::Fenced, "a later epoch is enlisted");
+            }
+            Some((known, other)) if known == epoch && other != instance => {
+                return fail(FailureKind::Fenced, "another process has this epoch");
+            }
+            _ => self.enlisted = Some((epoch, instance)),
+        }
+        if self.fault == Fault::StaleLogIsBelieved {
+            return Ok(Vec::new());
+        }
+        Ok(self.newest_committed())
+    }
+
+    pub(crate) fn newest_committed(&self) -> Vec<TransactionId> {
+        let newest = self.committed.iter().rev().take(NEWEST_COMMITTED_MAX);
+        newest.cloned().collect()
+    }
+
+    pub(crate) fn prepare(
+        &mut self,
+        id: &TransactionId,
+        entries: &[Entry],
+    ) -> Result<Vote, Failure> {
+        self.fence(id.epoch)?;
+        let no = |detail: &str| {
+            Ok(Vote::No {
+                detail: detail.into(),
+            })
+        };
+        if self.committed.contains(id) {
+            return no("committed before");
+        }
+        if let Some(vote) = self.released.get(id) {
+            return vote.clone().map_or_else(|| no("rolled back before"), Ok);
+        }
+        if let Some(branch) = self.prepared.get(id) {
+            return Ok(branch.vote.clone());
+        }
+        if self.is_forgotten(id) {
+            return no("forgotten");
+        }
+        let mut refused = Vec::new();
+        let mut held = match &self.kind {
+            Kind::Stock(_) => self.held(),
+            Kind::Rows(_) => BTreeMap::new(),
+        };
+        for entry in entries {
+            match self.refusal(entry, &held) {
+                Some(reason) => refused.push(RefusedEntry {
+                    number: entry.number,
+                    refusal: Refusal {
+                        reason,
+                        detail: format!("{} says so", self.name),
+                    },
+                }),
+                None => {
+                    for item in &entry.purchase.items {
+                        *held.entry(item.sku.clone()).or_insert(0) += i64::from(item.quantity);
+                    }
+                }
+            }
+        }
+        let vote = Vote::Yes {
+            refused: refused.clone(),
+            incarnation: self.incarnation(),
+        };
+        let is_refused = |entry: &Entry| refused.iter().any(|r| r.number == entry.number);
+        let survivors: Vec<Entry> = entries.iter().filter(|e| !is_refused(e)).cloned().collect();
+        if survivors.is_empty() {
+            self.released.insert(id.clone(), Some(vote.clone()));
+        } else {
+            let branch = Branch {
+                entries: survivors,
+                vote: vote.clone(),
+            };
+            self.prepared.insert(id.clone(), branch);
+        }
+        Ok(vote)
+    }
+
+    pub(crate) fn commit(
+        &mut self,
+        id: &TransactionId,
+        caller_epoch: Epoch,
+        entries: &[Entry],
+    ) -> (Result<(CommitEvidence, Vec<Debt>), Failure>, Effect) {
+        if let Err(failure) = self.fence(caller_epoch) {
+            return (Err(failure), Effect::None);
+        }
+        let already = Ok((CommitEvidence::AlreadyApplied, Vec::new()));
+        if self.committed.contains(id) && self.fault != Fault::RepeatedCommitDeductsAgain {
+            return (already, Effect::None);
+        }
+        let lost = FailureKind::Heuristic(HeuristicKind::RolledBack);
+        if self.released.contains_key(id) {
+            return (fail(lost, "rolled back before"), Effect::None);
+        }
+        let branch = self.prepared.remove(id);
+        let evidence = match (&branch, &self.kind) {
+            (Some(branch), Kind::Rows(_)) if branch.entries != entries => {
+                return (already, Effect::CommittedInPart);
+            }
+            (Some(_), _) => CommitEvidence::Applied,
+            (None, _) if self.is_forgotten(id) => return (already, Effect::None),
+            (None, Kind::Stock(_)) => CommitEvidence::Redone,
+            (None, Kind::Rows(_)) => return (fail(lost, "no marker row"), Effect::None),
+        };
+        let debts = self.apply(id, entries);
+        (Ok((evidence, debts)), Effect::Committed)
+    }
+
+    pub(crate) fn roll_back(
+        &mut self,
+        id: &TransactionId,
+        caller_epoch: Epoch,
+    ) -> (Result<(), Failure>, Effect) {
+        if let Err(failure) = self.fence(caller_epoch) {
+            return (Err(failure), Effect::None);
+        }
+        if self.committed.contains(id) {
+            let kind = FailureKind::Heuristic(HeuristicKind::Committed);
+            return (fail(kind, "committed before"), Effect::None);
+        }
+        let was_prepared = self.prepared.remove(id).is_some();
+        if was_prepared || !self.is_forgotten(id) {
+            self.released.entry(id.clone()).or_insert(None);
+        }
+        let effect = if was_prepared {
+            Effect::RolledBack
+        } else {
+            Effect::None
+        };
+        (Ok(()), effect)
+    }
+
+    pub(crate) fn list(&self) -> Vec<PreparedBranch> {
+        let ours = self.prepared.keys().cloned().map(PreparedId::Transaction);
+        let others = PreparedId::Foreign("someone-elses".into());
+        ours.chain([others])
+            .map(|id| PreparedBranch {
+                id,
+                prepare_time: None,
+            })
+            .collect()
+    }
+
+    pub(crate) fn forget(
+        &mut self,
+        caller_epoch: Epoch,
+        before: &TransactionId,
+        except: &[TransactionId],
+    ) {
+        if self.fence(caller_epoch).is_err() || self.floor.as_ref() > Some(before) {
+            return;
+        }
+        self.floor = Some(before.clone());
+        self.excepted = except.iter().cloned().collect();
+        let excepted = &self.excepted;
+        let stays = |id: &TransactionId| id >= before || excepted.contains(id);
+        self.committed.retain(stays);
+        self.released.retain(|id, _| stays(id));
+    }
+
+    /// Someone with access to the store carries a branch out by hand.
+    pub(crate) fn commit_by_hand(&mut self, id: &TransactionId, entries: &[Entry]) -> Effect {
+        let was_prepared = self.prepared.remove(id).is_some();
+        if self.committed.contains(id) || !was_prepared && self.is_forgotten(id) {
+            return Effect::None;
+        }
+        self.released.remove(id);
+        self.apply(id, entries);
+        Effect::Committed
+    }
+
+    /// Someone with access to the store rolls a branch back and tells nobody.
+    pub(crate) fn roll_back_by_hand(&mut self, id: &TransactionId) {
+        self.prepared.remove(id);
+    }
+
+    /// Units that are held of each sku.
+    pub(crate) fn held(&self) -> BTreeMap<String, i64> {
+        let mut held = BTreeMap::new();
+        for branch in self.prepared.values() {
+            for item in branch.entries.iter().flat_map(|e| &e.purchase.items) {
+                *held.entry(item.sku.clone()).or_insert(0) += i64::from(item.quantity);
+            }
+        }
+        held
+    }
+
+    fn refusal(&self, entry: &Entry, held: &BTreeMap<String, i64>) -> Option<Reason> {
+        let purchase = &entry.purchase;
+        match &self.kind {
+            Kind::Stock(stock) => purchase.items.iter().find_map(|item| {
+                let Some(value) = stock.values.get(&item.sku) else {
+                    return Some(Reason::UnknownSku);
+                };
+                let held = match self.fault {
+                    Fault::HeldUnitsAreSoldAgain => 0,
+                    _ => held.get(&item.sku).copied().unwrap_or(0),
+                };
+                (value - held < i64::from(item.quantity)).then_some(Reason::InsufficientStock)
+            }),
+            Kind::Rows(rows) => {
+                let is_doubted = self.prepared.values().any(|branch| {
+                    let mut ids = branch.entries.iter().map(|e| &e.purchase.purchase_id);
+                    ids.any(|id| *id == purchase.purchase_id)
+                });
+                if rows.rows.contains_key(&purchase.purchase_id) {
+                    Some(Reason::DuplicatePurchase)
+                } else if is_doubted {
+                    Some(Reason::Locked)
+                } else if purchase.customer_id == rows.banned {
+                    Some(Reason::ConstraintViolated)
+                } else {
+                    None
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, id: &TransactionId, entries: &[Entry]) -> Vec<Debt> {
+        let mut debts = Vec::new();
+        for entry in entries {
+            let purchase = &entry.purchase;
+            match &mut self.kind {
+                Kind::Rows(rows) => {
+                    let row = (id.clone(), fingerprint(purchase));
+                    rows.rows.insert(purchase.purchase_id.clone(), row);
+                }
+                Kind::Stock(stock) => {
+                    for item in &purchase.items {
+                        let value = stock.values.entry(item.sku.clone()).or_insert(0);
+                        let wanted = i64::from(item.quantity);
+                        let there = wanted.min((*value).max(0));
+                        *value -= there;
+                        if there < wanted {
+                            let quantity = u64::try_from(wanted - there).expect("positive");
+                            stock.debt += quantity;
+                            debts.push(Debt {
+                                sku: item.sku.clone(),
+                                quantity,
+                                detail: "not there any more".into(),
+                            });
+                        }
+                    }
+                    let takings = stock.taken.entry(purchase.purchase_id.clone());
+                    takings.or_default().push(id.clone());
+                }
+            }
+        }
+        self.committed.insert(id.clone());
+        *self.applied.entry(id.clone()).or_insert(0) += 1;
+        debts
+    }
+
+    /// Whether the coordinator said that it will never ask about this transaction again.
+    fn is_forgotten(&self, id: &TransactionId) -> bool {
+        self.floor.as_ref().is_some_and(|floor| id < floor) && !self.excepted.contains(id)
+    }
+
+    fn fence(&self, epoch: Epoch) -> Result<(), Failure> {
+        match self.enlisted {
+            Some((known, _)) if known > epoch => {
+                fail(FailureKind::Fenced, "a later epoch is enlisted")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn fail<T>(kind: FailureKind, detail: &str) -> Result<T, Failure> {
+    let detail = detail.into();
+    Err(Failure { kind, detail })
+}
