@@ -50,7 +50,11 @@ pub(crate) fn look(dir: &Path) -> Result<Found, OpenError> {
 /// Makes a folder and those above it, readable by its owner only since purchases are in it, and
 /// durable: without that a power cut could take the whole log with its name.
 pub(crate) fn make(dir: &Path) -> Result<(), OpenError> {
-    let missing: Vec<&Path> = dir.ancestors().take_while(|path| !path.exists()).collect();
+    // A relative path's last ancestor is empty: the working folder, which exists.
+    let missing: Vec<&Path> = dir
+        .ancestors()
+        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+        .collect();
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

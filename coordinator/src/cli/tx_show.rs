@@ -198,6 +198,14 @@ fn entries(entries: &[Entry], width: Option<u16>) -> String {
     table(header, rows, inner(width))
 }
 
+fn or_none(text: &str) -> String {
+    if text.is_empty() {
+        time::NONE.to_owned()
+    } else {
+        text.to_owned()
+    }
+}
+
 /// Room for a table in an indented section.
 fn inner(width: Option<u16>) -> Option<u16> {
     width.map(|width| width.saturating_sub(2))

@@ -49,7 +49,7 @@ impl Step {
 }
 
 /// Dies or stops here, if the environment says so; the first time only.
-pub fn reach(step: Step) {
+pub(super) fn reach(step: Step) {
     static CHOSEN: OnceLock<Option<(Step, Signal)>> = OnceLock::new();
     let chosen = CHOSEN.get_or_init(|| {
         let text = std::env::var(VARIABLE).ok()?;

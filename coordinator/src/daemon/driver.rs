@@ -59,11 +59,11 @@ enum Command {
 ///
 /// The channel is not bounded by itself: what can be in it is bounded by the calls under way and
 /// by the log's queue, and its senders must never block.
-pub type Events = mpsc::UnboundedSender<Event>;
+pub(super) type Events = mpsc::UnboundedSender<Event>;
 
 /// The driver, before it runs.
 #[derive(Debug)]
-pub struct Driver {
+pub(super) struct Driver {
     core: Coordinator,
     clock: Clock,
     log: DecisionLog,
@@ -145,7 +145,7 @@ impl Handle {
 
 impl Driver {
     /// A driver over `core`, which has begun its epoch in `log`.
-    pub fn new(
+    pub(super) fn new(
         core: Coordinator,
         clock: Clock,
         log: DecisionLog,
@@ -174,7 +174,7 @@ impl Driver {
     }
 
     /// Runs until the coordinator is drained, or has to stop at once, which is an error.
-    pub async fn run(mut self) -> anyhow::Result<()> {
+    pub(super) async fn run(mut self) -> anyhow::Result<()> {
         let mut events = Vec::new();
         let mut commands = Vec::new();
         loop {

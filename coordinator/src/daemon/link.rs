@@ -23,7 +23,7 @@ const STEADY: Duration = Duration::from_secs(5);
 
 /// How long calls may take and pauses last.
 #[derive(Debug, Clone)]
-pub struct Times {
+pub(super) struct Times {
     /// Longest time of any call but prepare.
     pub call_timeout: Duration,
     /// First pause between two probes of a dead participant.
@@ -73,7 +73,7 @@ pub enum LinkState {
 
 impl Link {
     /// A link that is not connected yet; [`Link::run`] does that.
-    pub fn new(
+    pub(super) fn new(
         name: ParticipantName,
         participant: Arc<dyn Participant>,
         enlist: Enlist,

@@ -14,7 +14,7 @@ const FIRST_FORCE_MAX: Duration = Duration::from_secs(30);
 
 /// A log in which this process's epoch has begun, durably.
 #[derive(Debug)]
-pub struct Begun {
+pub(super) struct Begun {
     /// The log.
     pub log: DecisionLog,
     /// Its identity, fixed at its creation.
@@ -31,7 +31,11 @@ pub struct Begun {
 ///
 /// `tandem_log` forces every file at open, so whatever was read here is durable before anything
 /// acts on it, also a decision whose own force was cut short.
-pub fn begin(dir: &Path, coordinator: &CoordinatorId, now: Timestamp) -> anyhow::Result<Begun> {
+pub(super) fn begin(
+    dir: &Path,
+    coordinator: &CoordinatorId,
+    now: Timestamp,
+) -> anyhow::Result<Begun> {
     let (log, opened) = open_or_create(dir, coordinator)?;
     let found = &opened.identity.coordinator_id;
     if found != coordinator.as_str() {

@@ -4,7 +4,7 @@
 use tandem_protocol::{Ending, Note};
 
 /// Writes one note.
-pub fn write(note: &Note) {
+pub(super) fn write(note: &Note) {
     match note {
         Note::Decided {
             transaction,

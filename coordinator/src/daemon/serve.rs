@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tandem_participant::{Enlist, Participant, RemoteParticipant};
+use tandem_participant::{Enlist, Participant, RemoteParticipant, Timeouts};
 use tandem_proto::FILE_DESCRIPTOR_SET;
 use tandem_proto::v1::operator_service_server::OperatorServiceServer;
 use tandem_proto::v1::purchase_service_server::PurchaseServiceServer;
@@ -280,7 +280,10 @@ fn participant(
         ParticipantSettings::Sidecar(sidecar) => Arc::new(RemoteParticipant::new(
             name.clone(),
             &sidecar.endpoint.to_string(),
-            config.limits.call_timeout,
+            Timeouts {
+                call: config.limits.call_timeout,
+                ..Timeouts::default()
+            },
         )?),
     })
 }

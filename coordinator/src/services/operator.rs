@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use tandem_participant::Error;
+use tandem_participant::convert::{branch_to_wire, entry_to_wire, timestamp_to_wire as wire_time};
 use tandem_proto::v1;
 use tandem_proto::v1::operator_service_server::OperatorService;
 use tandem_protocol::{
@@ -16,7 +17,7 @@ use tonic::{Code, Request, Response, Status};
 use tonic_types::FieldViolation;
 
 use super::timeline;
-use super::{status, validate, wire_time};
+use super::{status, validate};
 use crate::daemon::{Clock, Handle, Identity, Link, LinkState};
 
 /// Most transactions of one list.
@@ -87,10 +88,7 @@ impl Operator {
             match answer {
                 Ok(Ok(truth)) => v1::ParticipantTruth {
                     participant,
-                    inspected: Some(v1::InspectResponse {
-                        read_time: Some(wire_time(self.clock.now())),
-                        ..truth.into()
-                    }),
+                    inspected: Some(truth.into_wire(self.clock.now())),
                     error: String::new(),
                 },
                 Ok(Err(error)) => v1::ParticipantTruth {
@@ -148,7 +146,7 @@ impl OperatorService for Operator {
         let read_time = wire_time(self.clock.now());
         let (entries, events) = match &view {
             Some(view) => (
-                view.entries.iter().map(Into::into).collect(),
+                view.entries.iter().map(entry_to_wire).collect(),
                 timeline::of(view),
             ),
             None => (Vec::new(), Vec::new()),
@@ -259,7 +257,7 @@ impl OperatorService for Operator {
                     detail: status.detail,
                     since: Some(wire_time(status.since)),
                     description: status.description.map(Into::into),
-                    foreign_branches: foreign.into_iter().map(Into::into).collect(),
+                    foreign_branches: foreign.into_iter().map(branch_to_wire).collect(),
                     waiting: waiting as u64,
                 }
             })
@@ -286,16 +284,13 @@ impl OperatorService for Operator {
             let call = link.participant().stock(&sku);
             match timeout(link.call_timeout(), call).await {
                 Ok(Ok(Some(stock))) => {
-                    return Ok(Response::new(v1::GetStockResponse {
-                        sku,
-                        ..stock.into()
-                    }));
+                    return Ok(Response::new(stock.into_wire(sku)));
                 }
                 Ok(Ok(None)) => {}
-                Ok(Err(error)) => return Err(Status::from(&error)),
+                Ok(Err(error)) => return Err(error.into()),
                 Err(_) => {
                     let detail = format!("{} gave no answer in time", link.name());
-                    return Err(Status::from(&Error::Unavailable { detail }));
+                    return Err(Error::Unavailable { detail }.into());
                 }
             }
         }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use tandem_participant::convert::timestamp_to_wire as wire_time;
 use tandem_proto::v1;
 use tandem_proto::v1::purchase_service_server::PurchaseService;
 use tandem_protocol::{PurchaseView, Reply, Timestamp, WaitFor};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 
-use super::{status, validate, wire_time};
+use super::{status, validate};
 use crate::daemon::{Clock, Handle};
 
 /// What is left of a client's deadline for the way back, so that the answer says what is known

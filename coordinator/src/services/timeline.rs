@@ -1,12 +1,11 @@
 //! A transaction's story, from what memory holds. What memory holds because the log holds it is
 //! said to be from the log.
 
+use tandem_participant::convert::timestamp_to_wire as wire_time;
 use tandem_proto::v1;
 use tandem_protocol::{
     BranchProgress, Ending, Settlement, Timestamp, TransactionState, TransactionView,
 };
-
-use super::wire_time;
 
 const LOG: &str = "log";
 const MEMORY: &str = "memory";

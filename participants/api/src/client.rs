@@ -13,7 +13,7 @@ use tandem_protocol::{ParticipantName, TransactionId};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
-use crate::convert::{MESSAGE_BYTES_MAX, branches_from_wire, error_from_status};
+use crate::convert::{MESSAGE_BYTES_MAX, branches_from_wire, error_from_status, vote_from_wire};
 use crate::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
     Prepare, PreparedBranch, RollBack, Stock, Vote,
@@ -228,7 +228,7 @@ impl Participant for RemoteParticipant {
             })
             .await
             .map_err(|status| self.failure("Prepare", deadline, &status))?;
-        let vote: Vote = self.read("Prepare", answer)?;
+        let vote = vote_from_wire(answer).map_err(|error| self.broken("Prepare", &error))?;
         check_vote(prepare, &vote).map_err(|what| self.broken("Prepare", &what))?;
         Ok(vote)
     }

@@ -13,7 +13,7 @@ pub use participant::{
     BranchState, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Finding,
     Forget, Hold, Participant, Prepare, RollBack, Stock,
 };
+pub use server::ParticipantServer;
 pub use tandem_protocol::{
     CommitEvidence, Debt, HeuristicKind, PreparedBranch, PreparedId, RefusedEntry, Vote,
 };
-pub use server::ParticipantServer;

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
-use crate::convert::{MESSAGE_BYTES_MAX, branches_to_wire};
+use crate::convert::{MESSAGE_BYTES_MAX, branches_to_wire, vote_to_wire};
 use crate::{Commit, Enlist, Error, Forget, Participant, Prepare, RollBack, rules};
 
 /// Most calls that run at the participant at once. Calls beyond it wait for their turn until
@@ -114,7 +114,7 @@ impl ParticipantService for ParticipantServer {
         let vote = self
             .run(|p| async move { p.prepare(&prepare).await })
             .await?;
-        Ok(Response::new(vote.into()))
+        Ok(Response::new(vote_to_wire(vote)))
     }
 
     async fn commit(

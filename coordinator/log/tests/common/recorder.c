@@ -182,11 +182,19 @@ int ftruncate64(int fd, off_t length) {
 	END(int, result);
 }
 
+static void sync_event(char kind, int fd) {
+	BEGIN();
+	event(kind, fd, 0, "", 0);
+	pthread_rwlock_unlock(&whole);
+}
+
 static int synced(int (*real)(int), int fd) {
 	if (!is_tracked(fd)) return real(fd);
-	event('B', fd, 0, "", 0);
+	sync_event('B', fd);
 	int result = real(fd);
-	if (result == 0) event('E', fd, 0, "", 0);
+	int saved = errno;
+	if (result == 0) sync_event('E', fd);
+	errno = saved;
 	return result;
 }
 

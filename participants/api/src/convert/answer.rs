@@ -46,34 +46,30 @@ impl TryFrom<v1::EnlistResponse> for Enlisted {
     }
 }
 
-impl From<Vote> for v1::PrepareResponse {
-    fn from(vote: Vote) -> Self {
-        let vote = match vote {
-            Vote::Yes {
-                refused,
-                incarnation,
-            } => v1::prepare_response::Vote::Yes(v1::VoteYes {
-                refused: refused.into_iter().map(refused_to_wire).collect(),
-                incarnation,
-            }),
-            Vote::No { detail } => v1::prepare_response::Vote::No(v1::VoteNo { detail }),
-        };
-        Self { vote: Some(vote) }
-    }
+/// The answer to `Prepare`.
+pub(crate) fn vote_to_wire(vote: Vote) -> v1::PrepareResponse {
+    let vote = match vote {
+        Vote::Yes {
+            refused,
+            incarnation,
+        } => v1::prepare_response::Vote::Yes(v1::VoteYes {
+            refused: refused.into_iter().map(refused_to_wire).collect(),
+            incarnation,
+        }),
+        Vote::No { detail } => v1::prepare_response::Vote::No(v1::VoteNo { detail }),
+    };
+    v1::PrepareResponse { vote: Some(vote) }
 }
 
-impl TryFrom<v1::PrepareResponse> for Vote {
-    type Error = Error;
-
-    fn try_from(answer: v1::PrepareResponse) -> Result<Self, Error> {
-        Ok(match required("vote", answer.vote)? {
-            v1::prepare_response::Vote::Yes(yes) => Vote::Yes {
-                refused: yes.refused.into_iter().map(refused_from_wire).collect(),
-                incarnation: yes.incarnation,
-            },
-            v1::prepare_response::Vote::No(no) => Vote::No { detail: no.detail },
-        })
-    }
+/// The vote of an answer to `Prepare`.
+pub(crate) fn vote_from_wire(answer: v1::PrepareResponse) -> Result<Vote, Error> {
+    Ok(match required("vote", answer.vote)? {
+        v1::prepare_response::Vote::Yes(yes) => Vote::Yes {
+            refused: yes.refused.into_iter().map(refused_from_wire).collect(),
+            incarnation: yes.incarnation,
+        },
+        v1::prepare_response::Vote::No(no) => Vote::No { detail: no.detail },
+    })
 }
 
 impl From<Committed> for v1::CommitResponse {
@@ -123,41 +119,36 @@ impl TryFrom<v1::CommitResponse> for Committed {
     }
 }
 
-impl From<PreparedBranch> for v1::PreparedBranch {
-    fn from(branch: PreparedBranch) -> Self {
-        let (id, tandem) = match branch.id {
-            PreparedId::Transaction(id) => (id.to_string(), true),
-            PreparedId::Foreign(text) => (text, false),
-        };
-        Self {
-            id,
-            tandem,
-            prepare_time: branch.prepare_time.map(timestamp_to_wire),
-        }
+/// A prepared branch as the wire has it.
+pub fn branch_to_wire(branch: PreparedBranch) -> v1::PreparedBranch {
+    let (id, tandem) = match branch.id {
+        PreparedId::Transaction(id) => (id.to_string(), true),
+        PreparedId::Foreign(text) => (text, false),
+    };
+    v1::PreparedBranch {
+        id,
+        tandem,
+        prepare_time: branch.prepare_time.map(timestamp_to_wire),
     }
 }
 
-impl TryFrom<v1::PreparedBranch> for PreparedBranch {
-    type Error = Error;
-
-    fn try_from(branch: v1::PreparedBranch) -> Result<Self, Error> {
-        let id = if branch.tandem {
-            PreparedId::Transaction(transaction("id", &branch.id)?)
-        } else {
-            PreparedId::Foreign(branch.id)
-        };
-        let prepare_time = branch
-            .prepare_time
-            .map(|time| timestamp_from_wire("prepare_time", time))
-            .transpose()?;
-        Ok(Self { id, prepare_time })
-    }
+fn branch_from_wire(branch: v1::PreparedBranch) -> Result<PreparedBranch, Error> {
+    let id = if branch.tandem {
+        PreparedId::Transaction(transaction("id", &branch.id)?)
+    } else {
+        PreparedId::Foreign(branch.id)
+    };
+    let prepare_time = branch
+        .prepare_time
+        .map(|time| timestamp_from_wire("prepare_time", time))
+        .transpose()?;
+    Ok(PreparedBranch { id, prepare_time })
 }
 
 /// The answer to `ListPrepared`.
 pub(crate) fn branches_to_wire(branches: Vec<PreparedBranch>) -> v1::ListPreparedResponse {
     v1::ListPreparedResponse {
-        branches: branches.into_iter().map(Into::into).collect(),
+        branches: branches.into_iter().map(branch_to_wire).collect(),
     }
 }
 
@@ -167,7 +158,7 @@ pub(crate) fn branches_from_wire(
 ) -> Result<Vec<PreparedBranch>, Error> {
     let branches = answer.branches.into_iter().enumerate();
     branches
-        .map(|(index, branch)| within(format_args!("branches[{index}]"), branch.try_into()))
+        .map(|(index, branch)| within(format_args!("branches[{index}]"), branch_from_wire(branch)))
         .collect()
 }
 
