@@ -16,6 +16,7 @@ use tandem_redis::RedisParticipant;
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Client(verb) => verb.run(),
+        Command::Log(verb) => verb.run(),
         Command::Serve(args) => start(&args.log, Config::load(&args.config), serve),
         Command::Participant(Kind::Mysql(args)) => {
             start(&args.log, MysqlSidecar::load(&args.config), serve_mysql)

@@ -1,1 +1,37 @@
-//! tandem-tests
+//! What the suites share: private stores, the real coordinator as a process, clients that remember
+//! what they were told, and a judge that compares all of it with what the stores hold.
+//!
+//! A suite's case gets a [`World`] of its own: its own servers, folders and ports, nothing of
+//! which is left when it ends, however it ends. What a case that failed had written to its logs is
+//! printed.
+
+#![allow(clippy::unwrap_used)]
+
+mod answer;
+mod client;
+mod coordinator;
+mod judge;
+pub mod kill;
+mod load;
+mod machine;
+mod programs;
+mod random;
+mod sidecar;
+mod stores;
+mod suite;
+mod wait;
+mod world;
+
+pub use answer::{Answer, Asked};
+pub use client::{Client, Operator, purchase};
+pub use coordinator::{Coordinator, Start, copy_folder};
+pub use judge::{Books, Judge};
+pub use load::{Load, Records};
+pub use machine::{Machine, Pair, PairName};
+pub use programs::tandem_program;
+pub use random::Random;
+pub use sidecar::{Sidecar, SidecarKind};
+pub use stores::{StockPlace, Stores, StoresOptions};
+pub use suite::{Body, Case, conclude, run, run_suite, skipped};
+pub use wait::{until, until_some};
+pub use world::{Setup, World};

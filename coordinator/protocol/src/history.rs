@@ -1,7 +1,7 @@
 //! What the log still remembers of decided transactions: the idempotency index and the order in
 //! which they are forgotten.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::event::Position;
@@ -28,9 +28,34 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) decide_time: Timestamp,
-    pub(crate) committed: bool,
-    pub(crate) ended: bool,
+    pub(crate) fate: Fate,
     purchases: Vec<PurchaseKey>,
+    /// Where its first record that is still needed stands; `None` while it is on its way.
+    position: Option<Position>,
+}
+
+/// What has become of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Decided; not carried out everywhere yet.
+    Committing,
+    /// Carried out everywhere.
+    Committed,
+    /// Without a decision for ever, not released everywhere yet, and in the log: a participant
+    /// did not keep to it, or it has outlived what came after it.
+    Aborting,
+    /// Without effect for ever; its refusals are kept. Its branches may still wait to be released.
+    Refused,
+}
+
+impl Fate {
+    pub(crate) fn is_committed(self) -> bool {
+        matches!(self, Fate::Committing | Fate::Committed)
+    }
+
+    fn has_ended(self) -> bool {
+        matches!(self, Fate::Committed | Fate::Refused)
+    }
 }
 
 /// The first 16 bytes of the SHA-256 of a purchase id, which may itself be 64 bytes long.
@@ -40,10 +65,9 @@ type PurchaseKey = [u8; 16];
 pub(crate) struct History {
     purchases: BTreeMap<PurchaseKey, Past>,
     transactions: BTreeMap<TransactionId, Kept>,
-    /// Where each retained transaction's record stands in the log, oldest record first.
+    /// Where the transactions' records begin in the log, oldest first. An entry counts only while
+    /// its transaction is kept with this position.
     order: VecDeque<(Position, TransactionId)>,
-    /// Unfinished ones that were overtaken by forgetting; their records were written again.
-    carried: BTreeSet<TransactionId>,
     /// Purchases of transactions that have ended: what retention may forget.
     ended_purchases: usize,
 }
@@ -51,8 +75,8 @@ pub(crate) struct History {
 /// What retention does with the oldest record.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Retire {
-    /// Forgotten.
-    Forgot,
+    /// It has ended and is forgotten.
+    Forgot(TransactionId),
     /// It has not ended: its record is to be written again at the log's end, so that the records
     /// between can go.
     Carry(TransactionId),
@@ -69,14 +93,15 @@ impl History {
         self.transactions.get(id)
     }
 
-    /// Remembers a transaction whose record is stored.
+    /// Remembers a transaction of which a record is stored or on its way.
     pub(crate) fn insert(
         &mut self,
         id: &TransactionId,
         decide_time: Timestamp,
-        committed: bool,
+        fate: Fate,
         purchases: impl Iterator<Item = (String, Fingerprint, Outcome)>,
     ) {
+        let position = self.forget(id).and_then(|kept| kept.position);
         let mut keys = Vec::new();
         for (purchase_id, fingerprint, outcome) in purchases {
             let key = digest(purchase_id.as_bytes());
@@ -88,98 +113,107 @@ impl History {
             self.purchases.insert(key, past);
             keys.push(key);
         }
-        if !committed {
+        if fate.has_ended() {
             self.ended_purchases += keys.len();
         }
         self.transactions.insert(
             id.clone(),
             Kept {
                 decide_time,
-                committed,
-                ended: !committed,
+                fate,
                 purchases: keys,
+                position,
             },
         );
     }
 
-    /// Notes where a transaction's record stands in the log; again when it was carried.
-    pub(crate) fn place(&mut self, id: TransactionId, position: Position) {
-        self.order.push_back((position, id));
+    /// Notes where a record of a transaction stands in the log. Positions come in their order, so
+    /// the first one stands for all that follow it.
+    pub(crate) fn place(&mut self, id: &TransactionId, position: Position) {
+        if let Some(kept) = self.transactions.get_mut(id)
+            && kept.position.is_none()
+        {
+            kept.position = Some(position);
+            self.order.push_back((position, id.clone()));
+        }
     }
 
     pub(crate) fn end(&mut self, id: &TransactionId) {
         if let Some(kept) = self.transactions.get_mut(id)
-            && !kept.ended
+            && !kept.fate.has_ended()
         {
-            kept.ended = true;
+            kept.fate = match kept.fate {
+                Fate::Committing | Fate::Committed => Fate::Committed,
+                Fate::Aborting | Fate::Refused => Fate::Refused,
+            };
             self.ended_purchases += kept.purchases.len();
         }
-        self.carried.remove(id);
     }
 
-    /// Looks at the oldest record. `is_unfinished` says whether the table still has a transaction.
+    /// Notes that what had ended without effect has a branch again that is not released.
+    pub(crate) fn reopen(&mut self, id: &TransactionId) {
+        if let Some(kept) = self.transactions.get_mut(id)
+            && kept.fate == Fate::Refused
+        {
+            kept.fate = Fate::Aborting;
+            self.ended_purchases -= kept.purchases.len();
+        }
+    }
+
+    /// Looks at the oldest record. `may_forget` says whether forgetting may pass a transaction.
     pub(crate) fn retire(
         &mut self,
         now: Timestamp,
         age_max: Duration,
         purchases_max: usize,
-        is_unfinished: impl Fn(&TransactionId) -> bool,
+        may_forget: impl Fn(&TransactionId) -> bool,
     ) -> Retire {
-        let Some((_, id)) = self.order.front() else {
-            return Retire::Keep;
+        let (id, kept) = loop {
+            let Some((position, id)) = self.order.front() else {
+                return Retire::Keep;
+            };
+            match self.transactions.get_mut(id) {
+                Some(kept) if kept.position == Some(*position) => break (id.clone(), kept),
+                Some(_) | None => self.order.pop_front(),
+            };
         };
-        let kept = self.transactions.get(id);
-        let old = kept.is_none_or(|kept| now.since(kept.decide_time) > age_max);
+        let old = now.since(kept.decide_time) > age_max;
         // With nothing ended, carrying would only write the same records round and round.
         let due = old && self.ended_purchases > 0 || self.ended_purchases > purchases_max;
-        if !due {
+        if !due || !may_forget(&id) {
             return Retire::Keep;
         }
-        let id = id.clone();
         self.order.pop_front();
-        if is_unfinished(&id) {
-            self.carried.insert(id.clone());
-            return Retire::Carry(id);
+        if kept.fate.has_ended() {
+            self.forget(&id);
+            return Retire::Forgot(id);
         }
-        self.forget(&id);
-        Retire::Forgot
+        kept.position = None;
+        Retire::Carry(id)
     }
 
-    /// Forgets every ended transaction before `before`, as a record of the log says.
+    /// Forgets every ended transaction before `before`.
     pub(crate) fn forget_before(&mut self, before: &TransactionId) {
         let ended: Vec<TransactionId> = self
             .transactions
             .range(..before.clone())
-            .filter(|(_, kept)| kept.ended)
+            .filter(|(_, kept)| kept.fate.has_ended())
             .map(|(id, _)| id.clone())
             .collect();
         for id in &ended {
             self.forget(id);
         }
-        let transactions = &self.transactions;
-        self.order
-            .retain(|(_, id)| id >= before || transactions.contains_key(id));
     }
 
-    /// The first transaction that is remembered, but for those that were carried.
-    pub(crate) fn first(&self) -> Option<&TransactionId> {
-        self.transactions
-            .keys()
-            .find(|id| !self.carried.contains(*id))
-    }
-
-    /// Takes over which unfinished transactions were overtaken by forgetting.
-    pub(crate) fn carry(&mut self, carried: impl IntoIterator<Item = TransactionId>) {
-        self.carried.extend(carried);
-    }
-
-    pub(crate) fn carried(&self) -> &BTreeSet<TransactionId> {
-        &self.carried
-    }
-
-    /// Position of the oldest record that is still needed.
+    /// Position of the oldest record that is still needed, of those that are stored.
     pub(crate) fn first_position(&self) -> Option<Position> {
-        self.order.front().map(|(position, _)| *position)
+        self.order
+            .iter()
+            .find(|(position, id)| {
+                let kept = self.transactions.get(id);
+                kept.is_some_and(|kept| kept.position == Some(*position))
+            })
+            .map(|(position, _)| *position)
     }
 
     pub(crate) fn newest(&self) -> Option<&TransactionId> {
@@ -190,22 +224,21 @@ impl History {
         self.purchases.len()
     }
 
-    fn forget(&mut self, id: &TransactionId) {
-        let Some(kept) = self.transactions.remove(id) else {
-            return;
-        };
-        if kept.ended {
+    fn forget(&mut self, id: &TransactionId) -> Option<Kept> {
+        let kept = self.transactions.remove(id)?;
+        if kept.fate.has_ended() {
             self.ended_purchases -= kept.purchases.len();
         }
-        for key in kept.purchases {
+        for key in &kept.purchases {
             // A refused id may have come again and been decided anew.
             if self
                 .purchases
-                .get(&key)
+                .get(key)
                 .is_some_and(|past| past.transaction == *id)
             {
-                self.purchases.remove(&key);
+                self.purchases.remove(key);
             }
         }
+        Some(kept)
     }
 }

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use crate::branch::PreparedId;
-use crate::coordinator::{branches_mut, past_refusal};
+use crate::coordinator::{TransactionView, branches_mut, past_refusal, view};
 use crate::event::Position;
-use crate::history::{History, Outcome};
-use crate::id::{CoordinatorId, Epoch, TransactionId};
-use crate::record::{Record, RecordError, fingerprint};
+use crate::history::{Fate, History, Outcome};
+use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
+use crate::record::{Decision, Record, RecordError, fingerprint};
 use crate::time::Timestamp;
 use crate::transaction::{Branch, Branches, Committing, Progress, State, Transaction};
 
@@ -70,6 +70,8 @@ pub struct Recovered {
     pub(crate) floor: Option<TransactionId>,
     pub(crate) history: History,
     pub(crate) unfinished: Vec<Transaction>,
+    /// Where the log goes on.
+    pub(crate) next_position: Position,
 }
 
 /// A log whose records do not make sense together.
@@ -120,10 +122,7 @@ impl Recovered {
                 });
             }
             recovered.apply(&mut unfinished, position, record);
-        }
-        if let Some(floor) = &recovered.floor {
-            let carried = unfinished.range(..floor.clone()).map(|(id, _)| id.clone());
-            recovered.history.carry(carried);
+            recovered.next_position = position + 1;
         }
         recovered.unfinished = unfinished.into_values().collect();
         Ok(recovered)
@@ -134,9 +133,9 @@ impl Recovered {
         Epoch(self.epoch.map_or(0, |epoch| epoch.0) + 1)
     }
 
-    /// How many decisions are still to be carried out.
-    pub fn unfinished(&self) -> usize {
-        self.unfinished.len()
+    /// What has a decision, or was ended against one, and has not ended.
+    pub fn unfinished(&self) -> impl ExactSizeIterator<Item = TransactionView> {
+        self.unfinished.iter().map(view)
     }
 
     /// How many purchases with an outcome are remembered.
@@ -157,65 +156,34 @@ impl Recovered {
     ) {
         match record {
             Record::EpochStarted { epoch, .. } => self.saw_epoch(epoch),
-            Record::Decided(decision) => {
-                let id = decision.transaction;
-                self.saw_epoch(id.epoch);
-                self.history.place(id.clone(), position);
-                // Written again by retention: what is known of it stands.
-                if unfinished.contains_key(&id) {
-                    return;
-                }
-                let committed = decision.entries.iter().map(|entry| {
-                    let purchase = &entry.purchase;
-                    let key = purchase.purchase_id.clone();
-                    (key, fingerprint(purchase), Outcome::Committed)
-                });
-                let refused = decision.refused.iter().map(past_refusal);
-                let purchases = committed.chain(refused);
-                self.history
-                    .insert(&id, decision.decide_time, true, purchases);
-                let due = Progress::Waiting {
-                    retry_time: Timestamp(0),
-                };
-                let branches = decision
-                    .participants
-                    .into_iter()
-                    .map(|name| (name, Branch::new(due.clone())))
-                    .collect();
-                let state = State::Committing(Committing {
-                    entries: decision.entries,
-                    decide_time: decision.decide_time,
-                    branches,
-                });
-                unfinished.insert(
-                    id.clone(),
-                    Transaction {
-                        id,
-                        begin_time: decision.decide_time,
-                        state,
-                    },
-                );
-            }
+            Record::Decided(decision) => self.decided(unfinished, position, decision),
             Record::Refused {
                 transaction,
                 time,
                 refused,
             } => {
                 self.saw_epoch(transaction.epoch);
+                // Without any refusal it says only that the transaction has no decision.
+                if refused.is_empty() {
+                    abort(unfinished, &transaction, time);
+                }
+                let fate = if unfinished.contains_key(&transaction) {
+                    Fate::Aborting
+                } else {
+                    Fate::Refused
+                };
                 let purchases = refused.iter().map(past_refusal);
-                self.history.insert(&transaction, time, false, purchases);
-                self.history.place(transaction, position);
+                self.history.insert(&transaction, time, fate, purchases);
+                self.history.place(&transaction, position);
             }
             Record::Ended { transaction } => {
                 unfinished.remove(&transaction);
                 self.history.end(&transaction);
             }
-            Record::Settled { settlement, .. } => {
-                let branch = unfinished
-                    .get_mut(&settlement.transaction)
-                    .and_then(branches_mut)
-                    .and_then(|branches| branches.get_mut(&settlement.participant));
-                if let Some(branch) = branch {
+            Record::Settled { settlement, time } => {
+                let id = &settlement.transaction;
+                self.worded(unfinished, position, id, time);
+                if let Some(branch) = branch_mut(unfinished, id, &settlement.participant) {
                     branch.progress = Progress::Settled(Box::new(settlement));
                 }
             }
@@ -226,43 +194,130 @@ impl Recovered {
                 detail,
                 time,
             } => {
-                self.history.place(transaction.clone(), position);
-                if self.history.transaction(&transaction).is_none() {
-                    // An abort that a participant did not keep: the record is all there is of it.
-                    self.history
-                        .insert(&transaction, time, false, std::iter::empty());
-                }
-                let kept = self.history.transaction(&transaction);
-                if kept.is_some_and(|kept| !kept.committed) {
-                    unfinished
-                        .entry(transaction.clone())
-                        .or_insert_with(|| Transaction {
-                            id: transaction.clone(),
-                            begin_time: time,
-                            state: State::Aborting(Branches::new()),
-                        });
-                }
-                if let Some(branches) = unfinished.get_mut(&transaction).and_then(branches_mut) {
-                    let branch = branches
-                        .entry(participant)
-                        .or_insert_with(|| Branch::new(Progress::Asked));
-                    if !branch.has_ended() {
-                        branch.progress = Progress::Heuristic(kind);
-                        branch.last_failure = detail;
-                    }
+                self.worded(unfinished, position, &transaction, time);
+                if let Some(branch) = branch_mut(unfinished, &transaction, &participant) {
+                    branch.progress = Progress::Heuristic(kind);
+                    branch.last_failure = detail;
                 }
             }
             Record::Forgotten { epoch, before } => {
                 self.saw_epoch(epoch);
                 self.history.forget_before(&before);
-                self.floor = Some(before);
+                self.floor = self.floor.take().max(Some(before));
             }
         }
+    }
+
+    fn decided(
+        &mut self,
+        unfinished: &mut BTreeMap<TransactionId, Transaction>,
+        position: Position,
+        decision: Decision,
+    ) {
+        let id = decision.transaction;
+        self.saw_epoch(id.epoch);
+        let mut words = match unfinished.remove(&id) {
+            None => Branches::new(),
+            Some(Transaction {
+                state: State::Aborting(branches),
+                ..
+            }) => branches,
+            // Written again by retention: what is known of it stands.
+            Some(known) => {
+                unfinished.insert(id, known);
+                return;
+            }
+        };
+        let committed = decision.entries.iter().map(|entry| {
+            let purchase = &entry.purchase;
+            let key = purchase.purchase_id.clone();
+            (key, fingerprint(purchase), Outcome::Committed)
+        });
+        let refused = decision.refused.iter().map(past_refusal);
+        let purchases = committed.chain(refused);
+        self.history
+            .insert(&id, decision.decide_time, Fate::Committing, purchases);
+        self.history.place(&id, position);
+        let due = || {
+            Branch::new(Progress::Waiting {
+                retry_time: Timestamp(0),
+            })
+        };
+        let branches = decision
+            .participants
+            .into_iter()
+            .map(|name| {
+                let branch = words.remove(&name).unwrap_or_else(due);
+                (name, branch)
+            })
+            .collect();
+        let transaction = Transaction {
+            id: id.clone(),
+            begin_time: decision.decide_time,
+            state: State::Committing(Committing {
+                entries: decision.entries,
+                decide_time: decision.decide_time,
+                branches,
+            }),
+        };
+        unfinished.insert(id, transaction);
+    }
+
+    /// Takes note that something was found or said of one branch of a transaction.
+    ///
+    /// Without a decision before it, it is about an abort that a participant did not keep; or the
+    /// decision follows, since it was written again while this was on its way to the log, and what
+    /// was before both is released.
+    fn worded(
+        &mut self,
+        unfinished: &mut BTreeMap<TransactionId, Transaction>,
+        position: Position,
+        id: &TransactionId,
+        time: Timestamp,
+    ) {
+        self.saw_epoch(id.epoch);
+        let kept = self.history.transaction(id);
+        if !kept.is_some_and(|kept| kept.fate.is_committed()) {
+            abort(unfinished, id, time);
+            if kept.is_none() {
+                self.history
+                    .insert(id, time, Fate::Aborting, std::iter::empty());
+            }
+            self.history.reopen(id);
+        }
+        self.history.place(id, position);
     }
 
     fn saw_epoch(&mut self, epoch: Epoch) {
         self.epoch = self.epoch.max(Some(epoch));
     }
+}
+
+/// A transaction that has no decision and is not known to be released everywhere. Where it may be
+/// prepared the sweeps find out.
+fn abort(
+    unfinished: &mut BTreeMap<TransactionId, Transaction>,
+    id: &TransactionId,
+    begin_time: Timestamp,
+) {
+    unfinished.entry(id.clone()).or_insert_with(|| Transaction {
+        id: id.clone(),
+        begin_time,
+        state: State::Aborting(Branches::new()),
+    });
+}
+
+/// A branch of a transaction that has not ended, unless the branch itself has: the first word on
+/// it stands, as it did when it was stored.
+fn branch_mut<'a>(
+    unfinished: &'a mut BTreeMap<TransactionId, Transaction>,
+    id: &TransactionId,
+    participant: &ParticipantName,
+) -> Option<&'a mut Branch> {
+    let branch = branches_mut(unfinished.get_mut(id)?)?
+        .entry(participant.clone())
+        .or_insert_with(|| Branch::new(Progress::Asked));
+    (!branch.has_ended()).then_some(branch)
 }
 
 impl Record {

@@ -66,6 +66,8 @@ pub use binary::{
 pub use cache::cache_folder;
 pub use install::{install_with_apt, missing_packages};
 pub use mysql::{MysqlOptions, MysqlServer};
+pub use port::PortLease;
+pub use process::Process;
 pub use redis::RedisServer;
 pub use server::{Folder, LaunchOptions, Server};
 pub use spawner::{guarded, spawn};

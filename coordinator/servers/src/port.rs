@@ -23,14 +23,18 @@ const PORTS: Range<u16> = 20_000..32_000;
 /// tests which run in parallel never race for a port; against all others it is
 /// a bind probe.
 #[derive(Debug)]
-pub(crate) struct PortLease {
+pub struct PortLease {
     port: u16,
     _lock: FileLock,
 }
 
 impl PortLease {
     /// Leases the wanted port, or any free one.
-    pub(crate) fn take(wanted: Option<u16>) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// If the wanted port, or every port, is in use, or the folder of the leases can't be made.
+    pub fn take(wanted: Option<u16>) -> Result<Self> {
         let folder = lock_folder()?;
         if let Some(port) = wanted {
             return try_take(&folder, port).with_context(|| {
@@ -49,7 +53,8 @@ impl PortLease {
             .with_context(|| format!("no free port of 127.0.0.1 in {PORTS:?}"))
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// The port.
+    pub fn port(&self) -> u16 {
         self.port
     }
 }

@@ -21,11 +21,16 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// A running child in a process group of its own, killed and reaped on drop.
 #[derive(Debug)]
-pub(crate) struct Process(Child);
+pub struct Process(Child);
 
 impl Process {
-    /// Starts the command with its output appended to the log file.
-    pub(crate) fn start(mut command: Command, log: &Path) -> Result<Self> {
+    /// Starts the command with its output appended to the log file. Made by
+    /// [`guarded`](crate::guarded), it also ends with this process.
+    ///
+    /// # Errors
+    ///
+    /// If the log can't be opened or the program can't be run.
+    pub fn start(mut command: Command, log: &Path) -> Result<Self> {
         let log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -39,22 +44,35 @@ impl Process {
         Ok(Self(spawn(command)?))
     }
 
-    pub(crate) fn id(&self) -> u32 {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
         self.0.id()
     }
 
     /// How it ended, if it has.
-    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    ///
+    /// # Errors
+    ///
+    /// If the kernel can't say.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.0.try_wait()?)
     }
 
     /// SIGKILL, and reaps.
-    pub(crate) fn kill9(mut self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// If it can't be signalled.
+    pub fn kill9(mut self) -> Result<()> {
         self.kill_and_reap()
     }
 
     /// SIGTERM, and SIGKILL if that does not end it in time.
-    pub(crate) fn stop(mut self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// If it can't be signalled.
+    pub fn stop(mut self) -> Result<()> {
         self.signal(Signal::SIGTERM)?;
         // A paused process would not see the request before it goes on.
         self.signal(Signal::SIGCONT)?;
@@ -70,7 +88,11 @@ impl Process {
     }
 
     /// SIGSTOP; returns once the process has really stopped.
-    pub(crate) fn pause(&self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// If it can't be signalled.
+    pub fn pause(&self) -> Result<()> {
         self.signal(Signal::SIGSTOP)?;
         let flags = WaitPidFlag::WSTOPPED
             | WaitPidFlag::WEXITED
@@ -88,7 +110,11 @@ impl Process {
     }
 
     /// SIGCONT.
-    pub(crate) fn resume(&self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// If it can't be signalled.
+    pub fn resume(&self) -> Result<()> {
         self.signal(Signal::SIGCONT)
     }
 

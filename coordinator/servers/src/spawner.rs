@@ -12,7 +12,7 @@ type Order = (Command, SyncSender<io::Result<Child>>);
 
 /// A command whose process is killed by the kernel when this process ends,
 /// however it ends, wherever util-linux's `setpriv` can arrange that. To be
-/// started by [`spawn`]. `setpriv` replaces itself with the program, so the
+/// started by [`Process::start`](crate::Process::start). `setpriv` replaces itself with the program, so the
 /// child's process id is the program's.
 pub fn guarded(program: impl AsRef<OsStr>) -> Command {
     static SETPRIV: OnceLock<Option<PathBuf>> = OnceLock::new();

@@ -8,6 +8,7 @@ mod connection;
 pub mod dev;
 mod failure;
 mod json;
+mod log_inspect;
 mod names;
 pub mod output;
 pub mod participant;
@@ -61,9 +62,32 @@ pub enum Command {
     /// Run everything on this machine, to try it
     #[command(long_about = dev::ABOUT)]
     Dev(dev::Args),
+    /// Look at a decision log while no coordinator runs on it
+    #[command(subcommand)]
+    Log(Log),
     /// A verb that asks a running coordinator.
     #[command(flatten)]
     Client(Client),
+}
+
+/// `tandem log …`
+#[derive(Debug, Subcommand)]
+pub enum Log {
+    /// Read a decision log offline, and say what must be done at each store
+    #[command(long_about = log_inspect::ABOUT, after_help = EXIT_CODES)]
+    Inspect(log_inspect::Args),
+}
+
+impl Log {
+    /// Reads, and prints what was found.
+    ///
+    /// # Errors
+    /// [`Failure`], to be shown by [`finish`].
+    pub fn run(self) -> Result<(), Failure> {
+        match self {
+            Log::Inspect(args) => args.run(),
+        }
+    }
 }
 
 /// The verbs that ask a running coordinator.

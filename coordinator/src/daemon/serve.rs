@@ -72,7 +72,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     tracing::info!(
         coordinator = %id, epoch = %begun.epoch, log_id = begun.log_id,
-        unfinished = begun.recovered.unfinished(), purchases = begun.recovered.purchases(),
+        unfinished = begun.recovered.unfinished().len(), purchases = begun.recovered.purchases(),
         "the decision log is open"
     );
     let (event_sender, events) = mpsc::unbounded_channel();

@@ -3,6 +3,8 @@
 //! must pass.
 
 pub mod client;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod convert;
 mod participant;
 pub mod rules;

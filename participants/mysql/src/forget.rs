@@ -1,7 +1,5 @@
 //! Pruning the marker rows that no coordinator will ask about again.
 
-use std::collections::BTreeMap;
-
 use tandem_participant::{Error, Forget};
 use tandem_protocol::TransactionId;
 use tokio::time::Instant;
@@ -16,8 +14,9 @@ const CHUNK_ROWS: usize = 500;
 /// Deletes marker rows until none is left or the time for one call is over; what remains is for
 /// the next call.
 ///
-/// Only rows that a plain read shows, and so are committed, are deleted, by their keys: a DELETE by
-/// range would stop at the rows of branches in doubt.
+/// Only rows that a plain read shows, and so are committed, are deleted, each by its whole key. A
+/// DELETE by range or by a list of keys may scan the table and stop at the rows of branches in
+/// doubt (seen on MariaDB 10.11).
 pub(crate) async fn forget(store: &Store, forget: &Forget) -> Result<(), Error> {
     let deadline = store.statement_deadline();
     let coordinator = &forget.before.coordinator;
@@ -65,7 +64,7 @@ async fn prune(
              `sequence` LIMIT {CHUNK_ROWS}"
         );
         let rows = session.query(&page, deadline).await?;
-        let mut doomed: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+        let mut packet = String::from("START TRANSACTION");
         for row in &rows {
             after_epoch = session::field_number(row, 0)?;
             after_sequence = session::field_number(row, 1)?;
@@ -74,20 +73,14 @@ async fn prune(
                     && (kept.epoch.0, kept.sequence) == (after_epoch, after_sequence)
             });
             if !kept {
-                doomed
-                    .entry(after_epoch)
-                    .or_default()
-                    .push(after_sequence.to_string());
+                packet.push_str(&format!(
+                    "; DELETE FROM tandem_branches WHERE {condition} AND epoch = {after_epoch} \
+                     AND `sequence` = {after_sequence}"
+                ));
             }
         }
-        for (epoch, sequences) in doomed {
-            let delete = format!(
-                "DELETE FROM tandem_branches WHERE {condition} AND epoch = {epoch} AND \
-                 `sequence` IN ({})",
-                sequences.join(", ")
-            );
-            session.run(&delete, deadline).await?;
-        }
+        packet.push_str("; COMMIT");
+        session.run(&packet, deadline).await?;
         if rows.len() < CHUNK_ROWS {
             break;
         }

@@ -70,7 +70,7 @@ async fn attempt(
         .entries
         .iter()
         .filter(|entry| !refused.iter().any(|bad| bad.number == entry.number))
-        .map(|entry| (entry, statements(job, entry)))
+        .map(|entry| (entry, statements(job, session, entry)))
         .collect();
     if candidates.is_empty() {
         return Ok(Attempt::Ended(Outcome::AllRefused(refused.clone())));
@@ -145,12 +145,12 @@ async fn attempt(
 
 const SAVEPOINT: &str = "tandem_entry";
 
-fn statements(job: &Job<'_>, entry: &Entry) -> Vec<String> {
+fn statements(job: &Job<'_>, session: &Session, entry: &Entry) -> Vec<String> {
     let mut statements = vec![format!("SAVEPOINT {SAVEPOINT}")];
     statements.extend(job.store.settings.templates.render(
         &job.prepare.transaction,
         &[entry],
-        usize::MAX,
+        session.server.statement_bytes(),
     ));
     statements
 }

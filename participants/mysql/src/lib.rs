@@ -15,6 +15,7 @@
 //! Reading order: [`prepare`] and [`isolate`], then [`finish`] and [`settle`], then the rest.
 
 mod branches;
+mod by_hand;
 mod codes;
 mod encode;
 mod enlist;
@@ -38,5 +39,6 @@ mod tables;
 mod tokens;
 mod xid;
 
+pub use by_hand::commit_by_hand;
 pub use participant::MysqlParticipant;
 pub use settings::{Per, Settings, SettingsError, Statement};

@@ -1,6 +1,7 @@
 //! The participant: what its rooms share, and the trait.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -51,6 +52,7 @@ impl MysqlParticipant {
             address: settings.address.clone(),
             connect_timeout: settings.connect_timeout,
             lock_wait_timeout_s: settings.lock_wait_timeout_s,
+            losses: AtomicU64::new(0),
         });
         Ok(Self {
             store: Store {

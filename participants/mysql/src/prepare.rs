@@ -16,10 +16,6 @@ use crate::script;
 use crate::session::{Failure, Session};
 use crate::xid;
 
-/// Text of one joined INSERT, about: the server's cost of parsing grows with it, and the round
-/// trips saved by a longer one do not.
-const STATEMENT_BYTES_MAX: usize = 256 * 1_024;
-
 /// How often a branch that lost a deadlock is tried in all.
 pub(crate) const TRIES_MAX: u32 = 3;
 
@@ -158,7 +154,7 @@ impl Job<'_> {
         statements.extend(self.store.settings.templates.render(
             &self.prepare.transaction,
             entries,
-            STATEMENT_BYTES_MAX.min(session.server.packet_bytes_max / 4),
+            session.server.statement_bytes(),
         ));
         let end = statements.len();
         statements.extend(self.end());

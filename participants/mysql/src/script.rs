@@ -4,9 +4,6 @@ use tokio::time::Instant;
 
 use crate::session::{Failure, Session};
 
-/// Room left in a packet for its header.
-const PACKET_SLACK_BYTES: usize = 1_024;
-
 /// Runs statements in order; stops at the first that fails, and [`Failure::completed`] counts over
 /// all packets.
 pub(crate) async fn run(
@@ -14,10 +11,7 @@ pub(crate) async fn run(
     statements: &[String],
     deadline: Instant,
 ) -> Result<(), Failure> {
-    let bytes_max = session
-        .server
-        .packet_bytes_max
-        .saturating_sub(PACKET_SLACK_BYTES);
+    let bytes_max = session.server.packet_bytes();
     let mut done = 0;
     for packet in pack(statements, bytes_max) {
         session

@@ -22,6 +22,39 @@ pub(crate) struct Server {
     pub(crate) detaches: bool,
     /// `max_allowed_packet`, in bytes.
     pub(crate) packet_bytes_max: usize,
+    /// Whether the session is encrypted.
+    pub(crate) encrypted: bool,
+}
+
+/// Room left in a packet for its header.
+const PACKET_SLACK_BYTES: usize = 64;
+
+/// Payload of one TLS record (RFC 8446, section 5.1).
+const TLS_RECORD_BYTES: usize = 16_384;
+
+/// Text of one statement, about, that many rows are joined into: the server's cost of parsing grows
+/// with it, and the round trips saved by a longer one do not.
+const STATEMENT_BYTES_MAX: usize = 256 * 1_024;
+
+impl Server {
+    /// Most bytes of statements to send at once.
+    ///
+    /// A packet of several TLS records goes out in several writes, and sqlx leaves Nagle's
+    /// algorithm on: the second write then waits for the server's delayed acknowledgement, 40 ms on
+    /// Linux (measured on MySQL 9.7: a branch of 128 purchases took 49 ms instead of 5). One round
+    /// trip more for each 16 KB is cheaper.
+    pub(crate) fn packet_bytes(&self) -> usize {
+        let most = match self.encrypted {
+            true => self.packet_bytes_max.min(TLS_RECORD_BYTES),
+            false => self.packet_bytes_max,
+        };
+        most.saturating_sub(PACKET_SLACK_BYTES)
+    }
+
+    /// About how long a statement of many rows may become.
+    pub(crate) fn statement_bytes(&self) -> usize {
+        STATEMENT_BYTES_MAX.min(self.packet_bytes() / 4)
+    }
 }
 
 impl Flavour {
@@ -74,6 +107,20 @@ impl Flavour {
             Flavour::MySql => {
                 "(SELECT UNIX_TIMESTAMP() - VARIABLE_VALUE FROM performance_schema.global_status \
                  WHERE VARIABLE_NAME = 'Uptime')"
+            }
+        }
+    }
+
+    /// Whether the session is encrypted, as an expression.
+    pub(crate) fn encrypted_expression(self) -> &'static str {
+        match self {
+            Flavour::MariaDb => {
+                "(SELECT VARIABLE_VALUE <> '' FROM information_schema.SESSION_STATUS WHERE \
+                 VARIABLE_NAME = 'SSL_CIPHER')"
+            }
+            Flavour::MySql => {
+                "(SELECT VARIABLE_VALUE <> '' FROM performance_schema.session_status WHERE \
+                 VARIABLE_NAME = 'Ssl_cipher')"
             }
         }
     }

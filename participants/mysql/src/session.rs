@@ -79,6 +79,7 @@ impl Session {
                 start: 0,
                 detaches: false,
                 packet_bytes_max: 0,
+                encrypted: false,
             }),
             lock_wait_s,
             lost: false,
@@ -104,10 +105,12 @@ impl Session {
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
              SET SESSION autocommit = 1, innodb_lock_wait_timeout = {wait}, \
              lock_wait_timeout = {wait}, wait_timeout = 28800, lc_messages = 'en_US'; \
-             SELECT CONNECTION_ID(), CAST({start} AS SIGNED), {detaches}, @@max_allowed_packet",
+             SELECT CONNECTION_ID(), CAST({start} AS SIGNED), {detaches}, @@max_allowed_packet, \
+             {encrypted}",
             wait = self.lock_wait_s,
             start = flavour.start_expression(),
             detaches = flavour.detaches_expression(),
+            encrypted = flavour.encrypted_expression(),
         );
         let reply = self.query(&packet, deadline).await?;
         self.id = number(&reply, 0)?;
@@ -117,6 +120,7 @@ impl Session {
             start: number(&reply, 1)?,
             detaches: number(&reply, 2)? != 0,
             packet_bytes_max: usize::try_from(number(&reply, 3)?).unwrap_or(usize::MAX),
+            encrypted: number(&reply, 4)? != 0,
         });
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! branch on MariaDB and crashes MySQL (measured on MariaDB 10.11 and MySQL 9.7).
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::session::Session;
 
-/// A session that was silent for longer is asked whether it is alive before it is used.
+/// A session that was silent for longer, or since another was lost, is asked whether it is alive
+/// before it is used.
 const TRUSTED_SILENCE: Duration = Duration::from_secs(5);
 
 /// Sessions of one purpose.
@@ -36,12 +38,16 @@ pub(crate) struct Dial {
     pub(crate) address: String,
     pub(crate) connect_timeout: Duration,
     pub(crate) lock_wait_timeout_s: u32,
+    /// Connections lost so far: where one is lost, others are likely to be.
+    pub(crate) losses: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Idle {
     session: Session,
     since: Instant,
+    /// [`Dial::losses`] at that time.
+    losses: u64,
 }
 
 /// A session on loan, and its place in the bound. Dropping it closes the session.
@@ -86,7 +92,7 @@ impl Sessions {
                 )
                 .await?;
             };
-            let trusted = idle.since.elapsed() < TRUSTED_SILENCE;
+            let trusted = idle.since.elapsed() < TRUSTED_SILENCE && idle.losses == self.losses();
             if trusted || idle.session.is_alive(deadline).await {
                 break idle.session;
             }
@@ -98,9 +104,8 @@ impl Sessions {
         })
     }
 
-    /// Closes all idle sessions: one was lost, and the others are likely to be.
-    fn distrust(&self) {
-        self.idle().clear();
+    fn losses(&self) -> u64 {
+        self.dial.losses.load(Ordering::Acquire)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
@@ -115,6 +120,7 @@ impl Lease {
             self.home.idle().push(Idle {
                 session,
                 since: Instant::now(),
+                losses: self.home.losses(),
             });
         }
     }
@@ -123,7 +129,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if self.session.as_ref().is_some_and(Session::is_lost) {
-            self.home.distrust();
+            self.home.dial.losses.fetch_add(1, Ordering::AcqRel);
         }
     }
 }

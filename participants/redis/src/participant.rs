@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use redis::{Script, ScriptInvocation, Value, pipe};
+use redis::{Script, ScriptInvocation, Value};
 use tandem_participant::{
-    BranchState, BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist,
-    Enlisted, Error, Forget, HeuristicKind, Hold, Participant, Prepare, PreparedBranch, PreparedId,
-    RefusedEntry, RollBack, Stock, Vote,
+    BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist, Enlisted, Error,
+    Forget, HeuristicKind, Participant, Prepare, PreparedBranch, RefusedEntry, RollBack, Stock,
+    Vote,
 };
-use tandem_protocol::{Entry, Epoch, ParticipantName, Timestamp, TransactionId};
+use tandem_protocol::{Entry, Epoch, ParticipantName, TransactionId};
 
 use crate::connection::Connection;
 use crate::describe::describe;
@@ -24,19 +24,13 @@ use crate::settings::{Settings, SettingsError, StockPlace};
 /// Transactions that one call of the forget script drops at most: about 5 ms of the server's time.
 const FORGET_BATCH_MAX: usize = 2_000;
 
-/// Calls of the forget script for one [`Forget`] at most. What is left goes with the next.
-const FORGET_CALLS_MAX: usize = 50;
-
-/// Prepared transactions that are asked for their holds in one round trip.
-const HOLDS_BATCH_MAX: usize = 500;
-
 /// The stock of one Redis or Valkey server.
 pub struct RedisParticipant {
     name: ParticipantName,
-    place: StockPlace,
-    keys: Keys,
+    pub(crate) place: StockPlace,
+    pub(crate) keys: Keys,
     accept: Vec<String>,
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 impl RedisParticipant {
@@ -58,9 +52,9 @@ impl RedisParticipant {
         })
     }
 
-    /// The stock key of a sku, or its field in the stock hash; `None` where the key would be one
+    /// The stock key of a sku, or its field in the stock hash. The error is a key that would be one
     /// of tandem's own.
-    fn stock_of(&self, sku: &str) -> Result<String, String> {
+    pub(crate) fn stock_of(&self, sku: &str) -> Result<String, String> {
         match &self.place {
             StockPlace::Keys(pattern) => {
                 let key = pattern.of(sku);
@@ -75,7 +69,7 @@ impl RedisParticipant {
     }
 
     /// A script's call with the keys and words that `common.lua` lists.
-    fn about<'a>(
+    pub(crate) fn about<'a>(
         &self,
         script: &'a Script,
         transaction: &TransactionId,
@@ -105,16 +99,25 @@ impl RedisParticipant {
         }
     }
 
-    async fn run(
+    pub(crate) async fn run(
         &self,
         what: &str,
         limit: Duration,
         call: &ScriptInvocation<'_>,
     ) -> Result<Reply, Error> {
         let answer: Vec<Value> = self.connection.script(what, limit, call).await?;
-        let mut reply = Reply::read(what, answer)?;
-        // Only enlist has more to say of it, and reads its answer itself.
-        if reply.word() == "FENCED" && what != ENLIST {
+        Reply::read(what, answer)
+    }
+
+    /// As [`Self::run`], for the scripts that refuse a caller of an old epoch.
+    async fn run_fenced(
+        &self,
+        what: &str,
+        limit: Duration,
+        call: &ScriptInvocation<'_>,
+    ) -> Result<Reply, Error> {
+        let mut reply = self.run(what, limit, call).await?;
+        if reply.word() == "FENCED" {
             let epoch: String = reply.next()?;
             return Err(Error::Fenced {
                 detail: format!(
@@ -127,7 +130,7 @@ impl RedisParticipant {
         Ok(reply)
     }
 
-    fn debts(&self, skus: &HashMap<String, &str>, rows: &[Row]) -> Vec<Debt> {
+    pub(crate) fn debts(&self, skus: &HashMap<String, &str>, rows: &[Row]) -> Vec<Debt> {
         rows.iter()
             .filter_map(|row| {
                 let stock = row.first()?;
@@ -138,8 +141,6 @@ impl RedisParticipant {
     }
 }
 
-const ENLIST: &str = "enlist";
-
 #[async_trait]
 impl Participant for RedisParticipant {
     async fn enlist(&self, enlist: &Enlist) -> Result<Enlisted, Error> {
@@ -149,6 +150,7 @@ impl Participant for RedisParticipant {
             return Err(Error::Unsafe { findings });
         }
         let id = &enlist.coordinator;
+        let what = format!("enlisting {id}");
         let mut call = scripts::ENLIST.prepare_invoke();
         call.key(self.keys.coordinator(id))
             .key(self.keys.committed(id))
@@ -157,7 +159,7 @@ impl Participant for RedisParticipant {
             .arg(&enlist.instance_id)
             .arg(Enlisted::NEWEST_COMMITTED_MAX);
         let limit = self.connection.response_timeout();
-        let mut reply = self.run(ENLIST, limit, &call).await?;
+        let mut reply = self.run(&what, limit, &call).await?;
         match reply.word() {
             "ENLISTED" => {}
             "FENCED" => {
@@ -206,7 +208,7 @@ impl Participant for RedisParticipant {
         self.with_stocks(&mut call, &stocks.names);
         call.arg(words);
         let limit = prepare.timeout.min(self.connection.response_timeout());
-        let mut reply = self.run(&what, limit, &call).await?;
+        let mut reply = self.run_fenced(&what, limit, &call).await?;
         match reply.word() {
             "NO" => {
                 let why: String = reply.next()?;
@@ -252,7 +254,7 @@ impl Participant for RedisParticipant {
         self.with_stocks(&mut call, &stocks.names);
         call.arg(units);
         let limit = self.connection.response_timeout();
-        let mut reply = self.run(&what, limit, &call).await?;
+        let mut reply = self.run_fenced(&what, limit, &call).await?;
         let evidence = match reply.word() {
             "APPLIED" => CommitEvidence::Applied,
             "ALREADY" => CommitEvidence::AlreadyApplied,
@@ -289,7 +291,7 @@ impl Participant for RedisParticipant {
         let what = format!("roll back of {transaction}");
         let call = self.about(&scripts::ROLL_BACK, transaction, roll_back.caller_epoch)?;
         let limit = self.connection.response_timeout();
-        let reply = self.run(&what, limit, &call).await?;
+        let reply = self.run_fenced(&what, limit, &call).await?;
         match reply.word() {
             "DONE" => Ok(()),
             "COMMITTED" => Err(Error::Heuristic {
@@ -304,66 +306,11 @@ impl Participant for RedisParticipant {
     }
 
     async fn list_prepared(&self) -> Result<Vec<PreparedBranch>, Error> {
-        let what = "listing prepared transactions";
-        let mut commands = pipe();
-        commands.zrange_withscores(self.keys.prepared(), 0, -1);
-        let (prepared,): (Vec<(String, u64)>,) = self.connection.commands(what, &commands).await?;
-        Ok(prepared
-            .into_iter()
-            .map(|(id, time)| PreparedBranch {
-                id: match id.parse() {
-                    Ok(transaction) => PreparedId::Transaction(transaction),
-                    Err(_) => PreparedId::Foreign(id),
-                },
-                prepare_time: Some(Timestamp(time)),
-            })
-            .collect())
+        self.read_prepared().await
     }
 
     async fn inspect(&self, transaction: &TransactionId) -> Result<BranchTruth, Error> {
-        let what = format!("inspection of {transaction}");
-        let call = self.about(&scripts::INSPECT, transaction, transaction.epoch)?;
-        let limit = self.connection.response_timeout();
-        let mut reply = self.run(&what, limit, &call).await?;
-        let (state, detail) = match reply.word() {
-            "PREPARED" => {
-                let time: u64 = reply.next()?;
-                let holds: Vec<(String, u64)> = reply.next()?;
-                let holds: Vec<String> = holds
-                    .iter()
-                    .map(|(stock, units)| format!("{units} of {stock}"))
-                    .collect();
-                let detail = format!("holds {}, since {time} ms", holds.join(", "));
-                (BranchState::Prepared, detail)
-            }
-            "COMMITTED" => {
-                let debts = self.debts(&HashMap::new(), &reply.next::<Vec<Row>>()?);
-                let owed: Vec<String> = debts
-                    .iter()
-                    .map(|debt| format!("; {} not deducted: {}", debt.quantity, debt.detail))
-                    .collect();
-                let detail = format!("remembered as committed{}", owed.concat());
-                (BranchState::Committed, detail)
-            }
-            "RELEASED" => {
-                let refused: Vec<Row> = reply.next()?;
-                let detail = match refused.len() {
-                    0 => "remembered as rolled back".to_owned(),
-                    n => format!("remembered as refused, all {n} entries"),
-                };
-                (BranchState::RolledBack, detail)
-            }
-            "FORGOTTEN" => (
-                BranchState::Absent,
-                "before what the coordinator let the store forget".to_owned(),
-            ),
-            "ABSENT" => (
-                BranchState::Absent,
-                "neither held nor remembered".to_owned(),
-            ),
-            _ => return Err(reply.unexpected()),
-        };
-        Ok(BranchTruth { state, detail })
+        self.read_truth(transaction).await
     }
 
     async fn forget(&self, forget: &Forget) -> Result<(), Error> {
@@ -383,8 +330,10 @@ impl Participant for RedisParticipant {
             call.arg(member).arg(order);
         }
         let limit = self.connection.response_timeout();
-        for _ in 0..FORGET_CALLS_MAX {
-            let reply = self.run(&what, limit, &call).await?;
+        let began = Instant::now();
+        // What is left after that goes with the next call.
+        while began.elapsed() < limit {
+            let reply = self.run_fenced(&what, limit, &call).await?;
             match reply.word() {
                 "MORE" => {}
                 "DONE" => break,
@@ -399,70 +348,7 @@ impl Participant for RedisParticipant {
     }
 
     async fn stock(&self, sku: &str) -> Result<Option<Stock>, Error> {
-        let what = format!("stock of {sku}");
-        let name = self.stock_of(sku).map_err(|key| Error::Invalid {
-            detail: refusal::reserved(sku, &key).detail,
-        })?;
-        let container = match &self.place {
-            StockPlace::Keys(_) => &name,
-            StockPlace::Hash { key, .. } => key,
-        };
-        let mut first = pipe();
-        first
-            .key_type(container)
-            .hget(self.keys.debt(), &name)
-            .zrange_withscores(self.keys.prepared(), 0, -1);
-        type First = (String, Option<u64>, Vec<(String, u64)>);
-        let (kind, debt, prepared): First = self.connection.commands(&what, &first).await?;
-
-        let mut second = pipe();
-        match (&self.place, kind.as_str()) {
-            (StockPlace::Keys(_), "string") => second.get(&name),
-            (StockPlace::Hash { .. }, "hash") => second.hget(container, &name),
-            _ => &mut second,
-        };
-        let (text,): (Option<String>,) = if second.is_empty() {
-            (None,)
-        } else {
-            self.connection.commands(&what, &second).await?
-        };
-        let is_hash = matches!(self.place, StockPlace::Hash { .. });
-        let (value, problem) = match (text, kind.as_str()) {
-            (Some(text), _) => refusal::read_value(&text),
-            (None, "none") => (None, Some("MISSING")),
-            (None, "hash") if is_hash => (None, Some("MISSING")),
-            (None, _) => (None, Some("WRONG_TYPE")),
-        };
-
-        let prepared: Vec<(TransactionId, u64)> = prepared
-            .into_iter()
-            .filter_map(|(id, time)| Some((id.parse().ok()?, time)))
-            .collect();
-        let mut holds = Vec::new();
-        for batch in prepared.chunks(HOLDS_BATCH_MAX) {
-            let mut third = pipe();
-            for (transaction, _) in batch {
-                third.hget(self.keys.holds(transaction), &name);
-            }
-            let units: Vec<Option<u64>> = self.connection.commands(&what, &third).await?;
-            for ((transaction, time), units) in batch.iter().zip(units) {
-                if let Some(quantity) = units {
-                    holds.push(Hold {
-                        transaction: transaction.clone(),
-                        quantity,
-                        since: Timestamp(*time),
-                    });
-                }
-            }
-        }
-        Ok(Some(Stock {
-            value,
-            holds,
-            debt: debt.unwrap_or(0),
-            detail: problem
-                .and_then(|problem| refusal::problem_text(&self.place, problem, &name))
-                .unwrap_or_default(),
-        }))
+        self.read_stock(sku).await
     }
 }
 

@@ -6,7 +6,7 @@ use super::submit::RETRY_AFTER;
 use super::{Coordinator, Link, Place, Storing};
 use crate::branch::Vote;
 use crate::event::{Action, Note, Position, Reply};
-use crate::history::Outcome;
+use crate::history::{Fate, Outcome};
 use crate::id::{ParticipantName, TransactionId};
 use crate::purchase::{Entry, Refusal};
 use crate::record::{
@@ -147,9 +147,13 @@ impl Coordinator {
         refused: Vec<RefusedPurchase>,
         position: Position,
     ) {
+        let fate = match self.history.transaction(id).map(|kept| kept.fate) {
+            Some(Fate::Aborting) => Fate::Aborting,
+            Some(Fate::Committing | Fate::Committed | Fate::Refused) | None => Fate::Refused,
+        };
         self.history
-            .insert(id, time, false, refused.iter().map(past_refusal));
-        self.history.place(id.clone(), position);
+            .insert(id, time, fate, refused.iter().map(past_refusal));
+        self.history.place(id, position);
         self.note(Note::Decided {
             transaction: id.clone(),
             committed: Vec::new(),
@@ -388,10 +392,10 @@ impl Coordinator {
         self.history.insert(
             &decision.transaction,
             decision.decide_time,
-            true,
+            Fate::Committing,
             committed.chain(refused),
         );
-        self.history.place(decision.transaction.clone(), position);
+        self.history.place(&decision.transaction, position);
     }
 }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::{Coordinator, Link, Place, Storing};
 use crate::branch::{CommitEvidence, Debt, Failure, FailureKind, HeuristicKind};
 use crate::event::{Action, Call, Ending, Note, Reply};
+use crate::history::Fate;
 use crate::id::{ParticipantName, TransactionId};
 use crate::purchase::Entry;
 use crate::record::Record;
 use crate::time::Timestamp;
-use crate::transaction::{Branch, Branches, Committing, Progress, State, Transaction};
+use crate::transaction::{Branch, Branches, Committing, Progress, Promise, State, Transaction};
 
 /// Longest pause before a branch that only a person can end is looked at again.
 const STUCK_RETRY: Duration = Duration::from_secs(30);
@@ -125,6 +126,9 @@ impl Coordinator {
         }
         match call {
             Call::Prepare => {
+                if !self.is_asked(id, participant) {
+                    return;
+                }
                 let detail = format!("{participant} could not prepare: {}", failure.detail);
                 self.abort(id, &detail);
             }
@@ -196,18 +200,15 @@ impl Coordinator {
             ..
         }) = transaction.state
         else {
-            // An abort is not stored, unless something against it was.
-            if self.history.transaction(id).is_some() {
-                self.history.end(id);
+            // An abort is not stored, nor is its end, unless something about it was.
+            if let Some(kept) = self.history.transaction(id)
+                && kept.fate == Fate::Aborting
+            {
+                self.store_end(id);
             }
             return;
         };
-        self.history.end(id);
-        // Never forced: what is lost with it is only that the participants are asked once more.
-        let record = Record::Ended {
-            transaction: id.clone(),
-        };
-        self.store(record, false, Storing::Nothing);
+        self.store_end(id);
         self.note(Note::Ended {
             transaction: id.clone(),
         });
@@ -223,6 +224,15 @@ impl Coordinator {
         }
     }
 
+    fn store_end(&mut self, id: &TransactionId) {
+        self.history.end(id);
+        // Never forced: what is lost with it is only that the participants are asked once more.
+        let record = Record::Ended {
+            transaction: id.clone(),
+        };
+        self.store(record, false, Storing::Nothing);
+    }
+
     fn ending_failed(
         &mut self,
         now: Timestamp,
@@ -231,15 +241,19 @@ impl Coordinator {
         ending: Ending,
         failure: Failure,
     ) {
+        let is_asked = |branch: &mut Branch| branch.progress == Progress::Asked;
+        if !self
+            .branch_mut(id, participant, ending)
+            .is_some_and(is_asked)
+        {
+            return;
+        }
         // What waits is not in the pipeline: it must not hold up those that can go on.
         self.pipeline.remove(id);
         let (base, cap) = (self.settings.retry_base, self.settings.retry_cap);
         let Some(branch) = self.branch_mut(id, participant, ending) else {
             return;
         };
-        if branch.progress != Progress::Asked {
-            return;
-        }
         branch.failures = branch.failures.saturating_add(1);
         // A state is noted when it changes, not each time that it is found again.
         let known = branch.failures > 1 && branch.last_failure == failure.detail;
@@ -296,13 +310,12 @@ impl Coordinator {
             detail: detail.clone(),
             time: now,
         };
-        let then = if self.history.transaction(&transaction).is_some() {
-            Storing::Nothing
-        } else {
+        if self.history.transaction(&transaction).is_none() {
             self.history
-                .insert(&transaction, now, false, std::iter::empty());
-            Storing::Keep(transaction.clone())
-        };
+                .insert(&transaction, now, Fate::Aborting, std::iter::empty());
+        }
+        self.history.reopen(&transaction);
+        let then = Storing::Keep(transaction.clone());
         self.store(record, true, then);
         self.note(Note::Heuristic {
             transaction,
@@ -310,6 +323,17 @@ impl Coordinator {
             kind,
             detail,
         });
+    }
+
+    /// Whether a participant's promise is being waited for.
+    fn is_asked(&self, id: &TransactionId, participant: &ParticipantName) -> bool {
+        match self.transactions.get(id).map(|t| &t.state) {
+            Some(State::Preparing(preparing)) => matches!(
+                preparing.promises.get(participant),
+                Some(Promise::Asked { .. })
+            ),
+            Some(State::Deciding(_) | State::Committing(_) | State::Aborting(_)) | None => false,
+        }
     }
 
     fn call_returned(&mut self, id: &TransactionId, participant: &ParticipantName) {

@@ -17,6 +17,9 @@ impl Coordinator {
         newest_committed: &[TransactionId],
         refuses_singly: bool,
     ) {
+        if !self.members.contains_key(participant) {
+            return;
+        }
         if let Some(unknown) = newest_committed.iter().find(|id| !self.has_decided(id)) {
             let reason = format!(
                 "the decision log is stale: participant {participant} has committed transaction \
@@ -33,6 +36,7 @@ impl Coordinator {
             return;
         };
         member.link = Link::Up;
+        member.enlisted = true;
         member.incarnation = incarnation;
         member.refuses_singly = refuses_singly;
         // What waited for its back-off has no reason to wait any more.
@@ -45,6 +49,7 @@ impl Coordinator {
         for id in waiting {
             self.make_due(&id, participant, now);
         }
+        self.release_held_back(now);
     }
 
     pub(super) fn participant_down(
@@ -79,13 +84,20 @@ impl Coordinator {
         found: Vec<PreparedBranch>,
     ) {
         let mut foreign = Vec::new();
+        let mut held_back = Vec::new();
+        let is_newest = self.is_newest();
         for branch in found {
             match verdict(&branch.id, self.known(&branch.id, participant)) {
                 Verdict::Leave => {}
                 Verdict::Report => foreign.push(branch),
                 Verdict::RollBack => {
-                    if let PreparedId::Transaction(id) = branch.id {
+                    let PreparedId::Transaction(id) = branch.id else {
+                        continue;
+                    };
+                    if is_newest || id.epoch == self.epoch {
                         self.roll_back_found(now, &id, participant);
+                    } else {
+                        held_back.push(id);
                     }
                 }
                 Verdict::Stop => {
@@ -104,6 +116,31 @@ impl Coordinator {
         }
         if let Some(member) = self.members.get_mut(participant) {
             member.foreign = foreign;
+            member.held_back = held_back;
+            member.swept = true;
+        }
+    }
+
+    /// Whether every participant has been asked by this process and none knows a decision that
+    /// the log does not. Before that no stored decision does not mean abort for what an earlier
+    /// epoch left: the log may be an old copy, and the one that knows better may be down.
+    fn is_newest(&self) -> bool {
+        self.members.values().all(|member| member.enlisted)
+    }
+
+    fn release_held_back(&mut self, now: Timestamp) {
+        if !self.is_newest() {
+            return;
+        }
+        let names: Vec<ParticipantName> = self.members.keys().cloned().collect();
+        for name in names {
+            let held_back = self
+                .members
+                .get_mut(&name)
+                .map(|member| std::mem::take(&mut member.held_back));
+            for id in held_back.into_iter().flatten() {
+                self.roll_back_found(now, &id, &name);
+            }
         }
     }
 
@@ -126,7 +163,7 @@ impl Coordinator {
                 Some(_) | None => Known::Aborted,
             },
             None => match self.history.transaction(id) {
-                Some(kept) if kept.committed => Known::Committed,
+                Some(kept) if kept.fate.is_committed() => Known::Committed,
                 Some(_) => Known::Aborted,
                 None if *id < self.floor => Known::Forgotten,
                 None => Known::Aborted,

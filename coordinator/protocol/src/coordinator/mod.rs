@@ -14,6 +14,7 @@ mod view;
 
 pub(crate) use decide::past_refusal;
 pub(crate) use finish::branches_mut;
+pub(crate) use view::view;
 pub use view::{BranchProgress, BranchView, PurchaseView, TransactionState, TransactionView};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,10 +26,10 @@ use crate::event::{Action, Event, Note, Position, RequestId, Settlement, Ticket,
 use crate::history::History;
 use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
 use crate::purchase::Purchase;
-use crate::record::{Decision, Fingerprint, Record, RefusedPurchase};
+use crate::record::{Fingerprint, Record, RefusedPurchase};
 use crate::recovery::Recovered;
 use crate::time::Timestamp;
-use crate::transaction::{Committing, State, Transaction};
+use crate::transaction::{State, Transaction};
 
 /// Bounds and times of a coordinator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,8 +76,10 @@ pub struct Coordinator {
     in_flight: BTreeMap<String, InFlight>,
     deadlines: BTreeSet<(Timestamp, RequestId, String)>,
     history: History,
-    /// Everything before this transaction that has ended is forgotten.
+    /// Everything before this transaction that has ended is forgotten. It only rises.
     floor: TransactionId,
+    /// Every record of which nobody has said yet that it is stored stands here or later.
+    next_position: Position,
     storing: BTreeMap<Ticket, Storing>,
     next_ticket: Ticket,
     next_retire: Timestamp,
@@ -93,6 +96,13 @@ struct Member {
     retries: BTreeSet<TransactionId>,
     /// Branches that wait to be tried again.
     due: BTreeSet<(Timestamp, TransactionId)>,
+    /// Whether it has been enlisted by this process: it has not denied that the log is the newest.
+    enlisted: bool,
+    /// Whether this process was told what is prepared there.
+    swept: bool,
+    /// Prepared branches of earlier epochs without a decision, while not every participant has
+    /// said whether the log is the newest.
+    held_back: Vec<TransactionId>,
     /// Prepared branches of others, seen by the last sweep.
     foreign: Vec<PreparedBranch>,
 }
@@ -141,8 +151,8 @@ enum Storing {
     /// A record of an unfinished transaction, written for the first time or again.
     Keep(TransactionId),
     Forgotten {
-        /// Records before this position are needed no more; `None`: all before the record itself.
-        release: Option<Position>,
+        /// Records before this position are needed no more.
+        release: Position,
         before: TransactionId,
     },
     Nothing,
@@ -168,6 +178,9 @@ impl Coordinator {
             refuses_singly: false,
             retries: BTreeSet::new(),
             due: BTreeSet::new(),
+            enlisted: false,
+            swept: false,
+            held_back: Vec::new(),
             foreign: Vec::new(),
         };
         let floor = recovered.floor.unwrap_or(TransactionId {
@@ -191,6 +204,7 @@ impl Coordinator {
             deadlines: BTreeSet::new(),
             history: recovered.history,
             floor,
+            next_position: recovered.next_position,
             storing: BTreeMap::new(),
             next_ticket: 0,
             next_retire: now,
@@ -330,6 +344,7 @@ impl Coordinator {
     }
 
     fn stored(&mut self, ticket: Ticket, position: Position) {
+        self.next_position = self.next_position.max(position + 1);
         match self.storing.remove(&ticket) {
             Some(Storing::Decision(id)) => self.decision_stored(&id, position),
             Some(Storing::Refusals {
@@ -340,10 +355,10 @@ impl Coordinator {
             Some(Storing::Settlement {
                 request,
                 settlement,
-            }) => self.settlement_stored(request, settlement),
-            Some(Storing::Keep(id)) => self.history.place(id, position),
+            }) => self.settlement_stored(request, settlement, position),
+            Some(Storing::Keep(id)) => self.history.place(&id, position),
             Some(Storing::Forgotten { release, before }) => {
-                self.forgotten_stored(release.unwrap_or(position), before);
+                self.forgotten_stored(release, before);
             }
             Some(Storing::Nothing) | None => {}
         }
@@ -362,23 +377,5 @@ impl Coordinator {
 
     fn note(&mut self, note: Note) {
         self.actions.push(Action::Note(note));
-    }
-
-    /// The record that says everything about an unfinished transaction that has a decision.
-    fn decision_of(&self, id: &TransactionId) -> Option<Decision> {
-        match &self.transactions.get(id)?.state {
-            State::Committing(Committing {
-                entries,
-                decide_time,
-                branches,
-            }) => Some(Decision {
-                transaction: id.clone(),
-                decide_time: *decide_time,
-                participants: branches.keys().cloned().collect(),
-                entries: entries.clone(),
-                refused: Vec::new(),
-            }),
-            State::Preparing(_) | State::Deciding(_) | State::Aborting(_) => None,
-        }
     }
 }

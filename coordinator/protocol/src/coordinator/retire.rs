@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::finish::branches;
 use super::{Coordinator, Link, Storing};
 use crate::event::{Action, Position};
-use crate::history::Retire;
+use crate::history::{Fate, Retire};
 use crate::id::TransactionId;
-use crate::record::Record;
+use crate::record::{Decision, Record};
 use crate::time::Timestamp;
-use crate::transaction::Progress;
+use crate::transaction::{Branches, Committing, Progress, State};
 
 /// Pause between two rounds.
 const RETIRE_INTERVAL: Duration = Duration::from_secs(1);
@@ -27,41 +27,53 @@ impl Coordinator {
             return;
         }
         self.next_retire = now + RETIRE_INTERVAL;
-        let mut forgot = false;
+        // What an earlier epoch left prepared is known only after a sweep of each participant,
+        // and what is forgotten can't be told from it any more.
+        if !self.members.values().all(|m| m.enlisted && m.swept) {
+            return;
+        }
+        let mut newest = None;
         for _ in 0..RETIRE_ROUND_MAX {
-            let transactions = &self.transactions;
+            // Forgetting never passes a transaction that may still be decided: decisions are made
+            // in another order than transactions begin.
+            let pipeline = &self.pipeline;
             let step = self.history.retire(
                 now,
                 self.settings.retention_age,
                 self.settings.retention_purchases_max,
-                |id| transactions.contains_key(id),
+                |id| pipeline.range(..id.clone()).next().is_none(),
             );
             match step {
                 Retire::Keep => break,
-                Retire::Forgot => forgot = true,
-                Retire::Carry(id) => self.carry(now, id),
+                Retire::Forgot(id) => newest = newest.max(Some(id)),
+                Retire::Carry(id) => self.carry(now, &id),
             }
         }
-        if forgot {
-            let before = self.first_remembered();
+        if let Some(newest) = newest {
+            self.raise_floor(now, newest);
             let record = Record::Forgotten {
                 epoch: self.epoch,
-                before: before.clone(),
+                before: self.floor.clone(),
             };
-            // What is released when this is stored was replaced before it in the log's order.
-            let release = self.history.first_position();
+            // What is released when this is stored was replaced before it in the log's order, or is
+            // forgotten by it. Records that are on their way have positions from `next_position`
+            // on.
+            let release = self.history.first_position().unwrap_or(self.next_position);
+            let before = self.floor.clone();
             self.store(record, false, Storing::Forgotten { release, before });
         }
     }
 
     pub(super) fn forgotten_stored(&mut self, release: Position, before: TransactionId) {
         self.actions.push(Action::Release { before: release });
-        self.floor = before.clone();
-        let except = self.history.carried();
+        let except: Vec<TransactionId> = self
+            .transactions
+            .range(..before.clone())
+            .map(|(id, _)| id.clone())
+            .collect();
         if except.len() > EXCEPT_MAX {
             return;
         }
-        let except: Vec<TransactionId> = except.iter().cloned().collect();
         for (name, member) in &self.members {
             if matches!(member.link, Link::Up) {
                 self.actions.push(Action::Forget {
@@ -73,56 +85,92 @@ impl Coordinator {
         }
     }
 
-    /// Writes what the log must keep about an unfinished transaction again, at the log's end.
-    fn carry(&mut self, now: Timestamp, id: TransactionId) {
-        if let Some(decision) = self.decision_of(&id) {
-            self.store(Record::Decided(decision), false, Storing::Keep(id.clone()));
+    /// Puts the floor behind the newest transaction that was forgotten: below it memory holds
+    /// only what has not ended.
+    fn raise_floor(&mut self, now: Timestamp, newest: TransactionId) {
+        let floor = TransactionId {
+            sequence: newest.sequence + 1,
+            ..newest
+        };
+        // An old transaction that has ended only now is forgotten behind the floor.
+        if floor > self.floor {
+            self.history.forget_before(&floor);
+            self.floor = floor;
         }
-        let words: Vec<Record> = self
+        let aborting: Vec<TransactionId> = self
             .transactions
-            .get(&id)
-            .and_then(branches)
-            .into_iter()
-            .flatten()
-            .filter_map(|(name, branch)| match &branch.progress {
-                Progress::Heuristic(kind) => Some(Record::Heuristic {
-                    transaction: id.clone(),
-                    participant: name.clone(),
-                    kind: *kind,
-                    detail: branch.last_failure.clone(),
-                    time: now,
-                }),
-                Progress::Settled(settlement) => Some(Record::Settled {
-                    settlement: (**settlement).clone(),
-                    time: now,
-                }),
-                Progress::Waiting { .. }
-                | Progress::Stuck { .. }
-                | Progress::Asked
-                | Progress::Done => None,
-            })
+            .range(..self.floor.clone())
+            .filter(|(id, _)| self.history.transaction(id).is_none())
+            .map(|(id, _)| id.clone())
             .collect();
-        for record in words {
-            self.store(record, false, Storing::Keep(id.clone()));
+        for id in aborting {
+            self.carry(now, &id);
         }
     }
 
-    /// Everything before this is forgotten, but for what was carried.
-    fn first_remembered(&self) -> TransactionId {
-        let next = TransactionId {
-            coordinator: self.id.clone(),
-            epoch: self.epoch,
-            sequence: self.next_sequence,
+    /// Writes what the log must keep about an unfinished transaction again, at the log's end.
+    fn carry(&mut self, now: Timestamp, id: &TransactionId) {
+        let Some(transaction) = self.transactions.get(id) else {
+            return;
         };
-        let live = self
-            .transactions
-            .keys()
-            .find(|id| !self.history.carried().contains(*id));
-        [self.history.first(), live]
-            .into_iter()
-            .flatten()
-            .min()
-            .cloned()
-            .unwrap_or(next)
+        let mut records = match &transaction.state {
+            State::Committing(committing) => vec![Record::Decided(decision(id, committing))],
+            // An abort has no record, but below the floor one without any would be taken for
+            // something that was forgotten.
+            State::Aborting(_) => {
+                self.history
+                    .insert(id, now, Fate::Aborting, std::iter::empty());
+                vec![Record::Refused {
+                    transaction: id.clone(),
+                    time: now,
+                    refused: Vec::new(),
+                }]
+            }
+            State::Preparing(_) | State::Deciding(_) => return,
+        };
+        records.extend(
+            branches(transaction)
+                .map(|branches| words(now, id, branches))
+                .into_iter()
+                .flatten(),
+        );
+        for record in records {
+            self.store(record, false, Storing::Keep(id.clone()));
+        }
     }
+}
+
+/// The record that says everything about a decision that is not carried out yet.
+fn decision(id: &TransactionId, committing: &Committing) -> Decision {
+    Decision {
+        transaction: id.clone(),
+        decide_time: committing.decide_time,
+        participants: committing.branches.keys().cloned().collect(),
+        entries: committing.entries.clone(),
+        refused: Vec::new(),
+    }
+}
+
+/// What was found or said of single branches.
+fn words(now: Timestamp, id: &TransactionId, branches: &Branches) -> Vec<Record> {
+    branches
+        .iter()
+        .filter_map(|(name, branch)| match &branch.progress {
+            Progress::Heuristic(kind) => Some(Record::Heuristic {
+                transaction: id.clone(),
+                participant: name.clone(),
+                kind: *kind,
+                detail: branch.last_failure.clone(),
+                time: now,
+            }),
+            Progress::Settled(settlement) => Some(Record::Settled {
+                settlement: (**settlement).clone(),
+                time: now,
+            }),
+            Progress::Waiting { .. }
+            | Progress::Stuck { .. }
+            | Progress::Asked
+            | Progress::Done => None,
+        })
+        .collect()
 }

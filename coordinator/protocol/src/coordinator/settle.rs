@@ -2,7 +2,7 @@
 
 use super::finish::{branches, branches_mut};
 use super::{Coordinator, Storing};
-use crate::event::{Action, Ending, Note, RequestId, SettleError, Settlement};
+use crate::event::{Action, Ending, Note, Position, RequestId, SettleError, Settlement};
 use crate::id::{ParticipantName, TransactionId};
 use crate::record::Record;
 use crate::time::Timestamp;
@@ -67,14 +67,23 @@ impl Coordinator {
         self.store(record, true, then);
     }
 
-    pub(super) fn settlement_stored(&mut self, request: RequestId, settlement: Settlement) {
+    pub(super) fn settlement_stored(
+        &mut self,
+        request: RequestId,
+        settlement: Settlement,
+        position: Position,
+    ) {
         let (id, participant) = (&settlement.transaction, &settlement.participant);
+        // The branch may have ended, or another word may have come, while this one was stored.
+        if let Err(error) = self.settlement(id, participant, settlement.ending) {
+            return self.reply_settled(request, Err(error));
+        }
+        self.history.place(id, position);
         if let Some(branch) = self
             .transactions
             .get_mut(id)
             .and_then(branches_mut)
             .and_then(|branches| branches.get_mut(participant))
-            && !branch.has_ended()
         {
             if let (Some(retry_time), Some(member)) =
                 (branch.retry_time(), self.members.get_mut(participant))

@@ -128,7 +128,7 @@ impl Coordinator {
         let kept = self.history.transaction(id)?;
         Some(TransactionView {
             id: id.clone(),
-            state: if kept.committed {
+            state: if kept.fate.is_committed() {
                 TransactionState::Committed
             } else {
                 TransactionState::Refused
@@ -183,7 +183,7 @@ impl Coordinator {
     }
 }
 
-fn view(transaction: &Transaction) -> TransactionView {
+pub(crate) fn view(transaction: &Transaction) -> TransactionView {
     let (state, decide_time, entries) = match &transaction.state {
         State::Preparing(preparing) => (TransactionState::Preparing, None, preparing.survivors()),
         State::Deciding(decision) => (TransactionState::Deciding, None, decision.entries.clone()),

@@ -7,7 +7,7 @@
 --   4 answers      hash    EPOCH.SEQUENCE -> what a repeat must be told again, as JSON
 --   5 excepted     set     EPOCH.SEQUENCE below the floor that are not forgotten
 --   6 held         hash    stock -> units held by all prepared transactions together
---   7 prepared     zset    transaction id, scored by the prepare's time in Unix milliseconds
+--   7 prepared     zset    transaction id, scored by the prepare's time in Unix microseconds
 --   8 holds        hash    stock -> units that this transaction holds; there while it is prepared
 --   9 debt         hash    stock -> units decided and not deducted
 -- ARGV

@@ -2,7 +2,7 @@
 --
 -- KEYS, ARGV: common.lua (the caller's epoch is not looked at)
 -- Answers
---   {"PREPARED", time in Unix milliseconds, holds as stock and units in turn}
+--   {"PREPARED", time in Unix microseconds, holds as stock and units in turn}
 --   {"COMMITTED", debts}  as commit.lua answers them
 --   {"RELEASED", refused}  as prepare.lua answers them
 --   {"FORGOTTEN"} | {"ABSENT"}

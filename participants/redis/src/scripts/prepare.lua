@@ -80,7 +80,7 @@ if is_held then
   in_chunks(held, function(...) redis.call('HSET', HELD, ...) end)
   in_chunks(own, function(...) redis.call('HSET', HOLDS, ...) end)
   local time = redis.call('TIME')
-  redis.call('ZADD', PREPARED, digits(time[1] * 1000 + math.floor(time[2] / 1000)), TRANSACTION)
+  redis.call('ZADD', PREPARED, digits(time[1] * 1000000 + time[2]), TRANSACTION)
 else
   -- Remembered, so that a late repeat does not hold units that nobody would release.
   redis.call('ZADD', RELEASED, ORDER, MEMBER)

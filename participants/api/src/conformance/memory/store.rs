@@ -1,0 +1,181 @@
+//! The store in memory.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tandem_protocol::{CoordinatorId, Entry, Reason, Refusal, Timestamp, TransactionId};
+
+use super::Bug;
+use crate::{Debt, Enlist, Hold, RefusedEntry};
+
+/// Stock, holds and memory behind one lock.
+pub struct MemoryStore {
+    state: Mutex<State>,
+    bug: Option<Bug>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) dead: bool,
+    pub(super) lives: u64,
+    pub(super) coordinators: BTreeMap<CoordinatorId, Enlist>,
+    pub(super) stock: BTreeMap<String, i64>,
+    pub(super) held: BTreeMap<String, i64>,
+    pub(super) debts: BTreeMap<String, u64>,
+    pub(super) prepared: BTreeMap<TransactionId, Branch>,
+    pub(super) verdicts: BTreeMap<TransactionId, Verdict>,
+    pub(super) last_commit: Option<(TransactionId, Vec<Entry>)>,
+}
+
+#[derive(Clone)]
+pub(super) struct Branch {
+    pub(super) entries: Vec<Entry>,
+    pub(super) refused: Vec<RefusedEntry>,
+    pub(super) prepare_time: Timestamp,
+    pub(super) object: u64,
+}
+
+#[derive(Clone)]
+pub(super) enum Verdict {
+    Committed,
+    /// With what the roll back released.
+    RolledBack(Vec<Entry>),
+}
+
+impl MemoryStore {
+    /// An empty store whose participants have the bug.
+    pub fn new(bug: Option<Bug>) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            bug,
+        })
+    }
+
+    /// Sets a sku's stock, as the app does.
+    pub fn set_stock(&self, sku: &str, units: i64) {
+        self.state().stock.insert(sku.into(), units);
+    }
+
+    /// A sku's stock, as the app sees it.
+    pub fn stock_of(&self, sku: &str) -> Option<i64> {
+        self.state().stock.get(sku).copied()
+    }
+
+    /// The store answers nothing from now on.
+    pub fn kill(&self) {
+        let mut state = self.state();
+        state.dead = true;
+        if self.has(Bug::LosesPreparedWhenKilled) {
+            state.prepared.clear();
+            state.held.clear();
+        }
+        if self.has(Bug::LosesVerdictsWhenKilled) {
+            state.verdicts.clear();
+        }
+        if self.has(Bug::LosesTheLastCommitWhenKilled)
+            && let Some((id, entries)) = state.last_commit.take()
+        {
+            state.restore(&entries);
+            state.verdicts.remove(&id);
+        }
+        if self.has(Bug::LosesEpochsWhenKilled) {
+            state.coordinators.clear();
+        }
+    }
+
+    /// The store answers again, in a new life.
+    pub fn start(&self) {
+        let mut state = self.state();
+        state.dead = false;
+        state.lives += 1;
+    }
+
+    pub(super) fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("bug", &self.bug)
+            .finish_non_exhaustive()
+    }
+}
+
+impl State {
+    pub(super) fn incarnation(&self) -> String {
+        format!("life-{}", self.lives)
+    }
+
+    pub(super) fn refusal(&self, entry: &Entry) -> Option<Refusal> {
+        entry.purchase.items.iter().find_map(|item| {
+            let Some(stock) = self.stock.get(&item.sku) else {
+                return Some(Refusal {
+                    reason: Reason::UnknownSku,
+                    detail: format!("{} is not in stock", item.sku),
+                });
+            };
+            let available = stock - self.held.get(&item.sku).copied().unwrap_or_default();
+            (available < i64::from(item.quantity)).then(|| Refusal {
+                reason: Reason::InsufficientStock,
+                detail: format!(
+                    "{}: {available} available, {} wanted",
+                    item.sku, item.quantity
+                ),
+            })
+        })
+    }
+
+    pub(super) fn holds(&self, sku: &str) -> impl Iterator<Item = Hold> {
+        self.prepared.iter().filter_map(move |(id, branch)| {
+            let items = branch.entries.iter().flat_map(|e| &e.purchase.items);
+            let held = items.filter(|item| item.sku == sku);
+            let quantity: u64 = held.map(|item| u64::from(item.quantity)).sum();
+            (quantity > 0).then(|| Hold {
+                transaction: id.clone(),
+                quantity,
+                since: branch.prepare_time,
+            })
+        })
+    }
+
+    pub(super) fn hold(&mut self, entry: &Entry, times: i64) {
+        for item in &entry.purchase.items {
+            *self.held.entry(item.sku.clone()).or_default() += times * i64::from(item.quantity);
+        }
+    }
+
+    pub(super) fn deduct(&mut self, entries: &[Entry]) -> Vec<Debt> {
+        let mut debts = Vec::new();
+        for item in entries.iter().flat_map(|entry| &entry.purchase.items) {
+            let quantity = i64::from(item.quantity);
+            match self.stock.get_mut(&item.sku) {
+                Some(stock) => *stock -= quantity,
+                None => {
+                    let quantity = u64::from(item.quantity);
+                    *self.debts.entry(item.sku.clone()).or_default() += quantity;
+                    debts.push(Debt {
+                        sku: item.sku.clone(),
+                        quantity,
+                        detail: "there is no such sku".into(),
+                    });
+                }
+            }
+        }
+        debts
+    }
+
+    pub(super) fn restore(&mut self, entries: &[Entry]) {
+        for item in entries.iter().flat_map(|entry| &entry.purchase.items) {
+            if let Some(stock) = self.stock.get_mut(&item.sku) {
+                *stock += i64::from(item.quantity);
+            }
+        }
+    }
+}

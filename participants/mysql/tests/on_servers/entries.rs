@@ -1,0 +1,302 @@
+//! Entries refused one by one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tandem_mysql::{MysqlParticipant, Per, Settings, Statement};
+use tandem_participant::{Error, Participant, RefusedEntry, Vote};
+use tandem_protocol::{Entry, Purchase, Reason};
+
+use crate::stand::{
+    Stand, ask, column, commit, decision, enlist, entries, entry, in_doubt, prepared, sql, tx,
+};
+
+pub(crate) async fn bad_entries_are_refused_and_their_neighbours_kept(stand: Stand) {
+    let participant = stand.enlisted().await;
+    prepared(&participant, &tx(1), &["old"]).await;
+    commit(&participant, &tx(1), &["old"]).await.unwrap();
+    let mut hand = stand.hand().await;
+    sql(
+        &mut hand,
+        "ALTER TABLE purchase_items ADD CHECK (quantity < 1000)",
+    )
+    .await;
+    let mut asked = entries(&["a", "old", "b", "greedy", "c", "d"]);
+    greedy(&mut asked[3]);
+    // Numbers may be missing.
+    for (entry, number) in asked.iter_mut().zip([0, 1, 4, 5, 7, 9]) {
+        entry.number = number;
+    }
+    let refused = refused_entries(&participant, &ask(&tx(2), asked.clone())).await;
+    assert_eq!(
+        reasons(&refused),
+        [
+            (1, Reason::DuplicatePurchase),
+            (5, Reason::ConstraintViolated)
+        ]
+    );
+    assert!(refused[0].refusal.detail.contains("1062"), "{refused:?}");
+    let survivors = [0, 2, 4, 5].map(|index| asked[index].clone());
+    participant
+        .commit(&decision(&tx(2), survivors.into()))
+        .await
+        .unwrap();
+    assert_eq!(stand.purchases().await, ["a", "b", "c", "d", "old"]);
+    let orphans = "SELECT COUNT(*) FROM purchase_items WHERE purchase_id = 'greedy'";
+    assert_eq!(column(&mut hand, orphans).await, ["0"]);
+}
+
+pub(crate) async fn a_locked_entry_delays_its_neighbours_briefly(stand: Stand) {
+    let participant = stand.enlisted().await;
+    let mut hand = stand.hand().await;
+    sql(
+        &mut hand,
+        "BEGIN; INSERT INTO purchases VALUES ('busy', 'c', 'EUR', 1, 't', NOW(3))",
+    )
+    .await;
+    let begun = Instant::now();
+    let asked = ask(&tx(1), entries(&["a", "b", "busy", "c"]));
+    let refused = refused_entries(&participant, &asked).await;
+    let took = begun.elapsed();
+    assert_eq!(reasons(&refused), [(2, Reason::Locked)]);
+    // One lock timeout of a second; MySQL, which can't wait for less than a second, takes two.
+    let most = if stand.world.is_mysql() { 2_600 } else { 1_500 };
+    assert!(took < Duration::from_millis(most), "{took:?}");
+    sql(&mut hand, "COMMIT").await;
+    let survivors = [0, 1, 3].map(|index| asked.entries[index].clone());
+    participant
+        .commit(&decision(&tx(1), survivors.into()))
+        .await
+        .unwrap();
+    assert_eq!(stand.purchases().await, ["a", "b", "busy", "c"]);
+
+    // Many that are locked don't outlast the prepare's timeout.
+    let ids: Vec<String> = (0..12).map(|n| format!("x{n:02}")).collect();
+    sql(&mut hand, "BEGIN").await;
+    for id in &ids[..8] {
+        let insert = format!("INSERT INTO purchases VALUES ('{id}', 'c', 'EUR', 1, 't', NOW(3))");
+        sql(&mut hand, &insert).await;
+    }
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut asked = ask(&tx(2), entries(&ids));
+    asked.timeout = Duration::from_secs(5);
+    let begun = Instant::now();
+    let refused = refused_entries(&participant, &asked).await;
+    assert!(begun.elapsed() < asked.timeout, "{:?}", begun.elapsed());
+    assert!(
+        refused
+            .iter()
+            .all(|entry| entry.refusal.reason == Reason::Locked)
+    );
+    assert!(refused.len() >= 8, "{refused:?}");
+    if !stand.world.is_mysql() {
+        assert_eq!(refused.len(), 8);
+    }
+}
+
+pub(crate) async fn when_all_are_refused_nothing_stays_prepared(stand: Stand) {
+    let participant = stand.enlisted().await;
+    prepared(&participant, &tx(1), &["a", "b"]).await;
+    commit(&participant, &tx(1), &["a", "b"]).await.unwrap();
+    for (sequence, ids) in [(2, &["a"][..]), (3, &["a", "b"])] {
+        let refused = refused_entries(&participant, &ask(&tx(sequence), entries(ids))).await;
+        assert_eq!(refused.len(), ids.len());
+        assert!(in_doubt(&participant).await.is_empty());
+    }
+    let mut hand = stand.hand().await;
+    let markers = "SELECT COUNT(*) FROM tandem_branches";
+    assert_eq!(column(&mut hand, markers).await, ["1"]);
+}
+
+pub(crate) async fn another_unique_key_is_no_duplicate_purchase(stand: Stand) {
+    let mut hand = stand.hand().await;
+    sql(
+        &mut hand,
+        "CREATE TABLE orders (id VARCHAR(64) PRIMARY KEY, customer VARCHAR(64) UNIQUE, total \
+         BIGINT, units INT DEFAULT 0, made DATETIME(3))",
+    )
+    .await;
+    let participant = with_statements(
+        &stand,
+        &[
+            (
+                Per::Purchase,
+                "INSERT INTO orders (id, customer, total, made) VALUES (:purchase_id, \
+                 :customer_id, :total_minor, :purchase_time)",
+            ),
+            (
+                Per::Item,
+                "UPDATE orders SET units = units + :quantity WHERE id = :purchase_id",
+            ),
+        ],
+    )
+    .await;
+    prepared(&participant, &tx(1), &["o1"]).await;
+    commit(&participant, &tx(1), &["o1"]).await.unwrap();
+    let row = "SELECT CONCAT_WS(' ', id, customer, total, units, ABS(TIMESTAMPDIFF(SECOND, made, \
+               UTC_TIMESTAMP())) < 60) FROM orders";
+    assert_eq!(column(&mut hand, row).await, ["o1 customer-7 750 3 1"]);
+    let same_id = refused_entries(&participant, &ask(&tx(2), vec![by("o1", "customer-8")])).await;
+    assert_eq!(reasons(&same_id), [(0, Reason::DuplicatePurchase)]);
+    let same_customer = refused_entries(&participant, &ask(&tx(3), entries(&["o2"]))).await;
+    assert_eq!(reasons(&same_customer), [(0, Reason::ConstraintViolated)]);
+}
+
+pub(crate) async fn an_error_that_is_no_entrys_refuses_nobody(stand: Stand) {
+    let participant = stand.enlisted().await;
+    let mut hand = stand.hand().await;
+    sql(&mut hand, "RENAME TABLE purchase_items TO elsewhere").await;
+    for ids in [&["a"][..], &["a", "b"]] {
+        let vote = participant.prepare(&ask(&tx(1), entries(ids))).await;
+        let Err(Error::Invalid { detail }) = vote else {
+            panic!("{vote:?}");
+        };
+        assert!(detail.contains("purchase_items"), "{detail}");
+    }
+    sql(&mut hand, "RENAME TABLE elsewhere TO purchase_items").await;
+    prepared(&participant, &tx(1), &["a"]).await;
+
+    let twice = participant
+        .prepare(&ask(&tx(2), vec![entry(0, "x"), entry(1, "x")]))
+        .await;
+    assert!(matches!(twice, Err(Error::Invalid { .. })), "{twice:?}");
+}
+
+pub(crate) async fn values_survive_every_sql_mode(stand: Stand) {
+    let nasty = "O'Neil\\\"`\u{1F600}%_ -- ;é";
+    let mut hand = stand.hand().await;
+    sql(
+        &mut hand,
+        "CREATE TABLE orders (id VARCHAR(64) PRIMARY KEY, customer VARCHAR(64) CHARACTER SET \
+         utf8mb4)",
+    )
+    .await;
+    let insert = "INSERT INTO orders VALUES (:purchase_id, :customer_id)";
+    let modes = [
+        "",
+        "ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT",
+        "TRADITIONAL",
+    ];
+    let before = column(&mut hand, "SELECT @@GLOBAL.sql_mode").await;
+    for (sequence, mode) in (1..).zip(modes) {
+        // Sessions take the mode when they connect; the global one is put back at once.
+        let participant = with_statements(&stand, &[(Per::Purchase, insert)]).await;
+        sql(&mut hand, &format!("SET GLOBAL sql_mode = '{mode}'")).await;
+        let id = format!("o{sequence}");
+        let vote = participant
+            .prepare(&ask(&tx(sequence), vec![by(&id, nasty)]))
+            .await;
+        sql(&mut hand, &format!("SET GLOBAL sql_mode = '{}'", before[0])).await;
+        assert!(matches!(vote, Ok(Vote::Yes { .. })), "{mode}: {vote:?}");
+        commit(&participant, &tx(sequence), &[&id]).await.unwrap();
+        let stored = format!("SELECT HEX(customer) FROM orders WHERE id = '{id}'");
+        let hex: String = nasty.bytes().map(|byte| format!("{byte:02X}")).collect();
+        assert_eq!(column(&mut hand, &stored).await, [hex], "{mode}");
+    }
+}
+
+pub(crate) async fn purchases_that_deadlock_are_tried_again(stand: Stand) {
+    let mut hand = stand.hand().await;
+    sql(
+        &mut hand,
+        "CREATE TABLE orders (id VARCHAR(64) PRIMARY KEY); CREATE TABLE sold (sku VARCHAR(64) \
+         PRIMARY KEY, n INT); INSERT INTO sold VALUES ('apple', 0), ('pear', 0)",
+    )
+    .await;
+    let participant = Arc::new(
+        with_statements(
+            &stand,
+            &[
+                (Per::Purchase, "INSERT INTO orders VALUES (:purchase_id)"),
+                (
+                    Per::Item,
+                    "UPDATE sold SET n = n + :quantity WHERE sku = :sku",
+                ),
+            ],
+        )
+        .await,
+    );
+    // Two at a time take the same rows in opposite orders.
+    let mut done = 0;
+    for round in 0..20 {
+        let both = (0..2).map(|side| {
+            let participant = Arc::clone(&participant);
+            tokio::spawn(async move {
+                let transaction = tx(2 * round + side + 1);
+                let mut entry = entry(0, &format!("o{round}-{side}"));
+                if side == 1 {
+                    let purchase = Arc::make_mut(&mut entry.purchase);
+                    purchase.items.reverse();
+                }
+                let vote = participant
+                    .prepare(&ask(&transaction, vec![entry.clone()]))
+                    .await;
+                match vote.unwrap() {
+                    Vote::Yes { refused, .. } if refused.is_empty() => {
+                        let commit = decision(&transaction, vec![entry]);
+                        participant.commit(&commit).await.unwrap();
+                        1
+                    }
+                    Vote::Yes { refused, .. } => {
+                        assert_eq!(reasons(&refused), [(0, Reason::Locked)]);
+                        0
+                    }
+                    vote @ Vote::No { .. } => panic!("{vote:?}"),
+                }
+            })
+        });
+        for task in both.collect::<Vec<_>>() {
+            done += task.await.unwrap();
+        }
+    }
+    assert!(done >= 20, "{done}");
+    let sold = column(&mut hand, "SELECT CAST(n AS CHAR) FROM sold ORDER BY sku").await;
+    assert_eq!(sold, [(2 * done).to_string(), done.to_string()]);
+    let orders = column(&mut hand, "SELECT COUNT(*) FROM orders").await;
+    assert_eq!(orders, [done.to_string()]);
+}
+
+async fn with_statements(stand: &Stand, statements: &[(Per, &str)]) -> MysqlParticipant {
+    let statements = statements
+        .iter()
+        .map(|(per, sql)| Statement {
+            per: *per,
+            sql: (*sql).into(),
+        })
+        .collect();
+    let settings = Settings {
+        statements: Some(statements),
+        ..stand.settings()
+    };
+    let participant = stand.with(settings);
+    participant.enlist(&enlist(1)).await.unwrap();
+    participant
+}
+
+async fn refused_entries(
+    participant: &MysqlParticipant,
+    prepare: &tandem_participant::Prepare,
+) -> Vec<RefusedEntry> {
+    match participant.prepare(prepare).await {
+        Ok(Vote::Yes { refused, .. }) => refused,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn reasons(refused: &[RefusedEntry]) -> Vec<(u32, Reason)> {
+    refused
+        .iter()
+        .map(|entry| (entry.number, entry.refusal.reason))
+        .collect()
+}
+
+fn by(purchase_id: &str, customer_id: &str) -> Entry {
+    let mut entry = entry(0, purchase_id);
+    let purchase: &mut Purchase = Arc::make_mut(&mut entry.purchase);
+    purchase.customer_id = customer_id.into();
+    entry
+}
+
+fn greedy(entry: &mut Entry) {
+    Arc::make_mut(&mut entry.purchase).items[1].quantity = 5_000;
+}

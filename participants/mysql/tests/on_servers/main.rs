@@ -1,0 +1,136 @@
+//! What is specific to MySQL and MariaDB, on real servers of their own.
+//!
+//! Each check runs on MariaDB, on MySQL as it comes (prepared branches leave their session) and on
+//! MySQL with `xa_detach_on_prepare=OFF` (they stay). A server that can't be had is a visible skip.
+
+#![allow(clippy::unwrap_used)]
+
+mod branches;
+mod doubt;
+mod entries;
+mod epochs;
+mod preflight;
+mod rate;
+mod stand;
+mod stress;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use stand::{Stand, World};
+
+type Run = fn(Stand) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A check and its name.
+struct Check {
+    name: &'static str,
+    run: Run,
+    needs: Needs,
+}
+
+/// What a check asks of the harness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    /// A server of its own, since it stops it or changes its global settings.
+    OwnServer,
+    /// The same, and it runs only when asked for.
+    OwnServerOnDemand,
+}
+
+/// `checks![needs, room: a, b]` lists the functions of a room by their names.
+macro_rules! checks {
+    ($needs:expr, $room:ident: $($name:ident),* $(,)?) => {
+        vec![$($crate::Check {
+            name: stringify!($name),
+            run: |stand| Box::pin($room::$name(stand)),
+            needs: $needs,
+        }),*]
+    };
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // Each check times what it waits for; more at once than cores would only measure the others.
+    arguments.test_threads.get_or_insert(2);
+    let checks: Vec<Check> = [
+        checks![Needs::Nothing, branches:
+            a_commit_writes_the_rows_once,
+            a_roll_back_leaves_nothing_and_a_late_prepare_is_refused,
+            a_roll_back_before_its_prepare_refuses_it_in_the_next_process_too,
+            a_repeated_prepare_has_the_same_vote,
+            a_running_prepare_is_ended_by_its_roll_back,
+            a_prepare_ends_at_its_deadline,
+            a_decision_does_not_wait_for_sessions_that_prepares_use,
+            foreign_branches_are_listed_and_left_alone,
+            forgetting_spares_branches_in_doubt_and_those_named,
+            a_server_that_is_not_there_is_named,
+            a_commit_of_other_entries_than_prepared_is_refused,
+        ],
+        checks![Needs::Nothing, entries:
+            bad_entries_are_refused_and_their_neighbours_kept,
+            a_locked_entry_delays_its_neighbours_briefly,
+            when_all_are_refused_nothing_stays_prepared,
+            another_unique_key_is_no_duplicate_purchase,
+            an_error_that_is_no_entrys_refuses_nobody,
+            values_survive_every_sql_mode,
+            purchases_that_deadlock_are_tried_again,
+        ],
+        checks![Needs::Nothing, doubt:
+            another_process_commits_after_the_preparer_has_gone,
+            another_process_commits_while_the_preparer_is_still_connected,
+            a_roll_back_by_hand_is_heuristic,
+            a_commit_by_hand_is_heuristic,
+            a_branch_that_no_session_can_end_is_stuck,
+            a_transaction_never_seen_is_not_taken_for_committed,
+        ],
+        checks![Needs::OwnServer, doubt:
+            a_restart_of_the_server_keeps_the_vote,
+            a_backup_lock_is_busy_and_passes,
+            a_read_only_server_is_busy_and_passes,
+        ],
+        checks![Needs::Nothing, epochs:
+            a_stale_coordinator_is_fenced,
+            a_prepare_is_fenced_by_the_store_itself,
+            enlisting_tells_the_newest_commits_and_waits_for_no_branch,
+        ],
+        checks![Needs::Nothing, preflight:
+            missing_tables_are_printed,
+            a_user_without_privileges_is_told_which,
+            tables_without_transactions_are_found,
+        ],
+        checks![Needs::OwnServer, preflight:
+            unsafe_settings_are_refused_unless_accepted,
+        ],
+        checks![Needs::OwnServer, stress:
+            no_commit_is_lost_when_preparers_die,
+        ],
+        checks![Needs::OwnServerOnDemand, rate:
+            prepare_and_commit_per_second,
+        ],
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+
+    let mut trials = Vec::new();
+    for world in World::ALL {
+        let world = Arc::new(world.open());
+        for check in &checks {
+            let run = check.run;
+            let own_server = check.needs != Needs::Nothing;
+            let world = Arc::clone(&world);
+            let name = format!("{}::{}", world.label(), check.name);
+            let ignored = check.needs == Needs::OwnServerOnDemand || world.skipped();
+            trials.push(
+                Trial::test(name, move || {
+                    stand::run(&world, own_server, run).map_err(Failed::from)
+                })
+                .with_ignored_flag(ignored),
+            );
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}

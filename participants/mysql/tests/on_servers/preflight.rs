@@ -1,0 +1,128 @@
+//! What is found and refused before purchases are accepted.
+
+use tandem_mysql::{Per, Settings, Statement};
+use tandem_participant::{Error, Finding, Participant};
+
+use crate::stand::{Stand, column, enlist, sql};
+
+pub(crate) async fn missing_tables_are_printed(stand: Stand) {
+    let mut settings = stand.settings();
+    settings.create_tables = false;
+    let participant = stand.with(settings);
+    let error = participant.enlist(&enlist(1)).await.unwrap_err();
+    let Error::Invalid { detail } = error else {
+        panic!("{error:?}");
+    };
+    let (_, ddl) = detail.split_once("create them: ").unwrap();
+    let mut hand = stand.hand().await;
+    sql(&mut hand, ddl).await;
+    participant.enlist(&enlist(1)).await.unwrap();
+}
+
+pub(crate) async fn a_user_without_privileges_is_told_which(stand: Stand) {
+    let mut root = stand.root().await;
+    let user = format!("u{}", stand.name.trim_start_matches("t-"));
+    sql(
+        &mut root,
+        &format!(
+            "CREATE USER {user}; GRANT ALL ON `{}`.* TO {user}",
+            stand.name
+        ),
+    )
+    .await;
+    let mut settings = stand.settings();
+    settings.url = format!(
+        "{}{}",
+        stand.server.url().replace("root", &user),
+        stand.name
+    )
+    .into();
+    let error = stand
+        .with(settings.clone())
+        .enlist(&enlist(1))
+        .await
+        .unwrap_err();
+    let Error::Unsafe { findings } = error else {
+        panic!("{error:?}");
+    };
+    let mut expected = vec!["REPLICA_STATE_UNKNOWN"];
+    if stand.world.is_mysql() {
+        expected.push("XA_RECOVER_REFUSED");
+    }
+    assert_eq!(refused(&findings), expected);
+    settings
+        .accept
+        .extend(expected.iter().map(|name| (*name).to_owned()));
+    let participant = stand.with(settings);
+    participant.enlist(&enlist(1)).await.unwrap();
+    // Branches can still be ended without being listed.
+    crate::stand::prepared(&participant, &crate::stand::tx(1), &["p1"]).await;
+    crate::stand::commit(&participant, &crate::stand::tx(1), &["p1"])
+        .await
+        .unwrap();
+    assert_eq!(stand.purchases().await, ["p1"]);
+}
+
+pub(crate) async fn tables_without_transactions_are_found(stand: Stand) {
+    let mut hand = stand.hand().await;
+    sql(
+        &mut hand,
+        "CREATE TABLE orders (id VARCHAR(64) PRIMARY KEY) ENGINE=MyISAM",
+    )
+    .await;
+    let settings = Settings {
+        statements: Some(vec![Statement {
+            per: Per::Purchase,
+            sql: format!("INSERT INTO `{}`.orders VALUES (:purchase_id)", stand.name),
+        }]),
+        ..stand.settings()
+    };
+    let error = stand.with(settings).enlist(&enlist(1)).await.unwrap_err();
+    let Error::Unsafe { findings } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(refused(&findings), ["TABLE_NOT_INNODB"]);
+    assert!(
+        findings
+            .iter()
+            .any(|finding| finding.detail.contains("orders"))
+    );
+}
+
+pub(crate) async fn unsafe_settings_are_refused_unless_accepted(stand: Stand) {
+    let mut root = stand.root().await;
+    sql(
+        &mut root,
+        "SET GLOBAL innodb_flush_log_at_trx_commit = 2; SET GLOBAL sync_binlog = 0; \
+         SET GLOBAL read_only = 1",
+    )
+    .await;
+    let participant = stand.fresh();
+    let described = participant.describe().await.unwrap();
+    let expected = ["BINLOG_NOT_SYNCED", "FLUSH_LOG_NOT_AT_COMMIT", "READ_ONLY"];
+    assert_eq!(refused(&described.findings), expected);
+    let version = column(&mut root, "SELECT VERSION()").await;
+    let number = version[0].split('-').next().unwrap();
+    assert!(
+        described.server.ends_with(&format!(" {number}")),
+        "{}",
+        described.server
+    );
+    assert!(!described.address.contains("root"));
+
+    let error = participant.enlist(&enlist(1)).await.unwrap_err();
+    assert!(matches!(error, Error::Unsafe { .. }), "{error:?}");
+    let mut settings = stand.settings();
+    settings.accept.extend(expected.map(str::to_owned));
+    stand.with(settings).enlist(&enlist(1)).await.unwrap();
+}
+
+fn refused(findings: &[Finding]) -> Vec<&str> {
+    let mut names: Vec<&str> = findings
+        .iter()
+        .filter(|finding| !finding.accepted)
+        .map(|finding| finding.name.as_str())
+        .collect();
+    names.sort_unstable();
+    names
+}

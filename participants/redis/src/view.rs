@@ -1,0 +1,180 @@
+//! What people and recovery read: prepared transactions, one transaction's truth, a sku's stock.
+
+use std::collections::HashMap;
+
+use redis::pipe;
+use tandem_participant::{
+    BranchState, BranchTruth, Error, Hold, PreparedBranch, PreparedId, Stock,
+};
+use tandem_protocol::{Timestamp, TransactionId};
+
+use crate::participant::RedisParticipant;
+use crate::reply::Row;
+use crate::settings::StockPlace;
+use crate::{refusal, scripts};
+
+/// Prepared transactions that are asked for their holds in one round trip.
+const HOLDS_BATCH_MAX: usize = 500;
+
+/// Holds that one transaction's truth names.
+const HOLDS_NAMED_MAX: usize = 20;
+
+impl RedisParticipant {
+    pub(crate) async fn read_prepared(&self) -> Result<Vec<PreparedBranch>, Error> {
+        let what = "listing prepared transactions";
+        let mut commands = pipe();
+        commands.zrange_withscores(self.keys.prepared(), 0, -1);
+        let (prepared,): (Vec<(String, u64)>,) = self.connection.commands(what, &commands).await?;
+        Ok(prepared
+            .into_iter()
+            .map(|(id, time)| PreparedBranch {
+                id: match id.parse() {
+                    Ok(transaction) => PreparedId::Transaction(transaction),
+                    Err(_) => PreparedId::Foreign(id),
+                },
+                prepare_time: Some(at_micros(time)),
+            })
+            .collect())
+    }
+
+    pub(crate) async fn read_truth(
+        &self,
+        transaction: &TransactionId,
+    ) -> Result<BranchTruth, Error> {
+        let what = format!("inspection of {transaction}");
+        let call = self.about(&scripts::INSPECT, transaction, transaction.epoch)?;
+        let limit = self.connection.response_timeout();
+        let mut reply = self.run(&what, limit, &call).await?;
+        let (state, detail) = match reply.word() {
+            "PREPARED" => {
+                let time: u64 = reply.next()?;
+                let holds: Vec<(String, u64)> = reply.next()?;
+                let named: Vec<String> = holds
+                    .iter()
+                    .take(HOLDS_NAMED_MAX)
+                    .map(|(stock, units)| format!("{units} of {stock}"))
+                    .collect();
+                let more = match holds.len().saturating_sub(HOLDS_NAMED_MAX) {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                let detail = format!(
+                    "holds {}{more}, since {} ms of Unix time",
+                    named.join(", "),
+                    at_micros(time).0
+                );
+                (BranchState::Prepared, detail)
+            }
+            "COMMITTED" => {
+                let debts = self.debts(&HashMap::new(), &reply.next::<Vec<Row>>()?);
+                let owed: Vec<String> = debts
+                    .iter()
+                    .map(|debt| format!("; {} not deducted: {}", debt.quantity, debt.detail))
+                    .collect();
+                let detail = format!("remembered as committed{}", owed.concat());
+                (BranchState::Committed, detail)
+            }
+            "RELEASED" => {
+                let refused: Vec<Row> = reply.next()?;
+                let detail = match refused.len() {
+                    0 => "remembered as rolled back".to_owned(),
+                    n => format!("remembered as refused, all {n} entries"),
+                };
+                (BranchState::RolledBack, detail)
+            }
+            "FORGOTTEN" => (
+                BranchState::Absent,
+                "before what the coordinator let the store forget".to_owned(),
+            ),
+            "ABSENT" => (
+                BranchState::Absent,
+                "neither held nor remembered".to_owned(),
+            ),
+            _ => return Err(reply.unexpected()),
+        };
+        Ok(BranchTruth { state, detail })
+    }
+
+    pub(crate) async fn read_stock(&self, sku: &str) -> Result<Option<Stock>, Error> {
+        let what = format!("stock of {sku}");
+        let name = self.stock_of(sku).map_err(|key| Error::Invalid {
+            detail: refusal::reserved(sku, &key).detail,
+        })?;
+        let (value, problem) = self.read_stock_value(&what, &name).await?;
+        let mut commands = pipe();
+        commands.hget(self.keys.debt(), &name);
+        let (debt,): (Option<u64>,) = self.connection.commands(&what, &commands).await?;
+        Ok(Some(Stock {
+            value,
+            holds: self.read_holds(&what, &name).await?,
+            debt: debt.unwrap_or(0),
+            detail: problem
+                .and_then(|problem| refusal::problem_text(&self.place, problem, &name))
+                .unwrap_or_default(),
+        }))
+    }
+
+    /// The app's value, and the problem that a script would see in it.
+    async fn read_stock_value(
+        &self,
+        what: &str,
+        name: &str,
+    ) -> Result<(Option<i64>, Option<&'static str>), Error> {
+        let (container, good_type) = match &self.place {
+            StockPlace::Keys(_) => (name, "string"),
+            StockPlace::Hash { key, .. } => (key.as_str(), "hash"),
+        };
+        let mut commands = pipe();
+        commands.key_type(container);
+        let (found,): (String,) = self.connection.commands(what, &commands).await?;
+        if found == "none" {
+            return Ok((None, Some("MISSING")));
+        }
+        if found != good_type {
+            return Ok((None, Some("WRONG_TYPE")));
+        }
+        let mut commands = pipe();
+        match &self.place {
+            StockPlace::Keys(_) => commands.get(name),
+            StockPlace::Hash { key, .. } => commands.hget(key, name),
+        };
+        let (text,): (Option<Vec<u8>>,) = self.connection.commands(what, &commands).await?;
+        Ok(text.map_or((None, Some("MISSING")), |text| {
+            refusal::read_value(&String::from_utf8_lossy(&text))
+        }))
+    }
+
+    /// Who holds units of a stock, oldest first.
+    async fn read_holds(&self, what: &str, name: &str) -> Result<Vec<Hold>, Error> {
+        let prepared: Vec<_> = self
+            .read_prepared()
+            .await?
+            .into_iter()
+            .filter_map(|branch| match branch.id {
+                PreparedId::Transaction(id) => Some((id, branch.prepare_time?)),
+                PreparedId::Foreign(_) => None,
+            })
+            .collect();
+        let mut holds = Vec::new();
+        for batch in prepared.chunks(HOLDS_BATCH_MAX) {
+            let mut commands = pipe();
+            for (transaction, _) in batch {
+                commands.hget(self.keys.holds(transaction), name);
+            }
+            let units: Vec<Option<u64>> = self.connection.commands(what, &commands).await?;
+            for ((transaction, since), units) in batch.iter().zip(units) {
+                holds.extend(units.map(|quantity| Hold {
+                    transaction: transaction.clone(),
+                    quantity,
+                    since: *since,
+                }));
+            }
+        }
+        Ok(holds)
+    }
+}
+
+/// Times in Redis are finer than [`Timestamp`], so that holds of one millisecond keep their order.
+fn at_micros(time: u64) -> Timestamp {
+    Timestamp(time / 1_000)
+}

@@ -1,0 +1,135 @@
+//! What a transaction costs the server, said on standard error; bounds catch only a collapse.
+
+use std::time::{Duration, Instant};
+
+use tandem_participant::Participant;
+use tandem_protocol::TransactionId;
+
+use crate::stage::{Stage, commit, on_each_server, prepare, refused, say};
+
+async fn memory(stage: &Stage) -> i64 {
+    let info: String = stage.cli("INFO memory").await;
+    let line = info.lines().find(|line| line.starts_with("used_memory:"));
+    line.unwrap()
+        .split(':')
+        .nth(1)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+/// The server's own time for a script, in microseconds, since the last CONFIG RESETSTAT.
+async fn script_micros(stage: &Stage) -> String {
+    let info: String = stage.cli("INFO commandstats").await;
+    let line = info
+        .lines()
+        .find(|line| line.starts_with("cmdstat_evalsha:"));
+    let word = |word: &&str| word.starts_with("usec_per_call");
+    line.unwrap().split(',').find(word).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_largest_transaction_stays_far_below_the_busy_limit() {
+    on_each_server(async |stage| {
+        let skus: Vec<String> = (0..12_800).map(|n| format!("sku-{n}")).collect();
+        for batch in skus.chunks(1_000) {
+            let pairs: Vec<String> = batch.iter().map(|sku| format!("stock:{sku} 9")).collect();
+            let () = stage.cli(&format!("MSET {}", pairs.join(" "))).await;
+        }
+        let carts: Vec<Vec<(&str, u32)>> = skus
+            .chunks(100)
+            .map(|cart| cart.iter().map(|sku| (sku.as_str(), 2)).collect())
+            .collect();
+        let carts: Vec<&[(&str, u32)]> = carts.iter().map(Vec::as_slice).collect();
+        let began = Instant::now();
+        assert_eq!(refused(&stage.prepare("shop.1.1", &carts).await), []);
+        let prepared = began.elapsed();
+        let began = Instant::now();
+        assert_eq!(stage.commit("shop.1.1", &carts).await.debts, []);
+        let committed = began.elapsed();
+        say(&format!(
+            "{}: 12,800 stock keys: prepare {prepared:?}, commit {committed:?}",
+            stage.server.binary()
+        ));
+        assert_eq!(stage.value_and_held("sku-12799").await, (7, 0));
+        stage.assert_quiet().await;
+        assert!(prepared + committed < Duration::from_secs(2));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_group_costs_a_few_milliseconds_and_its_memory_some_bytes() {
+    on_each_server(async |stage| {
+        let skus: Vec<String> = (0..200).map(|n| format!("sku-{n}")).collect();
+        for sku in &skus {
+            let () = stage.cli(&format!("SET stock:{sku} 1000000")).await;
+        }
+        let carts: Vec<[(&str, u32); 2]> = (0..64)
+            .map(|n| [(skus[n].as_str(), 1), (skus[n + 64].as_str(), 1)])
+            .collect();
+        let carts: Vec<&[(&str, u32)]> = carts.iter().map(|cart| cart.as_slice()).collect();
+        const ROUNDS: u32 = 100;
+        let (mut preparing, mut committing) = (Duration::ZERO, Duration::ZERO);
+        for n in 0..ROUNDS {
+            let id = format!("shop.1.{n}");
+            let (promise, decision) = (prepare(&id, &carts), commit(&id, &carts));
+            let began = Instant::now();
+            stage.participant.prepare(&promise).await.unwrap();
+            preparing += began.elapsed();
+            let began = Instant::now();
+            stage.participant.commit(&decision).await.unwrap();
+            committing += began.elapsed();
+        }
+
+        let script = script_micros(stage).await;
+
+        const HELD: i64 = 1_000;
+        let before = memory(stage).await;
+        for n in 1..=HELD {
+            stage.prepare(&format!("shop.2.{n}"), &carts[..1]).await;
+        }
+        let holding = (memory(stage).await - before) / HELD;
+        for n in 1..=HELD {
+            stage.roll_back(&format!("shop.2.{n}")).await;
+        }
+
+        // As many as a day of small traffic; the members are put in as the script would.
+        let before = memory(stage).await;
+        const REMEMBERED: u64 = 100_000;
+        let id: TransactionId = "shop.3.1".parse().unwrap();
+        let mut raw = stage.raw().await;
+        for first in (1..=REMEMBERED).step_by(1_000) {
+            let members: Vec<(u64, String)> = (first..first + 1_000)
+                .map(|n| ((id.epoch.0 << 32) + n, format!("3.{n}")))
+                .collect();
+            let () = redis::cmd("ZADD")
+                .arg("tandem:committed:shop")
+                .arg(members)
+                .query_async(&mut raw)
+                .await
+                .unwrap();
+        }
+        let remembered = (memory(stage).await - before) / REMEMBERED as i64;
+        let began = Instant::now();
+        stage.forget("shop.3.100001", &[]).await;
+        let forgetting = began.elapsed();
+        assert_eq!(stage.cli::<i64>("EXISTS tandem:committed:shop").await, 0);
+        say(&format!(
+            "{}: 64 entries of 2 items: prepare {:?}, commit {:?}, of it {script} in a \
+             script; {holding} bytes while held (1 \
+             entry of 2 items), {remembered} bytes remembered; forgetting {REMEMBERED}: \
+             {forgetting:?}",
+            stage.server.binary(),
+            preparing / ROUNDS,
+            committing / ROUNDS,
+        ));
+        assert!(
+            remembered < 200,
+            "{remembered} bytes for each transaction remembered"
+        );
+        assert!((preparing + committing) / ROUNDS < Duration::from_millis(100));
+    })
+    .await;
+}

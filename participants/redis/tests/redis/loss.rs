@@ -1,0 +1,109 @@
+//! What happens when Redis lost something, or when the app changed the stock meanwhile.
+
+use tandem_participant::{CommitEvidence, Participant};
+
+use crate::stage::on_each_server;
+
+#[tokio::test]
+async fn a_lost_branch_is_redone_from_the_decision_once() {
+    on_each_server(async |stage| {
+        let () = stage.cli("SET stock:tea 9").await;
+        stage.prepare("shop.1.1", &[&[("tea", 2)]]).await;
+        let () = stage.cli("FLUSHALL").await;
+        let () = stage.cli("SET stock:tea 9").await;
+        let redone = stage.commit("shop.1.1", &[&[("tea", 2)]]).await;
+        assert_eq!(redone.evidence, CommitEvidence::Redone);
+        assert_eq!(redone.debts, []);
+        let again = stage.commit("shop.1.1", &[&[("tea", 2)]]).await;
+        assert_eq!(again.evidence, CommitEvidence::AlreadyApplied);
+        assert_eq!(stage.value_and_held("tea").await, (7, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_can_not_be_deducted_becomes_debt_and_a_repeat_says_so_again() {
+    on_each_server(async |stage| {
+        let () = stage
+            .cli("MSET stock:tea 9 stock:jam 9 stock:rye 9 stock:oil 9")
+            .await;
+        let cart: &[(&str, u32)] = &[("tea", 1), ("jam", 2), ("rye", 3), ("oil", 4)];
+        stage.prepare("shop.1.1", &[cart]).await;
+        let () = stage.cli("DEL stock:jam stock:oil").await;
+        let () = stage.cli("SET stock:rye many").await;
+        let _: i64 = stage.cli("LPUSH stock:oil 1").await;
+
+        let first = stage.commit("shop.1.1", &[cart]).await;
+        assert_eq!(first.evidence, CommitEvidence::Applied);
+        let debts: Vec<_> = first
+            .debts
+            .iter()
+            .map(|debt| (debt.sku.as_str(), debt.quantity))
+            .collect();
+        assert_eq!(debts, [("jam", 2), ("rye", 3), ("oil", 4)]);
+        assert!(first.debts[0].detail.contains("does not exist"));
+
+        let again = stage.commit("shop.1.1", &[cart]).await;
+        assert_eq!(again.evidence, CommitEvidence::AlreadyApplied);
+        assert_eq!(again.debts, first.debts);
+
+        assert_eq!(stage.value_and_held("tea").await, (8, 0));
+        let jam = stage.stock("jam").await;
+        assert_eq!((jam.value, jam.debt), (None, 2));
+        assert!(jam.detail.contains("does not exist"), "{}", jam.detail);
+        let rye = stage.stock("rye").await;
+        assert_eq!((rye.value, rye.debt), (None, 3));
+        assert_eq!(stage.cli::<String>("GET stock:rye").await, "many");
+        assert_eq!(stage.stock("oil").await.debt, 4);
+        assert_eq!(stage.cli::<i64>("EXISTS stock:jam").await, 0);
+        stage.assert_quiet().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stock_that_the_app_took_meanwhile_is_owed_and_never_goes_below_zero() {
+    on_each_server(async |stage| {
+        let () = stage.cli("MSET stock:tea 5 stock:jam 5").await;
+        stage
+            .prepare("shop.1.1", &[&[("tea", 4), ("jam", 4)]])
+            .await;
+        let () = stage.cli("MSET stock:tea 1 stock:jam -3").await;
+        let committed = stage.commit("shop.1.1", &[&[("tea", 4), ("jam", 4)]]).await;
+        let debts: Vec<_> = committed.debts.iter().map(|debt| debt.quantity).collect();
+        assert_eq!(debts, [3, 4]);
+        assert!(committed.debts[0].detail.contains("only 1"));
+        assert_eq!(stage.value_and_held("tea").await, (0, 0));
+        assert_eq!(stage.value_and_held("jam").await, (-3, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_debt_of_one_sku_adds_up() {
+    on_each_server(async |stage| {
+        for n in [1, 2] {
+            stage
+                .commit(&format!("shop.1.{n}"), &[&[("tea", 2)], &[("tea", 3)]])
+                .await;
+        }
+        assert_eq!(stage.stock("tea").await.debt, 10);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_of_tandems_that_became_another_type_stops_a_commit_before_its_first_write() {
+    on_each_server(async |stage| {
+        let () = stage.cli("SET stock:tea 5").await;
+        let () = stage.cli("SET tandem:debt oops").await;
+        let decision = crate::stage::commit("shop.1.1", &[&[("tea", 2)]]);
+        let error = stage.participant.commit(&decision).await.unwrap_err();
+        assert!(error.to_string().contains("WRONGTYPE"), "{error}");
+        assert_eq!(stage.cli::<i64>("GET stock:tea").await, 5);
+        let _: i64 = stage.cli("DEL tandem:debt").await;
+        let redone = stage.commit("shop.1.1", &[&[("tea", 2)]]).await;
+        assert_eq!(redone.evidence, CommitEvidence::Redone);
+    })
+    .await;
+}

@@ -1,0 +1,261 @@
+//! Random runs against a model that is nothing but arithmetic.
+
+use std::collections::BTreeMap;
+
+use tandem_participant::CommitEvidence;
+
+use crate::stage::{Stage, on_each_server, refused};
+
+const SKUS: [&str; 4] = ["a", "b", "c", "d"];
+const STEPS: usize = 600;
+
+/// A small generator whose seed replays the run (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+type Cart = Vec<(&'static str, u32)>;
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Prepared,
+    Committed,
+    Ended,
+}
+
+#[derive(Default)]
+struct Model {
+    stock: BTreeMap<&'static str, i64>,
+    held: BTreeMap<&'static str, i64>,
+    transactions: Vec<(Vec<Cart>, Vec<u32>, State)>,
+}
+
+impl Model {
+    fn prepare(&mut self, carts: Vec<Cart>) -> Vec<u32> {
+        let mut refused = Vec::new();
+        for (number, cart) in carts.iter().enumerate() {
+            let fits = |(sku, units): &(&str, u32)| {
+                self.stock[sku] - self.held.get(sku).unwrap_or(&0) >= i64::from(*units)
+            };
+            if cart.iter().all(fits) {
+                for (sku, units) in cart {
+                    *self.held.entry(sku).or_default() += i64::from(*units);
+                }
+            } else {
+                refused.push(number as u32);
+            }
+        }
+        let state = match refused.len() == carts.len() {
+            true => State::Ended,
+            false => State::Prepared,
+        };
+        self.transactions.push((carts, refused.clone(), state));
+        refused
+    }
+
+    fn release(&mut self, number: usize, state: State) {
+        let (carts, refused, old) = &mut self.transactions[number];
+        if *old == State::Prepared {
+            for (number, cart) in carts.iter().enumerate() {
+                for (sku, units) in cart {
+                    if !refused.contains(&(number as u32)) {
+                        *self.held.entry(sku).or_default() -= i64::from(*units);
+                    }
+                }
+            }
+        }
+        *old = state;
+    }
+}
+
+fn slices(carts: &[Cart]) -> Vec<&[(&str, u32)]> {
+    carts.iter().map(Vec::as_slice).collect()
+}
+
+/// What was seen: a run that never saw one of these proves little.
+#[derive(Debug, Default)]
+struct Seen {
+    held: usize,
+    refused: usize,
+    committed: usize,
+    repeated: usize,
+    rolled_back: usize,
+}
+
+async fn run(stage: &Stage, seed: u64) -> Seen {
+    let mut dice = Dice(seed);
+    let mut model = Model::default();
+    let mut seen = Seen::default();
+    for sku in SKUS {
+        let () = stage.cli(&format!("SET stock:{sku} 200")).await;
+        model.stock.insert(sku, 200);
+    }
+    for step in 0..STEPS {
+        let note = format!("seed {seed}, step {step}");
+        let known = model.transactions.len() as u64;
+        let choice = if known == 0 { 0 } else { dice.below(10) };
+        match choice {
+            0..=3 => {
+                let carts: Vec<Cart> = (0..1 + dice.below(6))
+                    .map(|_| {
+                        let mut skus = SKUS.to_vec();
+                        (0..1 + dice.below(3))
+                            .map(|_| {
+                                let sku = skus.remove(dice.below(skus.len() as u64) as usize);
+                                (sku, 1 + dice.below(9) as u32)
+                            })
+                            .collect()
+                    })
+                    .collect();
+                let vote = stage
+                    .prepare(&format!("shop.{}.{known}", 1 + seed), &slices(&carts))
+                    .await;
+                let got: Vec<u32> = refused(&vote).into_iter().map(|(n, _)| n).collect();
+                seen.held += carts.len() - got.len();
+                seen.refused += got.len();
+                assert_eq!(got, model.prepare(carts), "{note}");
+            }
+            4..=6 => {
+                let number = dice.below(known) as usize;
+                let (carts, refused, state) = model.transactions[number].clone();
+                if state == State::Ended {
+                    continue;
+                }
+                // MySQL may refuse more than we did; the choice is fixed for the transaction.
+                let survivors: Vec<Cart> = carts
+                    .iter()
+                    .enumerate()
+                    .filter(|(n, _)| {
+                        !refused.contains(&(*n as u32)) && !(n + number).is_multiple_of(5)
+                    })
+                    .map(|(_, cart)| cart.clone())
+                    .collect();
+                let id = format!("shop.{}.{number}", 1 + seed);
+                let committed = stage.commit(&id, &slices(&survivors)).await;
+                assert_eq!(committed.debts, [], "{note}");
+                if state == State::Committed {
+                    assert_eq!(committed.evidence, CommitEvidence::AlreadyApplied, "{note}");
+                    seen.repeated += 1;
+                    continue;
+                }
+                assert_eq!(committed.evidence, CommitEvidence::Applied, "{note}");
+                for (sku, units) in survivors.iter().flatten() {
+                    *model.stock.get_mut(sku).unwrap() -= i64::from(*units);
+                }
+                model.release(number, State::Committed);
+                seen.committed += 1;
+            }
+            7 => {
+                let number = dice.below(known) as usize;
+                if model.transactions[number].2 == State::Committed {
+                    continue;
+                }
+                stage
+                    .roll_back(&format!("shop.{}.{number}", 1 + seed))
+                    .await;
+                model.release(number, State::Ended);
+                seen.rolled_back += 1;
+            }
+            _ => {
+                let sku = SKUS[dice.below(4) as usize];
+                let more = dice.below(20) as i64;
+                let () = stage.cli(&format!("INCRBY stock:{sku} {more}")).await;
+                *model.stock.get_mut(sku).unwrap() += more;
+            }
+        }
+        for sku in SKUS {
+            let stock: i64 = stage.cli(&format!("GET stock:{sku}")).await;
+            let held: Option<i64> = stage
+                .cli(&format!(
+                    "HGET tandem:held {sku_key}",
+                    sku_key = format_args!("stock:{sku}")
+                ))
+                .await;
+            assert_eq!(stock, model.stock[sku], "{note}");
+            assert_eq!(
+                held.unwrap_or(0),
+                *model.held.get(sku).unwrap_or(&0),
+                "{note}"
+            );
+            assert!(
+                held.unwrap_or(0) <= stock,
+                "{note}: invariant_held_never_exceeds_stock"
+            );
+        }
+    }
+    for number in 0..model.transactions.len() {
+        if model.transactions[number].2 == State::Prepared {
+            stage
+                .roll_back(&format!("shop.{}.{number}", 1 + seed))
+                .await;
+        }
+    }
+    stage.assert_quiet().await;
+    seen
+}
+
+#[tokio::test]
+async fn random_runs_agree_with_arithmetic() {
+    on_each_server(async |stage| {
+        for seed in 0..3 {
+            let seen = run(stage, seed).await;
+            let Seen {
+                held,
+                refused,
+                committed,
+                repeated,
+                rolled_back,
+            } = seen;
+            for count in [held, refused, committed, repeated, rolled_back] {
+                assert!(count > 0, "seed {seed}: {seen:?}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn held_never_exceeds_stock_under_concurrent_callers() {
+    on_each_server(async |stage| {
+        let () = stage.cli("SET stock:a 300").await;
+        let mut callers = tokio::task::JoinSet::new();
+        for caller in 0..16 {
+            let participant = stage.participant.clone();
+            callers.spawn(async move {
+                use tandem_participant::Participant;
+                let mut dice = Dice(caller);
+                let mut sold = 0;
+                for n in 0..40 {
+                    let id = format!("shop{caller}.1.{n}");
+                    let units = 1 + dice.below(4) as u32;
+                    let cart: &[&[(&str, u32)]] = &[&[("a", units)]];
+                    let vote = participant.prepare(&crate::stage::prepare(&id, cart)).await;
+                    let is_held = refused(&vote.unwrap()).is_empty();
+                    if is_held && dice.below(3) > 0 {
+                        let decision = crate::stage::commit(&id, cart);
+                        let committed = participant.commit(&decision).await.unwrap();
+                        assert_eq!(committed.debts, []);
+                        sold += i64::from(units);
+                    } else {
+                        let abort = crate::stage::roll_back(&id);
+                        participant.roll_back(&abort).await.unwrap();
+                    }
+                }
+                sold
+            });
+        }
+        let sold: i64 = callers.join_all().await.into_iter().sum();
+        assert_eq!(stage.value_and_held("a").await, (300 - sold, 0));
+        assert!(sold > 290, "the stock was never short: {sold}");
+        stage.assert_quiet().await;
+    })
+    .await;
+}

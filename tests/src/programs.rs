@@ -1,0 +1,34 @@
+//! Where the program under test is.
+
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+/// Names another binary than the one beside the tests.
+const VARIABLE: &str = "TANDEM_BIN";
+
+/// The `tandem` of the same target folder and profile as this program, or what `TANDEM_BIN` names.
+///
+/// # Errors
+/// If it has not been built.
+pub fn tandem_program() -> Result<PathBuf> {
+    if let Some(path) = env::var_os(VARIABLE) {
+        return Ok(path.into());
+    }
+    let own = env::current_exe().context("where this program is")?;
+    // A test is in `deps` of the profile's folder, a program in the folder itself.
+    let found = own
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("tandem"))
+        .find(|path| path.is_file());
+    found.with_context(|| {
+        format!(
+            "there is no `tandem` beside {}: build it first (cargo build -p tandem), or call \
+             tests/run, which does",
+            own.display()
+        )
+    })
+}

@@ -1,0 +1,127 @@
+//! The real `tandem participant`, as a process that can be killed.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tandem_servers::{PortLease, Process, guarded};
+
+use crate::programs::tandem_program;
+use crate::wait::until;
+
+/// How long a start may take.
+const READY_MAX: Duration = Duration::from_secs(20);
+
+/// Which participant it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SidecarKind {
+    /// `tandem participant mysql`, named `purchases`.
+    Mysql,
+    /// `tandem participant redis`, named `stock`.
+    Redis,
+}
+
+impl SidecarKind {
+    /// Its verb, which is its table in the configuration too.
+    pub fn verb(self) -> &'static str {
+        match self {
+            SidecarKind::Mysql => "mysql",
+            SidecarKind::Redis => "redis",
+        }
+    }
+
+    /// The participant's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            SidecarKind::Mysql => "purchases",
+            SidecarKind::Redis => "stock",
+        }
+    }
+}
+
+/// A sidecar with a folder and a port of its own; its process runs or is down.
+#[derive(Debug)]
+pub struct Sidecar {
+    process: Mutex<Option<Process>>,
+    kind: SidecarKind,
+    folder: PathBuf,
+    port: PortLease,
+}
+
+impl Sidecar {
+    /// Starts one before the store that `settings` name and waits until it listens.
+    ///
+    /// # Errors
+    /// If it does not; with its log.
+    pub async fn start(kind: SidecarKind, folder: PathBuf, settings: &str) -> Result<Sidecar> {
+        fs::create_dir_all(&folder)?;
+        let port = PortLease::take(None)?;
+        let config = format!(
+            "[sidecar]\nname = \"{}\"\nlisten = \"127.0.0.1:{}\"\n\n[{}]\n{settings}",
+            kind.name(),
+            port.port(),
+            kind.verb()
+        );
+        fs::write(folder.join("sidecar.toml"), config)?;
+        let sidecar = Sidecar {
+            process: Mutex::new(None),
+            kind,
+            folder,
+            port,
+        };
+        sidecar.restart().await?;
+        Ok(sidecar)
+    }
+
+    /// Starts it again and waits until it listens.
+    ///
+    /// # Errors
+    /// If it does not; with its log.
+    pub async fn restart(&self) -> Result<()> {
+        let mut command = guarded(tandem_program()?);
+        command
+            .args(["participant", self.kind.verb(), "--config"])
+            .arg(self.folder.join("sidecar.toml"));
+        let process = Process::start(command, &self.folder.join("sidecar.log"))?;
+        *self.process.lock().unwrap() = Some(process);
+        let address = ("127.0.0.1", self.port.port());
+        until("the sidecar listens", READY_MAX, async || {
+            Ok(TcpStream::connect(address).is_ok())
+        })
+        .await
+        .with_context(|| format!("the sidecar's log ends with:\n{}", self.log_tail()))
+    }
+
+    /// SIGKILL.
+    ///
+    /// # Errors
+    /// If it can't be signalled.
+    pub fn kill9(&self) -> Result<()> {
+        let taken = self.process.lock().unwrap().take();
+        taken.map_or(Ok(()), Process::kill9)
+    }
+
+    /// Its table in a coordinator's configuration.
+    pub fn participant(&self) -> String {
+        format!(
+            "[participants.{}.sidecar]\nendpoint = \"{}\"\n",
+            self.kind.name(),
+            self.url()
+        )
+    }
+
+    /// `http://127.0.0.1:PORT`
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port.port())
+    }
+
+    /// The end of what it has said.
+    pub fn log_tail(&self) -> String {
+        let log = fs::read_to_string(self.folder.join("sidecar.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}

@@ -1,0 +1,190 @@
+//! A MySQL or MariaDB and a Redis or Valkey of a case's own.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncCommands, AsyncConnectionConfig};
+use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
+use tandem_servers::{Folder, LaunchOptions, MysqlOptions, MysqlServer, RedisServer};
+
+use crate::machine::Pair;
+
+/// The app's database.
+const DATABASE: &str = "shop";
+
+/// A disk that is slow that day makes an answer late, not wrong.
+const ANSWER_MAX: Duration = Duration::from_secs(20);
+
+/// How the stores are started.
+#[derive(Debug, Clone, Default)]
+pub struct StoresOptions {
+    /// Below which folder the data go; the system's temporary folder if there is none.
+    pub folder: Option<PathBuf>,
+    /// Set in both servers' environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Appended to the MySQL server's arguments.
+    pub mysql_args: Vec<OsString>,
+    /// Appended to the Redis server's arguments.
+    pub redis_args: Vec<OsString>,
+    /// Where the stock is kept.
+    pub stock: StockPlace,
+}
+
+/// Where the app keeps its stock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StockPlace {
+    /// `stock:{sku}`, a key each.
+    #[default]
+    Key,
+    /// One hash `warehouse`, a field each.
+    Hash,
+}
+
+/// The two servers, with an empty database and no stock.
+#[derive(Debug)]
+pub struct Stores {
+    /// MariaDB or MySQL.
+    pub mysql: MysqlServer,
+    /// Redis or Valkey.
+    pub redis: RedisServer,
+    stock: StockPlace,
+    seeded: Mutex<BTreeMap<String, i64>>,
+}
+
+impl Stores {
+    /// Starts both with an empty database.
+    ///
+    /// # Errors
+    /// If a server does not start; with its log.
+    pub async fn start(pair: &Pair, options: StoresOptions) -> Result<Stores> {
+        let launch = |extra_args| LaunchOptions {
+            folder: options
+                .folder
+                .clone()
+                .map_or(Folder::Temporary, Folder::TemporaryIn),
+            env: options.env.clone(),
+            extra_args,
+            ..LaunchOptions::default()
+        };
+        let mysql = MysqlOptions {
+            launch: launch(options.mysql_args.clone()),
+            ..MysqlOptions::default()
+        };
+        let stores = Stores {
+            mysql: MysqlServer::start(&pair.mysql, mysql)?,
+            redis: RedisServer::start(&pair.redis, launch(options.redis_args.clone()))?,
+            stock: options.stock,
+            seeded: Mutex::default(),
+        };
+        let mut root = MySqlConnection::connect(&stores.mysql.url()).await?;
+        root.execute(AssertSqlSafe(format!("CREATE DATABASE {DATABASE}")))
+            .await?;
+        root.close().await?;
+        Ok(stores)
+    }
+
+    /// `mysql://root@127.0.0.1:PORT/shop`
+    pub fn mysql_url(&self) -> String {
+        format!("{}{DATABASE}", self.mysql.url())
+    }
+
+    /// A new session of the app's database.
+    ///
+    /// # Errors
+    /// If the server is down.
+    pub async fn sql(&self) -> Result<MySqlConnection> {
+        MySqlConnection::connect(&self.mysql_url())
+            .await
+            .with_context(|| format!("connect to {}", self.mysql.binary()))
+    }
+
+    /// A new connection to Redis.
+    ///
+    /// # Errors
+    /// If the server is down.
+    pub async fn kv(&self) -> Result<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(ANSWER_MAX))
+            .set_response_timeout(Some(ANSWER_MAX));
+        redis::Client::open(self.redis.url())?
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .with_context(|| format!("connect to {}", self.redis.binary()))
+    }
+
+    /// Puts units of a sku in stock.
+    ///
+    /// # Errors
+    /// If Redis is down.
+    pub async fn seed(&self, sku: &str, units: i64) -> Result<()> {
+        let mut kv = self.kv().await?;
+        match self.stock {
+            StockPlace::Key => kv.set::<_, _, ()>(format!("stock:{sku}"), units).await?,
+            StockPlace::Hash => kv.hset::<_, _, _, ()>("warehouse", sku, units).await?,
+        }
+        self.seeded.lock().unwrap().insert(sku.to_owned(), units);
+        Ok(())
+    }
+
+    /// What is in stock now.
+    ///
+    /// # Errors
+    /// If Redis is down or the value is not a number.
+    pub async fn stock(&self, sku: &str) -> Result<Option<i64>> {
+        let mut kv = self.kv().await?;
+        Ok(match self.stock {
+            StockPlace::Key => kv.get(format!("stock:{sku}")).await?,
+            StockPlace::Hash => kv.hget("warehouse", sku).await?,
+        })
+    }
+
+    /// All that was seeded, by sku.
+    pub fn seeded(&self) -> BTreeMap<String, i64> {
+        self.seeded.lock().unwrap().clone()
+    }
+
+    /// From here on the books start with what is in stock now.
+    ///
+    /// # Errors
+    /// If Redis is down.
+    pub async fn take_stock(&self) -> Result<()> {
+        for sku in self.seeded().into_keys() {
+            let units = self.stock(&sku).await?.context("the stock key is gone")?;
+            self.seeded.lock().unwrap().insert(sku, units);
+        }
+        Ok(())
+    }
+
+    /// Both servers, for people.
+    pub fn names(&self) -> String {
+        format!("{} and {}", self.mysql.binary(), self.redis.binary())
+    }
+
+    /// The participants' tables of a coordinator's configuration, both in its process.
+    pub fn participants(&self) -> String {
+        format!(
+            "[participants.purchases.mysql]\n{}\n[participants.stock.redis]\n{}",
+            self.mysql_settings(),
+            self.redis_settings()
+        )
+    }
+
+    /// Settings of the MySQL participant.
+    pub fn mysql_settings(&self) -> String {
+        format!("url = \"{}\"\n", self.mysql_url())
+    }
+
+    /// Settings of the Redis participant.
+    pub fn redis_settings(&self) -> String {
+        let stock = match self.stock {
+            StockPlace::Key => "stock_key = \"stock:{sku}\"",
+            StockPlace::Hash => "stock_hash = \"warehouse\"",
+        };
+        format!("url = \"{}\"\n{stock}\n", self.redis.url())
+    }
+}
