@@ -25,9 +25,10 @@ pub(super) async fn play(binaries: &Binaries) -> Result<(), Failure> {
     let story = Story::new();
     story.heading("tandem: a purchase is in both stores or in none");
     story.say(&format!(
-        "This starts a {} and a {} of its own, sells a few things, and kills the coordinator and \
-         Redis at the worst moments. After each step both stores are read directly, not through \
-         tandem. Everything is in a temporary folder and goes away at the end.",
+        "This starts a {} and a {} of its own (called MySQL and Redis below), sells a few things, \
+         and kills the coordinator and Redis at the worst moments. After each step both stores are \
+         read directly, not through tandem. Everything is in a temporary folder and goes away at \
+         the end.",
         binaries.mysql, binaries.redis
     ));
     let mut machine = Machine::start(binaries, folder.path(), Ports::any()?).await?;
