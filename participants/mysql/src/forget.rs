@@ -1,18 +1,22 @@
 //! Pruning the marker rows that no coordinator will ask about again.
 
+use std::collections::BTreeSet;
+
 use tandem_participant::{Error, Forget};
 use tandem_protocol::TransactionId;
 use tokio::time::Instant;
 
-use crate::enlist;
 use crate::participant::Store;
 use crate::session::{self, Failure, Session};
+use crate::{enlist, evidence};
 
 /// Rows deleted in one transaction.
 const CHUNK_ROWS: usize = 500;
 
 /// Deletes marker rows until none is left or the time for one call is over; what remains is for
 /// the next call.
+///
+/// The newest commit stays: a coordinator that does not know it runs on an old copy of its log.
 ///
 /// Only rows that a plain read shows, and so are committed, are deleted, each by its whole key. A
 /// DELETE by range or by a list of keys may scan the table and stop at the rows of branches in
@@ -55,6 +59,23 @@ async fn prune(
     );
     session.run(&point, deadline).await?;
 
+    let newest = format!(
+        "SELECT epoch, `sequence` FROM tandem_branches WHERE {condition} AND {} ORDER BY epoch \
+         DESC, `sequence` DESC LIMIT 1",
+        evidence::committed_condition()
+    );
+    let mut kept = BTreeSet::new();
+    for row in &session.query(&newest, deadline).await? {
+        kept.insert((
+            session::field_number(row, 0)?,
+            session::field_number(row, 1)?,
+        ));
+    }
+    for except in &forget.except {
+        if except.coordinator == *coordinator {
+            kept.insert((except.epoch.0, except.sequence));
+        }
+    }
     let (mut after_epoch, mut after_sequence) = (0, 0);
     while Instant::now() < deadline {
         let page = format!(
@@ -68,11 +89,7 @@ async fn prune(
         for row in &rows {
             after_epoch = session::field_number(row, 0)?;
             after_sequence = session::field_number(row, 1)?;
-            let kept = forget.except.iter().any(|kept| {
-                kept.coordinator == *coordinator
-                    && (kept.epoch.0, kept.sequence) == (after_epoch, after_sequence)
-            });
-            if !kept {
+            if !kept.contains(&(after_epoch, after_sequence)) {
                 packet.push_str(&format!(
                     "; DELETE FROM tandem_branches WHERE {condition} AND epoch = {after_epoch} \
                      AND `sequence` = {after_sequence}"

@@ -30,6 +30,8 @@ end
 bounds[#bounds + 1] = '(' .. ORDER
 in_chunks(members, function(...) redis.call('SADD', EXCEPTED, ...) end)
 
+-- The newest commit stays: a coordinator that does not know it runs on an old copy of its log.
+local newest = redis.call('ZRANGE', COMMITTED, -1, -1)[1]
 local left = tonumber(ARGV[5])
 for i = 1, #bounds - 1 do
   for _, memory in ipairs({COMMITTED, RELEASED}) do
@@ -38,6 +40,9 @@ for i = 1, #bounds - 1 do
     end
     local old = redis.call('ZRANGEBYSCORE', memory, bounds[i], bounds[i + 1], 'LIMIT', 0, left)
     left = left - #old
+    if old[#old] == newest and memory == COMMITTED then
+      old[#old] = nil
+    end
     in_chunks(old, function(...)
       redis.call('ZREM', memory, ...)
       redis.call('HDEL', ANSWERS, ...)
