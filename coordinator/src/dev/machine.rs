@@ -47,6 +47,9 @@ impl Machine {
         let config = machine.config();
         fs::write(&config, machine.settings())
             .with_context(|| format!("write {}", config.display()))?;
+        // Each run has a log of its own, or it would grow for as long as the data is kept.
+        let log = machine.log();
+        fs::write(&log, "").with_context(|| format!("write {}", log.display()))?;
         Ok(machine)
     }
 
