@@ -99,6 +99,18 @@ pub enum ReplayError {
         /// Whose it should be.
         expected: CoordinatorId,
     },
+    /// A transaction is both decided and refused.
+    #[error(
+        "record {position} of the decision log contradicts an earlier record about transaction \
+         {transaction}: two processes have written to this log, or it was put together by hand. \
+         Start the coordinator on a log folder that only it has written"
+    )]
+    Contradiction {
+        /// Its number.
+        position: Position,
+        /// Of which transaction.
+        transaction: TransactionId,
+    },
 }
 
 impl Recovered {
@@ -121,8 +133,8 @@ impl Recovered {
                     expected: coordinator.clone(),
                 });
             }
-            recovered.apply(&mut unfinished, position, record);
-            recovered.next_position = position + 1;
+            recovered.apply(&mut unfinished, position, record)?;
+            recovered.next_position = position.saturating_add(1);
         }
         recovered.unfinished = unfinished.into_values().collect();
         Ok(recovered)
@@ -153,16 +165,22 @@ impl Recovered {
         unfinished: &mut BTreeMap<TransactionId, Transaction>,
         position: Position,
         record: Record,
-    ) {
+    ) -> Result<(), ReplayError> {
         match record {
             Record::EpochStarted { epoch, .. } => self.saw_epoch(epoch),
-            Record::Decided(decision) => self.decided(unfinished, position, decision),
+            Record::Decided(decision) => self.decided(unfinished, position, decision)?,
             Record::Refused {
                 transaction,
                 time,
                 refused,
             } => {
                 self.saw_epoch(transaction.epoch);
+                if self.fate(&transaction).is_some_and(Fate::is_committed) {
+                    return Err(ReplayError::Contradiction {
+                        position,
+                        transaction,
+                    });
+                }
                 // Without any refusal it says only that the transaction has no decision.
                 if refused.is_empty() {
                     abort(unfinished, &transaction, time);
@@ -206,6 +224,7 @@ impl Recovered {
                 self.floor = self.floor.take().max(Some(before));
             }
         }
+        Ok(())
     }
 
     fn decided(
@@ -213,9 +232,16 @@ impl Recovered {
         unfinished: &mut BTreeMap<TransactionId, Transaction>,
         position: Position,
         decision: Decision,
-    ) {
+    ) -> Result<(), ReplayError> {
         let id = decision.transaction;
         self.saw_epoch(id.epoch);
+        if self.fate(&id) == Some(Fate::Refused) {
+            let transaction = id;
+            return Err(ReplayError::Contradiction {
+                position,
+                transaction,
+            });
+        }
         let mut words = match unfinished.remove(&id) {
             None => Branches::new(),
             Some(Transaction {
@@ -225,7 +251,7 @@ impl Recovered {
             // Written again by retention: what is known of it stands.
             Some(known) => {
                 unfinished.insert(id, known);
-                return;
+                return Ok(());
             }
         };
         let committed = decision.entries.iter().map(|entry| {
@@ -261,6 +287,11 @@ impl Recovered {
             }),
         };
         unfinished.insert(id, transaction);
+        Ok(())
+    }
+
+    fn fate(&self, id: &TransactionId) -> Option<Fate> {
+        self.history.transaction(id).map(|kept| kept.fate)
     }
 
     /// Takes note that something was found or said of one branch of a transaction.
@@ -276,10 +307,10 @@ impl Recovered {
         time: Timestamp,
     ) {
         self.saw_epoch(id.epoch);
-        let kept = self.history.transaction(id);
-        if !kept.is_some_and(|kept| kept.fate.is_committed()) {
+        let fate = self.fate(id);
+        if !fate.is_some_and(Fate::is_committed) {
             abort(unfinished, id, time);
-            if kept.is_none() {
+            if fate.is_none() {
                 self.history
                     .insert(id, time, Fate::Aborting, std::iter::empty());
             }

@@ -356,23 +356,24 @@ impl Coordinator {
     }
 
     fn stored(&mut self, ticket: Ticket, position: Position) {
-        self.next_position = self.next_position.max(position + 1);
-        match self.storing.remove(&ticket) {
-            Some(Storing::Decision(id)) => self.decision_stored(&id, position),
-            Some(Storing::Refusals {
+        let Some(storing) = self.storing.remove(&ticket) else {
+            return;
+        };
+        self.next_position = self.next_position.max(position.saturating_add(1));
+        match storing {
+            Storing::Decision(id) => self.decision_stored(&id, position),
+            Storing::Refusals {
                 transaction,
                 time,
                 refused,
-            }) => self.refusals_stored(&transaction, time, refused, position),
-            Some(Storing::Settlement {
+            } => self.refusals_stored(&transaction, time, refused, position),
+            Storing::Settlement {
                 request,
                 settlement,
-            }) => self.settlement_stored(request, settlement, position),
-            Some(Storing::Keep(id)) => self.history.place(&id, position),
-            Some(Storing::Forgotten { release, before }) => {
-                self.forgotten_stored(release, before);
-            }
-            Some(Storing::Nothing) | None => {}
+            } => self.settlement_stored(request, settlement, position),
+            Storing::Keep(id) => self.history.place(&id, position),
+            Storing::Forgotten { release, before } => self.forgotten_stored(release, before),
+            Storing::Nothing => {}
         }
     }
 

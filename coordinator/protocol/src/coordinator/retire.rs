@@ -89,7 +89,7 @@ impl Coordinator {
     /// only what has not ended.
     fn raise_floor(&mut self, now: Timestamp, newest: TransactionId) {
         let floor = TransactionId {
-            sequence: newest.sequence + 1,
+            sequence: newest.sequence.saturating_add(1),
             ..newest
         };
         // An old transaction that has ended only now is forgotten behind the floor.
