@@ -297,21 +297,17 @@ pub(crate) async fn forgetting_spares_branches_in_doubt_and_those_named(stand: S
     }
     roll_back(&participant, &tx(6)).await.unwrap();
     roll_back(&participant, &tx(8)).await.unwrap();
-    let begun = Instant::now();
     let forget = Forget {
         before: tx(7),
         except: vec![tx(2), tx(3)],
         caller_epoch: Epoch(1),
     };
+    // A wait for the branch in doubt would end with the lock timeout's error.
     participant.forget(&forget).await.unwrap();
-    assert!(
-        begun.elapsed() < Duration::from_millis(900),
-        "{:?}",
-        begun.elapsed()
-    );
     let mut hand = stand.hand().await;
     let left = "SELECT CAST(`sequence` AS CHAR) FROM tandem_branches ORDER BY `sequence`";
-    assert_eq!(column(&mut hand, left).await, ["2", "8"]);
+    // 5 is the newest commit, by which a stale log is told.
+    assert_eq!(column(&mut hand, left).await, ["2", "5", "8"]);
     let state = participant.inspect(&tx(1)).await.unwrap().state;
     assert_eq!(state, BranchState::Absent);
 
