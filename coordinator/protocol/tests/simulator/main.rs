@@ -5,12 +5,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod clients;
 mod disk;
 mod invariants;
 mod network;
 #[path = "../notation/mod.rs"]
 mod notation;
 mod participant;
+mod people;
+mod process;
 mod rng;
 mod world;
 

@@ -6,16 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_protocol::{
-    Action, BranchProgress, Coordinator, CoordinatorId, Ending, Epoch, Event, Item as Line,
-    ParticipantName, Purchase, Record, Recovered, Reply, RequestId, Settings, Settlement,
-    Timestamp, TransactionState, WaitFor,
+    Coordinator, CoordinatorId, Epoch, Event, ParticipantName, Purchase, Recovered, RequestId,
+    Settings,
 };
 
 use crate::disk::Disk;
 use crate::invariants::{Checked, Ledger, Violation, check};
 use crate::network::{Answer, Request};
-use crate::notation::{action_text, event_text, name};
-use crate::participant::{Effect, Kind, Rows, Stock, Store};
+use crate::notation::name;
+use crate::participant::{Kind, Rows, Stock, Store};
 use crate::rng::Rng;
 
 /// From here on nothing fails any more, in virtual milliseconds.
@@ -26,9 +25,6 @@ const REST_MS: u64 = 120_000;
 
 /// Late copies of messages arrive within this time.
 pub(crate) const LATE_MS: u64 = 3_000;
-
-const SWEEP_MS: u64 = 1_000;
-const LAZY_FORCE_MS: u64 = 1_000;
 
 /// Something that is planted in the world to see that an invariant notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,39 +50,39 @@ pub(crate) struct Outcome {
 pub(crate) struct World {
     pub(crate) rng: Rng,
     pub(crate) now: u64,
-    agenda: BTreeMap<(u64, u64), Item>,
-    agenda_next: u64,
-    settings: Settings,
+    pub(crate) agenda: BTreeMap<(u64, u64), Item>,
+    pub(crate) agenda_next: u64,
+    pub(crate) settings: Settings,
     pub(crate) stores: BTreeMap<ParticipantName, Store>,
-    disk: Disk,
+    pub(crate) disk: Disk,
     /// The newest log while the process runs on an old copy of it.
-    newest: Option<Disk>,
-    copy: Option<Disk>,
+    pub(crate) newest: Option<Disk>,
+    pub(crate) copy: Option<Disk>,
     /// Epochs that a process on an old copy has used up at the stores.
-    burnt: BTreeSet<Epoch>,
+    pub(crate) burnt: BTreeSet<Epoch>,
     pub(crate) process: Option<Process>,
-    lives: u64,
-    next_request: RequestId,
-    purchases: Vec<Arc<Purchase>>,
+    pub(crate) lives: u64,
+    pub(crate) next_request: RequestId,
+    pub(crate) purchases: Vec<Arc<Purchase>>,
     pub(crate) ledger: Ledger,
-    trace: Vec<String>,
-    counts: BTreeMap<&'static str, u64>,
+    pub(crate) trace: Vec<String>,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
     pub(crate) fault: Fault,
 }
 
 /// A coordinator's process.
 pub(crate) struct Process {
-    core: Coordinator,
+    pub(crate) core: Coordinator,
     pub(crate) life: u64,
     pub(crate) epoch: Epoch,
-    is_stale: bool,
+    pub(crate) is_stale: bool,
     /// Calls whose answer is still waited for.
     pub(crate) calls: BTreeSet<u64>,
     pub(crate) last_call: u64,
-    up: BTreeSet<ParticipantName>,
-    requests: BTreeMap<RequestId, (Arc<Purchase>, u32)>,
-    settling: BTreeSet<RequestId>,
-    tick_at: u64,
+    pub(crate) up: BTreeSet<ParticipantName>,
+    pub(crate) requests: BTreeMap<RequestId, (Arc<Purchase>, u32)>,
+    pub(crate) settling: BTreeSet<RequestId>,
+    pub(crate) tick_at: u64,
 }
 
 /// Something that happens at a time.
@@ -244,41 +240,6 @@ impl World {
         self.at(HEAL_MS + LATE_MS + 2_000, Item::LastRound);
     }
 
-    fn purchase(&mut self, number: u64) -> Arc<Purchase> {
-        let mut items = Vec::new();
-        for (sku, chance) in [("tea", 700), ("mug", 400), ("pot", 150)] {
-            if self.rng.per_mille(chance) {
-                items.push(self.line(sku));
-            }
-        }
-        if items.is_empty() {
-            let sku = *self.rng.pick(&["tea", "ghost"]);
-            items.push(self.line(sku));
-        }
-        let customers = [
-            "ann",
-            "bob",
-            "cem",
-            "dia",
-            "banned-by-mysql",
-            "banned-by-ledger",
-        ];
-        Arc::new(Purchase {
-            purchase_id: format!("p-{number}"),
-            customer_id: (*self.rng.pick(&customers)).into(),
-            currency: "EUR".into(),
-            items,
-        })
-    }
-
-    fn line(&mut self, sku: &str) -> Line {
-        Line {
-            sku: sku.into(),
-            quantity: u32::try_from(self.rng.within(1, 3)).expect("small"),
-            unit_price_minor: 100,
-        }
-    }
-
     pub(crate) fn is_healed(&self) -> bool {
         self.now >= HEAL_MS
     }
@@ -321,7 +282,7 @@ impl World {
         )
     }
 
-    fn unfinished(&self) -> String {
+    pub(crate) fn unfinished(&self) -> String {
         let Some(process) = &self.process else {
             return "no process runs".into();
         };
@@ -389,297 +350,13 @@ impl World {
         Ok(())
     }
 
-    fn lives(&self, life: u64) -> bool {
+    pub(crate) fn lives(&self, life: u64) -> bool {
         self.process.as_ref().is_some_and(|p| p.life == life)
     }
 
     fn is_connected(&self, life: u64, store: &ParticipantName) -> bool {
         let process = self.process.as_ref();
         process.is_some_and(|p| p.life == life && p.up.contains(store))
-    }
-
-    /// The link to a store as the daemon keeps it: up, and swept from time to time.
-    pub(crate) fn came_up(&mut self, store: &ParticipantName, events: Vec<Event>) -> Checked {
-        if let Some(process) = &mut self.process {
-            process.up.insert(store.clone());
-            let sweep = Item::Sweep(process.life, store.clone());
-            self.at(self.now + SWEEP_MS, sweep);
-        }
-        self.tell(events)
-    }
-
-    /// Down, and tried again by one probe.
-    pub(crate) fn went_down(&mut self, store: &ParticipantName, mut events: Vec<Event>) -> Checked {
-        if let Some(process) = &mut self.process {
-            let was_up = process.up.remove(store);
-            let connecting = events.is_empty();
-            if was_up || connecting {
-                let connect = Item::Connect(process.life, store.clone());
-                self.after(10, 200, connect);
-                events.push(Event::ParticipantDown {
-                    participant: store.clone(),
-                    detail: "it was unavailable".into(),
-                });
-            }
-        }
-        self.tell(events)
-    }
-
-    pub(crate) fn swept(&mut self, store: &ParticipantName, events: Vec<Event>) -> Checked {
-        if let Some(process) = &mut self.process {
-            let sweep = Item::Sweep(process.life, store.clone());
-            self.at(self.now + SWEEP_MS, sweep);
-        }
-        self.tell(events)
-    }
-
-    /// Tells the core what happened and does what it asks for.
-    pub(crate) fn tell(&mut self, events: Vec<Event>) -> Checked {
-        for event in &events {
-            self.log(format!("> {}", event_text(event)));
-        }
-        let now = Timestamp(self.now);
-        let Some(process) = &mut self.process else {
-            return Ok(());
-        };
-        let actions = process.core.handle_all(now, events);
-        let next = process.core.next_deadline();
-        let life = process.life;
-        if process.tick_at != next.0 {
-            process.tick_at = next.0;
-            self.at(next.0, Item::Tick(life, next.0));
-        }
-        check(
-            "invariant_deadline_is_ahead",
-            next > now,
-            format!("the next deadline is {next:?}, now is {now:?}"),
-        )?;
-        for action in actions {
-            self.log(format!("< {}", action_text(&action)));
-            self.ledger.wanted(&action)?;
-            self.carry_out(action)?;
-            if !self.is_healed() && self.rng.per_mille(2) {
-                self.crash_process()?;
-            }
-            if !self.lives(life) {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    fn carry_out(&mut self, action: Action) -> Checked {
-        let life = self.lives;
-        match action {
-            Action::Store {
-                ticket,
-                record,
-                forced,
-            } => {
-                if self.fault == Fault::CommitsGoOutBeforeTheyAreStored
-                    && let Record::Decided(decision) = &record
-                {
-                    for participant in decision.participants.clone() {
-                        let entries = decision.entries.clone();
-                        let transaction = decision.transaction.clone();
-                        self.send(&participant, Request::Commit(transaction, entries));
-                    }
-                }
-                self.disk.append(Some(ticket), &record);
-                if forced {
-                    self.after(1, 8, Item::Force(life));
-                } else {
-                    self.at(self.now + LAZY_FORCE_MS, Item::Force(life));
-                }
-            }
-            Action::Prepare {
-                participant,
-                transaction,
-                entries,
-                ..
-            } => self.send(&participant, Request::Prepare(transaction, entries)),
-            Action::Commit {
-                participant,
-                transaction,
-                entries,
-                ..
-            } => self.send(&participant, Request::Commit(transaction, entries)),
-            Action::RollBack {
-                participant,
-                transaction,
-            } => self.send(&participant, Request::RollBack(transaction)),
-            Action::Forget {
-                participant,
-                before,
-                except,
-            } => self.send(&participant, Request::Forget(before, except)),
-            Action::Reply { request, reply } => self.replied(request, &reply)?,
-            Action::ReplySettled { request, .. } => {
-                let was_asked = self
-                    .process
-                    .as_mut()
-                    .is_some_and(|p| p.settling.remove(&request));
-                let detail = format!("settlement {request}");
-                check("invariant_every_call_is_answered_once", was_asked, detail)?;
-            }
-            Action::Release { before } => {
-                self.disk.release(before, self.fault);
-                self.count("records released");
-            }
-            Action::Halt { reason } => self.halted(&reason)?,
-            Action::Note(note) => self.noted(&note),
-        }
-        Ok(())
-    }
-
-    fn noted(&mut self, note: &tandem_protocol::Note) {
-        use tandem_protocol::Note;
-        let what = match note {
-            Note::Decided { committed, .. } if committed.len() > 1 => "groups committed",
-            Note::Decided { committed, .. } if committed.is_empty() => "transactions refused whole",
-            Note::Decided { .. } => "single purchases committed",
-            Note::Aborted { .. } => "aborted",
-            Note::Ended { .. } => "ended",
-            Note::Waiting { .. } => "calls retried",
-            Note::Stuck { .. } => "branches stuck",
-            Note::Heuristic { .. } => "heuristics",
-            Note::Redone { .. } => "lost branches redone",
-            Note::Debts { .. } => "debts",
-            Note::FoundUndecided { .. } => "branches rolled back by a sweep",
-            Note::Settled { .. } => "branches settled",
-        };
-        self.count(what);
-    }
-
-    fn force(&mut self) -> Checked {
-        let (events, durable) = self.disk.force(self.fault);
-        for record in &durable {
-            self.stored(record)?;
-        }
-        if events.is_empty() {
-            return Ok(());
-        }
-        self.tell(events)
-    }
-
-    fn stored(&mut self, record: &Record) -> Checked {
-        if matches!(record, Record::Forgotten { .. }) {
-            self.count("forgotten");
-        }
-        let is_stale = self.newest.is_some();
-        if is_stale && let Record::Decided(decision) = record {
-            let known = self.ledger.decided().contains_key(&decision.transaction);
-            let detail = format!("{} was decided on an old copy", decision.transaction);
-            check("invariant_stale_log_decides_nothing", known, detail)?;
-        }
-        self.ledger.stored(record)
-    }
-
-    fn start_process(&mut self) -> Checked {
-        self.lives += 1;
-        let life = self.lives;
-        self.choose_log();
-        let id: CoordinatorId = "shop".parse().expect("well formed");
-        let mut records: Vec<_> = self.disk.records().collect();
-        if self.fault == Fault::LastRecordsAreNotReplayed {
-            records.truncate(records.len().saturating_sub(3));
-        }
-        let recovered = Recovered::replay(&id, records).expect("the log is whole");
-        // The epoch is what the log says, also where a planted fault hides its end.
-        let epoch = Epoch(recovered.next_epoch().0.max(life));
-        let unfinished = recovered.unfinished();
-        let record = Record::EpochStarted {
-            epoch,
-            instance_id: life.to_string(),
-            time: Timestamp(self.now),
-        };
-        self.disk.append(None, &record);
-        let (_, durable) = self.disk.force(self.fault);
-        for record in &durable {
-            self.ledger.stored(record)?;
-        }
-        let is_stale = self.newest.is_some();
-        let on = if is_stale { " on an old copy" } else { "" };
-        self.log(format!("epoch {epoch} starts{on}, {unfinished} unfinished"));
-        if unfinished > 0 {
-            self.count("unfinished decisions recovered");
-        }
-        let names: Vec<ParticipantName> = self.stores.keys().cloned().collect();
-        let core = Coordinator::new(
-            self.settings.clone(),
-            id,
-            epoch,
-            names.clone(),
-            recovered,
-            Timestamp(self.now),
-        );
-        self.process = Some(Process {
-            core,
-            life,
-            epoch,
-            is_stale,
-            calls: BTreeSet::new(),
-            last_call: 0,
-            up: BTreeSet::new(),
-            requests: BTreeMap::new(),
-            settling: BTreeSet::new(),
-            tick_at: 0,
-        });
-        for store in names {
-            self.after(1, 300, Item::Connect(life, store));
-        }
-        self.tell(vec![Event::Tick])
-    }
-
-    /// Now and then the process is started on an old copy of the log, once.
-    fn choose_log(&mut self) {
-        if let Some(newest) = self.newest.take() {
-            self.disk = newest;
-            return;
-        }
-        if self.is_healed() {
-            return;
-        }
-        let Some(copy) = self.copy.take() else {
-            return;
-        };
-        // Only what a store has committed and remembers gives an old copy away.
-        let gives_away = self.stores.values().any(|store| {
-            let known = store.newest_committed();
-            known.iter().any(|id| !copy.explains(id))
-        });
-        if gives_away {
-            self.count("starts on an old log");
-            self.newest = Some(std::mem::replace(&mut self.disk, copy));
-        }
-    }
-
-    fn crash_process(&mut self) -> Checked {
-        let Some(process) = self.process.take() else {
-            return Ok(());
-        };
-        self.count("coordinator crashes");
-        self.log("the coordinator dies".into());
-        if process.is_stale {
-            self.burnt.insert(process.epoch);
-        }
-        let durable = self.disk.crash(&mut self.rng, self.fault);
-        for record in &durable {
-            self.stored(record)?;
-        }
-        for (purchase, tries) in process.requests.into_values() {
-            self.come_again(purchase, tries);
-        }
-        self.after(10, 400, Item::StartProcess);
-        Ok(())
-    }
-
-    fn halted(&mut self, reason: &str) -> Checked {
-        let process = self.process.as_ref();
-        let expected = process.is_some_and(|p| p.is_stale || self.burnt.contains(&p.epoch));
-        check("invariant_newest_log_is_never_refused", expected, reason)?;
-        self.count("old logs refused");
-        self.crash_process()
     }
 
     fn crash_store(&mut self, store: &ParticipantName) {
@@ -711,186 +388,7 @@ impl World {
         self.log(format!("{store} is back{how}"));
     }
 
-    fn restock(&mut self) {
-        for store in self.stores.values_mut() {
-            if let Kind::Stock(stock) = &mut store.kind {
-                *stock.values.entry("mug".into()).or_insert(0) += 10;
-            }
-        }
-        self.ledger.shelve("mug", 10);
-    }
-
-    /// The app sells units without asking, also such as are held.
-    fn app_takes_units(&mut self) {
-        for store in self.stores.values_mut() {
-            if let Kind::Stock(stock) = &mut store.kind
-                && let Some(value) = stock.values.get_mut("mug")
-            {
-                self.ledger.shelve("mug", -*value);
-                *value = 0;
-                stock.shrunk.insert("mug".into());
-            }
-        }
-    }
-
-    fn roll_back_by_hand(&mut self) {
-        let found = self.stores.values().find_map(|store| {
-            let is_rows = matches!(store.kind, Kind::Rows(_));
-            let id = store.prepared.keys().next().filter(|_| is_rows)?;
-            Some((store.name.clone(), id.clone()))
-        });
-        match found {
-            None if !self.is_healed() => self.after(5, 20, Item::BranchIsRolledBackByHand),
-            None => {}
-            Some((name, id)) => {
-                self.log(format!("someone rolls {id} back at {name}"));
-                if let Some(store) = self.stores.get_mut(&name) {
-                    store.roll_back_by_hand(&id);
-                }
-                self.count("branches rolled back by hand");
-            }
-        }
-    }
-
-    /// A person looks at what waits: carries out by hand what no machine can, says so, and has
-    /// other things retried.
-    fn operator(&mut self) -> Checked {
-        self.after(200, 600, Item::Operator);
-        let Some(process) = &self.process else {
-            return Ok(());
-        };
-        let views: Vec<_> = process.core.unfinished().collect();
-        for view in views {
-            for branch in view.branches {
-                let waits = match branch.progress {
-                    BranchProgress::Heuristic(_) => 700,
-                    BranchProgress::Stuck(_) => 100,
-                    _ => continue,
-                };
-                if !self.rng.per_mille(waits) {
-                    let transaction = view.id.clone();
-                    self.tell(vec![Event::RetryNow { transaction }])?;
-                    continue;
-                }
-                let Some(store) = self.stores.get_mut(&branch.participant) else {
-                    continue;
-                };
-                if view.state != TransactionState::Committing || !store.is_up {
-                    continue;
-                }
-                let effect = store.commit_by_hand(&view.id, &view.entries);
-                self.ledger.done(store, &view.id, &effect)?;
-                self.next_request += 1;
-                let request = self.next_request;
-                if let Some(process) = &mut self.process {
-                    process.settling.insert(request);
-                }
-                self.tell(vec![Event::Settled {
-                    request,
-                    settlement: Settlement {
-                        transaction: view.id.clone(),
-                        participant: branch.participant,
-                        ending: Ending::Commit,
-                        reason: "carried out by hand".into(),
-                        operator: "ann".into(),
-                    },
-                    force: false,
-                }])?;
-                if effect == Effect::Committed {
-                    self.count("branches carried out by hand");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn submit(&mut self, purchase: Arc<Purchase>, tries: u32) -> Checked {
-        if self.process.is_none() {
-            self.after(50, 300, Item::Submit(purchase, tries));
-            return Ok(());
-        }
-        self.next_request += 1;
-        let request = self.next_request;
-        let wait_for = if self.rng.per_mille(500) {
-            WaitFor::Applied
-        } else {
-            WaitFor::Decided
-        };
-        let patience = if self.is_healed() {
-            5_000
-        } else {
-            *self.rng.pick(&[0, 20, 100, 1_000, 5_000])
-        };
-        if let Some(process) = &mut self.process {
-            let asked = (purchase.clone(), tries);
-            process.requests.insert(request, asked);
-        }
-        self.tell(vec![Event::Submitted {
-            request,
-            purchase,
-            wait_for,
-            deadline: Timestamp(self.now + patience),
-        }])
-    }
-
-    fn come_again(&mut self, purchase: Arc<Purchase>, tries: u32) {
-        if tries > 0 {
-            self.after(20, 1_000, Item::Submit(purchase, tries - 1));
-        }
-    }
-
-    fn replied(&mut self, request: RequestId, reply: &Reply) -> Checked {
-        if self.fault == Fault::RepliesAreLost && self.rng.per_mille(20) {
-            return Ok(());
-        }
-        let asked = self
-            .process
-            .as_mut()
-            .and_then(|p| p.requests.remove(&request));
-        let Some((purchase, tries)) = asked else {
-            let detail = format!("call {request} is answered again or was never made");
-            return check("invariant_every_call_is_answered_once", false, detail);
-        };
-        let is_stale = self.newest.is_some();
-        if !is_stale || matches!(reply, Reply::Committed { .. }) {
-            self.ledger.replied(&purchase, reply)?;
-        }
-        let what = match reply {
-            Reply::Committed { applied: true, .. } => "replies committed, applied",
-            Reply::Committed { .. } => "replies committed, not applied yet",
-            Reply::Refused { refusal, .. } if refusal.reason.is_final() => "replies refused",
-            Reply::Refused { .. } => "replies refused for now",
-            Reply::Reused => "replies reused",
-            Reply::Unavailable { .. } => "replies unavailable",
-            Reply::QueueFull { .. } => "replies queue full",
-            Reply::ShuttingDown => "replies shutting down",
-            Reply::OutcomeUnknown => "replies outcome unknown",
-            Reply::OutcomeCommitted { .. } => "replies outcome committed",
-        };
-        self.count(what);
-        match reply {
-            Reply::Committed { .. } | Reply::Refused { .. } | Reply::Reused => {
-                if self.is_healed() {
-                    return Ok(());
-                }
-                if self.rng.per_mille(300) {
-                    self.come_again(purchase, tries);
-                } else if self.rng.per_mille(100) {
-                    let mut other = (*purchase).clone();
-                    other.customer_id.push_str("-too");
-                    self.come_again(Arc::new(other), tries);
-                }
-            }
-            Reply::Unavailable { .. }
-            | Reply::QueueFull { .. }
-            | Reply::ShuttingDown
-            | Reply::OutcomeUnknown
-            | Reply::OutcomeCommitted { .. } => self.come_again(purchase, tries),
-        }
-        Ok(())
-    }
-
-    fn at_rest(&mut self) -> Checked {
+    pub(crate) fn at_rest(&mut self) -> Checked {
         self.log("at rest".into());
         self.ledger.at_rest(self.stores.values())?;
         let Some(process) = &self.process else {

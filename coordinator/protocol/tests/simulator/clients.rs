@@ -1,0 +1,131 @@
+//! Clients: what they buy, and that they come again.
+
+use std::sync::Arc;
+
+use tandem_protocol::{Event, Item as Line, Purchase, Reply, RequestId, Timestamp, WaitFor};
+
+use crate::invariants::{Checked, check};
+use crate::world::{Fault, Item, World};
+
+impl World {
+    pub(crate) fn purchase(&mut self, number: u64) -> Arc<Purchase> {
+        let mut items = Vec::new();
+        for (sku, chance) in [("tea", 700), ("mug", 400), ("pot", 150)] {
+            if self.rng.per_mille(chance) {
+                items.push(self.line(sku));
+            }
+        }
+        if items.is_empty() {
+            let sku = *self.rng.pick(&["tea", "ghost"]);
+            items.push(self.line(sku));
+        }
+        let customers = [
+            "ann",
+            "bob",
+            "cem",
+            "dia",
+            "banned-by-mysql",
+            "banned-by-ledger",
+        ];
+        Arc::new(Purchase {
+            purchase_id: format!("p-{number}"),
+            customer_id: (*self.rng.pick(&customers)).into(),
+            currency: "EUR".into(),
+            items,
+        })
+    }
+
+    fn line(&mut self, sku: &str) -> Line {
+        Line {
+            sku: sku.into(),
+            quantity: u32::try_from(self.rng.within(1, 3)).expect("small"),
+            unit_price_minor: 100,
+        }
+    }
+
+    pub(crate) fn submit(&mut self, purchase: Arc<Purchase>, tries: u32) -> Checked {
+        if self.process.is_none() {
+            self.after(50, 300, Item::Submit(purchase, tries));
+            return Ok(());
+        }
+        self.next_request += 1;
+        let request = self.next_request;
+        let wait_for = if self.rng.per_mille(500) {
+            WaitFor::Applied
+        } else {
+            WaitFor::Decided
+        };
+        let patience = if self.is_healed() {
+            5_000
+        } else {
+            *self.rng.pick(&[0, 20, 100, 1_000, 5_000])
+        };
+        if let Some(process) = &mut self.process {
+            let asked = (purchase.clone(), tries);
+            process.requests.insert(request, asked);
+        }
+        self.tell(vec![Event::Submitted {
+            request,
+            purchase,
+            wait_for,
+            deadline: Timestamp(self.now + patience),
+        }])
+    }
+
+    pub(crate) fn come_again(&mut self, purchase: Arc<Purchase>, tries: u32) {
+        if tries > 0 {
+            self.after(20, 1_000, Item::Submit(purchase, tries - 1));
+        }
+    }
+
+    pub(crate) fn replied(&mut self, request: RequestId, reply: &Reply) -> Checked {
+        if self.fault == Fault::RepliesAreLost && self.rng.per_mille(20) {
+            return Ok(());
+        }
+        let asked = self
+            .process
+            .as_mut()
+            .and_then(|p| p.requests.remove(&request));
+        let Some((purchase, tries)) = asked else {
+            let detail = format!("call {request} is answered again or was never made");
+            return check("invariant_every_call_is_answered_once", false, detail);
+        };
+        let is_stale = self.newest.is_some();
+        if !is_stale || matches!(reply, Reply::Committed { .. }) {
+            self.ledger.replied(&purchase, reply)?;
+        }
+        let what = match reply {
+            Reply::Committed { applied: true, .. } => "replies committed, applied",
+            Reply::Committed { .. } => "replies committed, not applied yet",
+            Reply::Refused { refusal, .. } if refusal.reason.is_final() => "replies refused",
+            Reply::Refused { .. } => "replies refused for now",
+            Reply::Reused => "replies reused",
+            Reply::Unavailable { .. } => "replies unavailable",
+            Reply::QueueFull { .. } => "replies queue full",
+            Reply::ShuttingDown => "replies shutting down",
+            Reply::OutcomeUnknown => "replies outcome unknown",
+            Reply::OutcomeCommitted { .. } => "replies outcome committed",
+        };
+        self.count(what);
+        match reply {
+            Reply::Committed { .. } | Reply::Refused { .. } | Reply::Reused => {
+                if self.is_healed() {
+                    return Ok(());
+                }
+                if self.rng.per_mille(300) {
+                    self.come_again(purchase, tries);
+                } else if self.rng.per_mille(100) {
+                    let mut other = (*purchase).clone();
+                    other.customer_id.push_str("-too");
+                    self.come_again(Arc::new(other), tries);
+                }
+            }
+            Reply::Unavailable { .. }
+            | Reply::QueueFull { .. }
+            | Reply::ShuttingDown
+            | Reply::OutcomeUnknown
+            | Reply::OutcomeCommitted { .. } => self.come_again(purchase, tries),
+        }
+        Ok(())
+    }
+}
