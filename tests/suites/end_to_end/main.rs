@@ -1,1 +1,32 @@
-fn main() {}
+//! Purchases end to end: the real binary, real servers, gRPC clients, and both stores read by the
+//! judge after each case.
+
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod crashes;
+mod deadlines;
+mod helpers;
+mod operator;
+mod outages;
+mod purchases;
+mod refusals;
+mod settings;
+mod stale_log;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cases = [
+        purchases::CASES,
+        refusals::CASES,
+        bad_input::CASES,
+        deadlines::CASES,
+        crashes::CASES,
+        outages::CASES,
+        operator::CASES,
+        stale_log::CASES,
+        settings::CASES,
+    ];
+    tandem_tests::run_suite("end_to_end", &cases.concat())
+}

@@ -1,0 +1,174 @@
+//! What a user may configure, rightly and wrongly.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+use tandem_proto::v1::LinkState;
+use tandem_tests::{Case, Setup, Start, StoresOptions, World, purchase, until};
+
+use super::helpers::*;
+
+pub(crate) const CASES: &[Case] = &[
+    case!(unsafe_settings_are_refused_unless_accepted on TWO, with unsafe_stores),
+    case!(own_schema_is_written_by_own_statements on TWO, with down),
+    case!(malformed_configuration_is_refused_with_its_line on ONE, with down),
+    case!(log_of_another_coordinator_is_refused on ONE),
+];
+
+fn unsafe_stores() -> Setup {
+    Setup {
+        stores: StoresOptions {
+            mysql_args: vec!["--innodb-flush-log-at-trx-commit=2".into()],
+            redis_args: vec!["--appendfsync".into(), "everysec".into()],
+            ..StoresOptions::default()
+        },
+        coordinator_down: true,
+        ..Setup::default()
+    }
+}
+
+async fn unsafe_settings_are_refused_unless_accepted(world: &World) -> Result<()> {
+    world.stores.seed("tea", 10).await?;
+    world.coordinator.launch(&world.start)?;
+    let operator = world.coordinator.operator();
+    for (name, finding) in [
+        ("purchases", "FLUSH_LOG_NOT_AT_COMMIT"),
+        ("stock", "APPENDFSYNC_NOT_ALWAYS"),
+    ] {
+        until("the finding is named", SOON, async || {
+            let one = operator.participant(name).await;
+            Ok(one.is_ok_and(|one| one.state() == LinkState::Down && one.detail.contains(finding)))
+        })
+        .await?;
+    }
+    let client = world.coordinator.client();
+    ensure!(
+        client
+            .submit(&purchase("p-0", &[("tea", 1)]))
+            .await
+            .is_err()
+    );
+    world.coordinator.stop()?;
+    world
+        .coordinator
+        .start(&Start {
+            participants: format!(
+                "[participants.purchases.mysql]\n{}accept = [\"FLUSH_LOG_NOT_AT_COMMIT\"]\n\
+                 [participants.stock.redis]\n{}accept = [\"APPENDFSYNC_NOT_ALWAYS\"]\n",
+                world.stores.mysql_settings(),
+                world.stores.redis_settings()
+            ),
+            ..world.start.clone()
+        })
+        .await?;
+    let made = ask(&client, &purchase("p-1", &[("tea", 1)])).await;
+    ensure_committed(&made)?;
+    let accepted = operator.participant("stock").await?.description;
+    let findings = accepted.map(|one| one.findings).unwrap_or_default();
+    ensure!(
+        findings.iter().any(|finding| finding.accepted),
+        "{findings:?}"
+    );
+    world.judge(&[made]).await?;
+    Ok(())
+}
+
+async fn own_schema_is_written_by_own_statements(world: &World) -> Result<()> {
+    world.stores.seed("tea", 10).await?;
+    world.stores.seed("cups", 10).await?;
+    sql(
+        world,
+        "CREATE TABLE orders (id VARCHAR(64) PRIMARY KEY, who VARCHAR(64), cents BIGINT, \
+         at DATETIME(3)) ENGINE=InnoDB; \
+         CREATE TABLE order_lines (order_id VARCHAR(64), line INT, sku VARCHAR(128), n INT, \
+         PRIMARY KEY (order_id, line)) ENGINE=InnoDB; \
+         CREATE TABLE customers (who VARCHAR(64) PRIMARY KEY, orders INT) ENGINE=InnoDB; \
+         INSERT INTO customers VALUES ('ann@example.org', 0)",
+    )
+    .await?;
+    let statements = r#"
+[[participants.purchases.mysql.statements]]
+per = "purchase"
+sql = "INSERT INTO orders (id, who, cents, at) VALUES (:purchase_id, :customer_id, :total_minor, :purchase_time)"
+
+[[participants.purchases.mysql.statements]]
+per = "item"
+sql = "INSERT INTO order_lines (order_id, line, sku, n) VALUES (:purchase_id, :item_number, :sku, :quantity)"
+
+[[participants.purchases.mysql.statements]]
+per = "purchase"
+sql = "UPDATE customers SET orders = orders + 1 WHERE who = :customer_id"
+"#;
+    let start = Start {
+        participants: format!(
+            "[participants.purchases.mysql]\n{}{statements}\n[participants.stock.redis]\n{}",
+            world.stores.mysql_settings(),
+            world.stores.redis_settings()
+        ),
+        ..world.start.clone()
+    };
+    world.coordinator.start(&start).await?;
+    let client = world.coordinator.client();
+    ensure_committed(&ask(&client, &purchase("p-1", &[("tea", 2), ("cups", 3)])).await)?;
+    ensure_committed(&ask(&client, &purchase("p-2", &[("tea", 1)])).await)?;
+    let refused = client
+        .submit(&purchase("p-3", &[("tea", 1), ("cups", 8)]))
+        .await;
+    ensure!(refused.is_err());
+    for (query, value) in [
+        ("SELECT COUNT(*) FROM orders", 2),
+        ("SELECT cents FROM orders WHERE id = 'p-1'", 5),
+        ("SELECT COUNT(*) FROM order_lines WHERE order_id = 'p-1'", 2),
+        (
+            "SELECT CAST(n AS SIGNED) FROM order_lines WHERE order_id = 'p-1' AND line = 2",
+            3,
+        ),
+        ("SELECT CAST(orders AS SIGNED) FROM customers", 2),
+    ] {
+        ensure!(
+            number(world, query).await? == value,
+            "{query} is not {value}"
+        );
+    }
+    ensure!(world.stores.stock("tea").await? == Some(7));
+    ensure!(world.stores.stock("cups").await? == Some(7));
+    let there = number(
+        world,
+        "SELECT COUNT(*) FROM information_schema.tables WHERE table_name = 'purchases' \
+         AND table_schema = 'shop'",
+    );
+    ensure!(
+        there.await? == 0,
+        "the default schema was created though nobody uses it"
+    );
+    Ok(())
+}
+
+async fn malformed_configuration_is_refused_with_its_line(world: &World) -> Result<()> {
+    let path = world.folder().join("bad.toml");
+    fs::write(&path, "[coordinator]\nid = \"shop\"\nport = 1\n")?;
+    let path = path.to_string_lossy();
+    let output = world.tandem(&["serve", "--config", &path])?;
+    ensure!(output.status.code() == Some(2), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        said.contains("bad.toml") && said.contains("line 3") && said.contains("port"),
+        "{said}"
+    );
+    let output = world.tandem(&["serve", "--config", "/nowhere/tandem.toml"])?;
+    ensure!(output.status.code() == Some(2), "{output:?}");
+    Ok(())
+}
+
+async fn log_of_another_coordinator_is_refused(world: &World) -> Result<()> {
+    world.coordinator.stop()?;
+    let path = world.coordinator.config_path();
+    let text = fs::read_to_string(&path)?.replace("id = \"shop\"", "id = \"mall\"");
+    let other = path.with_file_name("other.toml");
+    fs::write(&other, text)?;
+    let output = world.tandem(&["serve", "--config", &other.to_string_lossy()])?;
+    ensure!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(said.contains("belongs to coordinator"), "{said}");
+    Ok(())
+}
