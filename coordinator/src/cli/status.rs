@@ -117,7 +117,7 @@ fn reason(status: &Status) -> String {
 fn next_step(code: Code, reason: &str) -> Option<&'static str> {
     let step = match (code, reason) {
         (_, "OUTCOME_UNKNOWN") => {
-            "It is not decided yet. Submit it again with the same --id, or ask with \
+            "What became of it is not known yet. Submit it again with the same --id, or ask with \
              `tandem purchase get`."
         }
         (_, "OUTCOME_COMMITTED") => {

@@ -39,11 +39,12 @@ pub(super) fn error(
     Status::with_error_details(code, message, details)
 }
 
-/// The process is stopping; what becomes of a purchase that was in flight is in the log.
+/// The process has stopped before an answer was known; what becomes of a purchase that was in
+/// flight is in the log, so nothing may be promised here.
 pub(super) fn stopped(purchase_id: &str) -> Status {
     error(
         Code::Unavailable,
-        "SHUTTING_DOWN",
+        "OUTCOME_UNKNOWN",
         format!(
             "the coordinator is stopping; ask again with purchase_id {purchase_id} to learn what \
              became of the purchase"

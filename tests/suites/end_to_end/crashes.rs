@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use tandem_tests::{Answer, Case, Judge, Load, World, purchase, until};
+use tandem_tests::{Answer, Case, Judge, Load, Setup, World, purchase, until};
 
 use super::helpers::*;
 
@@ -17,7 +17,16 @@ pub(crate) const CASES: &[Case] = &[
     case!(redis_killed_between_prepare_and_commit_commits on EVERYWHERE, with down),
     case!(redis_that_lost_its_data_gets_its_purchases_again on ONE, with down),
     case!(sigterm_drains_under_load on TWO),
+    case!(sigterm_that_cuts_a_decided_purchase_promises_nothing on ONE, with short_stop),
 ];
+
+fn short_stop() -> Setup {
+    Setup {
+        limits: "shutdown_timeout_ms = 200\nretry_backoff_max_ms = 300\nsweep_interval_s = 1\n"
+            .to_owned(),
+        ..down()
+    }
+}
 
 /// Lets the coordinator die at a step with one purchase under way, starts it again, and asks on.
 /// Gives whether the first start's decision was to commit.
@@ -155,5 +164,29 @@ async fn sigterm_drains_under_load(world: &World) -> Result<()> {
     let records = load.finish().await?;
     let books = world.judge(&records).await?;
     ensure!(books.committed > 0, "{books}");
+    Ok(())
+}
+
+async fn sigterm_that_cuts_a_decided_purchase_promises_nothing(world: &World) -> Result<()> {
+    world.start_to_end_at("decided:stop").await?;
+    world.stores.seed("tea", 10).await?;
+    let client = world.coordinator.client();
+    let call = ask_apart(&client, &purchase("p-1", &[("tea", 2)]));
+    world.coordinator.wait_stopped().await?;
+    world.stores.redis.pause()?;
+    world.coordinator.terminate()?;
+    until("the coordinator has ended", SOON, async || {
+        // It stops at each commit that it asks for, so it is told to go on more than once.
+        world.coordinator.resume()?;
+        Ok(call.is_finished() && world.coordinator.ended()?.is_some())
+    })
+    .await?;
+    world.coordinator.wait_end().await?;
+    let asked = call.await?;
+    world.stores.redis.resume()?;
+    world.start_again().await?;
+    // It was decided, so it is there; the answer must not have said that it would not be.
+    let books = world.judge(&[asked]).await?;
+    ensure!(books.committed == 1, "{books}");
     Ok(())
 }
