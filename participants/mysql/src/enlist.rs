@@ -301,7 +301,8 @@ async fn remember(
     if known_epoch == enlist.epoch && known_instance != enlist.instance_id {
         return Err(Refused::Fenced(format!(
             "{at} knows epoch {known_epoch} of coordinator {coordinator} by another process \
-             ({known_instance:?}): two run on copies of one log",
+             ({known_instance:?}): if one runs on a copy of this log, stop it; if that was a start \
+             that was refused for its old copy, start this one again, which begins the next epoch",
         )));
     }
     // Committed, and so flushed: a lost epoch would let a stale coordinator in.

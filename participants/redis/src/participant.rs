@@ -442,7 +442,8 @@ fn fenced(enlist: &Enlist, address: &str, kind: &str, known: &str) -> String {
         ),
         _ => format!(
             "{address} knows epoch {epoch} of coordinator {coordinator} from another process \
-             ({known}): two processes run on copies of one log; stop one"
+             ({known}): if one runs on a copy of this log, stop it; if that was a start that was \
+             refused for its old copy, start this one again, which begins the next epoch"
         ),
     }
 }

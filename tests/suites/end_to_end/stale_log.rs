@@ -97,6 +97,9 @@ async fn log_copied_within_the_last_epoch_is_refused(world: &World) -> Result<()
     is_refused(world, "the decision log is stale").await?;
     fs::remove_dir_all(world.coordinator.data_dir())?;
     fs::rename(newest, world.coordinator.data_dir())?;
+    // The refused start has used up the epoch that comes next. This one is told so, and the one
+    // after it begins another.
+    is_refused(world, "start this one again").await?;
     world.start_again().await?;
     ask_until_final(world, &mut second).await?;
     let books = world.judge(&[first, second]).await?;
