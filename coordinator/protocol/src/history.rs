@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::event::Position;
+use crate::event::{Position, Settlement};
 use crate::id::{ParticipantName, TransactionId};
 use crate::purchase::Refusal;
 use crate::record::{Fingerprint, digest};
@@ -29,6 +29,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Kept {
     pub(crate) decide_time: Timestamp,
     pub(crate) fate: Fate,
+    /// Branches that a person settled; known once the transaction has ended.
+    pub(crate) settled: Vec<Settlement>,
     purchases: Vec<PurchaseKey>,
     /// Where its first record that is still needed stands; `None` while it is on its way.
     position: Option<Position>,
@@ -121,6 +123,7 @@ impl History {
             Kept {
                 decide_time,
                 fate,
+                settled: Vec::new(),
                 purchases: keys,
                 position,
             },
@@ -138,7 +141,8 @@ impl History {
         }
     }
 
-    pub(crate) fn end(&mut self, id: &TransactionId) {
+    /// Notes that a transaction has ended, and which of its branches by a person's word.
+    pub(crate) fn end(&mut self, id: &TransactionId, settled: Vec<Settlement>) {
         if let Some(kept) = self.transactions.get_mut(id)
             && !kept.fate.has_ended()
         {
@@ -146,6 +150,7 @@ impl History {
                 Fate::Committing | Fate::Committed => Fate::Committed,
                 Fate::Aborting | Fate::Refused => Fate::Refused,
             };
+            kept.settled = settled;
             self.ended_purchases += kept.purchases.len();
         }
     }

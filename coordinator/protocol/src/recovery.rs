@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::branch::PreparedId;
-use crate::coordinator::{TransactionView, branches_mut, past_refusal, view};
+use crate::coordinator::{TransactionView, branches_mut, past_refusal, settled, view};
 use crate::event::Position;
 use crate::history::{Fate, History, Outcome};
 use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
@@ -195,8 +195,8 @@ impl Recovered {
                 self.history.place(&transaction, position);
             }
             Record::Ended { transaction } => {
-                unfinished.remove(&transaction);
-                self.history.end(&transaction);
+                let settled = unfinished.remove(&transaction).map(|known| settled(&known));
+                self.history.end(&transaction, settled.unwrap_or_default());
             }
             Record::Settled { settlement, time } => {
                 let id = &settlement.transaction;

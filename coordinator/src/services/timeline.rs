@@ -38,11 +38,12 @@ pub(super) fn of(view: &TransactionView) -> Vec<v1::TimelineEvent> {
             ));
         }
         TransactionState::Committed => {
-            events.push(event(
-                None,
-                LOG,
-                "ended: every participant has acknowledged".into(),
-            ));
+            let text = if view.branches.is_empty() {
+                "ended: every participant has acknowledged"
+            } else {
+                "ended: every other participant has acknowledged"
+            };
+            events.push(event(None, LOG, text.into()));
         }
         TransactionState::Preparing
         | TransactionState::Deciding

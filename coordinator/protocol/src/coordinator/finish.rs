@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Coordinator, Link, Place, Storing};
 use crate::branch::{CommitEvidence, Debt, Failure, FailureKind, HeuristicKind};
-use crate::event::{Action, Call, Ending, Note, Reply};
+use crate::event::{Action, Call, Ending, Note, Reply, Settlement};
 use crate::history::Fate;
 use crate::id::{ParticipantName, TransactionId};
 use crate::purchase::Entry;
@@ -194,6 +194,7 @@ impl Coordinator {
         let Some(transaction) = self.transactions.remove(id) else {
             return;
         };
+        let settled = settled(&transaction);
         let State::Committing(Committing {
             entries,
             decide_time,
@@ -204,11 +205,11 @@ impl Coordinator {
             if let Some(kept) = self.history.transaction(id)
                 && kept.fate == Fate::Aborting
             {
-                self.store_end(id);
+                self.store_end(id, settled);
             }
             return;
         };
-        self.store_end(id);
+        self.store_end(id, settled);
         self.note(Note::Ended {
             transaction: id.clone(),
         });
@@ -224,8 +225,8 @@ impl Coordinator {
         }
     }
 
-    fn store_end(&mut self, id: &TransactionId) {
-        self.history.end(id);
+    fn store_end(&mut self, id: &TransactionId, settled: Vec<Settlement>) {
+        self.history.end(id, settled);
         // Never forced: what is lost with it is only that the participants are asked once more.
         let record = Record::Ended {
             transaction: id.clone(),
@@ -424,6 +425,21 @@ pub(crate) fn branches_mut(transaction: &mut Transaction) -> Option<&mut Branche
         State::Aborting(branches) => Some(branches),
         State::Preparing(_) | State::Deciding(_) => None,
     }
+}
+
+/// Which branches of a transaction ended by a person's word.
+pub(crate) fn settled(transaction: &Transaction) -> Vec<Settlement> {
+    let branches = branches(transaction).into_iter().flatten();
+    branches
+        .filter_map(|(_, branch)| match &branch.progress {
+            Progress::Settled(settlement) => Some((**settlement).clone()),
+            Progress::Waiting { .. }
+            | Progress::Stuck { .. }
+            | Progress::Asked
+            | Progress::Done
+            | Progress::Heuristic(_) => None,
+        })
+        .collect()
 }
 
 /// Pause before the next try: doubled each time, capped, and spread over its upper half by the

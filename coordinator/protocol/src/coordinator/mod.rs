@@ -13,7 +13,7 @@ mod submit;
 mod view;
 
 pub(crate) use decide::past_refusal;
-pub(crate) use finish::branches_mut;
+pub(crate) use finish::{branches_mut, settled};
 pub(crate) use view::view;
 pub use view::{BranchProgress, BranchView, PurchaseView, TransactionState, TransactionView};
 

@@ -23,7 +23,7 @@ pub struct TransactionView {
     pub decide_time: Option<Timestamp>,
     /// The entries that commit or may commit.
     pub entries: Vec<Entry>,
-    /// Its branches.
+    /// Its branches; of one that has ended, those that a person settled.
     pub branches: Vec<BranchView>,
 }
 
@@ -136,7 +136,7 @@ impl Coordinator {
             begin_time: kept.decide_time,
             decide_time: Some(kept.decide_time),
             entries: Vec::new(),
-            branches: Vec::new(),
+            branches: kept.settled.iter().map(by_hand).collect(),
         })
     }
 
@@ -233,6 +233,12 @@ fn simple(name: &ParticipantName, progress: BranchProgress) -> BranchView {
         last_failure: String::new(),
         failures: 0,
     }
+}
+
+/// What is remembered of a branch that a person settled.
+fn by_hand(settlement: &Settlement) -> BranchView {
+    let progress = BranchProgress::Settled(settlement.clone());
+    simple(&settlement.participant, progress)
 }
 
 fn promised(promise: &Promise) -> BranchProgress {
