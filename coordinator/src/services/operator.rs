@@ -275,11 +275,7 @@ impl OperatorService for Operator {
         request: Request<v1::GetStockRequest>,
     ) -> Result<Response<v1::GetStockResponse>, Status> {
         let sku = request.into_inner().sku;
-        let mut broken = Vec::new();
-        validate::sku("sku", &sku, &mut broken);
-        if !broken.is_empty() {
-            return Err(status::invalid(broken));
-        }
+        validate::sku(&sku).map_err(status::invalid)?;
         for link in self.links.values() {
             let call = link.participant().stock(&sku);
             match timeout(link.call_timeout(), call).await {
