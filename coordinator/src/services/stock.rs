@@ -30,7 +30,7 @@ pub(super) fn answer(sku: &str, said: Vec<Said>) -> Result<v1::GetStockResponse,
             metadata.insert("participant".into(), participant.to_string());
             status::error(
                 Code::Unavailable,
-                "PARTICIPANT_UNAVAILABLE",
+                "STORE_UNAVAILABLE",
                 format!("the stock of {sku} is not known now: {participant}: {error}"),
                 metadata,
                 None,
@@ -87,7 +87,7 @@ mod tests {
     fn participant_that_may_keep_the_stock_is_named_when_it_is_down() {
         let status = answer("lamp", vec![said("a", Ok(None)), said("b", down())]).unwrap_err();
         assert_eq!(status.code(), Code::Unavailable);
-        assert_eq!(reason(&status), "PARTICIPANT_UNAVAILABLE");
+        assert_eq!(reason(&status), "STORE_UNAVAILABLE");
         assert_eq!(
             status.message(),
             "the stock of lamp is not known now: b: connection refused"
