@@ -6,3 +6,4 @@ pub mod daemon;
 pub mod dev;
 pub mod logging;
 pub mod services;
+mod words;

@@ -7,6 +7,7 @@ use tandem_proto::v1::{
 
 use super::output::clean;
 use super::time;
+use crate::words::count;
 
 /// Sentences for the operator, the most general first.
 pub(super) fn advise(
@@ -119,10 +120,10 @@ fn branch(
              asked any more."
         )),
         BranchProgress::Ending if branch.attempts > 0 => Some(format!(
-            "{name} has not acknowledged after {} failed calls; it is asked again by itself \
-             (next {}). `tandem tx retry {id}` asks now.",
-            branch.attempts,
-            time::relative(branch.retry_time.as_ref(), now),
+            "{name} has not acknowledged after {}; it is asked again by itself (next {}). \
+             `tandem tx retry {id}` asks now.",
+            count(branch.attempts as usize, "failed call"),
+            time::next(branch.retry_time.as_ref(), now),
         )),
         BranchProgress::Ending
         | BranchProgress::NotAsked

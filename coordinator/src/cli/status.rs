@@ -141,6 +141,9 @@ fn next_step(code: Code, reason: &str) -> Option<&'static str> {
         (_, "LOCKED" | "QUEUE_FULL" | "PARTICIPANT_UNAVAILABLE" | "SHUTTING_DOWN") => {
             "Nothing was written. Submit it again with the same --id."
         }
+        (_, "STORE_UNAVAILABLE") => {
+            "Nothing was changed. `tandem participants` tells what is wrong; ask again."
+        }
         (Code::InvalidArgument, _) => "Nothing was done. Mend what is named and ask again.",
         (Code::Unimplemented, _) => {
             "The server does not know this call: is it the right listener (--server is the \

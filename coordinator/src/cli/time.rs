@@ -18,16 +18,32 @@ pub(super) fn absolute(time: Option<&Timestamp>) -> String {
     moment(time).map_or_else(|| NONE.to_owned(), |moment| format!("{moment:.3}"))
 }
 
-/// How long before or after `now` the moment is: `3m 12s ago`, `in 4s`, or [`NONE`].
+/// Two clocks that are this close agree.
+const CLOSE: Duration = Duration::from_secs(1);
+
+/// How long ago the moment was: `3m 12s ago`, or [`NONE`]. Another machine's clock may put it into
+/// the future: `in 4s`, or `0s ago` where the clocks agree.
 pub(super) fn relative(time: Option<&Timestamp>, now: jiff::Timestamp) -> String {
     let Some(moment) = moment(time) else {
         return NONE.to_owned();
     };
-    let distance = span(now.duration_since(moment).unsigned_abs());
-    if moment > now {
-        format!("in {distance}")
+    let distance = now.duration_since(moment).unsigned_abs();
+    if moment <= now {
+        format!("{} ago", span(distance))
+    } else if distance <= CLOSE {
+        "0s ago".to_owned()
     } else {
-        format!("{distance} ago")
+        format!("in {}", span(distance))
+    }
+}
+
+/// When a branch is asked again: `in 4s`, or [`NONE`]. One whose time has passed waits for its
+/// participant, which is asked as soon as it can be reached.
+pub(super) fn next(time: Option<&Timestamp>, now: jiff::Timestamp) -> String {
+    match moment(time) {
+        None => NONE.to_owned(),
+        Some(moment) if moment <= now => "when it is back".to_owned(),
+        Some(moment) => format!("in {}", span(moment.duration_since(now).unsigned_abs())),
     }
 }
 
@@ -66,7 +82,21 @@ mod tests {
             absolute(Some(&at(0, 5_000_000))),
             "2026-03-01T12:00:00.005Z"
         );
+        assert_eq!(relative(Some(&at(0, 1_000_000)), now), "0s ago");
         assert_eq!(both(None, now), "-");
+    }
+
+    #[test]
+    fn next_try_is_told_from_now_or_waits_for_the_participant() {
+        let now: jiff::Timestamp = "2026-03-01T12:00:00Z".parse().expect("well formed");
+        let at = |seconds: i64, nanos: i32| Timestamp {
+            seconds: now.as_second() + seconds,
+            nanos,
+        };
+        assert_eq!(next(Some(&at(0, 250_000_000)), now), "in 250ms");
+        assert_eq!(next(Some(&at(4, 0)), now), "in 4s");
+        assert_eq!(next(Some(&at(-1, 958_000_000)), now), "when it is back");
+        assert_eq!(next(None, now), "-");
     }
 
     #[test]

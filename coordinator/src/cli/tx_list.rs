@@ -76,11 +76,19 @@ fn row(transaction: &TransactionSummary, now: jiff::Timestamp) -> [String; 6] {
     [
         transaction.transaction_id.clone(),
         word::<TransactionState>(transaction.state),
-        transaction.purchases.to_string(),
+        purchases(transaction),
         time::absolute(begun),
         time::relative(begun, now),
         branches.join("; "),
     ]
+}
+
+/// How many purchases, where memory still has them.
+fn purchases(transaction: &TransactionSummary) -> String {
+    match transaction.purchases {
+        0 => time::NONE.to_owned(),
+        number => number.to_string(),
+    }
 }
 
 fn branch(branch: &BranchSummary, now: jiff::Timestamp) -> String {
@@ -95,7 +103,7 @@ fn branch(branch: &BranchSummary, now: jiff::Timestamp) -> String {
     if branch.retry_time.is_some() {
         text.push_str(&format!(
             ", next {}",
-            time::relative(branch.retry_time.as_ref(), now)
+            time::next(branch.retry_time.as_ref(), now)
         ));
     }
     text
@@ -112,7 +120,7 @@ fn footer(answer: &ListTransactionsResponse) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{NOW, committing, now};
+    use super::super::samples::{NOW, after, committing, now};
     use super::*;
 
     #[test]
@@ -141,6 +149,14 @@ shop.3.1050  preparing   1          2026-03-01T12:00:00.000Z  0s ago"
             footer(&answer),
             "2 of 5; `tandem tx show ID` tells what each participant says"
         );
+    }
+
+    #[test]
+    fn branch_whose_retry_time_has_passed_waits_for_its_participant() {
+        let mut transaction = committing();
+        transaction.branches[1].retry_time = Some(after(-1));
+        let told = branch(&transaction.branches[1], now());
+        assert_eq!(told, "stock ending, 7 failed, next when it is back");
     }
 
     #[test]

@@ -103,7 +103,7 @@ fn summary(
         word::<TransactionState>(transaction.state),
         time::both(transaction.begin_time.as_ref(), now),
         time::both(transaction.decide_time.as_ref(), now),
-        transaction.purchases,
+        purchases(transaction),
     );
     let id = &transaction.transaction_id;
     section(
@@ -111,12 +111,15 @@ fn summary(
         &format!("TRANSACTION {id} (coordinator memory, {read})"),
         &facts,
     );
+    if transaction.branches.is_empty() {
+        return;
+    }
     let rows = transaction.branches.iter().map(|branch| {
         [
             branch.participant.clone(),
             word::<BranchProgress>(branch.progress),
             branch.attempts.to_string(),
-            time::relative(branch.retry_time.as_ref(), now),
+            time::next(branch.retry_time.as_ref(), now),
             or_none(&branch.detail),
         ]
     });
@@ -132,6 +135,19 @@ fn summary(
         &format!("BRANCHES (coordinator memory, {read})"),
         &table(header, rows, inner(width)),
     );
+}
+
+/// How many purchases there are, or why memory does not know.
+fn purchases(transaction: &TransactionSummary) -> String {
+    match (transaction.purchases, transaction.state()) {
+        (0, TransactionState::Committed | TransactionState::Refused) => {
+            "not in memory any more; while the coordinator is stopped, `tandem log inspect \
+             --records` has them"
+                .to_owned()
+        }
+        (0, TransactionState::Aborting) => "none is kept".to_owned(),
+        (number, _) => number.to_string(),
+    }
 }
 
 fn truths(answer: &GetTransactionResponse, now: jiff::Timestamp, width: Option<u16>) -> String {
@@ -298,6 +314,40 @@ WHAT IT MEANS
   Decided commit: the decision is in the log and every participant will carry it out.
   stock has not acknowledged after 7 failed calls; it is asked again by itself (next in 4s). `tandem tx retry shop.3.1042` asks now.
 "
+        );
+    }
+
+    #[test]
+    fn ended_transaction_shows_what_is_known_and_no_empty_table() {
+        let mut answer = stuck();
+        let transaction = answer.transaction.as_mut().expect("is known");
+        transaction.state = TransactionState::Committed as i32;
+        transaction.purchases = 0;
+        transaction.branches.clear();
+        answer.entries.clear();
+        answer.truths.truncate(1);
+        let inspected = answer.truths[0].inspected.as_mut().expect("was read");
+        // The participant's clock is a little ahead.
+        inspected.read_time = Some(prost_types::Timestamp {
+            nanos: 1_000_000,
+            ..NOW
+        });
+        let page = render("shop.3.1042", &answer, None);
+        assert!(
+            page.starts_with(
+                "\
+TRANSACTION shop.3.1042 (coordinator memory, read 2026-03-01T12:00:00.000Z)
+  state      committed
+  begun      2026-03-01T11:56:48.000Z (3m 12s ago)
+  decided    2026-03-01T11:56:49.000Z (3m 11s ago)
+  purchases  not in memory any more; while the coordinator is stopped, `tandem log inspect --records` has them
+
+PARTICIPANTS' OWN TRUTH (each store, read when it says)
+  PARTICIPANT  STATE      READ                               DETAIL
+  purchases    committed  2026-03-01T12:00:00.001Z (0s ago)  marker row found
+"
+            ),
+            "{page}"
         );
     }
 

@@ -3,6 +3,7 @@
 mod operator;
 mod purchase;
 mod status;
+mod stock;
 mod timeline;
 mod validate;
 

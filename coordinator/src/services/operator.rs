@@ -16,8 +16,7 @@ use tokio::time::timeout;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::FieldViolation;
 
-use super::timeline;
-use super::{status, validate};
+use super::{status, stock, timeline, validate};
 use crate::daemon::{Clock, Handle, Identity, Link, LinkState};
 
 /// Most transactions of one list.
@@ -275,26 +274,17 @@ impl OperatorService for Operator {
         request: Request<v1::GetStockRequest>,
     ) -> Result<Response<v1::GetStockResponse>, Status> {
         let sku = request.into_inner().sku;
-        let mut broken = Vec::new();
-        validate::sku("sku", &sku, &mut broken);
-        if !broken.is_empty() {
-            return Err(status::invalid(broken));
-        }
-        for link in self.links.values() {
+        validate::sku(&sku).map_err(status::invalid)?;
+        let asked = self.links.values().map(|link| async {
             let call = link.participant().stock(&sku);
-            match timeout(link.call_timeout(), call).await {
-                Ok(Ok(Some(stock))) => {
-                    return Ok(Response::new(stock.into_wire(sku)));
-                }
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => return Err(error.into()),
-                Err(_) => {
-                    let detail = format!("{} gave no answer in time", link.name());
-                    return Err(Error::Unavailable { detail }.into());
-                }
-            }
-        }
-        Err(Status::not_found("no participant keeps stock"))
+            let said = timeout(link.call_timeout(), call).await;
+            let said = said.unwrap_or_else(|_| {
+                let detail = format!("no answer within {:?}", link.call_timeout());
+                Err(Error::Unavailable { detail })
+            });
+            (link.name().clone(), said)
+        });
+        stock::answer(&sku, join_all(asked).await).map(Response::new)
     }
 }
 

@@ -98,11 +98,7 @@ impl PurchaseService for Purchases {
         request: Request<v1::GetPurchaseRequest>,
     ) -> Result<Response<v1::GetPurchaseResponse>, Status> {
         let purchase_id = request.into_inner().purchase_id;
-        let mut broken = Vec::new();
-        validate::purchase_id(&purchase_id, &mut broken);
-        if !broken.is_empty() {
-            return Err(status::invalid(broken));
-        }
+        validate::purchase_id(&purchase_id).map_err(status::invalid)?;
         let id = purchase_id.clone();
         let view = self
             .driver

@@ -7,6 +7,8 @@ use tandem_protocol::{
     BranchProgress, Ending, Settlement, Timestamp, TransactionState, TransactionView,
 };
 
+use crate::words::count;
+
 const LOG: &str = "log";
 const MEMORY: &str = "memory";
 
@@ -24,7 +26,10 @@ pub(super) fn of(view: &TransactionView) -> Vec<v1::TimelineEvent> {
             | TransactionState::Deciding
             | TransactionState::Committing
             | TransactionState::Aborting => {
-                format!("decided to commit {} purchases", view.entries.len())
+                format!(
+                    "decided to commit {}",
+                    count(view.entries.len(), "purchase")
+                )
             }
         };
         events.push(event(Some(time), LOG, text));
@@ -65,8 +70,9 @@ pub(super) fn of(view: &TransactionView) -> Vec<v1::TimelineEvent> {
             }
             BranchProgress::Waiting(time) | BranchProgress::Stuck(time) => {
                 let text = format!(
-                    "{name}: next call, after {} that failed: {}",
-                    branch.failures, branch.last_failure
+                    "{name}: to be asked again from this time on, after {}: {}",
+                    count(branch.failures as usize, "failed call"),
+                    branch.last_failure
                 );
                 events.push(event(Some(*time), MEMORY, text));
             }

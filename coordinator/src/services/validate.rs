@@ -1,120 +1,60 @@
-//! The rules for what a client submits; `purchase.proto` states them for people.
+//! The coordinator's edge: what clients submit, checked by the rules that every participant knows
+//! too, and by what only the coordinator knows, which currencies there are.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use iso_currency::Currency;
+use tandem_participant::convert::purchase_from_wire;
+use tandem_participant::rules;
 use tandem_proto::v1;
-use tandem_protocol::{Item, Purchase};
+use tandem_protocol::Purchase;
 use tonic_types::FieldViolation;
-
-/// Longest purchase id and customer id, in bytes.
-const ID_BYTES_MAX: usize = 64;
-/// Most items of one purchase.
-const ITEMS_MAX: usize = 100;
-/// Longest sku, in bytes.
-const SKU_BYTES_MAX: usize = 128;
-/// Most units of one item.
-const QUANTITY_MAX: u32 = 1_000_000;
-/// Highest price of one unit, in minor units.
-const UNIT_PRICE_MAX: i64 = 1_000_000_000_000;
-/// Highest sum of quantity times price: exact in a double, and far from overflow in MySQL's BIGINT.
-const TOTAL_MAX: i64 = 9_000_000_000_000_000;
 
 /// Checks every field; a request that breaks rules gives all the violations, each with its field.
 pub(super) fn purchase(
     request: v1::SubmitPurchaseRequest,
 ) -> Result<Arc<Purchase>, Vec<FieldViolation>> {
-    let mut broken = Vec::new();
-    purchase_id(&request.purchase_id, &mut broken);
-    if !is_id(&request.customer_id, b"-_.:@") {
-        let rule = "must be 1 to 64 characters of A-Z a-z 0-9 - _ . : @";
-        broken.push(FieldViolation::new("customer_id", rule));
+    let purchase = purchase_from_wire(
+        request.purchase_id,
+        request.customer_id,
+        request.currency,
+        request.items,
+    );
+    let mut broken: Vec<FieldViolation> = rules::violations(&purchase)
+        .into_iter()
+        .map(|violation| FieldViolation::new(violation.field, violation.rule))
+        .collect();
+    let malformed = broken.iter().any(|violation| violation.field == "currency");
+    if !malformed && Currency::from_code(&purchase.currency).is_none() {
+        broken.push(FieldViolation::new("currency", rules::CURRENCY_RULE));
     }
-    if request.currency.len() != 3 || Currency::from_code(&request.currency).is_none() {
-        let rule = "must be an ISO 4217 code in capitals, as in EUR";
-        broken.push(FieldViolation::new("currency", rule));
+    if broken.is_empty() {
+        Ok(Arc::new(purchase))
+    } else {
+        Err(broken)
     }
-    items(&request.items, &mut broken);
-    if !broken.is_empty() {
-        return Err(broken);
-    }
-    Ok(Arc::new(Purchase {
-        purchase_id: request.purchase_id,
-        customer_id: request.customer_id,
-        currency: request.currency,
-        items: request
-            .items
-            .into_iter()
-            .map(|item| Item {
-                sku: item.sku,
-                quantity: item.quantity,
-                unit_price_minor: item.unit_price_minor,
-            })
-            .collect(),
-    }))
 }
 
 /// Checks a purchase id.
-pub(super) fn purchase_id(id: &str, broken: &mut Vec<FieldViolation>) {
-    if !is_id(id, b"-_.:") {
-        let rule = "must be 1 to 64 characters of A-Z a-z 0-9 - _ . :";
-        broken.push(FieldViolation::new("purchase_id", rule));
-    }
+pub(super) fn purchase_id(id: &str) -> Result<(), Vec<FieldViolation>> {
+    keeps(
+        rules::is_purchase_id(id),
+        "purchase_id",
+        rules::PURCHASE_ID_RULE,
+    )
 }
 
 /// Checks a sku.
-pub(super) fn sku(field: &str, sku: &str, broken: &mut Vec<FieldViolation>) {
-    let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'{' && byte != b'}';
-    if !(1..=SKU_BYTES_MAX).contains(&sku.len()) || !sku.bytes().all(allowed) {
-        let rule = "must be 1 to 128 bytes of printable ASCII without space, '{' and '}'";
-        broken.push(FieldViolation::new(field, rule));
-    }
+pub(super) fn sku(sku: &str) -> Result<(), Vec<FieldViolation>> {
+    keeps(rules::is_sku(sku), "sku", rules::SKU_RULE)
 }
 
-fn items(items: &[v1::Item], broken: &mut Vec<FieldViolation>) {
-    if !(1..=ITEMS_MAX).contains(&items.len()) {
-        let rule = format!("must hold 1 to 100 items, holds {}", items.len());
-        broken.push(FieldViolation::new("items", rule));
-        return;
+fn keeps(kept: bool, field: &str, rule: &str) -> Result<(), Vec<FieldViolation>> {
+    if kept {
+        Ok(())
+    } else {
+        Err(vec![FieldViolation::new(field, rule)])
     }
-    let mut skus = BTreeSet::new();
-    let mut total = Some(0_i64);
-    for (index, item) in items.iter().enumerate() {
-        let field = |name: &str| format!("items[{index}].{name}");
-        sku(&field("sku"), &item.sku, broken);
-        if !skus.insert(&item.sku) {
-            let rule = "must not repeat the sku of an earlier item";
-            broken.push(FieldViolation::new(field("sku"), rule));
-        }
-        if !(1..=QUANTITY_MAX).contains(&item.quantity) {
-            let rule = format!("must be 1 to 1,000,000, is {}", item.quantity);
-            broken.push(FieldViolation::new(field("quantity"), rule));
-        }
-        if !(0..=UNIT_PRICE_MAX).contains(&item.unit_price_minor) {
-            let rule = format!(
-                "must be 0 to 1,000,000,000,000, is {}",
-                item.unit_price_minor
-            );
-            broken.push(FieldViolation::new(field("unit_price_minor"), rule));
-        }
-        let price = item.unit_price_minor.checked_mul(item.quantity.into());
-        total = total
-            .zip(price)
-            .and_then(|(sum, price)| sum.checked_add(price));
-    }
-    if total.is_none_or(|total| total > TOTAL_MAX) {
-        let rule =
-            "the sum of quantity times unit_price_minor must not exceed 9,000,000,000,000,000";
-        broken.push(FieldViolation::new("items", rule));
-    }
-}
-
-fn is_id(text: &str, others: &[u8]) -> bool {
-    (1..=ID_BYTES_MAX).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
 }
 
 #[cfg(test)]

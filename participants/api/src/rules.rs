@@ -18,6 +18,8 @@ pub const QUANTITY_MAX: u32 = 1_000_000;
 /// Highest price of one unit, in the currency's minor unit.
 pub const UNIT_PRICE_MINOR_MAX: i64 = 1_000_000_000_000;
 /// Highest sum of quantity times unit price over a purchase's items, in the minor unit.
+///
+/// Exact in a double, and far from overflow in MySQL's BIGINT.
 pub const TOTAL_MINOR_MAX: i128 = 9_000_000_000_000_000;
 
 /// A field that breaks its rule.
@@ -25,7 +27,7 @@ pub const TOTAL_MINOR_MAX: i128 = 9_000_000_000_000_000;
 pub struct Violation {
     /// Path of the field, as in `items[3].sku`.
     pub field: String,
-    /// The rule, for a person: `must be 1 to 1000000`.
+    /// The rule, for a person: `must be 1 to 1000000, is 0`.
     pub rule: String,
 }
 
@@ -42,25 +44,35 @@ impl Violation {
 /// exist is for the coordinator to know.
 pub fn violations(purchase: &Purchase) -> Vec<Violation> {
     let mut found = Vec::new();
-    if !is_id(&purchase.purchase_id, PURCHASE_ID_BYTES_MAX, b"-_.:") {
-        let rule = "must be 1 to 64 characters of A-Z a-z 0-9 - _ . :";
-        found.push(Violation::new("purchase_id", rule));
+    if !is_purchase_id(&purchase.purchase_id) {
+        found.push(Violation::new("purchase_id", PURCHASE_ID_RULE));
     }
     if !is_id(&purchase.customer_id, CUSTOMER_ID_BYTES_MAX, b"-_.:@") {
         let rule = "must be 1 to 64 characters of A-Z a-z 0-9 - _ . : @";
         found.push(Violation::new("customer_id", rule));
     }
     if purchase.currency.len() != 3 || !purchase.currency.bytes().all(|b| b.is_ascii_uppercase()) {
-        let rule = "must be an ISO 4217 code in capitals, as in EUR";
-        found.push(Violation::new("currency", rule));
+        found.push(Violation::new("currency", CURRENCY_RULE));
     }
     if !(1..=ITEMS_MAX).contains(&purchase.items.len()) {
-        let rule = format!("must hold 1 to {ITEMS_MAX} items");
+        let count = purchase.items.len();
+        let rule = format!("must hold 1 to {ITEMS_MAX} items, holds {count}");
         found.push(Violation::new("items", rule));
     }
     item_violations(&purchase.items, &mut found);
     found
 }
+
+/// Whether a purchase id keeps its rule, [`PURCHASE_ID_RULE`].
+pub fn is_purchase_id(id: &str) -> bool {
+    is_id(id, PURCHASE_ID_BYTES_MAX, b"-_.:")
+}
+
+/// What [`is_purchase_id`] demands, for a person.
+pub const PURCHASE_ID_RULE: &str = "must be 1 to 64 characters of A-Z a-z 0-9 - _ . :";
+
+/// What a currency must be, for a person.
+pub const CURRENCY_RULE: &str = "must be an ISO 4217 code in capitals, as in EUR";
 
 /// Whether a sku keeps its rule: 1 to 128 bytes of printable ASCII other than space, `{` and `}`
 /// (a brace would move its keys to another slot of a Redis cluster).
@@ -87,15 +99,17 @@ fn item_violations(items: &[Item], found: &mut Vec<Violation>) {
             found.push(Violation::new(format!("items[{index}].sku"), rule));
         }
         if !(1..=QUANTITY_MAX).contains(&item.quantity) {
-            let rule = format!("must be 1 to {QUANTITY_MAX}");
+            let rule = format!("must be 1 to {QUANTITY_MAX}, is {}", item.quantity);
             found.push(Violation::new(format!("items[{index}].quantity"), rule));
         }
         if !(0..=UNIT_PRICE_MINOR_MAX).contains(&item.unit_price_minor) {
             let field = format!("items[{index}].unit_price_minor");
-            let rule = format!("must be 0 to {UNIT_PRICE_MINOR_MAX}");
+            let price = item.unit_price_minor;
+            let rule = format!("must be 0 to {UNIT_PRICE_MINOR_MAX}, is {price}");
             found.push(Violation::new(field, rule));
         }
-        total += i128::from(item.quantity) * i128::from(item.unit_price_minor);
+        // A negative price has its own violation and must not hide what the others cost.
+        total += i128::from(item.quantity) * i128::from(item.unit_price_minor.max(0));
     }
     if total > TOTAL_MINOR_MAX {
         let rule = format!("must not cost more than {TOTAL_MINOR_MAX} minor units in all");
@@ -176,5 +190,10 @@ mod tests {
             p.items[0].unit_price_minor = UNIT_PRICE_MINOR_MAX;
         });
         assert_eq!(fields, ["items"]);
+        let fields = broken(|p| {
+            (p.items[0].quantity, p.items[0].unit_price_minor) = (u32::MAX, i64::MAX);
+            (p.items[1].quantity, p.items[1].unit_price_minor) = (u32::MAX, i64::MIN);
+        });
+        assert!(fields.contains(&"items".to_owned()), "{fields:?}");
     }
 }
