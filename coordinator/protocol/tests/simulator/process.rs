@@ -204,7 +204,7 @@ impl World {
         let recovered = Recovered::replay(&id, records).expect("the log is whole");
         // The epoch is what the log says, also where a planted fault hides its end.
         let epoch = Epoch(recovered.next_epoch().0.max(life));
-        let unfinished = recovered.unfinished();
+        let unfinished = recovered.unfinished().len();
         let record = Record::EpochStarted {
             epoch,
             instance_id: life.to_string(),

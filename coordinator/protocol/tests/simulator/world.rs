@@ -419,10 +419,13 @@ impl World {
         }
         let id: CoordinatorId = "shop".parse().expect("well formed");
         let recovered = Recovered::replay(&id, self.disk.records()).expect("the log is whole");
-        let detail = format!("{} unfinished after a restart", recovered.unfinished());
+        let detail = format!(
+            "{} unfinished after a restart",
+            recovered.unfinished().len()
+        );
         check(
             "invariant_everything_ends",
-            recovered.unfinished() == 0,
+            recovered.unfinished().len() == 0,
             detail,
         )
     }
