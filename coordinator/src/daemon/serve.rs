@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
+use tonic::transport::server::Router;
 
 use super::clock::Clock;
 use super::driver::{Driver, Handle};
@@ -169,14 +170,12 @@ async fn listen(
     let purchases = Purchases::new(driver.clone(), clock, config.limits.submit_timeout);
     let purchases =
         PurchaseServiceServer::new(purchases).max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX);
-    let clients = server()
-        .add_service(reflection()?)
+    let clients = server()?
         .add_service(health.clone())
         .add_service(purchases)
         .serve_with_incoming_shutdown(clients, stopped(stopping.clone()));
     let operator = Operator::new(driver.clone(), clock, identity, links.clone());
-    let operators = server()
-        .add_service(reflection()?)
+    let operators = server()?
         .add_service(health)
         .add_service(OperatorServiceServer::new(operator))
         .serve_with_incoming_shutdown(operators, stopped(stopping.clone()));
@@ -198,22 +197,20 @@ async fn listen(
     })
 }
 
-pub(super) fn server() -> Server {
-    Server::builder()
+/// A server that describes itself, to clients of both versions of gRPC reflection: Python's own
+/// knows only the older one.
+pub(super) fn server() -> anyhow::Result<Router> {
+    let descriptors = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let invalid = "the descriptors of the wire contract";
+    Ok(Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .tcp_nodelay(true)
-}
-
-pub(super) fn reflection() -> anyhow::Result<
-    tonic_reflection::server::v1::ServerReflectionServer<
-        impl tonic_reflection::server::v1::ServerReflection,
-    >,
-> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .context("the descriptors of the wire contract")
+        .add_service(descriptors().build_v1().context(invalid)?)
+        .add_service(descriptors().build_v1alpha().context(invalid)?))
 }
 
 pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListenerStream> {

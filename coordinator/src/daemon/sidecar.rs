@@ -6,7 +6,7 @@ use std::time::Duration;
 use tandem_participant::{Participant, ParticipantServer};
 use tokio::sync::watch;
 
-use super::serve::{bind, reflection, server, signal, stopped};
+use super::serve::{bind, server, signal, stopped};
 use crate::config::Sidecar;
 
 /// How long open calls may take to end after a signal.
@@ -29,8 +29,7 @@ pub async fn serve_participant(
         .await;
     let (stop, stopping) = watch::channel(false);
     let mut serving = tokio::spawn(
-        server()
-            .add_service(reflection()?)
+        server()?
             .add_service(health)
             .add_service(service)
             .serve_with_incoming_shutdown(incoming, stopped(stopping)),
