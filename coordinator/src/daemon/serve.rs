@@ -13,8 +13,8 @@ use tandem_proto::v1::purchase_service_server::PurchaseServiceServer;
 use tandem_protocol::{Coordinator, CoordinatorId, Epoch, ParticipantName, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 
 use super::clock::Clock;
 use super::driver::{Driver, Handle};
@@ -199,9 +199,7 @@ async fn listen(
 }
 
 pub(super) fn server() -> Server {
-    Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .tcp_nodelay(true)
+    Server::builder().http2_keepalive_interval(Some(KEEPALIVE))
 }
 
 pub(super) fn reflection() -> anyhow::Result<
@@ -216,11 +214,13 @@ pub(super) fn reflection() -> anyhow::Result<
         .context("the descriptors of the wire contract")
 }
 
-pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListenerStream> {
+pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpIncoming> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("can't listen on {address}"))?;
-    Ok(TcpListenerStream::new(listener))
+    // Set here, since the builder's own setting does not reach a listener that it is given: without
+    // it an answer of several frames waits for the client's delayed acknowledgement, 40 ms.
+    Ok(TcpIncoming::from(listener).with_nodelay(Some(true)))
 }
 
 pub(super) async fn stopped(mut stopping: watch::Receiver<bool>) {
