@@ -13,9 +13,8 @@ use tandem_proto::v1::purchase_service_server::PurchaseServiceServer;
 use tandem_protocol::{Coordinator, CoordinatorId, Epoch, ParticipantName, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
-use tonic::transport::server::Router;
+use tonic::transport::server::{Router, TcpIncoming};
 
 use super::clock::Clock;
 use super::driver::{Driver, Handle};
@@ -208,16 +207,17 @@ pub(super) fn server() -> anyhow::Result<Router> {
     let invalid = "the descriptors of the wire contract";
     Ok(Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
-        .tcp_nodelay(true)
         .add_service(descriptors().build_v1().context(invalid)?)
         .add_service(descriptors().build_v1alpha().context(invalid)?))
 }
 
-pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListenerStream> {
+pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpIncoming> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("can't listen on {address}"))?;
-    Ok(TcpListenerStream::new(listener))
+    // Set here, since the builder's own setting does not reach a listener that it is given: without
+    // it an answer of several frames waits for the client's delayed acknowledgement, 40 ms.
+    Ok(TcpIncoming::from(listener).with_nodelay(Some(true)))
 }
 
 pub(super) async fn stopped(mut stopping: watch::Receiver<bool>) {
