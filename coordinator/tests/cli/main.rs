@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod fake;
+mod log;
 
 use std::process::{Output, Stdio};
 
