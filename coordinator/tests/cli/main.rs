@@ -4,6 +4,7 @@
 
 mod fake;
 mod log;
+mod serve;
 
 use std::process::{Output, Stdio};
 
