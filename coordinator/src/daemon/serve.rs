@@ -46,7 +46,13 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 /// How long the log may take to close after a drain.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
-/// How long open calls may take to end once the driver has.
+/// How long connections may take to close once the driver has ended.
+///
+/// Every call of a purchase has its reply by then. A client that reads is told to go away and has
+/// closed its idle connection within milliseconds. This bound is spent on those that do not: a peer
+/// that connected and never spoke, a client that is not running now, a stream without an end such
+/// as a health watch. They are not told from a client that still reads its reply, which is why they
+/// are not cut sooner.
 const SERVERS_CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// Who this coordinator is, for operators.
@@ -142,7 +148,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         .await
         .is_err()
     {
-        tracing::debug!("open calls were cut");
+        tracing::debug!("connections were cut that their peers left open");
     }
     drained?;
     tokio::task::spawn_blocking(move || begun.log.close(CLOSE_MAX)).await??;
