@@ -34,6 +34,10 @@ const TRANSACTION_BYTES_MAX: usize = 48 * 1024;
 /// Transactions that have not ended, at most.
 const UNFINISHED_TRANSACTIONS_MAX: usize = 1_000_000;
 
+/// Transactions in a row without a refusal after which groups are prepared at both stores at once:
+/// that saves one forced write in series, and a refusal then costs one more round.
+const CAUTIOUS_TRANSACTIONS: u32 = 32;
+
 /// How long purchases wait for a participant that is down before they are turned away.
 const UNAVAILABLE_GRACE: Duration = Duration::from_secs(1);
 
@@ -308,6 +312,7 @@ fn settings(config: &Config) -> Settings {
         transaction_bytes_max: TRANSACTION_BYTES_MAX,
         pipeline_transactions_max: limits.pipeline_transactions_max,
         unfinished_transactions_max: UNFINISHED_TRANSACTIONS_MAX,
+        cautious_transactions: CAUTIOUS_TRANSACTIONS,
         prepare_timeout: limits.prepare_timeout,
         unavailable_grace: UNAVAILABLE_GRACE,
         retry_base: limits.retry_backoff_min,

@@ -220,6 +220,7 @@ fn settings() -> Settings {
         transaction_bytes_max: 48 * 1024,
         pipeline_transactions_max: 2,
         unfinished_transactions_max: 100,
+        cautious_transactions: 0,
         prepare_timeout: Duration::from_secs(5),
         unavailable_grace: Duration::from_millis(50),
         retry_base: Duration::from_millis(20),
