@@ -184,16 +184,19 @@ impl<'a> Page<'a> {
                 where they are, it is to be committed.\n"
                 .into();
         };
-        let mut advice = String::from(
-            "Start `tandem serve` on this folder; it carries out the above by itself.\n",
-        );
+        let mut advice = String::from(if replayed.unfinished.is_empty() {
+            "Nothing that is decided is left to be carried out; `tandem serve` goes on from here.\n"
+        } else {
+            "Start `tandem serve` on this folder; it carries out the above by itself.\n"
+        });
         let coordinator = self.identity.map_or("", |id| id.coordinator_id.as_str());
         let epoch = replayed.epoch.unwrap_or_default();
         let _ = writeln!(
             advice,
-            "A prepared branch of {}, epoch 1 to {epoch}, that is not listed above has no stored \
-             decision, and no decision means abort: it is to be rolled back. A later epoch's \
-             means that this is an old copy of the log: then do nothing by it.",
+            "Of {}, epoch 1 to {epoch}, a prepared branch that is not listed above is to be \
+             committed if `--records` shows it decided; else it has no stored decision, and no \
+             decision means abort: it is to be rolled back. A later epoch's means that this is an \
+             old copy of the log: then do nothing by it.",
             clean(coordinator),
         );
         if let Some(first) = &replayed.first {
@@ -408,7 +411,7 @@ shop.1.3: decided commit at 2026-03-01T12:00:00.000Z; purchases p-7, p-8
 
 WHAT MUST BE DONE
 Start `tandem serve` on this folder; it carries out the above by itself.
-A prepared branch of shop, epoch 1 to 1, that is not listed above has no stored decision, and no decision means abort: it is to be rolled back. A later epoch's means that this is an old copy of the log: then do nothing by it.
+Of shop, epoch 1 to 1, a prepared branch that is not listed above is to be committed if `--records` shows it decided; else it has no stored decision, and no decision means abort: it is to be rolled back. A later epoch's means that this is an old copy of the log: then do nothing by it.
 "
         );
     }
@@ -470,6 +473,7 @@ A prepared branch of shop, epoch 1 to 1, that is not listed above has no stored 
         ]);
         let page = Page::of(&found, None, false);
         assert!(page.unfinished().is_empty());
+        assert!(page.text(None).contains("Nothing that is decided is left"));
         assert!(
             page.text(None)
                 .contains("What was before shop.1.3 is forgotten")
