@@ -33,6 +33,8 @@ pub(crate) struct Preparing {
     pub(crate) entries: Vec<Entry>,
     pub(crate) refused: BTreeMap<u32, (ParticipantName, Refusal)>,
     pub(crate) deadline: Timestamp,
+    /// Whether those that refuse singly are asked before the others.
+    pub(crate) cautious: bool,
     pub(crate) promises: BTreeMap<ParticipantName, Promise>,
 }
 
@@ -126,12 +128,14 @@ impl Preparing {
     pub(crate) fn new(
         entries: Vec<Entry>,
         deadline: Timestamp,
+        cautious: bool,
         participants: impl Iterator<Item = ParticipantName>,
     ) -> Preparing {
         Preparing {
             entries,
             refused: BTreeMap::new(),
             deadline,
+            cautious,
             promises: participants.map(|name| (name, Promise::NotAsked)).collect(),
         }
     }
@@ -184,8 +188,9 @@ impl Preparing {
     }
 
     /// What is to be done next. `refuses_singly` says of a participant whether it can refuse
-    /// single entries without cost: such ones are asked first when there are several entries,
-    /// so that the others, whose branch is all or nothing, are asked only for survivors.
+    /// single entries without cost. A cautious transaction of several entries asks such ones
+    /// first, so that the others, whose branch is all or nothing, are asked only for survivors.
+    /// One that is not cautious asks all at once, and begins again if that was too bold.
     pub(crate) fn step(&mut self, refuses_singly: impl Fn(&ParticipantName) -> bool) -> Step {
         let survivors = self.survivors();
         if survivors.is_empty() {
@@ -207,7 +212,7 @@ impl Preparing {
                 .filter(|name| refuses_singly(name))
                 .cloned()
                 .collect();
-            let ask = if survivors.len() > 1 && !first.is_empty() {
+            let ask = if self.cautious && survivors.len() > 1 && !first.is_empty() {
                 first
             } else {
                 not_asked

@@ -204,6 +204,10 @@ impl Stage {
             .map_err(|_| format!("{value:?} is no number"))?;
         let count = usize::try_from(value).map_err(|error| error.to_string())?;
         match key {
+            "cautious_transactions" => {
+                let count = u32::try_from(value).map_err(|error| error.to_string())?;
+                self.settings.cautious_transactions = count;
+            }
             "pipeline_transactions_max" => self.settings.pipeline_transactions_max = count,
             "retention_age_ms" => self.settings.retention_age = Duration::from_millis(value),
             "retention_purchases_max" => self.settings.retention_purchases_max = count,

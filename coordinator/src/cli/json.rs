@@ -89,7 +89,7 @@ fn branch(branch: &BranchSummary) -> Value {
     })
 }
 
-fn entry(entry: &Entry) -> Value {
+pub(super) fn entry(entry: &Entry) -> Value {
     json!({
         "number": entry.number,
         "purchase_id": entry.purchase_id,

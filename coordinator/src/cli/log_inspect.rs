@@ -1,18 +1,21 @@
 //! `tandem log inspect`.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use tandem_log::Inspection;
+use tandem_log::{Identity, Inspection};
 use tandem_participant::convert::timestamp_to_wire;
 use tandem_protocol::{
-    CoordinatorId, ParticipantName, Record, Recovered, Timestamp, TransactionState, TransactionView,
+    CoordinatorId, ParticipantName, Record, RecordError, Recovered, Timestamp, TransactionId,
+    TransactionState, TransactionView,
 };
 
-use super::output::{self, Output};
+use super::output::{self, Output, clean};
+use super::status::causes;
 use super::table::{table, width};
-use super::{Failure, time};
-use crate::config::{Config, ParticipantSettings};
+use super::{Failure, log_record, time};
+use crate::config::{Config, ParticipantSettings, Participants};
 
 /// What the verb says of itself.
 pub(super) const ABOUT: &str = "\
@@ -42,7 +45,8 @@ impl Args {
     pub(super) fn run(self) -> Result<(), Failure> {
         let config = self.config.as_deref().map(Config::load).transpose()?;
         let found = tandem_log::inspect(&self.dir).map_err(anyhow::Error::from)?;
-        let page = Page::of(&found, config.as_ref(), self.records);
+        let participants = config.as_ref().map(|config| &config.participants);
+        let page = Page::of(&found, participants, self.records);
         match self.output {
             Output::Json => output::json(&page.json())?,
             Output::Table => output::data(&page.text(width()))?,
@@ -60,148 +64,216 @@ impl Args {
 }
 
 /// Everything that is printed.
-struct Page {
-    summary: Vec<(&'static str, String)>,
+struct Page<'a> {
+    identity: Option<&'a Identity>,
+    records: usize,
+    /// What the records say together, if they can be read together.
+    replayed: Option<Replayed>,
     damage: Vec<String>,
-    unfinished: Vec<(TransactionView, Vec<(ParticipantName, String)>)>,
-    records: Vec<(u64, String)>,
-    coordinator: String,
+    /// Each record, if all are to be printed.
+    listed: Vec<(u64, Result<Record, RecordError>)>,
 }
 
-impl Page {
-    fn of(found: &Inspection, config: Option<&Config>, all: bool) -> Page {
+struct Replayed {
+    epoch: Option<u64>,
+    purchases: usize,
+    newest: Option<TransactionId>,
+    /// The first transaction that the log still speaks about, if it has forgotten any.
+    first: Option<TransactionId>,
+    unfinished: Vec<Unfinished>,
+}
+
+struct Unfinished {
+    view: TransactionView,
+    /// What is to be done at each of its participants.
+    work: Vec<(ParticipantName, String)>,
+}
+
+impl<'a> Page<'a> {
+    /// Without participants it is not known what kind of store each is.
+    fn of(found: &'a Inspection, participants: Option<&Participants>, list: bool) -> Page<'a> {
         let mut damage: Vec<String> = found.damage.iter().map(ToString::to_string).collect();
-        let mut summary = Vec::new();
-        let coordinator = found.identity.as_ref().map(|id| id.coordinator_id.clone());
-        if let Some(identity) = &found.identity {
-            summary.push(("coordinator", identity.coordinator_id.clone()));
-            summary.push(("log", identity.log_id.clone()));
-        }
-        summary.push(("records", found.records.len().to_string()));
-        let replayed = coordinator
-            .as_deref()
-            .and_then(|id| id.parse::<CoordinatorId>().ok())
-            .map(|id| {
-                let records = found.records.iter();
-                Recovered::replay(&id, records.map(|(at, bytes)| (at.0, bytes.as_slice())))
-            });
-        let mut unfinished = Vec::new();
-        match replayed {
-            Some(Ok(recovered)) => {
-                let epoch = recovered
-                    .epoch
-                    .map_or("none".into(), |epoch| epoch.to_string());
-                summary.push(("last epoch", epoch));
-                summary.push(("purchases", recovered.purchases().to_string()));
-                let newest = recovered
-                    .newest()
-                    .map_or("none".into(), ToString::to_string);
-                summary.push(("newest", newest));
-                summary.push(("unfinished", recovered.unfinished().len().to_string()));
-                unfinished = recovered
-                    .unfinished()
-                    .map(|view| {
-                        let work = work(&view, config);
-                        (view, work)
-                    })
-                    .collect();
+        let coordinator = found.identity.as_ref().map(|id| id.coordinator_id.parse());
+        let replayed = match coordinator {
+            Some(Ok(coordinator)) => match replay(found, &coordinator, participants) {
+                Ok(replayed) => Some(replayed),
+                Err(error) => {
+                    damage.push(causes(&error));
+                    None
+                }
+            },
+            Some(Err(error)) => {
+                damage.push(error.to_string());
+                None
             }
-            Some(Err(error)) => damage.push(error.to_string()),
-            None => {}
-        }
-        let records = found
-            .records
-            .iter()
-            .filter(|_| all)
-            .map(|(position, bytes)| {
-                let text = match Record::decode(bytes) {
-                    Ok(record) => format!("{record:?}"),
-                    Err(error) => error.to_string(),
-                };
-                (position.0, text)
-            });
+            None => None,
+        };
+        let listed = found.records.iter().filter(|_| list);
         Page {
-            summary,
+            identity: found.identity.as_ref(),
+            records: found.records.len(),
+            replayed,
             damage,
-            unfinished,
-            records: records.collect(),
-            coordinator: coordinator.unwrap_or_else(|| "this coordinator".into()),
+            listed: listed
+                .map(|(position, bytes)| (position.0, Record::decode(bytes)))
+                .collect(),
         }
+    }
+
+    fn unfinished(&self) -> &[Unfinished] {
+        self.replayed
+            .as_ref()
+            .map_or(&[], |replayed| &replayed.unfinished)
     }
 
     fn text(&self, width: Option<u16>) -> String {
         let mut page = String::new();
-        for (name, value) in &self.summary {
-            page.push_str(&format!("{name:<12} {value}\n"));
+        for (name, value) in self.summary() {
+            let _ = writeln!(page, "{name:<12} {}", clean(&value));
         }
         for damage in &self.damage {
-            page.push_str(&format!("DAMAGED      {damage}\n"));
+            let _ = writeln!(page, "DAMAGED      {}", clean(damage));
         }
-        if !self.records.is_empty() {
-            let rows = self
-                .records
-                .iter()
-                .map(|(position, text)| [position.to_string(), text.clone()]);
-            page.push_str(&format!(
-                "\n{}\n",
-                table(["POSITION", "RECORD"], rows, width)
-            ));
+        if !self.listed.is_empty() {
+            let rows = self.listed.iter().map(|(position, record)| match record {
+                Ok(record) => [
+                    position.to_string(),
+                    log_record::time(record).map_or_else(|| time::NONE.into(), moment),
+                    log_record::line(record),
+                ],
+                Err(error) => [position.to_string(), time::NONE.into(), error.to_string()],
+            });
+            let records = table(["POSITION", "TIME", "RECORD"], rows, width);
+            let _ = writeln!(page, "\n{records}");
         }
-        for (view, work) in &self.unfinished {
-            page.push_str(&format!("\n{}\n", headline(view)));
+        for Unfinished { view, work } in self.unfinished() {
+            let _ = writeln!(page, "\n{}", headline(view));
             for (participant, text) in work {
-                page.push_str(&format!("  at {participant}: {text}\n"));
+                let _ = writeln!(page, "  at {participant}: {}", clean(text));
             }
         }
-        page.push_str(&format!(
-            "\nWHAT MUST BE DONE\n\
-             Start `tandem serve` on this folder; it carries out the above by itself.\n\
-             A prepared branch of {} that is not listed above has no stored decision, and no \
-             decision means abort: it is to be rolled back.\n",
-            self.coordinator
-        ));
+        let _ = write!(page, "\nWHAT MUST BE DONE\n{}", self.advice());
         page
     }
 
+    fn summary(&self) -> Vec<(&'static str, String)> {
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".into());
+        let mut lines = Vec::new();
+        if let Some(identity) = self.identity {
+            lines.push(("coordinator", identity.coordinator_id.clone()));
+            lines.push(("log", identity.log_id.clone()));
+        }
+        lines.push(("records", self.records.to_string()));
+        if let Some(replayed) = &self.replayed {
+            let newest = replayed.newest.as_ref().map(ToString::to_string);
+            lines.push(("last epoch", or_none(replayed.epoch.map(|e| e.to_string()))));
+            lines.push(("purchases", replayed.purchases.to_string()));
+            lines.push(("newest", or_none(newest)));
+            lines.push(("unfinished", replayed.unfinished.len().to_string()));
+        }
+        lines
+    }
+
+    fn advice(&self) -> String {
+        let Some(replayed) = self.replayed.as_ref().filter(|_| self.damage.is_empty()) else {
+            return "\
+                Put back all of what this coordinator last ran on, if there is a copy of just \
+                that, and start `tandem serve` on it.\n\
+                Roll nothing back by what is not listed here: a decision may be among what is \
+                lost. For a prepared branch, look whether its purchases are at another store: \
+                where they are, it is to be committed.\n"
+                .into();
+        };
+        let mut advice = String::from(if replayed.unfinished.is_empty() {
+            "Nothing that is decided is left to be carried out; `tandem serve` goes on from here.\n"
+        } else {
+            "Start `tandem serve` on this folder; it carries out the above by itself.\n"
+        });
+        let coordinator = self.identity.map_or("", |id| id.coordinator_id.as_str());
+        let epoch = replayed.epoch.unwrap_or_default();
+        let _ = writeln!(
+            advice,
+            "Of {}, epoch 1 to {epoch}, a prepared branch that is not listed above is to be \
+             committed if `--records` shows it decided; else it has no stored decision, and no \
+             decision means abort: it is to be rolled back. A later epoch's means that this is an \
+             old copy of the log: then do nothing by it.",
+            clean(coordinator),
+        );
+        if let Some(first) = &replayed.first {
+            let _ = writeln!(
+                advice,
+                "What was before {first} is forgotten: this log can't say what became of it, and \
+                 nothing may be rolled back by that.",
+            );
+        }
+        advice
+    }
+
     fn json(&self) -> Value {
-        let summary: serde_json::Map<String, Value> = self
-            .summary
-            .iter()
-            .map(|(name, value)| (name.replace(' ', "_"), Value::from(value.as_str())))
-            .collect();
+        let replayed = self.replayed.as_ref();
         json!({
-            "summary": summary,
+            "coordinator_id": self.identity.map(|identity| &identity.coordinator_id),
+            "log_id": self.identity.map(|identity| &identity.log_id),
+            "record_count": self.records,
+            "epoch": replayed.and_then(|replayed| replayed.epoch),
+            "purchase_count": replayed.map(|replayed| replayed.purchases),
+            "newest": replayed.and_then(|replayed| id(&replayed.newest)),
+            "first": replayed.and_then(|replayed| id(&replayed.first)),
             "damage": self.damage,
-            "records": self.records.iter().map(|(position, text)| json!({
-                "position": position,
-                "record": text,
-            })).collect::<Vec<_>>(),
-            "unfinished": self.unfinished.iter().map(|(view, work)| json!({
+            "unfinished": self.unfinished().iter().map(|Unfinished { view, work }| json!({
                 "transaction_id": view.id.to_string(),
-                "decide_time": view.decide_time.map(decided),
-                "purchase_ids": view.entries.iter()
-                    .map(|entry| entry.purchase.purchase_id.as_str()).collect::<Vec<_>>(),
+                "decide_time": view.decide_time.map(moment),
+                "purchase_ids": purchase_ids(view),
                 "work": work.iter().map(|(participant, text)| json!({
                     "participant": participant.as_str(),
                     "text": text,
                 })).collect::<Vec<_>>(),
             })).collect::<Vec<_>>(),
+            "records": self.listed.iter().map(|(position, record)| match record {
+                Ok(record) => json!({
+                    "position": position,
+                    "time": log_record::time(record).map(moment),
+                    "record": log_record::document(record),
+                }),
+                Err(error) => json!({ "position": position, "error": error.to_string() }),
+            }).collect::<Vec<_>>(),
         })
     }
 }
 
+fn replay(
+    found: &Inspection,
+    coordinator: &CoordinatorId,
+    participants: Option<&Participants>,
+) -> Result<Replayed, tandem_protocol::ReplayError> {
+    let records = || found.records.iter().map(|(at, bytes)| (at.0, &bytes[..]));
+    let recovered = Recovered::replay(coordinator, records())?;
+    let forgotten = records().filter_map(|(_, bytes)| match Record::decode(bytes) {
+        Ok(Record::Forgotten { before, .. }) => Some(before),
+        _ => None,
+    });
+    Ok(Replayed {
+        epoch: recovered.epoch.map(|epoch| epoch.0),
+        purchases: recovered.purchases(),
+        newest: recovered.newest().cloned(),
+        first: forgotten.max(),
+        unfinished: recovered
+            .unfinished()
+            .map(|view| Unfinished {
+                work: work(&view, participants),
+                view,
+            })
+            .collect(),
+    })
+}
+
 fn headline(view: &TransactionView) -> String {
-    let purchases: Vec<&str> = view
-        .entries
-        .iter()
-        .map(|entry| entry.purchase.purchase_id.as_str())
-        .collect();
     match view.state {
         TransactionState::Committing => format!(
             "{}: decided commit at {}; purchases {}",
             view.id,
-            view.decide_time.map_or_else(String::new, decided),
-            purchases.join(", ")
+            view.decide_time.map_or_else(String::new, moment),
+            purchase_ids(view).join(", ")
         ),
         TransactionState::Preparing
         | TransactionState::Deciding
@@ -216,14 +288,28 @@ fn headline(view: &TransactionView) -> String {
     }
 }
 
-fn decided(time: Timestamp) -> String {
+fn purchase_ids(view: &TransactionView) -> Vec<&str> {
+    let entries = view.entries.iter();
+    entries
+        .map(|entry| entry.purchase.purchase_id.as_str())
+        .collect()
+}
+
+fn id(transaction: &Option<TransactionId>) -> Option<String> {
+    transaction.as_ref().map(ToString::to_string)
+}
+
+fn moment(time: Timestamp) -> String {
     time::absolute(Some(&timestamp_to_wire(time)))
 }
 
 /// What is to be done about a transaction at each of its participants.
-fn work(view: &TransactionView, config: Option<&Config>) -> Vec<(ParticipantName, String)> {
+fn work(
+    view: &TransactionView,
+    participants: Option<&Participants>,
+) -> Vec<(ParticipantName, String)> {
     use tandem_protocol::BranchProgress::{Ended, Heuristic, Settled};
-    let kind = |name| config.and_then(|config| config.participants.get(name));
+    let kind = |name| participants.and_then(|participants| participants.get(name));
     view.branches
         .iter()
         .map(|branch| {
@@ -251,4 +337,165 @@ fn work(view: &TransactionView, config: Option<&Config>) -> Vec<(ParticipantName
             (name.clone(), text)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tandem_log::{Damage, Position};
+    use tandem_protocol::Epoch;
+
+    use super::super::samples::decision;
+    use super::*;
+
+    const CONFIG: &str = r#"
+        [coordinator]
+        id = "shop"
+        data_dir = "log"
+        listen = "127.0.0.1:7650"
+        admin_listen = "127.0.0.1:7651"
+        [participants.purchases.mysql]
+        url = "mysql://app@127.0.0.1:3306/shop"
+        [participants.stock.redis]
+        url = "redis://127.0.0.1:6379/0"
+    "#;
+
+    fn log(records: &[Record]) -> Inspection {
+        let encoded = records.iter().map(Record::encode);
+        Inspection {
+            identity: Some(Identity {
+                log_id: "log-1".into(),
+                coordinator_id: "shop".into(),
+            }),
+            records: (1..).map(Position).zip(encoded).collect(),
+            damage: Vec::new(),
+        }
+    }
+
+    fn epoch() -> Record {
+        Record::EpochStarted {
+            epoch: Epoch(1),
+            instance_id: "one".into(),
+            time: Timestamp(1_772_366_399_000),
+        }
+    }
+
+    /// A decision that nobody has acknowledged.
+    fn unfinished() -> Inspection {
+        log(&[epoch(), Record::Decided(decision())])
+    }
+
+    #[test]
+    fn unfinished_decision_says_what_to_do_at_each_kind_of_store() {
+        let config: Config = toml::from_str(CONFIG).unwrap();
+        let found = unfinished();
+        let page = Page::of(&found, Some(&config.participants), true).text(None);
+        assert_eq!(
+            page,
+            "\
+coordinator  shop
+log          log-1
+records      2
+last epoch   1
+purchases    3
+newest       shop.1.3
+unfinished   1
+
+POSITION  TIME                      RECORD
+1         2026-03-01T11:59:59.000Z  epoch 1 begun by process one
+2         2026-03-01T12:00:00.000Z  decided shop.1.3: p-7 (lamp 2), p-8 (chair 1); refused p-9 INSUFFICIENT_STOCK
+
+shop.1.3: decided commit at 2026-03-01T12:00:00.000Z; purchases p-7, p-8
+  at purchases: if XA RECOVER lists shop.1.3: XA COMMIT 'shop.1.3','purchases',1952542308; if not, it is committed when this gives a row: SELECT 1 FROM tandem_branches WHERE participant = 'purchases' AND coordinator = 'shop' AND epoch = 1 AND `sequence` = 3 AND state = 1 FOR UPDATE NOWAIT
+  at stock: done when ZSCORE tandem:committed:shop 1.3 gives a number; if not, the stock is to be reduced: chair by 1, lamp by 2 (units that are still held for it are in HGETALL tandem:tx:shop.1.3)
+
+WHAT MUST BE DONE
+Start `tandem serve` on this folder; it carries out the above by itself.
+Of shop, epoch 1 to 1, a prepared branch that is not listed above is to be committed if `--records` shows it decided; else it has no stored decision, and no decision means abort: it is to be rolled back. A later epoch's means that this is an old copy of the log: then do nothing by it.
+"
+        );
+    }
+
+    #[test]
+    fn without_a_configuration_both_kinds_of_store_are_told() {
+        let found = unfinished();
+        let page = Page::of(&found, None, false).text(None);
+        assert!(
+            page.contains("  at stock: commit. MySQL: if XA RECOVER lists shop.1.3: XA COMMIT")
+        );
+        assert!(page.contains(". Redis: done when ZSCORE tandem:committed:shop "));
+        assert!(!page.contains("POSITION"), "{page}");
+    }
+
+    #[test]
+    fn damaged_log_shows_what_can_be_read_and_advises_no_roll_back() {
+        let mut found = unfinished();
+        found.damage.push(Damage::Gap { after: 2, found: 4 });
+        let page = Page::of(&found, None, true);
+        let text = page.text(None);
+        assert!(text.contains("DAMAGED      batch 4 follows batch 2: those between are gone"));
+        assert!(text.contains("decided shop.1.3: p-7 (lamp 2)"), "{text}");
+        assert!(text.contains("shop.1.3: decided commit at"), "{text}");
+        assert!(text.contains("Roll nothing back by what is not listed here"));
+        assert!(!text.contains("it is to be rolled back"), "{text}");
+    }
+
+    #[test]
+    fn record_that_is_not_one_is_named_with_its_cause() {
+        let mut found = unfinished();
+        found.records.push((Position(3), vec![0x08, 0x07]));
+        let page = Page::of(&found, None, true);
+        let text = page.text(None);
+        assert!(
+            text.contains(
+                "DAMAGED      record 3 of the decision log can't be read: the record has format 7"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("decided shop.1.3"), "{text}");
+        assert!(text.contains("Roll nothing back"), "{text}");
+        assert_eq!(page.json()["records"][2]["position"], 3);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_to_be_rolled_back() {
+        let ended = decision().transaction;
+        let found = log(&[
+            epoch(),
+            Record::Decided(decision()),
+            Record::Ended {
+                transaction: ended.clone(),
+            },
+            Record::Forgotten {
+                epoch: Epoch(1),
+                before: ended,
+            },
+        ]);
+        let page = Page::of(&found, None, false);
+        assert!(page.unfinished().is_empty());
+        assert!(page.text(None).contains("Nothing that is decided is left"));
+        assert!(
+            page.text(None)
+                .contains("What was before shop.1.3 is forgotten")
+        );
+    }
+
+    #[test]
+    fn json_has_what_the_text_has() {
+        let found = unfinished();
+        let document = Page::of(&found, None, true).json();
+        assert_eq!(document["coordinator_id"], "shop");
+        assert_eq!(document["record_count"], 2);
+        assert_eq!(document["epoch"], 1);
+        assert_eq!(document["newest"], "shop.1.3");
+        assert_eq!(document["first"], Value::Null);
+        assert_eq!(document["damage"], json!([]));
+        let unfinished = &document["unfinished"][0];
+        assert_eq!(unfinished["transaction_id"], "shop.1.3");
+        assert_eq!(unfinished["decide_time"], "2026-03-01T12:00:00.000Z");
+        assert_eq!(unfinished["purchase_ids"], json!(["p-7", "p-8"]));
+        assert_eq!(unfinished["work"][1]["participant"], "stock");
+        assert_eq!(document["records"][1]["position"], 2);
+        assert_eq!(document["records"][1]["record"]["kind"], "decided");
+    }
 }

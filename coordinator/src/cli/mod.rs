@@ -9,6 +9,7 @@ pub mod dev;
 mod failure;
 mod json;
 mod log_inspect;
+mod log_record;
 mod names;
 pub mod output;
 pub mod participant;

@@ -1,7 +1,10 @@
-//! Messages that several tests render.
+//! Messages and records that several tests render.
+
+use std::sync::Arc;
 
 use prost_types::Timestamp;
 use tandem_proto::v1::{BranchProgress, BranchSummary, TransactionState, TransactionSummary};
+use tandem_protocol::{Decision, Entry, Item, Purchase, Reason, Refusal, RefusedPurchase};
 
 /// 2026-03-01T12:00:00Z
 pub(super) const NOW: Timestamp = Timestamp {
@@ -43,5 +46,47 @@ pub(super) fn committing() -> TransactionSummary {
                 retry_time: Some(after(4)),
             },
         ],
+    }
+}
+
+/// Two purchases that commit and one that was refused.
+pub(super) fn decision() -> Decision {
+    Decision {
+        transaction: "shop.1.3".parse().expect("well formed"),
+        decide_time: tandem_protocol::Timestamp(1_772_366_400_000),
+        participants: ["purchases", "stock"]
+            .map(|name| name.parse().expect("well formed"))
+            .to_vec(),
+        entries: vec![entry(0, "p-7", "lamp", 2), entry(1, "p-8", "chair", 1)],
+        refused: vec![refused()],
+    }
+}
+
+fn entry(number: u32, purchase_id: &str, sku: &str, quantity: u32) -> Entry {
+    Entry {
+        number,
+        purchase: Arc::new(Purchase {
+            purchase_id: purchase_id.into(),
+            customer_id: "c-1".into(),
+            currency: "EUR".into(),
+            items: vec![Item {
+                sku: sku.into(),
+                quantity,
+                unit_price_minor: 1999,
+            }],
+        }),
+    }
+}
+
+/// A purchase that the stock's keeper refused.
+pub(super) fn refused() -> RefusedPurchase {
+    RefusedPurchase {
+        purchase_id: "p-9".into(),
+        fingerprint: [0; 16],
+        participant: "stock".parse().expect("well formed"),
+        refusal: Refusal {
+            reason: Reason::InsufficientStock,
+            detail: "lamp: 1 available, 2 wanted".into(),
+        },
     }
 }

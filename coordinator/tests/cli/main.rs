@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod fake;
+mod log;
+mod serve;
 
 use std::process::{Output, Stdio};
 

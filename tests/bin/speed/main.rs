@@ -46,6 +46,9 @@ struct Args {
     /// Let every fsync cost this many microseconds; wants TMPDIR on tmpfs
     #[arg(long)]
     fsync_us: Option<u64>,
+    /// A line of the coordinator's section [limits]; the defaults otherwise
+    #[arg(long)]
+    limits: Vec<String>,
     /// End with an error unless tandem reaches these ratios: CLIENTS:RATIO
     #[arg(long, value_delimiter = ',')]
     at_least: Vec<String>,
@@ -84,8 +87,7 @@ async fn run(args: &Args) -> Result<Report> {
                 env: env.iter().map(|(k, v)| (k.into(), v.into())).collect(),
                 ..StoresOptions::default()
             },
-            // The defaults that users have.
-            limits: "\n".to_owned(),
+            limits: format!("{}\n", args.limits.join("\n")),
             sidecars: args.sidecars,
             env,
             ..Setup::default()

@@ -45,7 +45,10 @@ impl Coordinator {
             return;
         };
         match preparing.vote(participant, vote) {
-            Ok(()) => self.step(now, id),
+            Ok(()) => {
+                self.note_refusals(id);
+                self.step(now, id);
+            }
             Err(detail) => self.abort(id, &detail),
         }
     }
@@ -167,6 +170,30 @@ impl Coordinator {
         }
     }
 
+    /// Begins again with the purchases of a transaction that was rolled back for them.
+    pub(super) fn begin_again(&mut self, id: &TransactionId) {
+        for entry in self.again.remove(id).into_iter().flatten().rev() {
+            let purchase_id = &entry.purchase.purchase_id;
+            if let Some(in_flight) = self.in_flight.get_mut(purchase_id) {
+                in_flight.place = Place::Queued;
+                self.queue.push_front(purchase_id.clone());
+            }
+        }
+    }
+
+    /// Turns away the purchases that wait for a roll back which can't be had now.
+    pub(super) fn give_up_again(&mut self, id: &TransactionId, detail: &str) {
+        for entry in self.again.remove(id).into_iter().flatten() {
+            self.reply_all(
+                &entry.purchase.purchase_id,
+                Reply::Unavailable {
+                    detail: detail.to_owned(),
+                    retry_after: RETRY_AFTER,
+                },
+            );
+        }
+    }
+
     fn begin(&mut self, now: Timestamp) {
         let id = TransactionId {
             coordinator: self.id.clone(),
@@ -181,6 +208,7 @@ impl Coordinator {
         let preparing = Preparing::new(
             entries,
             now + self.settings.prepare_timeout,
+            self.caution > 0,
             self.members.keys().cloned(),
         );
         self.pipeline.insert(id.clone());
@@ -250,14 +278,8 @@ impl Coordinator {
                 let refused = std::mem::take(&mut preparing.refused);
                 let all = std::mem::take(&mut preparing.entries);
                 self.refuse(now, id, &all, refused);
+                self.again.insert(id.clone(), survivors);
                 self.roll_back(id);
-                for entry in survivors.into_iter().rev() {
-                    let purchase_id = &entry.purchase.purchase_id;
-                    if let Some(in_flight) = self.in_flight.get_mut(purchase_id) {
-                        in_flight.place = Place::Queued;
-                        self.queue.push_front(purchase_id.clone());
-                    }
-                }
             }
             Step::AllRefused => {
                 let refused = std::mem::take(&mut preparing.refused);
@@ -265,6 +287,17 @@ impl Coordinator {
                 self.refuse(now, id, &all, refused);
                 self.roll_back(id);
             }
+        }
+    }
+
+    /// Keeps count of transactions without a refusal: refusals come in runs, when goods run out.
+    fn note_refusals(&mut self, id: &TransactionId) {
+        let refused = match self.transactions.get(id).map(|t| &t.state) {
+            Some(State::Preparing(preparing)) => !preparing.refused.is_empty(),
+            Some(State::Deciding(_) | State::Committing(_) | State::Aborting(_)) | None => false,
+        };
+        if refused {
+            self.caution = self.settings.cautious_transactions;
         }
     }
 
@@ -293,6 +326,9 @@ impl Coordinator {
         }
         let refused = std::mem::take(&mut preparing.refused);
         let all = std::mem::take(&mut preparing.entries);
+        if refused.is_empty() {
+            self.caution = self.caution.saturating_sub(1);
+        }
         let decision = Decision {
             transaction: id.clone(),
             decide_time: now,

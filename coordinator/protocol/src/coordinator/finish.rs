@@ -201,6 +201,7 @@ impl Coordinator {
             ..
         }) = transaction.state
         else {
+            self.begin_again(id);
             // An abort is not stored, nor is its end, unless something about it was.
             if let Some(kept) = self.history.transaction(id)
                 && kept.fate == Fate::Aborting
@@ -251,6 +252,7 @@ impl Coordinator {
         }
         // What waits is not in the pipeline: it must not hold up those that can go on.
         self.pipeline.remove(id);
+        self.give_up_again(id, &failure.detail);
         let (base, cap) = (self.settings.retry_base, self.settings.retry_cap);
         let Some(branch) = self.branch_mut(id, participant, ending) else {
             return;

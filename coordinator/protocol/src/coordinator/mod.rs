@@ -25,7 +25,7 @@ use crate::branch::PreparedBranch;
 use crate::event::{Action, Event, Note, Position, RequestId, Settlement, Ticket, WaitFor};
 use crate::history::History;
 use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
-use crate::purchase::Purchase;
+use crate::purchase::{Entry, Purchase};
 use crate::record::{Fingerprint, Record, RefusedPurchase};
 use crate::recovery::Recovered;
 use crate::time::Timestamp;
@@ -44,6 +44,9 @@ pub struct Settings {
     pub pipeline_transactions_max: usize,
     /// Transactions that have not ended, at most; beyond, none is begun.
     pub unfinished_transactions_max: usize,
+    /// Transactions in a row without a refusal after which groups are prepared at all
+    /// participants at once.
+    pub cautious_transactions: u32,
     /// Time from a transaction's begin to its last vote.
     pub prepare_timeout: Duration,
     /// How long purchases wait for a participant that is down before they are turned away.
@@ -71,9 +74,14 @@ pub struct Coordinator {
     transactions: BTreeMap<TransactionId, Transaction>,
     /// Transactions that occupy a slot: until they end, or one of their calls fails.
     pipeline: BTreeSet<TransactionId>,
+    /// Transactions without a refusal until groups are prepared at all participants at once.
+    caution: u32,
     /// Purchases that no transaction has taken yet; their content is in `in_flight`.
     queue: VecDeque<String>,
     in_flight: BTreeMap<String, InFlight>,
+    /// Purchases that begin again once what was prepared for them is rolled back: before that
+    /// they would stand in their own way.
+    again: BTreeMap<TransactionId, Vec<Entry>>,
     deadlines: BTreeSet<(Timestamp, RequestId, String)>,
     history: History,
     /// Everything before this transaction that has ended is forgotten. It only rises.
@@ -188,11 +196,13 @@ impl Coordinator {
             epoch: Epoch(0),
             sequence: 0,
         });
+        let caution = settings.cautious_transactions;
         let mut coordinator = Coordinator {
             settings,
             id,
             epoch,
             next_sequence: 1,
+            caution,
             members: participants
                 .into_iter()
                 .map(|name| (name, down()))
@@ -201,6 +211,7 @@ impl Coordinator {
             pipeline: BTreeSet::new(),
             queue: VecDeque::new(),
             in_flight: BTreeMap::new(),
+            again: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             history: recovered.history,
             floor,
@@ -338,6 +349,7 @@ impl Coordinator {
         self.is_idle()
             && self.transactions.is_empty()
             && self.in_flight.is_empty()
+            && self.again.is_empty()
             && self.deadlines.is_empty()
             && self
                 .members

@@ -693,6 +693,7 @@ pub(crate) fn settings() -> tandem_protocol::Settings {
         transaction_bytes_max: 60_000,
         pipeline_transactions_max: 2,
         unfinished_transactions_max: 100,
+        cautious_transactions: 32,
         prepare_timeout: Duration::from_millis(5_000),
         unavailable_grace: Duration::from_millis(1_000),
         retry_base: Duration::from_millis(100),

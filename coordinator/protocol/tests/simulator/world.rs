@@ -143,6 +143,7 @@ impl World {
             transaction_bytes_max: 2_000,
             pipeline_transactions_max: *rng.pick(&[1, 2, 4]),
             unfinished_transactions_max: *rng.pick(&[4, 20]),
+            cautious_transactions: *rng.pick(&[0, 2, 32]),
             prepare_timeout: Duration::from_millis(250),
             unavailable_grace: Duration::from_millis(200),
             retry_base: Duration::from_millis(10),

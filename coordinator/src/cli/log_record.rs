@@ -1,0 +1,257 @@
+//! A record of the decision log, for a person and as JSON.
+
+use serde_json::{Value, json};
+use tandem_participant::convert::entry_to_wire;
+use tandem_protocol::{Ending, Entry, Record, RefusedPurchase, Settlement, Timestamp};
+
+use super::json;
+
+/// When the record was written, if it says.
+pub(super) fn time(record: &Record) -> Option<Timestamp> {
+    match record {
+        Record::EpochStarted { time, .. }
+        | Record::Refused { time, .. }
+        | Record::Settled { time, .. }
+        | Record::Heuristic { time, .. } => Some(*time),
+        Record::Decided(decision) => Some(decision.decide_time),
+        Record::Ended { .. } | Record::Forgotten { .. } => None,
+    }
+}
+
+/// The record in one line.
+pub(super) fn line(record: &Record) -> String {
+    match record {
+        Record::EpochStarted {
+            epoch, instance_id, ..
+        } => format!("epoch {epoch} begun by process {instance_id}"),
+        Record::Decided(decision) => {
+            let entries: Vec<String> = decision.entries.iter().map(purchase).collect();
+            let mut line = format!("decided {}: {}", decision.transaction, entries.join(", "));
+            if !decision.refused.is_empty() {
+                line.push_str(&format!("; refused {}", refusals(&decision.refused)));
+            }
+            line
+        }
+        Record::Refused {
+            transaction,
+            refused,
+            ..
+        } if refused.is_empty() => format!("aborted {transaction}: no decision was stored"),
+        Record::Refused {
+            transaction,
+            refused,
+            ..
+        } => format!("refused {transaction}: {}", refusals(refused)),
+        Record::Ended { transaction } => {
+            format!("ended {transaction}: every participant has acknowledged")
+        }
+        Record::Settled { settlement, .. } => {
+            let Settlement {
+                transaction,
+                participant,
+                reason,
+                operator,
+                ..
+            } = settlement;
+            let how = ending(settlement.ending);
+            format!("settled {transaction} at {participant} as {how} by {operator}: {reason}")
+        }
+        Record::Heuristic {
+            transaction,
+            participant,
+            kind,
+            detail,
+            ..
+        } => format!("heuristic {transaction} at {participant}: {kind}: {detail}"),
+        Record::Forgotten { before, .. } => {
+            format!("forgotten: what has ended before {before}")
+        }
+    }
+}
+
+/// The record's content, without its time.
+pub(super) fn document(record: &Record) -> Value {
+    match record {
+        Record::EpochStarted {
+            epoch, instance_id, ..
+        } => json!({
+            "kind": "epoch_started",
+            "epoch": epoch.0,
+            "instance_id": instance_id,
+        }),
+        Record::Decided(decision) => json!({
+            "kind": "decided",
+            "transaction_id": decision.transaction.to_string(),
+            "participants": decision.participants.iter().map(|name| name.as_str())
+                .collect::<Vec<_>>(),
+            "entries": decision.entries.iter().map(|entry| json::entry(&entry_to_wire(entry)))
+                .collect::<Vec<_>>(),
+            "refused": decision.refused.iter().map(refusal).collect::<Vec<_>>(),
+        }),
+        Record::Refused {
+            transaction,
+            refused,
+            ..
+        } => json!({
+            "kind": if refused.is_empty() { "aborted" } else { "refused" },
+            "transaction_id": transaction.to_string(),
+            "refused": refused.iter().map(refusal).collect::<Vec<_>>(),
+        }),
+        Record::Ended { transaction } => json!({
+            "kind": "ended",
+            "transaction_id": transaction.to_string(),
+        }),
+        Record::Settled { settlement, .. } => json!({
+            "kind": "settled",
+            "transaction_id": settlement.transaction.to_string(),
+            "participant": settlement.participant.as_str(),
+            "settled_as": ending(settlement.ending),
+            "operator": settlement.operator,
+            "reason": settlement.reason,
+        }),
+        Record::Heuristic {
+            transaction,
+            participant,
+            kind,
+            detail,
+            ..
+        } => json!({
+            "kind": "heuristic",
+            "transaction_id": transaction.to_string(),
+            "participant": participant.as_str(),
+            "heuristic": kind.as_str(),
+            "detail": detail,
+        }),
+        Record::Forgotten { epoch, before } => json!({
+            "kind": "forgotten",
+            "epoch": epoch.0,
+            "before": before.to_string(),
+        }),
+    }
+}
+
+fn purchase(entry: &Entry) -> String {
+    let items = entry.purchase.items.iter();
+    let items: Vec<String> = items
+        .map(|item| format!("{} {}", item.sku, item.quantity))
+        .collect();
+    format!("{} ({})", entry.purchase.purchase_id, items.join(", "))
+}
+
+fn refusals(refused: &[RefusedPurchase]) -> String {
+    let refused: Vec<String> = refused
+        .iter()
+        .map(|refused| format!("{} {}", refused.purchase_id, refused.refusal.reason))
+        .collect();
+    refused.join(", ")
+}
+
+fn refusal(refused: &RefusedPurchase) -> Value {
+    json!({
+        "purchase_id": refused.purchase_id,
+        "participant": refused.participant.as_str(),
+        "reason": refused.refusal.reason.as_str(),
+        "detail": refused.refusal.detail,
+    })
+}
+
+fn ending(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Commit => "committed",
+        Ending::RollBack => "rolled back",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tandem_protocol::{Epoch, HeuristicKind};
+
+    use super::super::samples::{decision, refused};
+    use super::*;
+
+    fn every_kind() -> [Record; 8] {
+        let transaction = decision().transaction;
+        let time = Timestamp(0);
+        [
+            Record::EpochStarted {
+                epoch: Epoch(3),
+                instance_id: "one".into(),
+                time,
+            },
+            Record::Decided(decision()),
+            Record::Refused {
+                transaction: transaction.clone(),
+                time,
+                refused: vec![refused()],
+            },
+            Record::Refused {
+                transaction: transaction.clone(),
+                time,
+                refused: Vec::new(),
+            },
+            Record::Ended {
+                transaction: transaction.clone(),
+            },
+            Record::Settled {
+                settlement: Settlement {
+                    transaction: transaction.clone(),
+                    participant: "stock".parse().unwrap(),
+                    ending: Ending::RollBack,
+                    reason: "restored from backup".into(),
+                    operator: "ada".into(),
+                },
+                time,
+            },
+            Record::Heuristic {
+                transaction: transaction.clone(),
+                participant: "stock".parse().unwrap(),
+                kind: HeuristicKind::RolledBack,
+                detail: "no marker row".into(),
+                time,
+            },
+            Record::Forgotten {
+                epoch: Epoch(3),
+                before: transaction,
+            },
+        ]
+    }
+
+    #[test]
+    fn every_kind_of_record_has_its_line() {
+        assert_eq!(
+            every_kind().map(|record| line(&record)),
+            [
+                "epoch 3 begun by process one",
+                "decided shop.1.3: p-7 (lamp 2), p-8 (chair 1); refused p-9 INSUFFICIENT_STOCK",
+                "refused shop.1.3: p-9 INSUFFICIENT_STOCK",
+                "aborted shop.1.3: no decision was stored",
+                "ended shop.1.3: every participant has acknowledged",
+                "settled shop.1.3 at stock as rolled back by ada: restored from backup",
+                "heuristic shop.1.3 at stock: HEURISTIC_ROLLBACK: no marker row",
+                "forgotten: what has ended before shop.1.3",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_kind_of_record_has_its_name_in_json() {
+        assert_eq!(
+            every_kind().map(|record| document(&record)["kind"].clone()),
+            [
+                "epoch_started",
+                "decided",
+                "refused",
+                "aborted",
+                "ended",
+                "settled",
+                "heuristic",
+                "forgotten"
+            ]
+        );
+        let decided = document(&every_kind()[1]);
+        assert_eq!(decided["entries"][0]["purchase_id"], "p-7");
+        assert_eq!(decided["entries"][0]["items"][0]["quantity"], 2);
+        assert_eq!(decided["refused"][0]["reason"], "INSUFFICIENT_STOCK");
+    }
+}
