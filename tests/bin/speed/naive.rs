@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
-use sqlx::{Executor, MySqlConnection, Row};
+use sqlx::{AssertSqlSafe, Executor, MySqlConnection, Row};
 use tandem_tests::Stores;
 
 use crate::SKUS;
@@ -20,12 +20,17 @@ struct Client {
     kv: MultiplexedConnection,
 }
 
-pub(crate) async fn create_table(stores: &Stores) -> Result<()> {
-    let create = "CREATE TABLE naive_purchases (purchase_id VARCHAR(64) CHARACTER SET ascii \
-                  PRIMARY KEY, customer_id VARCHAR(64) NOT NULL, sku VARCHAR(128) CHARACTER SET \
-                  ascii NOT NULL, quantity INT UNSIGNED NOT NULL, unit_price_minor BIGINT NOT \
-                  NULL, currency CHAR(3) CHARACTER SET ascii NOT NULL) ENGINE=InnoDB";
-    stores.sql().await?.execute(create).await?;
+/// Both contestants write the same row, each to a table of its own.
+pub(crate) async fn create_tables(stores: &Stores) -> Result<()> {
+    for name in ["naive_purchases", "tandem_purchases"] {
+        let create = format!(
+            "CREATE TABLE {name} (purchase_id VARCHAR(64) CHARACTER SET ascii PRIMARY KEY, \
+             customer_id VARCHAR(64) NOT NULL, sku VARCHAR(128) CHARACTER SET ascii NOT NULL, \
+             quantity INT UNSIGNED NOT NULL, unit_price_minor BIGINT NOT NULL, currency CHAR(3) \
+             CHARACTER SET ascii NOT NULL) ENGINE=InnoDB"
+        );
+        stores.sql().await?.execute(AssertSqlSafe(create)).await?;
+    }
     Ok(())
 }
 
