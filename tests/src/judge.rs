@@ -277,3 +277,70 @@ fn compare_answers(one: &Asked, row: Option<&BTreeMap<String, u64>>, broken: &mu
         ));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::purchase;
+
+    fn committed(by: &str) -> Answer {
+        Answer::Committed {
+            transaction: by.to_owned(),
+        }
+    }
+
+    /// Names of the invariants that these answers break, with two units of tea in the row.
+    fn broken(answers: &[Answer], units_in_row: Option<u64>) -> Vec<String> {
+        let asked = Asked {
+            purchase: purchase("p-1", &[("tea", 2)]),
+            answers: answers.to_vec(),
+        };
+        let row = units_in_row.map(|units| BTreeMap::from([("tea".to_owned(), units)]));
+        let mut broken = Vec::new();
+        compare_answers(&asked, row.as_ref(), &mut broken);
+        let name = |text: &String| text.split(':').next().unwrap_or_default().to_owned();
+        broken.iter().map(name).collect()
+    }
+
+    #[test]
+    fn answers_that_agree_with_the_row_are_let_pass() {
+        let reason = || "SOME_REASON".to_owned();
+        let unknown = Answer::Unknown { what: reason() };
+        let not_made = Answer::NotMade { reason: reason() };
+        let refused = Answer::Refused { reason: reason() };
+        for (answers, row) in [
+            (vec![committed("shop.1.1")], Some(2)),
+            (vec![not_made.clone(), committed("shop.1.1")], Some(2)),
+            (vec![unknown.clone()], Some(2)),
+            (vec![unknown.clone()], None),
+            (vec![unknown, refused], None),
+            (vec![not_made], None),
+        ] {
+            assert_eq!(broken(&answers, row), Vec::<String>::new(), "{answers:?}");
+        }
+    }
+
+    #[test]
+    fn answers_that_contradict_the_row_are_named() {
+        let reason = || "SOME_REASON".to_owned();
+        let not_made = Answer::NotMade { reason: reason() };
+        let refused = Answer::Refused { reason: reason() };
+        for (answers, row, name) in [
+            (vec![committed("shop.1.1")], None, "invariant_reply_agrees"),
+            (vec![refused], Some(2), "invariant_reply_agrees"),
+            (vec![not_made], Some(2), "invariant_reply_agrees"),
+            (
+                vec![committed("shop.1.1"), committed("shop.1.2")],
+                Some(2),
+                "invariant_one_outcome",
+            ),
+            (
+                vec![committed("shop.1.1")],
+                Some(3),
+                "invariant_row_is_what_was_asked",
+            ),
+        ] {
+            assert_eq!(broken(&answers, row), [name], "{answers:?}");
+        }
+    }
+}

@@ -17,7 +17,7 @@ async fn older_epochs_other_processes_and_other_logs_are_fenced() {
     on_each_server(async |stage| {
         stage.enlist(3, "i").await.unwrap();
         stage.enlist(3, "i").await.unwrap();
-        assert!(detail(stage.enlist(3, "j").await).contains("two processes"));
+        assert!(detail(stage.enlist(3, "j").await).contains("another process"));
         assert!(detail(stage.enlist(2, "i").await).contains("epoch 3"));
         let other = enlist("shop", "log-b", 9, "i");
         assert!(detail(stage.participant.enlist(&other).await).contains("log-a"));

@@ -9,23 +9,28 @@ use crate::stage::{assert_no, commit, forget, id, on_each_server, prepare, refus
 async fn what_is_forgotten_is_neither_prepared_nor_committed_again() {
     on_each_server(async |stage| {
         let () = stage.cli("SET stock:tea 9").await;
-        stage.prepare("shop.1.1", &[&[("tea", 1)]]).await;
-        stage.commit("shop.1.1", &[&[("tea", 1)]]).await;
-        stage.forget("shop.1.3", &[]).await;
+        for id in ["shop.1.1", "shop.1.2"] {
+            stage.prepare(id, &[&[("tea", 1)]]).await;
+            stage.commit(id, &[&[("tea", 1)]]).await;
+        }
+        stage.forget("shop.1.4", &[]).await;
 
         let late = stage
             .participant
             .commit(&commit("shop.1.1", &[&[("tea", 1)]]))
             .await;
         assert!(matches!(late, Err(Error::Invalid { .. })), "{late:?}");
-        assert_no(&stage.prepare("shop.1.2", &[&[("tea", 1)]]).await, "forget");
-        stage.roll_back("shop.1.2").await;
+        assert_no(&stage.prepare("shop.1.3", &[&[("tea", 1)]]).await, "forget");
+        stage.roll_back("shop.1.3").await;
         assert_eq!(stage.cli::<i64>("EXISTS tandem:released:shop").await, 0);
-        assert_eq!(stage.value_and_held("tea").await, (8, 0));
+        // The newest commit tells a stale log, so it alone stays remembered.
+        let newest = stage.commit("shop.1.2", &[&[("tea", 1)]]).await;
+        assert_eq!(newest.evidence, CommitEvidence::AlreadyApplied);
+        assert_eq!(stage.value_and_held("tea").await, (7, 0));
         let truth = stage.participant.inspect(&id("shop.1.1")).await.unwrap();
         assert_eq!(truth.state, BranchState::Absent);
 
-        let vote = stage.prepare("shop.1.3", &[&[("tea", 1)]]).await;
+        let vote = stage.prepare("shop.1.4", &[&[("tea", 1)]]).await;
         assert_eq!(refused(&vote), []);
     })
     .await;
@@ -42,7 +47,8 @@ async fn exceptions_stay_remembered_below_the_floor() {
         }
         stage.forget("shop.2.1", &["shop.1.2", "shop.1.9"]).await;
         let kept: Vec<String> = stage.cli("ZRANGE tandem:committed:shop 0 -1").await;
-        assert_eq!(kept, ["1.2"]);
+        // The newest commit stays too: it tells a stale log.
+        assert_eq!(kept, ["1.2", "1.3"]);
         let again = stage.commit("shop.1.2", &[&[("tea", 1)]]).await;
         assert_eq!(again.evidence, CommitEvidence::AlreadyApplied);
         // Excepted and never seen: its branch was lost, and its decision is not forgotten.
@@ -51,7 +57,8 @@ async fn exceptions_stay_remembered_below_the_floor() {
         assert_eq!(stage.value_and_held("tea").await, (5, 0));
 
         stage.forget("shop.2.1", &[]).await;
-        assert_eq!(stage.cli::<i64>("EXISTS tandem:committed:shop").await, 0);
+        let kept: Vec<String> = stage.cli("ZRANGE tandem:committed:shop 0 -1").await;
+        assert_eq!(kept, ["1.9"]);
         assert_eq!(stage.cli::<i64>("EXISTS tandem:excepted:shop").await, 0);
     })
     .await;
