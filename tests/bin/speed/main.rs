@@ -4,6 +4,7 @@
 //! turn the stores are read; a turn whose rows, stock, holds or prepared branches do not agree with
 //! the answers is no figure but an error.
 
+mod books;
 mod contest;
 mod naive;
 mod report;

@@ -1,12 +1,11 @@
 //! The same purchases through the coordinator, answered when they are applied.
 
 use anyhow::{Result, ensure};
-use sqlx::{Executor, Row};
 use tandem_tests::{Judge, Stores, World, purchase};
 
 use crate::SKUS;
+use crate::books::Books;
 use crate::contest::{self, Buyer, Score, Turn};
-use crate::naive::stock;
 
 /// Connections that the clients share, as the processes of an app would.
 const CHANNELS: usize = 4;
@@ -31,7 +30,7 @@ pub(crate) fn participants(stores: &Stores) -> String {
 
 pub(crate) async fn play(world: &World, turn: &Turn) -> Result<Score> {
     let stores = &world.stores;
-    let (rows_before, stock_before) = (rows(stores).await?, stock(stores).await?);
+    let books = Books::open(stores, "tandem_purchases").await?;
     let channels: Vec<_> = (0..CHANNELS).map(|_| world.coordinator.client()).collect();
     let clients = (0..turn.clients)
         .map(|number| Client {
@@ -42,15 +41,7 @@ pub(crate) async fn play(world: &World, turn: &Turn) -> Result<Score> {
         .collect();
     let score = contest::closed_loop(turn, clients).await?;
     Judge(stores).quiet(&world.coordinator.operator()).await?;
-    let sold = i64::try_from(score.latencies.len())?;
-    let (new_rows, lost) = (
-        rows(stores).await? - rows_before,
-        stock_before - stock(stores).await?,
-    );
-    ensure!(
-        new_rows == sold && lost == sold,
-        "tandem sold {sold}, but there are {new_rows} new rows and {lost} units less: no figure"
-    );
+    books.close(stores, score.latencies.len()).await?;
     Ok(score)
 }
 
@@ -64,9 +55,4 @@ impl Buyer for Client {
         ensure!(bought.applied, "{id} was answered before it was applied");
         Ok(())
     }
-}
-
-async fn rows(stores: &Stores) -> Result<i64> {
-    let count = "SELECT COUNT(*) FROM tandem_purchases";
-    Ok(stores.sql().await?.fetch_one(count).await?.try_get(0)?)
 }
