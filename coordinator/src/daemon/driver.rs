@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::bail;
 use tandem_log::{AppendError, DecisionLog, Durability};
@@ -340,7 +341,9 @@ impl Driver {
         while let Some((ticket, record, durability)) = self.waiting.front() {
             let ticket = *ticket;
             let events = self.event_sender.clone();
+            let begun = Instant::now();
             let stored = move |position: tandem_log::Position| {
+                tracing::debug!(ticket, took_us = begun.elapsed().as_micros(), "stored");
                 // The driver is gone only when the process ends.
                 let _ = events.send(Event::Stored {
                     ticket,

@@ -161,7 +161,10 @@ impl Link {
                 timeout: left,
             };
             let participant = link.name.clone();
-            let event = match link.bounded(left, link.participant.prepare(&request)).await {
+            let event = match link
+                .bounded("prepare", left, link.participant.prepare(&request))
+                .await
+            {
                 Ok(vote) => Event::Voted {
                     transaction,
                     participant,
@@ -189,7 +192,7 @@ impl Link {
                 decide_time,
             };
             let call = link.participant.commit(&request);
-            let event = match link.bounded(link.times.call_timeout, call).await {
+            let event = match link.bounded("commit", link.times.call_timeout, call).await {
                 Ok(committed) => {
                     crash_point::reach(Step::Acknowledged);
                     Event::Acknowledged {
@@ -215,7 +218,10 @@ impl Link {
                 caller_epoch: link.enlist.epoch,
             };
             let call = link.participant.roll_back(&request);
-            let event = match link.bounded(link.times.call_timeout, call).await {
+            let event = match link
+                .bounded("roll back", link.times.call_timeout, call)
+                .await
+            {
                 Ok(()) => Event::Acknowledged {
                     transaction,
                     participant: link.name.clone(),
@@ -239,7 +245,7 @@ impl Link {
                 caller_epoch: link.enlist.epoch,
             };
             let call = link.participant.forget(&request);
-            if let Err(error) = link.bounded(link.times.call_timeout, call).await {
+            if let Err(error) = link.bounded("forget", link.times.call_timeout, call).await {
                 tracing::info!(participant = %link.name, %error, "could not forget, later again");
             }
         });
@@ -249,16 +255,20 @@ impl Link {
     async fn connect(&self) -> Result<(Enlisted, Vec<PreparedBranch>), Error> {
         let time = self.times.call_timeout;
         let enlisted = self
-            .bounded(time, self.participant.enlist(&self.enlist))
+            .bounded("enlist", time, self.participant.enlist(&self.enlist))
             .await;
         // Also a participant that refuses can say what it is, which tells the operator why.
         if !matches!(enlisted, Err(Error::Unavailable { .. }))
-            && let Ok(description) = self.bounded(time, self.participant.describe()).await
+            && let Ok(description) = self
+                .bounded("describe", time, self.participant.describe())
+                .await
         {
             self.lock().description = Some(description);
         }
         let enlisted = enlisted?;
-        let prepared = self.bounded(time, self.participant.list_prepared()).await?;
+        let prepared = self
+            .bounded("list", time, self.participant.list_prepared())
+            .await?;
         Ok((enlisted, prepared))
     }
 
@@ -273,7 +283,10 @@ impl Link {
                 () = pause => {}
             }
             let time = self.times.call_timeout;
-            match self.bounded(time, self.participant.list_prepared()).await {
+            match self
+                .bounded("list", time, self.participant.list_prepared())
+                .await
+            {
                 Ok(branches) => self.tell(Event::FoundPrepared {
                     participant: self.name.clone(),
                     branches,
@@ -366,14 +379,21 @@ impl Link {
 
     async fn bounded<T>(
         &self,
+        what: &str,
         time: Duration,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        timeout(time, call).await.unwrap_or_else(|_| {
+        let begun = Instant::now();
+        let answer = timeout(time, call).await.unwrap_or_else(|_| {
             Err(Error::Unavailable {
                 detail: format!("{} gave no answer within {time:?}", self.name),
             })
-        })
+        });
+        tracing::debug!(
+            participant = %self.name, call = what, took_us = begun.elapsed().as_micros(),
+            failed = answer.is_err(), "asked"
+        );
+        answer
     }
 
     fn tell(&self, event: Event) {

@@ -4,6 +4,7 @@
 //! turn the stores are read; a turn whose rows, stock, holds or prepared branches do not agree with
 //! the answers is no figure but an error.
 
+mod books;
 mod contest;
 mod naive;
 mod report;
@@ -40,9 +41,6 @@ struct Args {
     /// Stores to run on
     #[arg(long, default_value = "mariadb", value_parser = ["mariadb", "mysql97"])]
     store: String,
-    /// Participants as sidecars
-    #[arg(long)]
-    sidecars: bool,
     /// Let every fsync cost this many microseconds; wants TMPDIR on tmpfs
     #[arg(long)]
     fsync_us: Option<u64>,
@@ -80,7 +78,7 @@ async fn run(args: &Args) -> Result<Report> {
         .as_ref()
         .map(slow_fsync::Preload::env)
         .unwrap_or_default();
-    let world = World::new(
+    let mut world = World::new(
         &pair,
         Setup {
             stores: StoresOptions {
@@ -88,20 +86,21 @@ async fn run(args: &Args) -> Result<Report> {
                 ..StoresOptions::default()
             },
             limits: format!("{}\n", args.limits.join("\n")),
-            sidecars: args.sidecars,
+            coordinator_down: true,
             env,
             ..Setup::default()
         },
     )
     .await?;
+    world.start.participants = through_tandem::participants(&world.stores);
+    naive::create_tables(&world.stores).await?;
+    world.coordinator.start(&world.start).await?;
     for sku in 0..SKUS {
         world.stores.seed(&contest::sku(sku), UNITS).await?;
     }
-    naive::create_table(&world.stores).await?;
     let mut report = Report::new(format!(
-        "{}{}{}, {} rounds of {} s",
+        "{}{}, {} rounds of {} s",
         world.stores.names(),
-        if args.sidecars { ", sidecars" } else { "" },
         match args.fsync_us {
             Some(us) => format!(", {us} us per fsync"),
             None => ", real disk".to_owned(),

@@ -1,13 +1,14 @@
 //! The app's own code: INSERT the purchase, then DECRBY the stock; a connection each per client,
 //! prepared statements, no transaction around the two.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
-use sqlx::{Executor, MySqlConnection, Row};
+use sqlx::{AssertSqlSafe, Executor, MySqlConnection};
 use tandem_tests::Stores;
 
 use crate::SKUS;
+use crate::books::Books;
 use crate::contest::{self, Buyer, Score, Turn};
 
 const INSERT: &str = "INSERT INTO naive_purchases (purchase_id, customer_id, sku, quantity, \
@@ -20,17 +21,22 @@ struct Client {
     kv: MultiplexedConnection,
 }
 
-pub(crate) async fn create_table(stores: &Stores) -> Result<()> {
-    let create = "CREATE TABLE naive_purchases (purchase_id VARCHAR(64) CHARACTER SET ascii \
-                  PRIMARY KEY, customer_id VARCHAR(64) NOT NULL, sku VARCHAR(128) CHARACTER SET \
-                  ascii NOT NULL, quantity INT UNSIGNED NOT NULL, unit_price_minor BIGINT NOT \
-                  NULL, currency CHAR(3) CHARACTER SET ascii NOT NULL) ENGINE=InnoDB";
-    stores.sql().await?.execute(create).await?;
+/// Both contestants write the same row, each to a table of its own.
+pub(crate) async fn create_tables(stores: &Stores) -> Result<()> {
+    for name in ["naive_purchases", "tandem_purchases"] {
+        let create = format!(
+            "CREATE TABLE {name} (purchase_id VARCHAR(64) CHARACTER SET ascii PRIMARY KEY, \
+             customer_id VARCHAR(64) NOT NULL, sku VARCHAR(128) CHARACTER SET ascii NOT NULL, \
+             quantity INT UNSIGNED NOT NULL, unit_price_minor BIGINT NOT NULL, currency CHAR(3) \
+             CHARACTER SET ascii NOT NULL) ENGINE=InnoDB"
+        );
+        stores.sql().await?.execute(AssertSqlSafe(create)).await?;
+    }
     Ok(())
 }
 
 pub(crate) async fn play(stores: &Stores, turn: &Turn) -> Result<Score> {
-    let (rows_before, stock_before) = (rows(stores).await?, stock(stores).await?);
+    let books = Books::open(stores, "naive_purchases").await?;
     let mut clients = Vec::new();
     for number in 0..turn.clients {
         clients.push(Client {
@@ -41,15 +47,7 @@ pub(crate) async fn play(stores: &Stores, turn: &Turn) -> Result<Score> {
         });
     }
     let score = contest::closed_loop(turn, clients).await?;
-    let sold = i64::try_from(score.latencies.len())?;
-    let (new_rows, lost) = (
-        rows(stores).await? - rows_before,
-        stock_before - stock(stores).await?,
-    );
-    ensure!(
-        new_rows == sold && lost == sold,
-        "naive sold {sold}, but there are {new_rows} new rows and {lost} units less: no figure"
-    );
+    books.close(stores, score.latencies.len()).await?;
     Ok(score)
 }
 
@@ -64,18 +62,4 @@ impl Buyer for Client {
         self.kv.decr::<_, _, i64>(key, 1).await?;
         Ok(())
     }
-}
-
-async fn rows(stores: &Stores) -> Result<i64> {
-    let count = "SELECT COUNT(*) FROM naive_purchases";
-    Ok(stores.sql().await?.fetch_one(count).await?.try_get(0)?)
-}
-
-/// All units in stock.
-pub(crate) async fn stock(stores: &Stores) -> Result<i64> {
-    let keys: Vec<String> = (0..SKUS)
-        .map(|number| format!("stock:{}", contest::sku(number)))
-        .collect();
-    let units: Vec<i64> = stores.kv().await?.mget(keys).await?;
-    Ok(units.into_iter().sum())
 }
