@@ -16,6 +16,9 @@ use crate::sessions::Lease;
 /// Those with a session are bounded by the sessions.
 const DETACHED_MAX: usize = 1_024;
 
+/// Beside a connection id, which the server keeps far below it.
+const DOOMED: u64 = 1 << 63;
+
 /// All transactions that a task works on or that are prepared.
 #[derive(Debug, Default)]
 pub(crate) struct Branches {
@@ -46,7 +49,7 @@ pub(crate) struct Prepared {
 #[derive(Debug, Default)]
 struct Slot {
     held: Arc<tokio::sync::Mutex<Held>>,
-    /// The connection whose prepare is running; 0 for none.
+    /// The connection whose prepare is running, with [`DOOMED`] once somebody ends it; 0 for none.
     preparing: AtomicU64,
 }
 
@@ -90,11 +93,14 @@ impl Branches {
         Some(claim)
     }
 
-    /// The connection on which a prepare of the transaction is running in this process.
-    pub(crate) fn preparing(&self, transaction: &TransactionId) -> Option<u64> {
+    /// The connection on which a prepare of the transaction is running in this process, to be
+    /// killed: it will not be used for anything else.
+    pub(crate) fn doom_prepare(&self, transaction: &TransactionId) -> Option<u64> {
         let slots = self.slots();
-        let id = slots.get(transaction)?.preparing.load(Ordering::Acquire);
-        (id != 0).then_some(id)
+        let doom = |id| (id != 0).then_some(id | DOOMED);
+        let preparing = &slots.get(transaction)?.preparing;
+        let id = preparing.fetch_update(Ordering::AcqRel, Ordering::Acquire, doom);
+        id.ok().map(|id| id & !DOOMED)
     }
 
     fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<TransactionId, Arc<Slot>>> {
@@ -122,6 +128,12 @@ impl Claim<'_> {
     /// Says on which connection the prepare runs, for those who want to end it.
     pub(crate) fn set_preparing(&self, connection_id: u64) {
         self.slot.preparing.store(connection_id, Ordering::Release);
+    }
+
+    /// Says that the prepare has ended. Gives whether its connection may be used again: not when a
+    /// kill is on its way to it, which would meet whatever runs there next.
+    pub(crate) fn end_preparing(&self) -> bool {
+        self.slot.preparing.swap(0, Ordering::AcqRel) & DOOMED == 0
     }
 }
 
@@ -166,18 +178,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn connection_that_is_to_be_killed_is_not_used_again() {
+        let branches = Branches::default();
+        let claim = branches.claim(&transaction(), soon()).await.expect("free");
+        claim.set_preparing(7);
+        assert!(claim.end_preparing());
+        assert_eq!(branches.doom_prepare(&transaction()), None, "it has ended");
+
+        claim.set_preparing(7);
+        assert_eq!(branches.doom_prepare(&transaction()), Some(7));
+        assert_eq!(branches.doom_prepare(&transaction()), Some(7));
+        assert!(!claim.end_preparing());
+    }
+
+    #[tokio::test]
     async fn only_what_is_prepared_stays() {
         let branches = Branches::default();
         let mut claim = branches.claim(&transaction(), soon()).await.expect("free");
-        claim.set_preparing(7);
-        assert_eq!(branches.preparing(&transaction()), Some(7));
         claim.keep(Prepared {
             asked: vec![0, 1],
             refused: Vec::new(),
             session: None,
         });
         drop(claim);
-        assert_eq!(branches.preparing(&transaction()), None);
         assert_eq!(branches.slots().len(), 1);
 
         let mut claim = branches.claim(&transaction(), soon()).await.expect("free");

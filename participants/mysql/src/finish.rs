@@ -159,7 +159,7 @@ async fn claim_from_prepare<'a>(
         if patience >= deadline {
             return Err(busy(store, transaction));
         }
-        let Some(connection_id) = store.branches.preparing(transaction) else {
+        let Some(connection_id) = store.branches.doom_prepare(transaction) else {
             continue;
         };
         tracing::info!(transaction_id = %transaction, connection_id, "ending a prepare that is to be rolled back");

@@ -81,7 +81,11 @@ pub(crate) async fn prepare(store: &Store, prepare: &Prepare) -> Result<Vote, Er
         deadline,
     };
     // Any error leaves here with the session, which is closed: its state is not known.
-    match job.run(&mut session).await? {
+    let outcome = job.run(&mut session).await?;
+    if !claim.end_preparing() {
+        session.retire();
+    }
+    match outcome {
         Outcome::Prepared(refused) => {
             let session = if session.server.detaches {
                 session.give_back();

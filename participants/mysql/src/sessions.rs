@@ -57,6 +57,7 @@ pub(crate) struct Lease {
     /// `None` only while dropping.
     session: Option<Session>,
     home: Arc<Sessions>,
+    retired: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -99,6 +100,7 @@ impl Sessions {
             }
         };
         Ok(Lease {
+            retired: false,
             session: Some(session),
             home: Arc::clone(self),
             _place: place,
@@ -115,8 +117,16 @@ impl Sessions {
 }
 
 impl Lease {
+    /// Lets nobody use the session after this lease: a kill is on its way to it.
+    pub(crate) fn retire(&mut self) {
+        self.retired = true;
+    }
+
     /// Gives the session back. The caller knows that it holds no branch, active or prepared.
     pub(crate) fn give_back(mut self) {
+        if self.retired {
+            return;
+        }
         if let Some(session) = self.session.take_if(|session| !session.is_lost()) {
             self.home.idle().push(Idle {
                 session,
