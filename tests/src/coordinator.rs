@@ -195,6 +195,15 @@ impl Coordinator {
         .await
     }
 
+    /// Its process, if it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process
+            .lock()
+            .unwrap()
+            .as_ref()
+            .map(|process| process.id())
+    }
+
     /// Highest resident memory of its process so far, in KiB (`VmHWM` of proc(5)).
     ///
     /// # Errors

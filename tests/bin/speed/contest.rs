@@ -1,5 +1,6 @@
 //! What both contestants do: closed-loop clients for a time.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -20,6 +21,8 @@ pub(crate) struct Score {
     pub(crate) took: Duration,
     /// Time of each purchase.
     pub(crate) latencies: Vec<Duration>,
+    /// Processor time of each process meanwhile.
+    pub(crate) cpu: BTreeMap<&'static str, Duration>,
 }
 
 impl Score {
@@ -61,5 +64,6 @@ pub(crate) async fn closed_loop(turn: &Turn, clients: Vec<impl Buyer>) -> Result
     Ok(Score {
         took: begun.elapsed(),
         latencies,
+        cpu: BTreeMap::new(),
     })
 }

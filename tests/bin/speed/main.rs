@@ -6,6 +6,7 @@
 
 mod books;
 mod contest;
+mod cpu;
 mod naive;
 mod report;
 mod slow_fsync;
@@ -18,6 +19,7 @@ use clap::Parser;
 use tandem_tests::{Machine, PairName, Setup, StoresOptions, World};
 
 use contest::Turn;
+use cpu::Meter;
 use report::Report;
 
 /// Kinds of goods that are sold.
@@ -116,8 +118,12 @@ async fn run(args: &Args) -> Result<Report> {
                 clients,
                 time,
             };
-            let naive = naive::play(&world.stores, &turn).await?;
-            let tandem = through_tandem::play(&world, &turn).await?;
+            let meter = Meter::read(&world)?;
+            let mut naive = naive::play(&world.stores, &turn).await?;
+            naive.cpu = meter.since()?;
+            let meter = Meter::read(&world)?;
+            let mut tandem = through_tandem::play(&world, &turn).await?;
+            tandem.cpu = meter.since()?;
             report.add(clients, naive, tandem);
         }
     }

@@ -73,6 +73,17 @@ impl fmt::Display for Report {
                 .collect();
             writeln!(f, "{:>5.2}  {}", ratio(turns), each.join(" "))?;
         }
+        writeln!(f, "processor time per purchase, in microseconds:")?;
+        for (clients, turns) in &self.turns {
+            let naive = turns.iter().map(|turn| &turn.0).collect::<Vec<_>>();
+            let tandem = turns.iter().map(|turn| &turn.1).collect::<Vec<_>>();
+            writeln!(
+                f,
+                "{clients:>7}  naive: {}; tandem: {}",
+                cpu(&naive),
+                cpu(&tandem)
+            )?;
+        }
         write!(
             f,
             "the coordinator's peak memory: {} MiB; rows, stock, holds and prepared branches \
@@ -86,6 +97,23 @@ fn ratio(turns: &[(Score, Score)]) -> f64 {
     let naive: Vec<&Score> = turns.iter().map(|turn| &turn.0).collect();
     let tandem: Vec<&Score> = turns.iter().map(|turn| &turn.1).collect();
     rate(&tandem) / rate(&naive)
+}
+
+/// Each process's part and the sum.
+fn cpu(scores: &[&Score]) -> String {
+    let purchases: usize = scores.iter().map(|score| score.latencies.len()).sum();
+    let mut parts: BTreeMap<&str, f64> = BTreeMap::new();
+    for (name, time) in scores.iter().flat_map(|score| &score.cpu) {
+        *parts.entry(name).or_default() += time.as_secs_f64() * 1e6 / purchases as f64;
+    }
+    let sum: f64 = parts.values().sum();
+    let mut words: Vec<String> = parts
+        .iter()
+        .filter(|(_, micros)| **micros >= 0.5)
+        .map(|(name, micros)| format!("{name} {micros:.0}"))
+        .collect();
+    words.push(format!("in all {sum:.0}"));
+    words.join(", ")
 }
 
 fn rate(scores: &[&Score]) -> f64 {
