@@ -13,6 +13,9 @@ use tandem::logging::{self, LogArgs};
 use tandem_mysql::MysqlParticipant;
 use tandem_redis::RedisParticipant;
 
+/// A sidecar does little but wait for its store.
+const SIDECAR_THREADS: usize = 1;
+
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Client(verb) => verb.run(),
@@ -42,27 +45,31 @@ fn start<C>(
 
 /// `tandem serve`.
 fn serve(config: Config) -> anyhow::Result<()> {
-    run(daemon::serve(config))
+    run(config.limits.worker_threads, daemon::serve(config))
 }
 
 /// `tandem participant mysql`.
 fn serve_mysql(config: MysqlSidecar) -> anyhow::Result<()> {
     let participant = MysqlParticipant::new(config.sidecar.name.clone(), config.mysql)?;
-    run(daemon::serve_participant(
-        config.sidecar,
-        Arc::new(participant),
-    ))
+    let role = daemon::serve_participant(config.sidecar, Arc::new(participant));
+    run(SIDECAR_THREADS, role)
 }
 
 /// `tandem participant redis`.
 fn serve_redis(config: RedisSidecar) -> anyhow::Result<()> {
     let participant = RedisParticipant::new(config.sidecar.name.clone(), config.redis)?;
-    run(daemon::serve_participant(
-        config.sidecar,
-        Arc::new(participant),
-    ))
+    let role = daemon::serve_participant(config.sidecar, Arc::new(participant));
+    run(SIDECAR_THREADS, role)
 }
 
-fn run(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Runtime::new()?.block_on(role)
+/// With one thread nothing is handed from one thread to another, which is most of what more of them
+/// cost.
+fn run(threads: usize, role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let mut builder = if threads == 1 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    let runtime = builder.worker_threads(threads).enable_all().build()?;
+    runtime.block_on(role)
 }

@@ -25,6 +25,11 @@ pub struct Limits {
     /// in flight.
     #[serde(deserialize_with = "count::<_, 1, 32>")]
     pub pipeline_transactions_max: usize,
+    /// Threads that serve calls; the decision log has its own. One spends a third less processor
+    /// time on a purchase than two do (57 against 87 us, measured at 128 clients on two cores): more
+    /// of them pay only where one is busy all the time, at some 10 to 20 thousand purchases a second.
+    #[serde(deserialize_with = "count::<_, 1, 256>")]
+    pub worker_threads: usize,
     /// Until a participant has voted; then the transaction is aborted.
     #[serde(
         rename = "prepare_timeout_ms",
@@ -75,6 +80,7 @@ impl Default for Limits {
             queue_purchases_max: 10_000,
             transaction_purchases_max: 128,
             pipeline_transactions_max: 2,
+            worker_threads: 1,
             prepare_timeout: Duration::from_millis(5_000),
             call_timeout: Duration::from_millis(10_000),
             submit_timeout: Duration::from_millis(30_000),

@@ -286,6 +286,10 @@ impl Driver {
                 deadline,
             } => {
                 crash_point::reach(Step::Preparing);
+                tracing::debug!(
+                    transaction_id = %transaction, %participant, purchases = entries.len(),
+                    "preparing"
+                );
                 if let Some(link) = self.links.get(&participant) {
                     link.prepare(transaction, entries, deadline);
                 }
@@ -342,8 +346,14 @@ impl Driver {
             let ticket = *ticket;
             let events = self.event_sender.clone();
             let begun = Instant::now();
+            let forced = *durability == Durability::Forced;
             let stored = move |position: tandem_log::Position| {
-                tracing::debug!(ticket, took_us = begun.elapsed().as_micros(), "stored");
+                tracing::debug!(
+                    ticket,
+                    forced,
+                    took_us = begun.elapsed().as_micros(),
+                    "stored"
+                );
                 // The driver is gone only when the process ends.
                 let _ = events.send(Event::Stored {
                     ticket,

@@ -162,7 +162,12 @@ impl Link {
             };
             let participant = link.name.clone();
             let event = match link
-                .bounded("prepare", left, link.participant.prepare(&request))
+                .bounded(
+                    "prepare",
+                    Some(&transaction),
+                    left,
+                    link.participant.prepare(&request),
+                )
                 .await
             {
                 Ok(vote) => Event::Voted {
@@ -192,7 +197,10 @@ impl Link {
                 decide_time,
             };
             let call = link.participant.commit(&request);
-            let event = match link.bounded("commit", link.times.call_timeout, call).await {
+            let event = match link
+                .bounded("commit", Some(&transaction), link.times.call_timeout, call)
+                .await
+            {
                 Ok(committed) => {
                     crash_point::reach(Step::Acknowledged);
                     Event::Acknowledged {
@@ -219,7 +227,12 @@ impl Link {
             };
             let call = link.participant.roll_back(&request);
             let event = match link
-                .bounded("roll back", link.times.call_timeout, call)
+                .bounded(
+                    "roll back",
+                    Some(&transaction),
+                    link.times.call_timeout,
+                    call,
+                )
                 .await
             {
                 Ok(()) => Event::Acknowledged {
@@ -245,7 +258,10 @@ impl Link {
                 caller_epoch: link.enlist.epoch,
             };
             let call = link.participant.forget(&request);
-            if let Err(error) = link.bounded("forget", link.times.call_timeout, call).await {
+            if let Err(error) = link
+                .bounded("forget", None, link.times.call_timeout, call)
+                .await
+            {
                 tracing::info!(participant = %link.name, %error, "could not forget, later again");
             }
         });
@@ -255,19 +271,19 @@ impl Link {
     async fn connect(&self) -> Result<(Enlisted, Vec<PreparedBranch>), Error> {
         let time = self.times.call_timeout;
         let enlisted = self
-            .bounded("enlist", time, self.participant.enlist(&self.enlist))
+            .bounded("enlist", None, time, self.participant.enlist(&self.enlist))
             .await;
         // Also a participant that refuses can say what it is, which tells the operator why.
         if !matches!(enlisted, Err(Error::Unavailable { .. }))
             && let Ok(description) = self
-                .bounded("describe", time, self.participant.describe())
+                .bounded("describe", None, time, self.participant.describe())
                 .await
         {
             self.lock().description = Some(description);
         }
         let enlisted = enlisted?;
         let prepared = self
-            .bounded("list", time, self.participant.list_prepared())
+            .bounded("list", None, time, self.participant.list_prepared())
             .await?;
         Ok((enlisted, prepared))
     }
@@ -284,7 +300,7 @@ impl Link {
             }
             let time = self.times.call_timeout;
             match self
-                .bounded("list", time, self.participant.list_prepared())
+                .bounded("list", None, time, self.participant.list_prepared())
                 .await
             {
                 Ok(branches) => self.tell(Event::FoundPrepared {
@@ -380,6 +396,7 @@ impl Link {
     async fn bounded<T>(
         &self,
         what: &str,
+        transaction: Option<&TransactionId>,
         time: Duration,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
@@ -390,7 +407,8 @@ impl Link {
             })
         });
         tracing::debug!(
-            participant = %self.name, call = what, took_us = begun.elapsed().as_micros(),
+            participant = %self.name, call = what,
+            transaction_id = transaction.map(tracing::field::display), took_us = begun.elapsed().as_micros(),
             failed = answer.is_err(), "asked"
         );
         answer
