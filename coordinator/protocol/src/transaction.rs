@@ -84,6 +84,18 @@ pub(crate) enum Progress {
     Settled(Box<Settlement>),
 }
 
+impl Transaction {
+    /// How many purchases it carries to their end.
+    pub(crate) fn size(&self) -> usize {
+        match &self.state {
+            State::Preparing(preparing) => preparing.entries.len(),
+            State::Deciding(decision) => decision.entries.len(),
+            State::Committing(committing) => committing.entries.len(),
+            State::Aborting(_) => 0,
+        }
+    }
+}
+
 impl Branch {
     pub(crate) fn new(progress: Progress) -> Branch {
         Branch {

@@ -19,15 +19,28 @@ use crate::transaction::{
 
 impl Coordinator {
     /// Begins transactions while there are purchases and slots: whatever is queued, up to the
-    /// maximum, shares one. There is no timer: under light load that is one purchase, at once.
+    /// maximum, shares one. There is no timer: under light load that is one purchase, at once, and
+    /// a purchase waits for another transaction only until that one leaves its slot.
     pub(super) fn fill_pipeline(&mut self, now: Timestamp) {
         while !self.queue.is_empty()
             && self.pipeline.len() < self.settings.pipeline_transactions_max
             && self.transactions.len() < self.settings.unfinished_transactions_max
             && self.members.values().all(|m| matches!(m.link, Link::Up))
+            && self.fills_a_slot()
         {
             self.begin(now);
         }
+    }
+
+    /// Whether the queue would make a transaction at least as large as the largest under way.
+    ///
+    /// Without this the first few of many purchases that come in together take the free slot, and
+    /// the others wait for the next one: transactions of 93, 3 and 32 purchases in turn were seen.
+    fn fills_a_slot(&self) -> bool {
+        self.pipeline
+            .iter()
+            .filter_map(|id| self.transactions.get(id))
+            .all(|transaction| self.queue.len() >= transaction.size())
     }
 
     pub(super) fn voted(
