@@ -15,6 +15,7 @@ mod coordinator;
 mod event;
 mod history;
 mod id;
+mod planted;
 mod purchase;
 mod record;
 mod recovery;
@@ -34,6 +35,8 @@ pub use event::{
     WaitFor,
 };
 pub use id::{CoordinatorId, Epoch, IdError, ParticipantName, TransactionId};
+#[cfg(feature = "planted-bugs")]
+pub use planted::Bug;
 pub use purchase::{Entry, Item, Purchase, Reason, Refusal};
 pub use record::{
     Decision, Fingerprint, Record, RecordError, RefusedPurchase, entry_bytes, fingerprint,

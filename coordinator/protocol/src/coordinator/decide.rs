@@ -8,6 +8,7 @@ use crate::branch::Vote;
 use crate::event::{Action, Note, Position, Reply};
 use crate::history::{Fate, Outcome};
 use crate::id::{ParticipantName, TransactionId};
+use crate::planted::Bug;
 use crate::purchase::{Entry, Refusal};
 use crate::record::{
     Decision, REFUSAL_DETAIL_BYTES_MAX, Record, RefusedPurchase, entry_bytes, fingerprint,
@@ -315,6 +316,7 @@ impl Coordinator {
     }
 
     fn decide(&mut self, now: Timestamp, id: &TransactionId, entries: Vec<Entry>) {
+        let void_counts = self.has(Bug::VoidVoteCounts);
         let Some(transaction) = self.transactions.get_mut(id) else {
             return;
         };
@@ -333,19 +335,27 @@ impl Coordinator {
                     .get(*name)
                     .is_none_or(|member| member.incarnation != *incarnation)
         });
-        if let Some((name, _)) = void {
+        if let Some((name, _)) = void
+            && !void_counts
+        {
             let detail = format!("the store of {name} was restarted after its vote");
             return self.abort(id, &detail);
         }
         let refused = std::mem::take(&mut preparing.refused);
         let all = std::mem::take(&mut preparing.entries);
+        let participants = preparing.promises.keys().cloned().collect();
         if refused.is_empty() {
             self.caution = self.caution.saturating_sub(1);
         }
+        let entries = if self.has(Bug::DecideWithoutSurvivors) {
+            all.clone()
+        } else {
+            entries
+        };
         let decision = Decision {
             transaction: id.clone(),
             decide_time: now,
-            participants: preparing.promises.keys().cloned().collect(),
+            participants,
             entries,
             refused: Vec::new(),
         };
@@ -361,6 +371,9 @@ impl Coordinator {
             true,
             Storing::Decision(id.clone()),
         );
+        if self.has(Bug::CommitBeforeStored) {
+            self.decision_stored(id, self.next_position);
+        }
     }
 
     /// Refuses entries of a transaction that commits none of them.

@@ -7,6 +7,7 @@ use crate::branch::{CommitEvidence, Debt, Failure, FailureKind, HeuristicKind};
 use crate::event::{Action, Call, Ending, Note, Reply, Settlement};
 use crate::history::Fate;
 use crate::id::{ParticipantName, TransactionId};
+use crate::planted::Bug;
 use crate::purchase::Entry;
 use crate::record::Record;
 use crate::time::Timestamp;
@@ -187,7 +188,13 @@ impl Coordinator {
         let Some(branches) = branches(transaction) else {
             return;
         };
-        if !branches.values().all(Branch::has_ended) {
+        let mut ended = branches.values().map(Branch::has_ended);
+        let enough = if self.has(Bug::EndAtFirstAcknowledgement) {
+            ended.any(|ended| ended)
+        } else {
+            ended.all(|ended| ended)
+        };
+        if !enough {
             return;
         }
         self.pipeline.remove(id);
@@ -254,9 +261,18 @@ impl Coordinator {
         self.pipeline.remove(id);
         self.give_up_again(id, &failure.detail);
         let (base, cap) = (self.settings.retry_base, self.settings.retry_cap);
+        let is_taken_for_success = match failure.kind {
+            FailureKind::Unavailable | FailureKind::Busy => self.has(Bug::FailureIsTakenForSuccess),
+            FailureKind::Heuristic(_) => self.has(Bug::HeuristicIsTakenForSuccess),
+            FailureKind::Stuck | FailureKind::Fenced => false,
+        };
         let Some(branch) = self.branch_mut(id, participant, ending) else {
             return;
         };
+        if is_taken_for_success {
+            branch.progress = Progress::Done;
+            return self.end_if_done(id);
+        }
         branch.failures = branch.failures.saturating_add(1);
         // A state is noted when it changes, not each time that it is found again.
         let known = branch.failures > 1 && branch.last_failure == failure.detail;
@@ -313,11 +329,7 @@ impl Coordinator {
             detail: detail.clone(),
             time: now,
         };
-        if self.history.transaction(&transaction).is_none() {
-            self.history
-                .insert(&transaction, now, Fate::Aborting, std::iter::empty());
-        }
-        self.history.reopen(&transaction);
+        self.will_be_in_log(now, &transaction);
         let then = Storing::Keep(transaction.clone());
         self.store(record, true, then);
         self.note(Note::Heuristic {
@@ -326,6 +338,16 @@ impl Coordinator {
             kind,
             detail,
         });
+    }
+
+    /// Notes that the log is about to hold something on a branch of a transaction that has not
+    /// ended, so that its end has to be there too: an abort has none otherwise.
+    pub(super) fn will_be_in_log(&mut self, now: Timestamp, id: &TransactionId) {
+        if self.history.transaction(id).is_none() {
+            self.history
+                .insert(id, now, Fate::Aborting, std::iter::empty());
+        }
+        self.history.reopen(id);
     }
 
     /// Whether a participant's promise is being waited for.

@@ -1,9 +1,13 @@
 //! Participants that come, go, and show what is prepared at them.
 
+use std::collections::BTreeSet;
+
+use super::finish::branches;
 use super::{Coordinator, Link};
 use crate::branch::{PreparedBranch, PreparedId};
 use crate::event::{Action, Note};
 use crate::id::{ParticipantName, TransactionId};
+use crate::planted::Bug;
 use crate::recovery::{Known, Verdict, verdict};
 use crate::time::Timestamp;
 use crate::transaction::{Branch, Branches, Progress, State, Transaction};
@@ -20,7 +24,9 @@ impl Coordinator {
         if !self.members.contains_key(participant) {
             return;
         }
-        if let Some(unknown) = newest_committed.iter().find(|id| !self.has_decided(id)) {
+        if let Some(unknown) = newest_committed.iter().find(|id| !self.knows(id))
+            && !self.has(Bug::StaleLogIsBelieved)
+        {
             let reason = format!(
                 "the decision log is stale: participant {participant} has committed transaction \
                  {unknown}, which this log does not know. Acting on this log could roll back \
@@ -49,7 +55,35 @@ impl Coordinator {
         for id in waiting {
             self.make_due(&id, participant, now);
         }
+        for id in newest_committed {
+            self.question_commit(now, id, participant);
+        }
         self.release_held_back(now);
+    }
+
+    /// Looks at a commit that a store remembers. If the log says that there is none, somebody has
+    /// made it by hand: the answer to a roll back names it.
+    fn question_commit(
+        &mut self,
+        now: Timestamp,
+        id: &TransactionId,
+        participant: &ParticipantName,
+    ) {
+        let branch = PreparedId::Transaction(id.clone());
+        let is_aborted = self.known(&branch, participant) == Known::Aborted;
+        if is_aborted && !self.is_settled(id, participant) {
+            self.roll_back_found(now, id, participant);
+        }
+    }
+
+    /// Whether a person has said how a branch ended.
+    fn is_settled(&self, id: &TransactionId, participant: &ParticipantName) -> bool {
+        let kept = self.history.transaction(id);
+        let mut ended = kept.into_iter().flat_map(|kept| &kept.settled);
+        let branches = self.transactions.get(id).and_then(branches);
+        let branch = branches.and_then(|branches| branches.get(participant));
+        ended.any(|settlement| settlement.participant == *participant)
+            || branch.is_some_and(|branch| matches!(branch.progress, Progress::Settled(_)))
     }
 
     pub(super) fn participant_down(
@@ -84,11 +118,21 @@ impl Coordinator {
         found: Vec<PreparedBranch>,
     ) {
         let mut foreign = Vec::new();
-        let mut held_back = Vec::new();
+        let mut held_back = BTreeSet::new();
         let is_newest = self.is_newest();
         for branch in found {
             match verdict(&branch.id, self.known(&branch.id, participant)) {
-                Verdict::Leave => {}
+                Verdict::Leave => {
+                    if let PreparedId::Transaction(transaction) = branch.id
+                        && self.has(Bug::SweepIgnoresLive)
+                    {
+                        let participant = participant.clone();
+                        self.actions.push(Action::RollBack {
+                            participant,
+                            transaction,
+                        });
+                    }
+                }
                 Verdict::Report => foreign.push(branch),
                 Verdict::RollBack => {
                     let PreparedId::Transaction(id) = branch.id else {
@@ -97,7 +141,7 @@ impl Coordinator {
                     if is_newest || id.epoch == self.epoch {
                         self.roll_back_found(now, &id, participant);
                     } else {
-                        held_back.push(id);
+                        held_back.insert(id);
                     }
                 }
                 Verdict::Stop => {
@@ -116,7 +160,7 @@ impl Coordinator {
         }
         if let Some(member) = self.members.get_mut(participant) {
             member.foreign = foreign;
-            member.held_back = held_back;
+            member.held_back.extend(held_back);
             member.swept = true;
         }
     }
@@ -125,7 +169,7 @@ impl Coordinator {
     /// the log does not. Before that no stored decision does not mean abort for what an earlier
     /// epoch left: the log may be an old copy, and the one that knows better may be down.
     fn is_newest(&self) -> bool {
-        self.members.values().all(|member| member.enlisted)
+        self.members.values().all(|member| member.enlisted) || self.has(Bug::AbortBeforeEnlisted)
     }
 
     fn release_held_back(&mut self, now: Timestamp) {
@@ -198,12 +242,12 @@ impl Coordinator {
         }
     }
 
-    /// Whether the log holds, or has held and forgotten, something about this transaction that
-    /// explains a commit at a participant.
-    fn has_decided(&self, id: &TransactionId) -> bool {
-        if id.coordinator != self.id || *id < self.floor {
-            return true;
-        }
-        self.history.transaction(id).is_some()
+    /// Whether this process has the transaction under way, or the log holds something about it or
+    /// has held and forgotten it. A commit of any other says that the log is not the newest.
+    fn knows(&self, id: &TransactionId) -> bool {
+        id.coordinator != self.id
+            || *id < self.floor
+            || self.transactions.contains_key(id)
+            || self.history.transaction(id).is_some()
     }
 }

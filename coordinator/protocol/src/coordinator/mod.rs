@@ -25,6 +25,7 @@ use crate::branch::PreparedBranch;
 use crate::event::{Action, Event, Note, Position, RequestId, Settlement, Ticket, WaitFor};
 use crate::history::History;
 use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
+use crate::planted::Bug;
 use crate::purchase::{Entry, Purchase};
 use crate::record::{Fingerprint, Record, RefusedPurchase};
 use crate::recovery::Recovered;
@@ -93,6 +94,8 @@ pub struct Coordinator {
     next_retire: Timestamp,
     draining: bool,
     actions: Vec<Action>,
+    /// Only tests plant one.
+    pub(crate) bug: Option<Bug>,
 }
 
 #[derive(Debug)]
@@ -108,9 +111,10 @@ struct Member {
     enlisted: bool,
     /// Whether this process was told what is prepared there.
     swept: bool,
-    /// Prepared branches of earlier epochs without a decision, while not every participant has
-    /// said whether the log is the newest.
-    held_back: Vec<TransactionId>,
+    /// Branches of earlier epochs without a decision that were found prepared, while not every
+    /// participant has said whether the log is the newest. One that is not found again stays:
+    /// somebody else has ended it, and only the store can say how.
+    held_back: BTreeSet<TransactionId>,
     /// Prepared branches of others, seen by the last sweep.
     foreign: Vec<PreparedBranch>,
 }
@@ -188,7 +192,7 @@ impl Coordinator {
             due: BTreeSet::new(),
             enlisted: false,
             swept: false,
-            held_back: Vec::new(),
+            held_back: BTreeSet::new(),
             foreign: Vec::new(),
         };
         let floor = recovered.floor.unwrap_or(TransactionId {
@@ -221,6 +225,7 @@ impl Coordinator {
             next_retire: now,
             draining: false,
             actions: Vec::new(),
+            bug: None,
         };
         for transaction in recovered.unfinished {
             coordinator.adopt(transaction);

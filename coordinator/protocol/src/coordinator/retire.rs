@@ -7,6 +7,7 @@ use super::{Coordinator, Link, Storing};
 use crate::event::{Action, Position};
 use crate::history::{Fate, Retire};
 use crate::id::TransactionId;
+use crate::planted::Bug;
 use crate::record::{Decision, Record};
 use crate::time::Timestamp;
 use crate::transaction::{Branches, Committing, Progress, State};
@@ -58,7 +59,9 @@ impl Coordinator {
             // What is released when this is stored was replaced before it in the log's order, or is
             // forgotten by it. Records that are on their way have positions from `next_position`
             // on.
-            let release = self.history.first_position().unwrap_or(self.next_position);
+            let first = self.history.first_position();
+            let first = first.filter(|_| !self.has(Bug::ReleaseTooFar));
+            let release = first.unwrap_or(self.next_position);
             let before = self.floor.clone();
             self.store(record, false, Storing::Forgotten { release, before });
         }

@@ -56,6 +56,7 @@ impl Coordinator {
             let error = SettleError::Contradicts(id.clone(), participant.clone(), decision);
             return self.reply_settled(request, Err(error));
         }
+        self.will_be_in_log(now, id);
         let record = Record::Settled {
             settlement: settlement.clone(),
             time: now,
@@ -74,11 +75,11 @@ impl Coordinator {
         position: Position,
     ) {
         let (id, participant) = (&settlement.transaction, &settlement.participant);
+        self.history.place(id, position);
         // The branch may have ended, or another word may have come, while this one was stored.
         if let Err(error) = self.settlement(id, participant, settlement.ending) {
             return self.reply_settled(request, Err(error));
         }
-        self.history.place(id, position);
         if let Some(branch) = self
             .transactions
             .get_mut(id)

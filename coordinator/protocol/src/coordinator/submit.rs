@@ -8,6 +8,7 @@ use super::{Coordinator, InFlight, Link, Place, Waiter};
 use crate::event::{Action, Reply, RequestId, WaitFor};
 use crate::history::Outcome;
 use crate::id::TransactionId;
+use crate::planted::Bug;
 use crate::purchase::Purchase;
 use crate::record::fingerprint;
 use crate::time::Timestamp;
@@ -29,13 +30,14 @@ impl Coordinator {
         deadline: Timestamp,
     ) {
         let fingerprint = fingerprint(&purchase);
+        let compares = !self.has(Bug::ContentIsNotCompared);
         let waiter = Waiter {
             request,
             wait_for,
             deadline,
         };
         if let Some(in_flight) = self.in_flight.get_mut(&purchase.purchase_id) {
-            if in_flight.fingerprint != fingerprint {
+            if in_flight.fingerprint != fingerprint && compares {
                 return self.reply(request, Reply::Reused);
             }
             if in_flight.waiters.len() >= WAITERS_PER_PURCHASE_MAX {
@@ -47,8 +49,10 @@ impl Coordinator {
                 .insert((deadline, request, purchase.purchase_id.clone()));
             return self.reply_if_decided(&purchase.purchase_id);
         }
-        if let Some(past) = self.history.purchase(&purchase.purchase_id) {
-            let reply = if past.fingerprint != fingerprint {
+        if let Some(past) = self.history.purchase(&purchase.purchase_id)
+            && !self.has(Bug::OutcomeIsNotLookedUp)
+        {
+            let reply = if past.fingerprint != fingerprint && compares {
                 Reply::Reused
             } else {
                 match &past.outcome {
@@ -114,6 +118,10 @@ impl Coordinator {
                 Some((transaction, decide_time)) => Reply::OutcomeCommitted {
                     transaction,
                     decide_time,
+                },
+                None if self.has(Bug::UnknownIsTakenForAborted) => Reply::Unavailable {
+                    detail: "no outcome in time".into(),
+                    retry_after: RETRY_AFTER,
                 },
                 None => Reply::OutcomeUnknown,
             };

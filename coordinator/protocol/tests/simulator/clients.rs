@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tandem_protocol::{Event, Item as Line, Purchase, Reply, RequestId, Timestamp, WaitFor};
 
 use crate::invariants::{Checked, check};
-use crate::world::{Fault, Item, World};
+use crate::plan::{Planted, Shell, Trouble};
+use crate::world::{Item, World};
 
 impl World {
     pub(crate) fn purchase(&mut self, number: u64) -> Arc<Purchase> {
@@ -60,6 +61,10 @@ impl World {
         } else {
             *self.rng.pick(&[0, 20, 100, 1_000, 5_000])
         };
+        if self.chance(Trouble::HangUps, 50) {
+            self.count("clients that hung up");
+            self.come_again(purchase.clone(), tries);
+        }
         if let Some(process) = &mut self.process {
             let asked = (purchase.clone(), tries);
             process.requests.insert(request, asked);
@@ -74,12 +79,13 @@ impl World {
 
     pub(crate) fn come_again(&mut self, purchase: Arc<Purchase>, tries: u32) {
         if tries > 0 {
+            self.count("purchases submitted again");
             self.after(20, 1_000, Item::Submit(purchase, tries - 1));
         }
     }
 
     pub(crate) fn replied(&mut self, request: RequestId, reply: &Reply) -> Checked {
-        if self.fault == Fault::RepliesAreLost && self.rng.per_mille(20) {
+        if self.has(Planted::Shell(Shell::RepliesAreLost)) && self.rng.per_mille(20) {
             return Ok(());
         }
         let asked = self
@@ -109,12 +115,9 @@ impl World {
         self.count(what);
         match reply {
             Reply::Committed { .. } | Reply::Refused { .. } | Reply::Reused => {
-                if self.is_healed() {
-                    return Ok(());
-                }
-                if self.rng.per_mille(300) {
+                if self.chance(Trouble::HangUps, 300) {
                     self.come_again(purchase, tries);
-                } else if self.rng.per_mille(100) {
+                } else if self.chance(Trouble::HangUps, 100) {
                     let mut other = (*purchase).clone();
                     other.customer_id.push_str("-too");
                     self.come_again(Arc::new(other), tries);

@@ -1,20 +1,32 @@
-//! The decision log: records are durable once forced, a crash keeps any first part of the rest.
+//! The decision log: records are durable once forced; a crash keeps any first part of the rest, and
+//! may tear the record after it.
 
-use tandem_protocol::{Event, Position, Record, Ticket, TransactionId};
+use tandem_protocol::{Epoch, Event, Position, Record, Ticket, TransactionId};
 
+use crate::plan::{Planted, Shell};
 use crate::rng::Rng;
-use crate::world::Fault;
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Disk {
     records: Vec<(Position, Vec<u8>)>,
     next_position: Position,
     pending: Vec<(Option<Ticket>, Vec<u8>)>,
-    /// What the core has let go of, ever: for the trace.
-    pub(crate) released: u64,
+    /// The length of the last record as it was meant, if less of it is there.
+    torn: Option<usize>,
+    planted: Planted,
 }
 
 impl Disk {
+    pub(crate) fn new(planted: Planted) -> Disk {
+        Disk {
+            records: Vec::new(),
+            next_position: 0,
+            pending: Vec::new(),
+            torn: None,
+            planted,
+        }
+    }
+
     pub(crate) fn append(&mut self, ticket: Option<Ticket>, record: &Record) {
         let bytes = record.encode();
         assert_eq!(
@@ -27,7 +39,7 @@ impl Disk {
 
     /// Forces everything that was appended; gives what the core hears of it, and what is durable
     /// now.
-    pub(crate) fn force(&mut self, fault: Fault) -> (Vec<Event>, Vec<Record>) {
+    pub(crate) fn force(&mut self) -> (Vec<Event>, Vec<Record>) {
         let mut events = Vec::new();
         let mut durable = Vec::new();
         for (ticket, bytes) in std::mem::take(&mut self.pending) {
@@ -35,7 +47,9 @@ impl Disk {
             let position = self.next_position;
             events.extend(ticket.map(|ticket| Event::Stored { ticket, position }));
             let record = Record::decode(&bytes).expect("it was checked when it was appended");
-            if fault == Fault::ForceIsDropped && matches!(record, Record::Decided(_)) {
+            if self.planted == Planted::Shell(Shell::ForceIsDropped)
+                && matches!(record, Record::Decided(_))
+            {
                 continue;
             }
             durable.push(record);
@@ -45,22 +59,44 @@ impl Disk {
     }
 
     /// What was not forced is lost, but for a first part of it.
-    pub(crate) fn crash(&mut self, rng: &mut Rng, fault: Fault) -> Vec<Record> {
+    pub(crate) fn crash(&mut self, rng: &mut Rng, tears: bool) -> Vec<Record> {
         let kept = usize::try_from(rng.within(0, self.pending.len() as u64)).expect("small");
-        self.pending.truncate(kept);
-        let (_, durable) = self.force(fault);
+        let lost = self.pending.split_off(kept);
+        let (_, durable) = self.force();
+        if let Some((_, mut bytes)) = lost.into_iter().next()
+            && tears
+        {
+            self.torn = Some(bytes.len());
+            bytes.truncate(usize::try_from(rng.within(0, bytes.len() as u64 - 1)).expect("small"));
+            self.records.push((self.next_position + 1, bytes));
+        }
         durable
     }
 
-    pub(crate) fn release(&mut self, before: Position, fault: Fault) {
-        let before = if fault == Fault::ReleaseGoesTooFar {
-            self.next_position
-        } else {
-            before
-        };
-        let held = self.records.len();
+    /// Opens it after a crash. Gives whether a torn record was dropped.
+    pub(crate) fn open(&mut self) -> bool {
+        let torn = self.torn.take();
+        if self.planted == Planted::Shell(Shell::TornRecordIsBelieved) {
+            self.next_position += u64::from(torn.is_some());
+            return false;
+        }
+        let length = self.records.last().map(|(_, bytes)| bytes.len());
+        torn.is_some_and(|meant| length != Some(meant) && self.records.pop().is_some())
+    }
+
+    /// The epoch that a start on it begins.
+    pub(crate) fn next_epoch(&self) -> Epoch {
+        let records = self.records().map(|(_, bytes)| Record::decode(bytes));
+        let last = records.filter_map(|record| match record {
+            Ok(Record::EpochStarted { epoch, .. } | Record::Forgotten { epoch, .. }) => Some(epoch),
+            Ok(record) => record.transaction().map(|id| id.epoch),
+            Err(_) => None,
+        });
+        Epoch(last.max().map_or(0, |epoch| epoch.0) + 1)
+    }
+
+    pub(crate) fn release(&mut self, before: Position) {
         self.records.retain(|(position, _)| *position >= before);
-        self.released += (held - self.records.len()) as u64;
     }
 
     pub(crate) fn records(&self) -> impl DoubleEndedIterator<Item = (Position, &[u8])> + Clone {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_protocol::{
-    Action, Decision, Fingerprint, Note, Purchase, Reason, Record, Reply, TransactionId,
-    fingerprint,
+    Action, Decision, Entry, Event, Fingerprint, Note, ParticipantName, Purchase, Reason, Record,
+    Reply, TransactionId, Vote, fingerprint,
 };
 
 use crate::participant::{Effect, Kind, Store};
@@ -39,6 +39,18 @@ pub(crate) struct Ledger {
     remembers_all: bool,
     /// Units that were put on the shelf, at first and since.
     shelved: BTreeMap<String, i64>,
+    /// Purchases that somebody has committed at a store without the coordinator.
+    by_hand: BTreeSet<String>,
+    /// Each store's life as this process was told last.
+    lives: BTreeMap<ParticipantName, String>,
+    /// The life of the store that gave a vote.
+    votes: BTreeMap<(TransactionId, ParticipantName), String>,
+    /// The last transaction in which each purchase was to be prepared.
+    attempts: BTreeMap<String, TransactionId>,
+    /// Attempts of which a client was told that they have no effect.
+    without_effect: BTreeSet<(TransactionId, String)>,
+    /// What stores with lives have promised.
+    promises: BTreeMap<(ParticipantName, TransactionId), Vote>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +68,47 @@ impl Ledger {
             answers: BTreeMap::new(),
             remembers_all,
             shelved: BTreeMap::new(),
+            by_hand: BTreeSet::new(),
+            lives: BTreeMap::new(),
+            votes: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            without_effect: BTreeSet::new(),
+            promises: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn committed_by_hand(&mut self, entries: &[Entry]) {
+        let ids = entries.iter().map(|entry| &entry.purchase.purchase_id);
+        self.by_hand.extend(ids.cloned());
+    }
+
+    /// Another process, which has been told nothing yet.
+    pub(crate) fn restarted(&mut self) {
+        self.lives.clear();
+        self.votes.clear();
+    }
+
+    /// The coordinator was told something.
+    pub(crate) fn heard(&mut self, event: &Event) {
+        match event {
+            Event::ParticipantUp {
+                participant,
+                incarnation,
+                ..
+            } => {
+                self.lives.insert(participant.clone(), incarnation.clone());
+            }
+            Event::Voted {
+                transaction,
+                participant,
+                vote: Vote::Yes { incarnation, .. },
+            } => {
+                let vote = (transaction.clone(), participant.clone());
+                self.votes
+                    .entry(vote)
+                    .or_insert_with(|| incarnation.clone());
+            }
+            _ => {}
         }
     }
 
@@ -80,6 +133,12 @@ impl Ledger {
         self.invariant_no_two_outcomes(id, !self.given_up.contains(id))?;
         for entry in &decision.entries {
             let purchase_id = &entry.purchase.purchase_id;
+            let attempt = (id.clone(), purchase_id.clone());
+            invariant!(
+                invariant_reply_never_contradicts_outcome,
+                !self.without_effect.contains(&attempt),
+                "{id} commits {purchase_id}, which was said to be without effect"
+            )?;
             let other = self.committed_ids.insert(purchase_id.clone(), id.clone());
             invariant!(
                 invariant_one_commit_per_purchase,
@@ -93,7 +152,25 @@ impl Ledger {
 
     /// The coordinator wants something done.
     pub(crate) fn wanted(&mut self, action: &Action) -> Checked {
+        self.invariant_others_branches_are_left_alone(action)?;
         match action {
+            Action::Store {
+                record: Record::Decided(decision),
+                ..
+            } if !self.decided.contains_key(&decision.transaction) => {
+                self.invariant_vote_counts_in_its_stores_life(decision)
+            }
+            Action::Prepare {
+                transaction,
+                entries,
+                ..
+            } => {
+                for entry in entries {
+                    let purchase_id = entry.purchase.purchase_id.clone();
+                    self.attempts.insert(purchase_id, transaction.clone());
+                }
+                Ok(())
+            }
             Action::Commit {
                 transaction,
                 entries,
@@ -157,6 +234,33 @@ impl Ledger {
         )
     }
 
+    /// A store has voted: a repeated prepare gets the same vote.
+    pub(crate) fn invariant_vote_is_repeated(
+        &mut self,
+        store: &Store,
+        id: &TransactionId,
+        vote: &Vote,
+    ) -> Checked {
+        if !matches!(store.kind, Kind::Stock(_)) || matches!(vote, Vote::No { .. }) {
+            return Ok(());
+        }
+        let known = self.promises.entry((store.name.clone(), id.clone()));
+        let known = known.or_insert_with(|| vote.clone());
+        let life = |vote: &Vote| match vote {
+            Vote::Yes { incarnation, .. } => Some(incarnation.clone()),
+            Vote::No { .. } => None,
+        };
+        if life(known) != life(vote) {
+            *known = vote.clone();
+        }
+        invariant!(
+            invariant_vote_is_repeated,
+            known == vote,
+            "{} voted {known:?} on {id}, and then {vote:?}",
+            store.name
+        )
+    }
+
     /// A store has promised something.
     pub(crate) fn invariant_held_never_exceeds_stock_at_prepare(&self, store: &Store) -> Checked {
         let Kind::Stock(stock) = &store.kind else {
@@ -200,7 +304,7 @@ impl Ledger {
                 ..
             } => {
                 let holds = match refusal.reason {
-                    Reason::DuplicatePurchase => committed.is_some(),
+                    Reason::DuplicatePurchase => committed.is_some() || self.by_hand.contains(id),
                     // Past retention a store that knows nothing of it may refuse it first: then
                     // only this attempt is meant.
                     _ => committed.is_none() || !self.remembers_all,
@@ -217,6 +321,9 @@ impl Ledger {
                 Answer::Refused(transaction.clone(), refusal.reason)
             }
             Reply::Unavailable { .. } => {
+                if let Some(attempt) = self.attempts.get(id) {
+                    self.without_effect.insert((attempt.clone(), id.clone()));
+                }
                 return invariant!(
                     invariant_reply_never_contradicts_outcome,
                     committed.is_none() || !self.remembers_all,
@@ -308,6 +415,36 @@ impl Ledger {
             )?;
         }
         Ok(())
+    }
+
+    fn invariant_others_branches_are_left_alone(&self, action: &Action) -> Checked {
+        let (Action::Prepare { transaction, .. }
+        | Action::Commit { transaction, .. }
+        | Action::RollBack { transaction, .. }) = action
+        else {
+            return Ok(());
+        };
+        invariant!(
+            invariant_others_branches_are_left_alone,
+            transaction.coordinator.as_str() == "shop",
+            "{action:?}"
+        )
+    }
+
+    fn invariant_vote_counts_in_its_stores_life(&self, decision: &Decision) -> Checked {
+        let id = &decision.transaction;
+        let stranger = self.lives.iter().find(|(store, life)| {
+            let vote = self.votes.get(&(id.clone(), (*store).clone()));
+            !life.is_empty() && vote != Some(life)
+        });
+        invariant!(
+            invariant_vote_counts_in_its_stores_life,
+            stranger.is_none(),
+            "{id} is decided on votes {:?}, and {stranger:?} lives now",
+            self.votes
+                .range((id.clone(), "a".parse().expect("a name"))..)
+                .next()
+        )
     }
 
     fn invariant_units_add_up(&self, store: &Store) -> Checked {

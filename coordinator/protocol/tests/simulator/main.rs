@@ -1,7 +1,7 @@
 //! The core in a world where everything fails, by seeds.
 //!
-//! `SEEDS=5000 cargo test -p tandem-protocol --test simulator` plays more of them; `SEED=n` plays
-//! one and prints its trace.
+//! `SEEDS=5000 cargo test -p tandem-protocol --test simulator` plays more of them, `tests/soak`
+//! many more; `SEED=n` plays one and prints its trace.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,162 +13,231 @@ mod network;
 mod notation;
 mod participant;
 mod people;
+mod plan;
 mod process;
 mod rng;
+mod soak;
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::env;
 
-use world::{Fault, Outcome, play};
+use plan::{Mistake, Plan, Planted, Shell, Trouble};
+use soak::Totals;
+use tandem_protocol::Bug;
+use world::play;
 
-/// Seeds that a plain test run plays: about ten seconds in a debug build.
+/// Seeds that a plain test run plays: about twenty seconds in a debug build.
 const SEEDS: u64 = 250;
 
-/// Lines of a failed run's trace that are printed.
-const TRACE_LINES: usize = 400;
-
-/// What has to be seen over all seeds, or the runs prove less than they seem to.
-const MUST_BE_SEEN: &[&str] = &[
-    "aborted",
-    "answers lost or not wanted",
-    "answers to calls that were given up",
-    "branches carried out by hand",
-    "branches rolled back by a sweep",
-    "branches rolled back by hand",
-    "branches settled",
-    "branches stuck",
-    "calls retried",
-    "coordinator crashes",
-    "debts",
-    "ended",
-    "forgotten",
-    "groups committed",
-    "heuristics",
-    "lost branches redone",
-    "old logs refused",
-    "records released",
-    "replies committed, applied",
-    "replies committed, not applied yet",
-    "replies outcome committed",
-    "replies outcome unknown",
-    "replies queue full",
-    "replies refused",
-    "replies refused for now",
-    "replies reused",
-    "replies unavailable",
-    "requests late",
-    "requests lost",
-    "requests repeated",
-    "row store crashes",
-    "single purchases committed",
-    "starts on an old log",
-    "stock store crashes",
-    "transactions refused whole",
-    "unfinished decisions recovered",
-];
+/// Seeds in which each planted bug must be found.
+const SEEDS_PER_BUG: u64 = 400;
 
 #[test]
 fn every_seed_keeps_every_invariant() {
-    if let Some(seed) = number("SEED") {
-        let outcome = play(seed, Fault::None);
-        println!("{}", outcome.trace.join("\n"));
-        fail_if_violated(seed, &outcome);
-        return;
+    if env::var("SEED").is_ok() {
+        return replay();
     }
-    let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
-    for seed in 1..=number("SEEDS").unwrap_or(SEEDS) {
-        let outcome = play(seed, Fault::None);
-        fail_if_violated(seed, &outcome);
-        for (what, count) in outcome.counts {
-            *counts.entry(what).or_insert(0) += count;
-        }
+    let mut totals = Totals::default();
+    for seed in 1..=soak::number("SEEDS").unwrap_or(SEEDS) {
+        totals.add(&soak::play_or_fail(seed));
     }
-    for (what, count) in &counts {
-        println!("{count:>8} {what}");
-    }
-    let unseen: Vec<_> = MUST_BE_SEEN
-        .iter()
-        .filter(|what| !counts.contains_key(**what))
-        .collect();
-    assert!(unseen.is_empty(), "never seen: {unseen:?}");
+    println!("{totals}");
+    totals.fail_if_unseen();
 }
 
 #[test]
 fn same_seed_gives_the_same_trace() {
     for seed in 1..=10 {
-        assert_eq!(
-            play(seed, Fault::None).trace,
-            play(seed, Fault::None).trace,
-            "seed {seed}"
-        );
+        let plan = Plan::new(seed, Planted::Nothing);
+        assert_eq!(play(&plan, true).trace, play(&plan, true).trace, "{plan}");
     }
 }
 
-/// A check that nothing can fail proves nothing: each planted fault must be noticed by one of the
-/// invariants that speak of it.
+/// A check that nothing can fail proves nothing: each planted bug must be noticed by an invariant
+/// that speaks of it.
 #[test]
-fn planted_faults_are_noticed() {
-    use Fault::*;
-    let faults: [(Fault, &[&str]); 9] = [
+fn planted_bugs_are_found() {
+    let mut missed = Vec::new();
+    println!("{:<44} {:>5}  broken", "planted", "seed");
+    for (planted, invariants) in planted_bugs() {
+        let found = (1..=SEEDS_PER_BUG).find_map(|seed| {
+            let violation = play(&Plan::new(seed, planted), false).violation?;
+            invariants
+                .contains(&violation.invariant)
+                .then_some((seed, violation.invariant))
+        });
+        let planted = format!("{planted:?}");
+        match found {
+            Some((seed, invariant)) => println!("{planted:<44} {seed:>5}  {invariant}"),
+            None => missed.push(planted),
+        }
+    }
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
+
+/// A planted bug's run is made smaller, and still breaks the same invariant.
+#[test]
+fn failing_run_shrinks() {
+    let planted = Planted::Core(Bug::HeuristicIsTakenForSuccess);
+    let breaks = |plan: &Plan| play(plan, false).violation.map(|v| v.invariant);
+    let (plan, invariant) = (1..=SEEDS_PER_BUG)
+        .map(|seed| Plan::new(seed, planted))
+        .find_map(|plan| breaks(&plan).map(|invariant| (plan, invariant)))
+        .expect("it is found");
+    let small = plan.shrink(|plan| breaks(plan) == Some(invariant));
+    println!("{plan} becomes {small}");
+    assert_eq!(breaks(&small), Some(invariant));
+    let (long, short) = (play(&plan, true).trace, play(&small, true).trace);
+    assert!(short.len() < long.len(), "{} lines", short.len());
+    // Only a branch that somebody ended can be ended against the decision.
+    assert!(!small.without.contains(&Trouble::Hands));
+}
+
+/// Plays one plan, named by variables, and prints everything that happens.
+fn replay() {
+    let seed = soak::number("SEED").expect("it is set");
+    let without = env::var("WITHOUT").unwrap_or_default();
+    let without = without.split(',').filter(|name| !name.is_empty());
+    let known: BTreeMap<String, Trouble> = Trouble::ALL
+        .map(|t| (format!("{t:?}"), t))
+        .into_iter()
+        .collect();
+    let plan = Plan {
+        without: without.map(|name| known[name]).collect(),
+        purchases: soak::number("PURCHASES"),
+        ..Plan::new(seed, Planted::Nothing)
+    };
+    let outcome = play(&plan, true);
+    println!("{}", outcome.trace.join("\n"));
+    assert_eq!(outcome.violation, None, "{plan}");
+}
+
+/// What is planted, and the invariants that speak of it.
+fn planted_bugs() -> Vec<(Planted, &'static [&'static str])> {
+    use Planted::{Core, Shell as Sh, Store};
+    vec![
         (
-            CommitsGoOutBeforeTheyAreStored,
+            Core(Bug::CommitBeforeStored),
             &["invariant_no_commit_without_stored_decision"],
         ),
         (
-            ForceIsDropped,
+            Core(Bug::UnknownIsTakenForAborted),
+            &["invariant_reply_never_contradicts_outcome"],
+        ),
+        (
+            Core(Bug::DecideWithoutSurvivors),
+            &[
+                "invariant_row_if_and_only_if_deduction",
+                "invariant_one_commit_per_purchase",
+                "invariant_branch_commits_whole",
+            ],
+        ),
+        (
+            Core(Bug::VoidVoteCounts),
+            &["invariant_vote_counts_in_its_stores_life"],
+        ),
+        (Core(Bug::SweepIgnoresLive), &["invariant_no_two_outcomes"]),
+        (
+            Core(Bug::AbortBeforeEnlisted),
+            &["invariant_no_two_outcomes"],
+        ),
+        (
+            Core(Bug::StaleLogIsBelieved),
+            &[
+                "invariant_no_two_outcomes",
+                "invariant_stale_log_decides_nothing",
+            ],
+        ),
+        (
+            Core(Bug::EndAtFirstAcknowledgement),
+            &[
+                "invariant_no_two_outcomes",
+                "invariant_no_branch_and_no_hold_left",
+            ],
+        ),
+        (
+            Core(Bug::FailureIsTakenForSuccess),
+            &[
+                "invariant_no_two_outcomes",
+                "invariant_no_branch_and_no_hold_left",
+            ],
+        ),
+        (
+            Core(Bug::HeuristicIsTakenForSuccess),
+            &[
+                "invariant_no_two_outcomes",
+                "invariant_row_if_and_only_if_deduction",
+            ],
+        ),
+        (
+            Core(Bug::ReleaseTooFar),
+            &["invariant_newest_log_is_never_refused"],
+        ),
+        (
+            Core(Bug::OutcomeIsNotLookedUp),
+            &["invariant_same_answer_for_same_id"],
+        ),
+        (
+            Core(Bug::ContentIsNotCompared),
+            &[
+                "invariant_reply_never_contradicts_outcome",
+                "invariant_same_answer_for_same_id",
+            ],
+        ),
+        (
+            Sh(Shell::ForceIsDropped),
             &["invariant_no_commit_without_stored_decision"],
         ),
         (
-            LastRecordsAreNotReplayed,
+            Sh(Shell::LastRecordsAreNotReplayed),
             &[
                 "invariant_newest_log_is_never_refused",
                 "invariant_same_answer_for_same_id",
             ],
         ),
         (
-            RepeatedCommitDeductsAgain,
+            Sh(Shell::TornRecordIsBelieved),
+            &[
+                "invariant_log_is_readable",
+                "invariant_no_commit_without_stored_decision",
+            ],
+        ),
+        (
+            Sh(Shell::RepliesAreLost),
+            &["invariant_every_call_is_answered_once"],
+        ),
+        (
+            Store(Mistake::RepeatedCommitDeductsAgain),
             &["invariant_repeated_commit_deducts_once"],
         ),
-        (SweepRollsBackWhatLives, &["invariant_no_two_outcomes"]),
         (
-            ReleaseGoesTooFar,
-            &["invariant_newest_log_is_never_refused"],
-        ),
-        (StaleLogIsBelieved, &["invariant_no_two_outcomes"]),
-        (
-            HeldUnitsAreSoldAgain,
+            Store(Mistake::HeldUnitsAreSoldAgain),
             &["invariant_held_never_exceeds_stock_at_prepare"],
         ),
-        (RepliesAreLost, &["invariant_every_call_is_answered_once"]),
-    ];
-    for (fault, invariants) in faults {
-        let noticed: BTreeSet<&str> = (1..=80)
-            .filter_map(|seed| play(seed, fault).violation)
-            .map(|violation| violation.invariant)
-            .collect();
-        println!("{fault:?} is noticed by {noticed:?}");
-        for invariant in invariants {
-            assert!(noticed.contains(invariant), "{fault:?}: {noticed:?}");
-        }
-    }
-}
-
-fn fail_if_violated(seed: u64, outcome: &Outcome) {
-    let Some(violation) = &outcome.violation else {
-        return;
-    };
-    let from = outcome.trace.len().saturating_sub(TRACE_LINES);
-    panic!(
-        "{}\n\nseed {seed} breaks {}: {}\nwhole trace: SEED={seed} cargo test -p tandem-protocol \
-         --test simulator -- --nocapture",
-        outcome.trace[from..].join("\n"),
-        violation.invariant,
-        violation.detail
-    );
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let text = env::var(variable).ok()?;
-    Some(text.parse().expect("SEED and SEEDS are numbers"))
+        (
+            Store(Mistake::MemoryIsCheckedAfterStock),
+            &[
+                "invariant_no_two_outcomes",
+                "invariant_row_if_and_only_if_deduction",
+                "invariant_vote_is_repeated",
+            ],
+        ),
+        (
+            Store(Mistake::UnknownBranchCountsAsCommitted),
+            &["invariant_no_two_outcomes"],
+        ),
+        (
+            Store(Mistake::EpochIsNotKept),
+            &["invariant_stale_log_decides_nothing"],
+        ),
+        (
+            Store(Mistake::RollBackIsNotRemembered),
+            &["invariant_no_branch_and_no_hold_left"],
+        ),
+        (
+            Store(Mistake::DebtIsTakenFromStock),
+            &["invariant_stock_never_below_zero"],
+        ),
+    ]
 }

@@ -7,7 +7,8 @@ use tandem_protocol::{
 
 use crate::invariants::Checked;
 use crate::participant::Store;
-use crate::world::{Fault, Item, LATE_MS, World};
+use crate::plan::Trouble;
+use crate::world::{Item, LATE_MS, World};
 
 /// The daemon gives a call up after this time.
 const CALL_TIMEOUT_MS: u64 = 200;
@@ -30,6 +31,30 @@ pub(crate) struct Answer {
     is_timeout: bool,
 }
 
+/// A link that is silent in a direction: no answer and no error.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HalfOpen {
+    until: u64,
+    way: Way,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    There,
+    Back,
+    Both,
+}
+
+impl HalfOpen {
+    fn swallows_requests(&self) -> bool {
+        self.way != Way::Back
+    }
+
+    fn swallows_answers(&self) -> bool {
+        self.way != Way::There
+    }
+}
+
 enum Said {
     Connected(Vec<Event>),
     Listed(Event),
@@ -47,11 +72,12 @@ impl World {
         process.last_call += 1;
         let call = process.last_call;
         process.calls.insert(call);
-        let rough = if self.is_healed() { 0 } else { 30 };
-        let is_lost = self.rng.per_mille(rough);
-        let is_answered = !self.rng.per_mille(rough);
-        let is_repeated = self.rng.per_mille(rough);
-        let is_late = self.rng.per_mille(2 * rough);
+        let is_swallowed = self.is_half_open(to, HalfOpen::swallows_requests);
+        let is_lost = self.chance(Trouble::Losses, 30) || is_swallowed;
+        let is_answered = !self.chance(Trouble::Losses, 30);
+        let is_repeated = self.chance(Trouble::Repeats, 30);
+        let is_late = self.chance(Trouble::Delays, 60);
+        let is_very_late = self.chance(Trouble::Minutes, 1);
         let arrive = |is_answered| Item::Arrive {
             life,
             epoch,
@@ -63,6 +89,12 @@ impl World {
         if is_repeated {
             self.count("requests repeated");
             self.after(1, LATE_MS, arrive(false));
+        }
+        if is_very_late {
+            self.count("requests late by minutes");
+            let time = self.now + self.rng.within(60_000, 180_000);
+            self.last_late = self.last_late.max(time);
+            self.at(time, arrive(false));
         }
         if is_lost {
             self.count("requests lost");
@@ -91,7 +123,7 @@ impl World {
         is_answered: bool,
     ) -> Checked {
         let result = self.serve(life, epoch, to, &request)?;
-        if !is_answered {
+        if !is_answered || self.is_half_open(to, HalfOpen::swallows_answers) {
             self.count("answers lost or not wanted");
             return Ok(());
         }
@@ -100,9 +132,10 @@ impl World {
             result: result.map_err(|failure| (request, failure)),
             is_timeout: false,
         };
-        let late = if self.is_healed() { 0 } else { 20 };
+        let is_late = self.chance(Trouble::Delays, 20);
         let answer = Item::Answer { life, call, answer };
-        if self.rng.per_mille(late) {
+        if is_late {
+            self.count("answers late");
             self.after(10, LATE_MS, answer);
         } else {
             self.after(1, 6, answer);
@@ -118,10 +151,9 @@ impl World {
         to: &ParticipantName,
         request: &Request,
     ) -> Result<Result<Said, Failure>, crate::invariants::Violation> {
-        let moody = if self.is_healed() { 0 } else { 15 };
-        let is_busy = self.rng.per_mille(moody);
-        let is_stuck = self.rng.per_mille(moody / 3);
-        let dies_after = self.rng.per_mille(moody / 3);
+        let is_busy = self.chance(Trouble::Moods, 15);
+        let is_stuck = self.chance(Trouble::Moods, 5);
+        let dies_after = self.chance(Trouble::Moods, 5);
         let Some(store) = self.stores.get_mut(to) else {
             return Ok(Err(unavailable("no such store")));
         };
@@ -154,6 +186,9 @@ impl World {
             Request::List => Ok(Said::Listed(found(store))),
             Request::Prepare(id, entries) => {
                 let vote = store.prepare(id, entries);
+                if let Ok(vote) = &vote {
+                    self.ledger.invariant_vote_is_repeated(store, id, vote)?;
+                }
                 if matches!(vote, Ok(Vote::Yes { .. })) {
                     self.ledger
                         .invariant_held_never_exceeds_stock_at_prepare(store)?;
@@ -189,6 +224,7 @@ impl World {
         };
         if dies_after {
             // The work is done and the answer is not given.
+            self.count("stores that died after the work");
             let now = self.now;
             self.at(now, Item::CrashStore(to.clone()));
             return Ok(Err(unavailable("connection reset")));
@@ -214,12 +250,7 @@ impl World {
         }
         match answer.result {
             Ok(Said::Connected(events)) => self.came_up(&from, events),
-            Ok(Said::Listed(event)) => {
-                if self.fault == Fault::SweepRollsBackWhatLives {
-                    self.roll_back_all(&from, &event);
-                }
-                self.swept(&from, vec![event])
-            }
+            Ok(Said::Listed(event)) => self.swept(&from, vec![event]),
             Ok(Said::Done(event)) => self.tell(vec![event]),
             Ok(Said::Forgot) => Ok(()),
             Err((request, failure)) => {
@@ -237,16 +268,21 @@ impl World {
         }
     }
 
-    /// A planted fault: what is prepared and not known to be decided is rolled back at sight.
-    fn roll_back_all(&mut self, at: &ParticipantName, event: &Event) {
-        let Event::FoundPrepared { branches, .. } = event else {
-            return;
+    /// From now on, for a while, a link swallows what goes one way, or both.
+    pub(crate) fn open_half(&mut self, store: &ParticipantName) {
+        let half = HalfOpen {
+            until: self.now + self.rng.within(100, 2_000),
+            way: *self.rng.pick(&[Way::There, Way::Back, Way::Both]),
         };
-        for branch in branches {
-            if let tandem_protocol::PreparedId::Transaction(id) = &branch.id {
-                self.send(at, Request::RollBack(id.clone()));
-            }
-        }
+        self.count("links half open");
+        self.log(|| format!("the link to {store} is half open: {half:?}"));
+        self.half_open.insert(store.clone(), half);
+    }
+
+    fn is_half_open(&self, store: &ParticipantName, swallows: fn(&HalfOpen) -> bool) -> bool {
+        self.half_open
+            .get(store)
+            .is_some_and(|half| self.now < half.until && swallows(half))
     }
 }
 

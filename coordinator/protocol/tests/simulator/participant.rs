@@ -8,7 +8,7 @@ use tandem_protocol::{
     Vote, fingerprint,
 };
 
-use crate::world::Fault;
+use crate::plan::{Mistake, Planted};
 
 /// Newest commits that an enlisting coordinator is told.
 const NEWEST_COMMITTED_MAX: usize = 64;
@@ -27,7 +27,9 @@ pub(crate) struct Store {
     excepted: BTreeSet<TransactionId>,
     /// How often each transaction took effect.
     pub(crate) applied: BTreeMap<TransactionId, u32>,
-    fault: Fault,
+    /// What somebody has committed here without the coordinator.
+    pub(crate) by_hand: BTreeSet<TransactionId>,
+    planted: Planted,
 }
 
 pub(crate) enum Kind {
@@ -43,7 +45,8 @@ pub(crate) struct Stock {
     /// The transactions that deducted each purchase's units, or owe them.
     pub(crate) taken: BTreeMap<String, Vec<TransactionId>>,
     pub(crate) debt: u64,
-    /// Skus of which the app itself has taken units, held or not.
+    /// Skus of which units were taken whoever held them: by the app, or by a decision whose hold
+    /// the store had lost.
     pub(crate) shrunk: BTreeSet<String>,
 }
 
@@ -71,7 +74,7 @@ pub(crate) enum Effect {
 }
 
 impl Store {
-    pub(crate) fn new(name: ParticipantName, kind: Kind, fault: Fault) -> Store {
+    pub(crate) fn new(name: ParticipantName, kind: Kind, planted: Planted) -> Store {
         Store {
             name,
             kind,
@@ -84,8 +87,18 @@ impl Store {
             floor: None,
             excepted: BTreeSet::new(),
             applied: BTreeMap::new(),
-            fault,
+            by_hand: BTreeSet::new(),
+            planted,
         }
+    }
+
+    fn makes(&self, mistake: Mistake) -> bool {
+        self.planted == Planted::Store(mistake)
+    }
+
+    /// The latest epoch that is enlisted.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        self.enlisted.map(|(epoch, _)| epoch)
     }
 
     pub(crate) fn refuses_singly(&self) -> bool {
@@ -114,17 +127,14 @@ impl Store {
         epoch: Epoch,
         instance: u64,
     ) -> Result<Vec<TransactionId>, Failure> {
+        self.fence(epoch)?;
         match self.enlisted {
-            Some((known, _)) if known > epoch => {
-                return fail(FailureKind::Fenced, "a later epoch is enlisted");
-            }
-            Some((known, other)) if known == epoch && other != instance => {
+            Some((known, other))
+                if known == epoch && other != instance && !self.makes(Mistake::EpochIsNotKept) =>
+            {
                 return fail(FailureKind::Fenced, "another process has this epoch");
             }
             _ => self.enlisted = Some((epoch, instance)),
-        }
-        if self.fault == Fault::StaleLogIsBelieved {
-            return Ok(Vec::new());
         }
         Ok(self.newest_committed())
     }
@@ -151,7 +161,9 @@ impl Store {
         if let Some(vote) = self.released.get(id) {
             return vote.clone().map_or_else(|| no("rolled back before"), Ok);
         }
-        if let Some(branch) = self.prepared.get(id) {
+        if let Some(branch) = self.prepared.get(id)
+            && !self.makes(Mistake::MemoryIsCheckedAfterStock)
+        {
             return Ok(branch.vote.clone());
         }
         if self.is_forgotten(id) {
@@ -206,7 +218,7 @@ impl Store {
             return (Err(failure), Effect::None);
         }
         let already = Ok((CommitEvidence::AlreadyApplied, Vec::new()));
-        if self.committed.contains(id) && self.fault != Fault::RepeatedCommitDeductsAgain {
+        if self.committed.contains(id) && !self.makes(Mistake::RepeatedCommitDeductsAgain) {
             return (already, Effect::None);
         }
         let lost = FailureKind::Heuristic(HeuristicKind::RolledBack);
@@ -220,7 +232,13 @@ impl Store {
             }
             (Some(_), _) => CommitEvidence::Applied,
             (None, _) if self.is_forgotten(id) => return (already, Effect::None),
-            (None, Kind::Stock(_)) => CommitEvidence::Redone,
+            (None, _) if self.makes(Mistake::UnknownBranchCountsAsCommitted) => {
+                return (already, Effect::None);
+            }
+            (None, Kind::Stock(_)) => {
+                self.shrink(entries);
+                CommitEvidence::Redone
+            }
             (None, Kind::Rows(_)) => return (fail(lost, "no marker row"), Effect::None),
         };
         let debts = self.apply(id, entries);
@@ -240,7 +258,8 @@ impl Store {
             return (fail(kind, "committed before"), Effect::None);
         }
         let was_prepared = self.prepared.remove(id).is_some();
-        if was_prepared || !self.is_forgotten(id) {
+        let remembers = !self.makes(Mistake::RollBackIsNotRemembered);
+        if remembers && (was_prepared || !self.is_forgotten(id)) {
             self.released.entry(id.clone()).or_insert(None);
         }
         let effect = if was_prepared {
@@ -253,8 +272,11 @@ impl Store {
 
     pub(crate) fn list(&self) -> Vec<PreparedBranch> {
         let ours = self.prepared.keys().cloned().map(PreparedId::Transaction);
-        let others = PreparedId::Foreign("someone-elses".into());
-        ours.chain([others])
+        let others = [
+            PreparedId::Transaction(crate::notation::id("depot.1.1")),
+            PreparedId::Foreign("someone-elses".into()),
+        ];
+        ours.chain(others)
             .map(|id| PreparedBranch {
                 id,
                 prepare_time: None,
@@ -286,8 +308,25 @@ impl Store {
             return Effect::None;
         }
         self.released.remove(id);
+        if !was_prepared {
+            self.shrink(entries);
+        }
         self.apply(id, entries);
         Effect::Committed
+    }
+
+    /// Someone with access to the store takes back what was committed there without a decision.
+    pub(crate) fn undo_by_hand(&mut self, id: &TransactionId) -> bool {
+        let was_by_hand = self.by_hand.remove(id);
+        if was_by_hand {
+            self.committed.remove(id);
+            self.applied.remove(id);
+            self.released.insert(id.clone(), None);
+            if let Kind::Rows(rows) = &mut self.kind {
+                rows.rows.retain(|_, (by, _)| by != id);
+            }
+        }
+        was_by_hand
     }
 
     /// Someone with access to the store rolls a branch back and tells nobody.
@@ -306,6 +345,13 @@ impl Store {
         held
     }
 
+    fn shrink(&mut self, entries: &[Entry]) {
+        if let Kind::Stock(stock) = &mut self.kind {
+            let items = entries.iter().flat_map(|entry| &entry.purchase.items);
+            stock.shrunk.extend(items.map(|item| item.sku.clone()));
+        }
+    }
+
     fn refusal(&self, entry: &Entry, held: &BTreeMap<String, i64>) -> Option<Reason> {
         let purchase = &entry.purchase;
         match &self.kind {
@@ -313,9 +359,11 @@ impl Store {
                 let Some(value) = stock.values.get(&item.sku) else {
                     return Some(Reason::UnknownSku);
                 };
-                let held = match self.fault {
-                    Fault::HeldUnitsAreSoldAgain => 0,
-                    _ => held.get(&item.sku).copied().unwrap_or(0),
+                let held = held.get(&item.sku).copied().unwrap_or(0);
+                let held = if self.makes(Mistake::HeldUnitsAreSoldAgain) {
+                    0
+                } else {
+                    held
                 };
                 (value - held < i64::from(item.quantity)).then_some(Reason::InsufficientStock)
             }),
@@ -338,6 +386,7 @@ impl Store {
     }
 
     fn apply(&mut self, id: &TransactionId, entries: &[Entry]) -> Vec<Debt> {
+        let takes_debt = self.makes(Mistake::DebtIsTakenFromStock);
         let mut debts = Vec::new();
         for entry in entries {
             let purchase = &entry.purchase;
@@ -351,6 +400,7 @@ impl Store {
                         let value = stock.values.entry(item.sku.clone()).or_insert(0);
                         let wanted = i64::from(item.quantity);
                         let there = wanted.min((*value).max(0));
+                        let there = if takes_debt { wanted } else { there };
                         *value -= there;
                         if there < wanted {
                             let quantity = u64::try_from(wanted - there).expect("positive");
@@ -379,7 +429,7 @@ impl Store {
 
     fn fence(&self, epoch: Epoch) -> Result<(), Failure> {
         match self.enlisted {
-            Some((known, _)) if known > epoch => {
+            Some((known, _)) if known > epoch && !self.makes(Mistake::EpochIsNotKept) => {
                 fail(FailureKind::Fenced, "a later epoch is enlisted")
             }
             _ => Ok(()),

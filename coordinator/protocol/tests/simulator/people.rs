@@ -1,9 +1,13 @@
 //! People with access to the stores, and the app that sells beside tandem.
 
-use tandem_protocol::{BranchProgress, Ending, Event, Settlement, TransactionState};
+use tandem_protocol::{
+    BranchProgress, Ending, Epoch, Event, ParticipantName, Settlement, TransactionId,
+    TransactionState, TransactionView,
+};
 
 use crate::invariants::Checked;
-use crate::participant::{Effect, Kind};
+use crate::participant::Kind;
+use crate::plan::Trouble;
 use crate::world::{Item, World};
 
 impl World {
@@ -30,73 +34,154 @@ impl World {
     }
 
     pub(crate) fn roll_back_by_hand(&mut self) {
+        let Some((name, id)) = self.prepared_row_branch(Item::BranchIsRolledBackByHand) else {
+            return;
+        };
+        self.log(|| format!("someone rolls {id} back at {name}"));
+        if let Some(store) = self.stores.get_mut(&name) {
+            store.roll_back_by_hand(&id);
+        }
+        self.count("branches rolled back by hand");
+    }
+
+    /// Commits what the coordinator has decided, or has not, or never will.
+    pub(crate) fn commit_by_hand(&mut self) {
+        let Some((name, id)) = self.prepared_row_branch(Item::BranchIsCommittedByHand) else {
+            return;
+        };
+        self.log(|| format!("someone commits {id} at {name}"));
+        let Some(store) = self.stores.get_mut(&name) else {
+            return;
+        };
+        let Some(branch) = store.prepared.get(&id) else {
+            return;
+        };
+        let entries = branch.entries.clone();
+        store.commit_by_hand(&id, &entries);
+        store.by_hand.insert(id);
+        self.ledger.committed_by_hand(&entries);
+        self.count("branches committed by hand");
+    }
+
+    /// Somebody looks for a prepared branch at a store of rows; later again if there is none.
+    fn prepared_row_branch(&mut self, again: Item) -> Option<(ParticipantName, TransactionId)> {
         let found = self.stores.values().find_map(|store| {
-            let is_rows = matches!(store.kind, Kind::Rows(_));
+            let is_rows = matches!(store.kind, Kind::Rows(_)) && store.is_up;
             let id = store.prepared.keys().next().filter(|_| is_rows)?;
             Some((store.name.clone(), id.clone()))
         });
-        match found {
-            None if !self.is_healed() => self.after(5, 20, Item::BranchIsRolledBackByHand),
-            None => {}
-            Some((name, id)) => {
-                self.log(format!("someone rolls {id} back at {name}"));
-                if let Some(store) = self.stores.get_mut(&name) {
-                    store.roll_back_by_hand(&id);
+        if found.is_none() && !self.is_healed() {
+            self.after(5, 20, again);
+        }
+        found.filter(|_| !self.is_healed())
+    }
+
+    /// Takes back what was committed at a store without a decision: the coordinator has refused
+    /// to start on a log that does not know of it.
+    pub(crate) fn undo_by_hand(&mut self) {
+        for store in self.stores.values_mut() {
+            for id in store.by_hand.clone() {
+                if !self.ledger.decided().contains_key(&id) {
+                    store.undo_by_hand(&id);
                 }
-                self.count("branches rolled back by hand");
             }
         }
     }
 
+    pub(crate) fn is_anything_by_hand(&self) -> bool {
+        let mut ids = self.stores.values().flat_map(|store| &store.by_hand);
+        ids.any(|id| !self.ledger.decided().contains_key(id))
+    }
+
     /// A person looks at what waits: carries out by hand what no machine can, says so, and has
-    /// other things retried.
+    /// other things retried. Sometimes he does not wait until he must.
     pub(crate) fn operator(&mut self) -> Checked {
         self.after(200, 600, Item::Operator);
         let Some(process) = &self.process else {
             return Ok(());
         };
+        let (life, epoch) = (process.life, process.epoch);
         let views: Vec<_> = process.core.unfinished().collect();
         for view in views {
-            for branch in view.branches {
-                let waits = match branch.progress {
-                    BranchProgress::Heuristic(_) => 700,
-                    BranchProgress::Stuck(_) => 100,
-                    _ => continue,
+            for branch in &view.branches {
+                let acts = match branch.progress {
+                    BranchProgress::Heuristic(_) => self.rng.per_mille(700),
+                    BranchProgress::Stuck(_) => self.rng.per_mille(100),
+                    BranchProgress::Waiting(_) | BranchProgress::Ending => {
+                        let acts = self.chance(Trouble::Settling, 30);
+                        if !acts {
+                            continue;
+                        }
+                        acts
+                    }
+                    BranchProgress::NotAsked
+                    | BranchProgress::Preparing
+                    | BranchProgress::Prepared
+                    | BranchProgress::Empty
+                    | BranchProgress::Ended
+                    | BranchProgress::Settled(_) => continue,
                 };
-                if !self.rng.per_mille(waits) {
+                // What he does may have ended the process.
+                if !self.lives(life) {
+                    return Ok(());
+                }
+                if acts {
+                    self.carry_out_by_hand(epoch, &view, &branch.participant)?;
+                } else {
                     let transaction = view.id.clone();
                     self.tell(vec![Event::RetryNow { transaction }])?;
-                    continue;
-                }
-                let Some(store) = self.stores.get_mut(&branch.participant) else {
-                    continue;
-                };
-                if view.state != TransactionState::Committing || !store.is_up {
-                    continue;
-                }
-                let effect = store.commit_by_hand(&view.id, &view.entries);
-                self.ledger.done(store, &view.id, &effect)?;
-                self.next_request += 1;
-                let request = self.next_request;
-                if let Some(process) = &mut self.process {
-                    process.settling.insert(request);
-                }
-                self.tell(vec![Event::Settled {
-                    request,
-                    settlement: Settlement {
-                        transaction: view.id.clone(),
-                        participant: branch.participant,
-                        ending: Ending::Commit,
-                        reason: "carried out by hand".into(),
-                        operator: "ann".into(),
-                    },
-                    force: false,
-                }])?;
-                if effect == Effect::Committed {
-                    self.count("branches carried out by hand");
                 }
             }
         }
         Ok(())
+    }
+
+    fn carry_out_by_hand(
+        &mut self,
+        epoch: Epoch,
+        view: &TransactionView,
+        participant: &ParticipantName,
+    ) -> Checked {
+        let Some(store) = self.stores.get_mut(participant).filter(|s| s.is_up) else {
+            return Ok(());
+        };
+        let (ending, what) = match view.state {
+            TransactionState::Committing => {
+                let effect = store.commit_by_hand(&view.id, &view.entries);
+                self.ledger.done(store, &view.id, &effect)?;
+                (Ending::Commit, "branches carried out by hand")
+            }
+            TransactionState::Aborting => {
+                let what = if store.undo_by_hand(&view.id) {
+                    "commits undone by hand"
+                } else {
+                    "branches released by hand"
+                };
+                let (result, effect) = store.roll_back(&view.id, epoch);
+                self.ledger.done(store, &view.id, &effect)?;
+                if result.is_err() {
+                    return Ok(());
+                }
+                (Ending::RollBack, what)
+            }
+            _ => return Ok(()),
+        };
+        self.count(what);
+        self.next_request += 1;
+        let request = self.next_request;
+        if let Some(process) = &mut self.process {
+            process.settling.insert(request);
+        }
+        self.tell(vec![Event::Settled {
+            request,
+            settlement: Settlement {
+                transaction: view.id.clone(),
+                participant: participant.clone(),
+                ending,
+                reason: "carried out by hand".into(),
+                operator: "ann".into(),
+            },
+            force: false,
+        }])
     }
 }

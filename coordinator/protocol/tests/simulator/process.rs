@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_protocol::{
-    Action, Coordinator, CoordinatorId, Epoch, Event, Note, ParticipantName, Record, Recovered,
-    Timestamp,
+    Action, Coordinator, CoordinatorId, Event, Note, ParticipantName, Record, Recovered, Timestamp,
 };
 
 use crate::invariants::{Checked, check};
 use crate::network::Request;
 use crate::notation::{action_text, event_text};
-use crate::world::{Fault, Item, Process, World};
+use crate::plan::{Planted, Shell, Trouble};
+use crate::world::{Item, Process, World};
 
 const SWEEP_MS: u64 = 1_000;
 const LAZY_FORCE_MS: u64 = 1_000;
@@ -54,7 +54,8 @@ impl World {
     /// Tells the core what happened and does what it asks for.
     pub(crate) fn tell(&mut self, events: Vec<Event>) -> Checked {
         for event in &events {
-            self.log(format!("> {}", event_text(event)));
+            self.log(|| format!("> {}", event_text(event)));
+            self.ledger.heard(event);
         }
         let now = Timestamp(self.now);
         let Some(process) = &mut self.process else {
@@ -73,10 +74,10 @@ impl World {
             format!("the next deadline is {next:?}, now is {now:?}"),
         )?;
         for action in actions {
-            self.log(format!("< {}", action_text(&action)));
+            self.log(|| format!("< {}", action_text(&action)));
             self.ledger.wanted(&action)?;
             self.carry_out(action)?;
-            if !self.is_healed() && self.rng.per_mille(2) {
+            if self.chance(Trouble::CoordinatorCrashes, 2) {
                 self.crash_process()?;
             }
             if !self.lives(life) {
@@ -94,15 +95,6 @@ impl World {
                 record,
                 forced,
             } => {
-                if self.fault == Fault::CommitsGoOutBeforeTheyAreStored
-                    && let Record::Decided(decision) = &record
-                {
-                    for participant in decision.participants.clone() {
-                        let entries = decision.entries.clone();
-                        let transaction = decision.transaction.clone();
-                        self.send(&participant, Request::Commit(transaction, entries));
-                    }
-                }
                 self.disk.append(Some(ticket), &record);
                 if forced {
                     self.after(1, 8, Item::Force(life));
@@ -141,7 +133,7 @@ impl World {
                 check("invariant_every_call_is_answered_once", was_asked, detail)?;
             }
             Action::Release { before } => {
-                self.disk.release(before, self.fault);
+                self.disk.release(before);
                 self.count("records released");
             }
             Action::Halt { reason } => self.halted(&reason)?,
@@ -151,6 +143,13 @@ impl World {
     }
 
     fn noted(&mut self, note: &Note) {
+        if let Note::Decided {
+            committed, refused, ..
+        } = note
+        {
+            *self.counts.entry("purchases committed").or_default() += committed.len() as u64;
+            *self.counts.entry("purchases refused").or_default() += refused.len() as u64;
+        }
         let what = match note {
             Note::Decided { committed, .. } if committed.len() > 1 => "groups committed",
             Note::Decided { committed, .. } if committed.is_empty() => "transactions refused whole",
@@ -169,7 +168,19 @@ impl World {
     }
 
     pub(crate) fn force(&mut self) -> Checked {
-        let (events, durable) = self.disk.force(self.fault);
+        let fails = self.chance(Trouble::DiskFaults, 2);
+        let is_full = self.now < self.disk_full_until;
+        if fails || is_full {
+            // Nobody knows what is on the disk now: the process ends and the start finds out.
+            self.count(if is_full {
+                "forces on a full disk"
+            } else {
+                "forces failed"
+            });
+            self.log(|| "a force fails".into());
+            return self.crash_process();
+        }
+        let (events, durable) = self.disk.force();
         for record in &durable {
             self.stored(record)?;
         }
@@ -193,17 +204,28 @@ impl World {
     }
 
     pub(crate) fn start_process(&mut self) -> Checked {
+        if self.now < self.disk_full_until {
+            self.count("starts on a full disk");
+            self.after(50, 500, Item::StartProcess);
+            return Ok(());
+        }
         self.lives += 1;
         let life = self.lives;
         self.choose_log();
         let id: CoordinatorId = "shop".parse().expect("well formed");
+        if self.disk.open() {
+            self.count("torn records dropped");
+        }
         let mut records: Vec<_> = self.disk.records().collect();
-        if self.fault == Fault::LastRecordsAreNotReplayed {
+        if self.has(Planted::Shell(Shell::LastRecordsAreNotReplayed)) {
             records.truncate(records.len().saturating_sub(3));
         }
-        let recovered = Recovered::replay(&id, records).expect("the log is whole");
-        // The epoch is what the log says, also where a planted fault hides its end.
-        let epoch = Epoch(recovered.next_epoch().0.max(life));
+        let recovered = match Recovered::replay(&id, records) {
+            Ok(recovered) => recovered,
+            Err(error) => return check("invariant_log_is_readable", false, error.to_string()),
+        };
+        // The epoch is what the log says, also where a planted bug hides its end.
+        let epoch = self.disk.next_epoch();
         let unfinished = recovered.unfinished().len();
         let record = Record::EpochStarted {
             epoch,
@@ -211,18 +233,19 @@ impl World {
             time: Timestamp(self.now),
         };
         self.disk.append(None, &record);
-        let (_, durable) = self.disk.force(self.fault);
+        let (_, durable) = self.disk.force();
         for record in &durable {
             self.ledger.stored(record)?;
         }
         let is_stale = self.newest.is_some();
         let on = if is_stale { " on an old copy" } else { "" };
-        self.log(format!("epoch {epoch} starts{on}, {unfinished} unfinished"));
+        self.log(|| format!("epoch {epoch} starts{on}, {unfinished} unfinished"));
         if unfinished > 0 {
             self.count("unfinished decisions recovered");
         }
+        self.ledger.restarted();
         let names: Vec<ParticipantName> = self.stores.keys().cloned().collect();
-        let core = Coordinator::new(
+        let mut core = Coordinator::new(
             self.settings.clone(),
             id,
             epoch,
@@ -230,6 +253,9 @@ impl World {
             recovered,
             Timestamp(self.now),
         );
+        if let Planted::Core(bug) = self.plan.planted {
+            core.plant(bug);
+        }
         self.process = Some(Process {
             core,
             life,
@@ -254,19 +280,26 @@ impl World {
             self.disk = newest;
             return;
         }
-        if self.is_healed() {
+        if !self.chance(Trouble::OldLogs, 500) {
             return;
         }
         let Some(copy) = self.copy.take() else {
             return;
         };
-        // Only what a store has committed and remembers gives an old copy away.
+        // Only a later epoch at a store, or what a store has committed and remembers, gives an old
+        // copy away.
+        let (next, newest_next) = (copy.next_epoch(), self.disk.next_epoch());
         let gives_away = self.stores.values().any(|store| {
             let known = store.newest_committed();
-            known.iter().any(|id| !copy.explains(id))
+            let mut known = known.iter().filter(|id| !store.by_hand.contains(id));
+            store.epoch() >= Some(next) || known.any(|id| !copy.explains(id))
         });
         if gives_away {
-            self.count("starts on an old log");
+            self.count(if next < newest_next {
+                "starts on a log of an earlier epoch"
+            } else {
+                "starts on a log from within the last epoch"
+            });
             self.newest = Some(std::mem::replace(&mut self.disk, copy));
         }
     }
@@ -276,11 +309,12 @@ impl World {
             return Ok(());
         };
         self.count("coordinator crashes");
-        self.log("the coordinator dies".into());
+        self.log(|| "the coordinator dies".into());
         if process.is_stale {
             self.burnt.insert(process.epoch);
         }
-        let durable = self.disk.crash(&mut self.rng, self.fault);
+        let tears = self.chance(Trouble::DiskFaults, 500);
+        let durable = self.disk.crash(&mut self.rng, tears);
         for record in &durable {
             self.stored(record)?;
         }
@@ -293,8 +327,19 @@ impl World {
 
     fn halted(&mut self, reason: &str) -> Checked {
         let process = self.process.as_ref();
-        let expected = process.is_some_and(|p| p.is_stale || self.burnt.contains(&p.epoch));
-        check("invariant_newest_log_is_never_refused", expected, reason)?;
+        let is_stale = process.is_some_and(|p| p.is_stale || self.burnt.contains(&p.epoch));
+        let is_by_hand = !is_stale && self.is_anything_by_hand();
+        check(
+            "invariant_newest_log_is_never_refused",
+            is_stale || is_by_hand,
+            reason,
+        )?;
+        if is_by_hand {
+            self.count("starts refused for a commit by hand");
+            self.crash_process()?;
+            self.undo_by_hand();
+            return Ok(());
+        }
         self.count("old logs refused");
         self.crash_process()
     }
