@@ -7,7 +7,7 @@ use crate::purchase::Refusal;
 use crate::time::Timestamp;
 
 /// A participant's promise.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Vote {
     /// All entries but the refused ones will be committed if the decision says so.
     Yes {
@@ -25,7 +25,7 @@ pub enum Vote {
 }
 
 /// An entry that a participant can't promise.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RefusedEntry {
     /// [`Entry::number`](crate::Entry::number).
     pub number: u32,
@@ -34,7 +34,7 @@ pub struct RefusedEntry {
 }
 
 /// On what evidence a commit is known to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CommitEvidence {
     /// This call did it.
     Applied,
@@ -45,7 +45,7 @@ pub enum CommitEvidence {
 }
 
 /// Units that the decision deducts and the store could not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Debt {
     /// What was bought.
     pub sku: String,
@@ -56,7 +56,7 @@ pub struct Debt {
 }
 
 /// A branch that is prepared at a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PreparedBranch {
     /// Whose.
     pub id: PreparedId,
@@ -65,7 +65,7 @@ pub struct PreparedBranch {
 }
 
 /// Identity of a prepared branch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PreparedId {
     /// A tandem coordinator's; not necessarily the asking one's.
     Transaction(TransactionId),
@@ -74,7 +74,7 @@ pub enum PreparedId {
 }
 
 /// How a branch was ended against the decision (X/Open's terms).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HeuristicKind {
     /// Decided commit, rolled back at the store.
     RolledBack,
@@ -113,7 +113,7 @@ impl fmt::Display for HeuristicKind {
 }
 
 /// Why a participant's call gave no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Failure {
     /// What may be done about it.
     pub kind: FailureKind,
@@ -122,7 +122,7 @@ pub struct Failure {
 }
 
 /// What may be done about a [`Failure`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureKind {
     /// The outcome is unknown; asking again is safe.
     Unavailable,

@@ -19,7 +19,7 @@ pub type Ticket = u64;
 pub type Position = u64;
 
 /// What a client's reply waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WaitFor {
     /// Until every participant has acknowledged.
     Applied,
@@ -134,7 +134,7 @@ pub enum Event {
 }
 
 /// How a transaction's branch is ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ending {
     /// By the stored decision.
     Commit,
@@ -143,7 +143,7 @@ pub enum Ending {
 }
 
 /// What a participant was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
     /// To promise.
     Prepare,
@@ -152,7 +152,7 @@ pub enum Call {
 }
 
 /// An operator's word on how a branch ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Settlement {
     /// The transaction.
     pub transaction: TransactionId,
@@ -167,7 +167,7 @@ pub struct Settlement {
 }
 
 /// Something that the shell must do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Append a record to the log and report [`Event::Stored`].
     Store {
@@ -245,7 +245,7 @@ pub enum Action {
 }
 
 /// An answer to a client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reply {
     /// The purchase is committed.
     Committed {
@@ -293,7 +293,7 @@ pub enum Reply {
 }
 
 /// Why a settlement is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum SettleError {
     /// Neither the log nor memory has it.
     #[error("transaction {0} is not known or has ended")]
@@ -313,7 +313,7 @@ pub enum SettleError {
 }
 
 /// Something that changed, for logs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Note {
     /// A decision is stored.
     Decided {

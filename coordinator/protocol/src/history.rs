@@ -11,21 +11,21 @@ use crate::record::{Fingerprint, digest};
 use crate::time::Timestamp;
 
 /// A purchase with an outcome that the log holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Past {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) transaction: TransactionId,
     pub(crate) outcome: Outcome,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Outcome {
     Committed,
     Refused(Box<(ParticipantName, Refusal)>),
 }
 
 /// A transaction that the log remembers.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Kept {
     pub(crate) decide_time: Timestamp,
     pub(crate) fate: Fate,
@@ -37,7 +37,7 @@ pub(crate) struct Kept {
 }
 
 /// What has become of a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Fate {
     /// Decided; not carried out everywhere yet.
     Committing,
@@ -63,7 +63,7 @@ impl Fate {
 /// The first 16 bytes of the SHA-256 of a purchase id, which may itself be 64 bytes long.
 type PurchaseKey = [u8; 16];
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct History {
     purchases: BTreeMap<PurchaseKey, Past>,
     transactions: BTreeMap<TransactionId, Kept>,

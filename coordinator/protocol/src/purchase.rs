@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// A purchase as a client submits it. Its fields were checked at the edge; the limits are in
 /// `purchase.proto`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Purchase {
     /// The idempotency key.
     pub purchase_id: String,
@@ -18,7 +18,7 @@ pub struct Purchase {
 }
 
 /// One line of a purchase.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Item {
     /// What is bought.
     pub sku: String,
@@ -29,7 +29,7 @@ pub struct Item {
 }
 
 /// A purchase as a part of a transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// Its number within the transaction, from 0; fixed for the transaction's life.
     pub number: u32,
@@ -38,7 +38,7 @@ pub struct Entry {
 }
 
 /// Why a store refuses one purchase.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Refusal {
     /// What kind of refusal it is.
     pub reason: Reason,

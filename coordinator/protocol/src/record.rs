@@ -20,7 +20,7 @@ pub(crate) const RECORD_FORMAT: u32 = 1;
 pub(crate) const REFUSAL_DETAIL_BYTES_MAX: usize = 160;
 
 /// A record of the decision log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Record {
     /// A coordinator starts; forced before it asks any participant anything.
     EpochStarted {
@@ -78,7 +78,7 @@ pub enum Record {
 }
 
 /// The decision to commit, with everything that is needed to carry it out again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Decision {
     /// The transaction.
     pub transaction: TransactionId,
@@ -93,7 +93,7 @@ pub struct Decision {
 }
 
 /// A final refusal, as the log keeps it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RefusedPurchase {
     /// The idempotency key.
     pub purchase_id: String,

@@ -10,14 +10,14 @@ use crate::record::Decision;
 use crate::time::Timestamp;
 
 /// A transaction that has not ended.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Transaction {
     pub(crate) id: TransactionId,
     pub(crate) begin_time: Timestamp,
     pub(crate) state: State,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum State {
     Preparing(Preparing),
     /// Its decision is on the way to the disk. Nothing can change it any more, and nothing may
@@ -28,7 +28,7 @@ pub(crate) enum State {
 }
 
 /// Asking for promises.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Preparing {
     pub(crate) entries: Vec<Entry>,
     pub(crate) refused: BTreeMap<u32, (ParticipantName, Refusal)>,
@@ -39,7 +39,7 @@ pub(crate) struct Preparing {
 }
 
 /// Carrying out a stored decision.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Committing {
     pub(crate) entries: Vec<Entry>,
     pub(crate) decide_time: Timestamp,
@@ -48,7 +48,7 @@ pub(crate) struct Committing {
 
 pub(crate) type Branches = BTreeMap<ParticipantName, Branch>;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Promise {
     NotAsked,
     /// Asked for these entries.
@@ -65,7 +65,7 @@ pub(crate) enum Promise {
 }
 
 /// A branch that is to be ended.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Branch {
     pub(crate) progress: Progress,
     /// Calls that failed.
@@ -74,7 +74,7 @@ pub(crate) struct Branch {
     pub(crate) last_failure: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Progress {
     Waiting { retry_time: Timestamp },
     Stuck { retry_time: Timestamp },

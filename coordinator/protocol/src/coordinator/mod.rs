@@ -33,7 +33,7 @@ use crate::time::Timestamp;
 use crate::transaction::{State, Transaction};
 
 /// Bounds and times of a coordinator.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Settings {
     /// Purchases that wait for a transaction, at most; beyond, submissions are refused.
     pub queue_purchases_max: usize,
@@ -65,7 +65,7 @@ pub struct Settings {
 }
 
 /// The state of one coordinator. See the crate's page for how it is used.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Coordinator {
     settings: Settings,
     id: CoordinatorId,
@@ -98,7 +98,7 @@ pub struct Coordinator {
     pub(crate) bug: Option<Bug>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Member {
     link: Link,
     incarnation: String,
@@ -119,14 +119,14 @@ struct Member {
     foreign: Vec<PreparedBranch>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Link {
     Up,
     Down { since: Timestamp, detail: String },
 }
 
 /// A purchase between its submission and its last reply.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct InFlight {
     purchase: Arc<Purchase>,
     fingerprint: Fingerprint,
@@ -134,13 +134,13 @@ struct InFlight {
     waiters: Vec<Waiter>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Place {
     Queued,
     In(TransactionId),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Waiter {
     request: RequestId,
     wait_for: WaitFor,
@@ -148,7 +148,7 @@ struct Waiter {
 }
 
 /// A record on its way to the log, and what follows from its being there.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Storing {
     Decision(TransactionId),
     Refusals {

@@ -1,5 +1,10 @@
 //! Many seeds, on all processors, for as long as is wanted: `tests/soak`.
 
+#![allow(
+    clippy::disallowed_types,
+    reason = "a soak ends by the clock; the runs know none"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, mpsc};
