@@ -6,6 +6,10 @@
 use crate::coordinator::Coordinator;
 
 /// A mistake that a coordinator could make.
+#[cfg_attr(
+    not(feature = "planted-bugs"),
+    expect(unreachable_pub, reason = "it is exported with the feature only")
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Bug {
     /// The commits go out with the decision, not after it is stored.

@@ -295,9 +295,12 @@ impl Store {
         }
         self.floor = Some(before.clone());
         self.excepted = except.iter().cloned().collect();
+        // The newest commit stays: a coordinator that does not know it runs on an old copy.
+        let newest = self.committed.last().cloned();
         let excepted = &self.excepted;
         let stays = |id: &TransactionId| id >= before || excepted.contains(id);
-        self.committed.retain(stays);
+        self.committed
+            .retain(|id| stays(id) || Some(id) == newest.as_ref());
         self.released.retain(|id, _| stays(id));
     }
 
