@@ -4,12 +4,18 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use crate::machine::{Machine, Pair, PairName};
 use crate::world::{Setup, World};
+
+/// The longest that a case may take, and that its servers may take to start.
+const CASE_MAX: Duration = Duration::from_secs(300);
 
 /// A case's body over its world.
 pub type Body = for<'a> fn(&'a World) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
@@ -84,8 +90,15 @@ pub fn run(
 }
 
 fn run_case(runtime: &tokio::runtime::Runtime, case: Case, pair: &Pair) -> Result<()> {
-    let world = runtime.block_on(World::new(pair, (case.setup)()))?;
-    let done = catch_unwind(AssertUnwindSafe(|| runtime.block_on((case.body)(&world))));
+    let in_time = |done: Result<Result<()>, Elapsed>| {
+        done.unwrap_or_else(|_| Err(anyhow!("it did not end in {CASE_MAX:?}")))
+    };
+    let world = runtime
+        .block_on(async { timeout(CASE_MAX, World::new(pair, (case.setup)())).await })
+        .map_err(|_| anyhow!("its servers did not start in {CASE_MAX:?}"))??;
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        in_time(runtime.block_on(async { timeout(CASE_MAX, (case.body)(&world)).await }))
+    }));
     let failure = match done {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(error)) => error,
