@@ -13,7 +13,8 @@ use common::workload::{Acknowledged, End, content, variables};
 use common::*;
 use tandem_log::{DecisionLog, LogOptions, OpenError};
 
-const CUTS: usize = 200;
+/// `TANDEM_CUTS=N` and `TANDEM_SEED=N` in the environment make it other ones.
+const CUTS: usize = 300;
 const DECISIONS: usize = 1_000;
 const AGAIN: usize = 10;
 const CUTS_AGAIN: usize = 10;
@@ -33,7 +34,10 @@ fn workload() {
 fn every_acknowledged_record_survives_power_cuts() {
     let folder = fast_folder();
     let recorder = Recorder::build(folder.path());
-    let mut numbers = Numbers(SEED);
+    let seed = variable("TANDEM_SEED").unwrap_or(SEED);
+    let number_of_cuts = variable("TANDEM_CUTS").map_or(CUTS, |cuts| cuts as usize);
+    println!("seed {seed}");
+    let mut numbers = Numbers(seed);
     let mut seen = Seen::default();
 
     let root = new_root(folder.path(), "first");
@@ -62,7 +66,7 @@ fn every_acknowledged_record_survives_power_cuts() {
     assert_eq!(forced.count(), DECISIONS);
     assert!(acknowledged.released > 1);
 
-    let mut cuts: Vec<usize> = (0..CUTS)
+    let mut cuts: Vec<usize> = (0..number_of_cuts)
         .map(|cut| match cut % 10 {
             // Creation is a small part of the trace and the one with most names in it.
             0 => numbers.below(first_acknowledgement(&events)),
@@ -79,7 +83,7 @@ fn every_acknowledged_record_survives_power_cuts() {
         &mut numbers,
         &mut seen,
     );
-    assert_eq!(seen.cuts, CUTS);
+    assert_eq!(seen.cuts, number_of_cuts);
 
     // A power cut soon after a power cut: the log is opened, and used, on what the first one left.
     for round in 0..AGAIN {
@@ -111,7 +115,10 @@ fn every_acknowledged_record_survives_power_cuts() {
         );
     }
     println!("{} events; {seen:?}", events.len());
-    assert!(seen.never_created > 0 && seen.opened > CUTS / 2, "{seen:?}");
+    assert!(
+        seen.never_created > 0 && seen.opened > number_of_cuts / 2,
+        "{seen:?}"
+    );
     assert!(seen.acknowledged_checked > 50_000, "{seen:?}");
 }
 
@@ -175,6 +182,7 @@ fn cut_power(
                 _ => Survives::Everything,
             };
             let target = folder.join(format!("cut-{}", seen.cuts));
+            let before = *numbers;
             disk.write_to(&target, survives, numbers);
             if seen.cuts.is_multiple_of(7) {
                 let kept = folder.join(format!("kept-{}", seen.cuts));
@@ -182,10 +190,9 @@ fn cut_power(
                 saved.push((kept, acknowledged.clone()));
             }
             check_after_cut(&target.join("log"), &acknowledged, seen).unwrap_or_else(|why| {
-                panic!(
-                    "seed {SEED}, cut {} at event {at}, {survives:?}: {why}",
-                    seen.cuts
-                )
+                let (count, cut) = (events.len(), seen.cuts);
+                let kept = keep(&disk, survives, before, events, at);
+                panic!("cut {cut} at event {at} of {count}, {survives:?}: {why}; see {kept:?}")
             });
             std::fs::remove_dir_all(&target).unwrap();
             seen.cuts += 1;
@@ -194,6 +201,40 @@ fn cut_power(
         acknowledged.apply(event);
     }
     saved
+}
+
+/// Keeps what a cut left that the log could not be opened on, and the last events before it.
+fn keep(
+    disk: &Disk,
+    survives: Survives,
+    mut numbers: Numbers,
+    events: &[Event],
+    at: usize,
+) -> PathBuf {
+    let kept = tempfile::Builder::new().prefix("tandem-cut-").tempdir();
+    let kept = kept.unwrap().keep();
+    disk.write_to(&kept.join("disk"), survives, &mut numbers);
+    let told: String = events[..at].iter().fold(String::new(), |told, event| {
+        let Event {
+            kind,
+            descriptor,
+            number,
+            bytes,
+        } = event;
+        let what = match kind {
+            b'O' | b'M' | b'U' | b'R' => String::from_utf8_lossy(bytes).into_owned(),
+            _ => format!("{} bytes", bytes.len()),
+        };
+        told + &format!("{} {descriptor} {number} {what}\n", char::from(*kind))
+    });
+    std::fs::write(kept.join("events"), told).unwrap();
+    kept
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name)
+        .ok()
+        .map(|value| value.parse().unwrap_or_else(|_| panic!("{name}: {value}")))
 }
 
 fn check_after_cut(dir: &Path, acknowledged: &Acknowledged, seen: &mut Seen) -> Result<(), String> {

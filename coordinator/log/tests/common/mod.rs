@@ -95,6 +95,7 @@ pub fn copy(from: &Path, to: &Path) {
 }
 
 /// A small repeatable source of numbers (splitmix64).
+#[derive(Debug, Clone, Copy)]
 pub struct Numbers(pub u64);
 
 impl Numbers {
