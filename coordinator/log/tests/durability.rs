@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,16 @@ const AGAIN: usize = 10;
 const CUTS_AGAIN: usize = 10;
 const SEED: u64 = 20_240_607;
 
+/// The calls that are made to fail one by one, all that the log makes; see `recorder.c`.
+const CALLS: [&str; 7] = [
+    "open",
+    "pwrite",
+    "fsync",
+    "fdatasync",
+    "mkdir",
+    "unlink",
+    "rename",
+];
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 const SIGABRT: i32 = 6;
@@ -149,6 +160,64 @@ fn failed_force_ends_the_process_and_acknowledges_nothing_more() {
         close(log);
         println!("{name}: {count} acknowledged, all there");
     }
+}
+
+#[test]
+fn each_call_may_fail_and_nothing_acknowledged_is_lost() {
+    let folder = fast_folder();
+    let recorder = Recorder::build(folder.path());
+    // A log that is opened again, beside one that is created.
+    let older = new_root(folder.path(), "older");
+    let trace = folder.path().join("older.trace");
+    let (first, again) = (0..12, 12..24);
+    let told = variables(&older, first, End::Close);
+    assert!(
+        recorder
+            .run("workload", &slash(&older), &trace, &told)
+            .success()
+    );
+    let had = all_acknowledged(&read_trace(&trace));
+    let new = new_root(folder.path(), "new");
+
+    let mut failed = BTreeMap::new();
+    let mut seen = Seen::default();
+    let (mut ended, mut went_on) = (0, 0);
+    for (from, before) in [(&new, &Acknowledged::default()), (&older, &had)] {
+        for call in CALLS {
+            for (errno, times) in [(EIO, 1), (ENOSPC, 1_000_000)] {
+                for number in 1.. {
+                    let root = folder.path().join("tried");
+                    copy(from, &root);
+                    let trace = folder.path().join("tried.trace");
+                    let mut variables = variables(&root, again.clone(), End::Close);
+                    let fail = format!("{call}:{number}:{times}:{errno}");
+                    variables.push(("RECORDER_FAIL", fail.clone()));
+                    let status = recorder.run("workload", &slash(&root), &trace, &variables);
+
+                    let events = read_trace(&trace);
+                    let reached = events.iter().any(|event| event.kind == b'F');
+                    let mut acknowledged = before.clone();
+                    events.iter().for_each(|event| acknowledged.apply(event));
+                    check_after_cut(&root.join("log"), &acknowledged, &mut seen)
+                        .unwrap_or_else(|why| panic!("{fail}, {from:?}, {status:?}: {why}"));
+                    std::fs::remove_dir_all(&root).unwrap();
+                    std::fs::remove_file(&trace).unwrap();
+                    if !reached {
+                        assert!(status.success(), "{fail}: {status:?}");
+                        break;
+                    }
+                    *failed.entry(call).or_insert(0) += 1;
+                    match status.success() {
+                        true => went_on += 1,
+                        false => ended += 1,
+                    }
+                }
+            }
+        }
+    }
+    println!("failed calls: {failed:?}; {ended} ended the process, {went_on} did not; {seen:?}");
+    assert!(CALLS.iter().all(|call| failed.contains_key(call)));
+    assert!(ended > 100 && seen.never_created > 0 && seen.opened > 100);
 }
 
 /// What the cuts met; a test that met nothing shows nothing.

@@ -205,6 +205,8 @@ impl Disk {
                 }
             }
             b'E' => self.synced(event.descriptor),
+            // Made to fail: nothing happened.
+            b'F' => {}
             other => panic!("unknown event {other}"),
         }
     }

@@ -14,8 +14,9 @@
  * Making a folder with the name of RECORDER_ROOT and "kill" added kills the process, at a moment when
  * everything that was done is recorded.
  *
- * RECORDER_FAIL=OP:FIRST:COUNT:ERRNO makes calls number FIRST to FIRST+COUNT-1 of OP (pwrite or
- * fdatasync) on files below the root fail.
+ * RECORDER_FAIL=OP:FIRST:COUNT:ERRNO makes calls number FIRST to FIRST+COUNT-1 of OP on files and
+ * folders below the root fail. OP: open, pwrite, ftruncate, fsync, fdatasync, mkdir, unlink, rename.
+ * Each is recorded as an event of kind F.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -47,7 +48,7 @@ static int trace = -1;
 static unsigned char tracked[DESCRIPTORS];
 
 static char fail_op[16];
-static long fail_first = -1, fail_count, fail_errno, pwrites, fdatasyncs;
+static long fail_first = -1, fail_count, fail_errno, calls;
 
 static void put(const void *bytes, size_t len) {
 	while (len > 0) {
@@ -97,12 +98,17 @@ static int is_tracked(int fd) {
 	return watching() && fd >= 0 && fd < DESCRIPTORS && tracked[fd];
 }
 
-static int fails(const char *op, long *calls) {
+static int fails(const char *op) {
 	if (strcmp(op, fail_op) != 0) return 0;
-	long call = __sync_add_and_fetch(calls, 1);
+	long call = __sync_add_and_fetch(&calls, 1);
 	if (call < fail_first || call >= fail_first + fail_count) return 0;
+	event('F', 0, (uint64_t)call, op, strlen(op));
 	errno = (int)fail_errno;
 	return 1;
+}
+
+static int fails_at(const char *op, const char *path) {
+	return below_root(path) && fails(op);
 }
 
 static int opened(int fd, const char *path, int flags) {
@@ -126,6 +132,7 @@ static int opened(int fd, const char *path, int flags) {
 int open(const char *path, int flags, ...) {
 	MODE(flags)
 	REAL(int, "open", const char *, int, ...);
+	if (fails_at("open", path)) return -1;
 	BEGIN();
 	END(int, opened(real(path, flags, mode), path, flags));
 }
@@ -133,6 +140,7 @@ int open(const char *path, int flags, ...) {
 int open64(const char *path, int flags, ...) {
 	MODE(flags)
 	REAL(int, "open64", const char *, int, ...);
+	if (fails_at("open", path)) return -1;
 	BEGIN();
 	END(int, opened(real(path, flags, mode), path, flags));
 }
@@ -159,7 +167,7 @@ ssize_t write(int fd, const void *bytes, size_t len) {
 }
 
 static ssize_t pwrite_any(ssize_t (*real)(int, const void *, size_t, off_t), int fd, const void *bytes, size_t len, off_t offset) {
-	if (is_tracked(fd) && fails("pwrite", &pwrites)) return -1;
+	if (is_tracked(fd) && fails("pwrite")) return -1;
 	BEGIN();
 	END(ssize_t, wrote(fd, bytes, real(fd, bytes, len, offset), offset));
 }
@@ -176,6 +184,7 @@ ssize_t pwrite64(int fd, const void *bytes, size_t len, off_t offset) {
 
 int ftruncate64(int fd, off_t length) {
 	REAL(int, "ftruncate64", int, off_t);
+	if (is_tracked(fd) && fails("ftruncate")) return -1;
 	BEGIN();
 	int result = real(fd, length);
 	if (result == 0 && is_tracked(fd)) event('T', fd, (uint64_t)length, "", 0);
@@ -200,12 +209,13 @@ static int synced(int (*real)(int), int fd) {
 
 int fsync(int fd) {
 	REAL(int, "fsync", int);
+	if (is_tracked(fd) && fails("fsync")) return -1;
 	return synced(real, fd);
 }
 
 int fdatasync(int fd) {
 	REAL(int, "fdatasync", int);
-	if (is_tracked(fd) && fails("fdatasync", &fdatasyncs)) return -1;
+	if (is_tracked(fd) && fails("fdatasync")) return -1;
 	return synced(real, fd);
 }
 
@@ -215,6 +225,7 @@ int mkdir(const char *path, mode_t mode) {
 		pthread_rwlock_wrlock(&whole);
 		syscall(SYS_kill, getpid(), SIGKILL);
 	}
+	if (fails_at("mkdir", path)) return -1;
 	BEGIN();
 	int result = real(path, mode);
 	if (result == 0 && below_root(path)) event('M', 0, 0, path, strlen(path));
@@ -223,6 +234,7 @@ int mkdir(const char *path, mode_t mode) {
 
 int unlink(const char *path) {
 	REAL(int, "unlink", const char *);
+	if (fails_at("unlink", path)) return -1;
 	BEGIN();
 	int result = real(path);
 	if (result == 0 && below_root(path)) event('U', 0, 0, path, strlen(path));
@@ -231,6 +243,7 @@ int unlink(const char *path) {
 
 int rename(const char *from, const char *to) {
 	REAL(int, "rename", const char *, const char *);
+	if (fails_at("rename", from)) return -1;
 	BEGIN();
 	int result = real(from, to);
 	if (result == 0 && below_root(from)) {

@@ -27,6 +27,15 @@ impl Disk {
         }
     }
 
+    /// A copy of what is durable. What a copy caught of a force that failed afterwards is left out:
+    /// nobody was told of it.
+    pub(crate) fn copy(&self) -> Disk {
+        Disk {
+            pending: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn append(&mut self, ticket: Option<Ticket>, record: &Record) {
         let bytes = record.encode();
         assert_eq!(

@@ -365,7 +365,7 @@ impl World {
             }
             Item::CopyLog => {
                 if self.newest.is_none() {
-                    let copied = self.copy.insert(self.disk.clone()).len();
+                    let copied = self.copy.insert(self.disk.copy()).len();
                     self.log(|| format!("the log is copied at {copied} records"));
                 }
             }

@@ -142,11 +142,12 @@ pub(crate) fn run(
         .enable_all()
         .build()
         .unwrap();
-    let carried_out = runtime.block_on(tokio::time::timeout(CHECK_MAX, async {
+    let whole_check = async {
         let mut root = stand.root().await;
         sql(&mut root, &format!("CREATE DATABASE `{}`", stand.name)).await;
         check(stand).await;
-    }));
+    };
+    let carried_out = runtime.block_on(async { tokio::time::timeout(CHECK_MAX, whole_check).await });
     // What a check spawned must not hold up the others.
     runtime.shutdown_background();
     carried_out.map_err(|_| format!("it did not end in {CHECK_MAX:?}"))
