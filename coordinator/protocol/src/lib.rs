@@ -27,7 +27,7 @@ pub use branch::{
     RefusedEntry, Vote,
 };
 pub use coordinator::{
-    BranchProgress, BranchView, Coordinator, PurchaseView, Settings, TransactionState,
+    BranchProgress, BranchView, Coordinator, Loss, MemoryView, PurchaseView, Settings, TransactionState,
     TransactionView,
 };
 pub use event::{

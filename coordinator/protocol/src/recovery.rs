@@ -250,7 +250,8 @@ impl Recovered {
             }) => branches,
             // Written again by retention: what is known of it stands.
             Some(known) => {
-                unfinished.insert(id, known);
+                unfinished.insert(id.clone(), known);
+                self.history.decided(&id, &decision.participants, position);
                 return Ok(());
             }
         };
@@ -263,7 +264,7 @@ impl Recovered {
         let purchases = committed.chain(refused);
         self.history
             .insert(&id, decision.decide_time, Fate::Committing, purchases);
-        self.history.place(&id, position);
+        self.history.decided(&id, &decision.participants, position);
         let due = || {
             Branch::new(Progress::Waiting {
                 retry_time: Timestamp(0),

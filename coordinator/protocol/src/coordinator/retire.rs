@@ -1,12 +1,13 @@
 //! Forgetting: what has ended and is old enough leaves memory, the log, and the participants.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::finish::branches;
 use super::{Coordinator, Link, Storing};
 use crate::event::{Action, Position};
 use crate::history::{Fate, Retire};
-use crate::id::TransactionId;
+use crate::id::{ParticipantName, TransactionId};
 use crate::planted::Bug;
 use crate::record::{Decision, Record};
 use crate::time::Timestamp;
@@ -31,6 +32,10 @@ impl Coordinator {
         // What an earlier epoch left prepared is known only after a sweep of each participant,
         // and what is forgotten can't be told from it any more.
         if !self.members.values().all(|m| m.enlisted && m.swept) {
+            return;
+        }
+        // What a store may have forgotten is done again from what the log still holds.
+        if !self.members.values().all(|m| m.memory.is_looked_through()) {
             return;
         }
         let mut newest = None;
@@ -112,10 +117,15 @@ impl Coordinator {
     }
 
     /// Writes what the log must keep about an unfinished transaction again, at the log's end.
-    fn carry(&mut self, now: Timestamp, id: &TransactionId) {
+    pub(super) fn carry(&mut self, now: Timestamp, id: &TransactionId) {
         let Some(transaction) = self.transactions.get(id) else {
             return;
         };
+        let participants: Vec<ParticipantName> = branches(transaction)
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+            .cloned()
+            .collect();
         let mut records = match &transaction.state {
             State::Committing(committing) => vec![Record::Decided(decision(id, committing))],
             // An abort has no record, but below the floor one without any would be taken for
@@ -138,7 +148,11 @@ impl Coordinator {
                 .flatten(),
         );
         for record in records {
-            self.store(record, false, Storing::Keep(id.clone()));
+            let then = match record {
+                Record::Decided(_) => Storing::Carried(id.clone(), participants.clone()),
+                _ => Storing::Keep(id.clone()),
+            };
+            self.store(record, false, then);
         }
     }
 }
