@@ -345,6 +345,24 @@ impl Checked {
                 Action::Release { before } => {
                     prop_assert!(before <= self.next_position, "{context}");
                 }
+                Action::Recall {
+                    participant,
+                    page,
+                    transactions,
+                } => self.storing_events.push(Event::Recalled {
+                    participant,
+                    page,
+                    // Every third is forgotten.
+                    forgotten: transactions.into_iter().step_by(3).collect(),
+                    remembers_from: None,
+                }),
+                Action::ReadDecision { transaction, .. } => {
+                    let decision = self.decisions.get(&transaction).cloned();
+                    self.storing_events.push(Event::DecisionRead {
+                        transaction,
+                        decision,
+                    });
+                }
                 Action::Halt { .. } | Action::Note(_) => {}
             }
         }

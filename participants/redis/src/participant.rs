@@ -5,11 +5,11 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use redis::{Script, ScriptInvocation, Value};
+use redis::{Script, ScriptInvocation, Value, pipe};
 use tandem_participant::{
     BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist, Enlisted, Error,
-    Forget, HeuristicKind, Participant, Prepare, PreparedBranch, RefusedEntry, RollBack, Stock,
-    Vote,
+    Forget, HeuristicKind, Participant, Prepare, PreparedBranch, Recall, Recalled, RefusedEntry,
+    RollBack, Stock, Vote,
 };
 use tandem_protocol::{Entry, Epoch, ParticipantName, TransactionId};
 
@@ -127,6 +127,15 @@ impl RedisParticipant {
                 ),
             });
         }
+        if reply.word() == "LOST" {
+            return Err(Error::NotEnlisted {
+                detail: format!(
+                    "{what}: {} has lost what it remembered of this coordinator: it was flushed, \
+                     or keys of tandem's were deleted; nothing was done",
+                    self.connection.address()
+                ),
+            });
+        }
         Ok(reply)
     }
 
@@ -154,6 +163,8 @@ impl Participant for RedisParticipant {
         let mut call = scripts::ENLIST.prepare_invoke();
         call.key(self.keys.coordinator(id))
             .key(self.keys.committed(id))
+            .key(self.keys.life())
+            .key(self.keys.witness(id))
             .arg(enlist.epoch.0)
             .arg(&enlist.log_id)
             .arg(&enlist.instance_id)
@@ -343,8 +354,48 @@ impl Participant for RedisParticipant {
         Ok(())
     }
 
+    async fn recall(&self, recall: &Recall) -> Result<Recalled, Error> {
+        let coordinator = &recall.coordinator;
+        let what = format!("asking what is remembered of {coordinator}");
+        keys::check_epoch(recall.caller_epoch)?;
+        let mut call = scripts::RECALL.prepare_invoke();
+        call.key(self.keys.coordinator(coordinator))
+            .key(self.keys.committed(coordinator))
+            .arg(recall.caller_epoch.0);
+        for transaction in &recall.transactions {
+            call.arg(keys::member(transaction));
+        }
+        let limit = self.connection.response_timeout();
+        let mut reply = self.run_fenced(&what, limit, &call).await?;
+        if reply.word() != "RECALLED" {
+            return Err(reply.unexpected());
+        }
+        let floor: String = reply.next()?;
+        let numbers: Vec<usize> = reply.next()?;
+        let forgotten = numbers
+            .into_iter()
+            .map(|number| recall.transactions.get(number).cloned())
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| reply.unexpected())?;
+        let floor = floor.parse().ok();
+        Ok(Recalled {
+            forgotten,
+            remembers_from: floor.map(|order| keys::transaction_at(coordinator, order)),
+        })
+    }
+
     async fn describe(&self) -> Result<Description, Error> {
-        describe(&self.connection, &self.accept).await
+        let mut description = describe(&self.connection, &self.accept).await?;
+        let mut commands = pipe();
+        commands.hget(self.keys.life(), "id");
+        let what = "reading the store's life";
+        let (life,): (Option<String>,) = self.connection.commands(what, &commands).await?;
+        if let Some(life) = life
+            && !description.incarnation.is_empty()
+        {
+            description.incarnation = format!("{}.{life}", description.incarnation);
+        }
+        Ok(description)
     }
 
     async fn stock(&self, sku: &str) -> Result<Option<Stock>, Error> {

@@ -438,9 +438,10 @@ impl Coordinator {
             Some(transaction) => branches(transaction)
                 .and_then(|branches| branches.get(participant))
                 .is_some_and(|branch| branch.progress == Progress::Done),
+            // Behind the floor the store was allowed to forget it.
             None => {
                 let kept = self.history.transaction(id);
-                kept.is_some_and(|kept| kept.is_committed_at(participant))
+                *id >= self.floor && kept.is_some_and(|kept| kept.is_committed_at(participant))
             }
         }
     }
