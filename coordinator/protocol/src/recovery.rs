@@ -262,8 +262,13 @@ impl Recovered {
         });
         let refused = decision.refused.iter().map(past_refusal);
         let purchases = committed.chain(refused);
-        self.history
-            .insert(&id, decision.decide_time, Fate::Committing, purchases);
+        if self.fate(&id) == Some(Fate::Committed) {
+            // Carried out again for a store that forgot it. What is known of its purchases stands.
+            self.history.redo(&id);
+        } else {
+            self.history
+                .insert(&id, decision.decide_time, Fate::Committing, purchases);
+        }
         self.history.decided(&id, &decision.participants, position);
         let due = || {
             Branch::new(Progress::Waiting {

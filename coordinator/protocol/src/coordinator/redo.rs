@@ -234,6 +234,10 @@ impl Coordinator {
             participant: participant.clone(),
             transactions: found,
         });
+        // It may have lost too what it was allowed to forget, and would carry out a late repeat of it.
+        if (floor.epoch.0, floor.sequence) > (0, 0) {
+            self.forget_at(participant, &floor);
+        }
         if is_unchecked {
             self.note(Note::Unchecked {
                 participant: participant.clone(),

@@ -74,22 +74,27 @@ impl Coordinator {
 
     pub(super) fn forgotten_stored(&mut self, release: Position, before: TransactionId) {
         self.actions.push(Action::Release { before: release });
+        let names: Vec<ParticipantName> = self.members.keys().cloned().collect();
+        for name in names {
+            self.forget_at(&name, &before);
+        }
+    }
+
+    /// Lets a participant forget what is before a transaction and has ended.
+    pub(super) fn forget_at(&mut self, participant: &ParticipantName, before: &TransactionId) {
         let except: Vec<TransactionId> = self
             .transactions
             .range(..before.clone())
             .map(|(id, _)| id.clone())
             .collect();
-        if except.len() > EXCEPT_MAX {
-            return;
-        }
-        for (name, member) in &self.members {
-            if matches!(member.link, Link::Up) {
-                self.actions.push(Action::Forget {
-                    participant: name.clone(),
-                    before: before.clone(),
-                    except: except.clone(),
-                });
-            }
+        let member = self.members.get(participant);
+        let is_up = member.is_some_and(|member| matches!(member.link, Link::Up));
+        if is_up && except.len() <= EXCEPT_MAX {
+            self.actions.push(Action::Forget {
+                participant: participant.clone(),
+                before: before.clone(),
+                except,
+            });
         }
     }
 

@@ -206,6 +206,7 @@ impl Model for Exhaustive {
                 world.tell(stored);
             }
             Step::CrashCoordinator(kept) => {
+                world.told.clear();
                 world.crashes -= 1;
                 world.pending.truncate(kept);
                 world.force();
@@ -346,6 +347,10 @@ impl World {
     fn heard(&mut self, which: Which, request: Request, answer: Answer) -> Vec<Event> {
         let participant = name(which.name());
         let said = match (answer, &request) {
+            // One probe after another: this is not the last.
+            (Answer::Connected(life, ..), _) if Some(&life) < self.told.get(&which) => {
+                return Vec::new();
+            }
             (Answer::Connected(life, prepared, newest_committed), _) => {
                 self.told.insert(which, life);
                 let incarnation = which.incarnation(life);

@@ -46,6 +46,7 @@ pub(crate) async fn on_each_server(test: impl AsyncFn(&Stage)) {
 pub(crate) async fn on_each_server_with(args: &[&str], test: impl AsyncFn(&Stage)) {
     for binary in BINARIES.iter() {
         let stage = Stage::start(binary, args);
+        stage.enlist("shop").await;
         eprintln!("on {}", stage.server.binary());
         test(&stage).await;
     }
@@ -76,6 +77,17 @@ impl Stage {
         let mut settings = Settings::at(self.server.url());
         change(&mut settings);
         participant(settings)
+    }
+
+    /// Makes the first epoch of a coordinator known, without which nothing is done for it.
+    pub(crate) async fn enlist(&self, coordinator: &str) {
+        let enlist = Enlist {
+            coordinator: coordinator.parse().unwrap(),
+            log_id: format!("log-of-{coordinator}"),
+            epoch: Epoch(1),
+            instance_id: "first".into(),
+        };
+        self.participant.enlist(&enlist).await.unwrap();
     }
 
     /// The server's own connection, beside the participant's.
