@@ -361,6 +361,7 @@ impl Participant for RedisParticipant {
         let mut call = scripts::RECALL.prepare_invoke();
         call.key(self.keys.coordinator(coordinator))
             .key(self.keys.committed(coordinator))
+            .key(self.keys.life())
             .arg(recall.caller_epoch.0);
         for transaction in &recall.transactions {
             call.arg(keys::member(transaction));

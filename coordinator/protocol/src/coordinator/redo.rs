@@ -146,7 +146,7 @@ impl Coordinator {
             Look::Through { .. } | Look::Due | Look::Asked { .. } => false,
         };
         let is_other = has_lives && before != incarnation;
-        if is_other && !before.is_empty() {
+        if is_other && !before.is_empty() && !self.has(Bug::VoidVoteCounts) {
             self.void_promises(participant);
         }
         if is_other {

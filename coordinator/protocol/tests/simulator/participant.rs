@@ -20,6 +20,8 @@ pub(crate) struct Store {
     pub(crate) is_up: bool,
     incarnation: u64,
     enlisted: Option<(Epoch, u64)>,
+    /// The life in which somebody enlisted last.
+    enlisted_life: u64,
     pub(crate) prepared: BTreeMap<TransactionId, Branch>,
     committed: BTreeSet<TransactionId>,
     /// Rolled back or refused whole, with the vote that a repeat gets.
@@ -84,6 +86,7 @@ impl Store {
             is_up: true,
             incarnation: 1,
             enlisted: None,
+            enlisted_life: 0,
             prepared: BTreeMap::new(),
             committed: BTreeSet::new(),
             released: BTreeMap::new(),
@@ -146,7 +149,7 @@ impl Store {
         epoch: Epoch,
         transactions: &[TransactionId],
     ) -> Result<Vec<TransactionId>, Failure> {
-        self.fence(epoch)?;
+        self.fence_in_life(epoch)?;
         let is_forgotten = |id: &&TransactionId| !self.committed.contains(*id);
         Ok(transactions.iter().filter(is_forgotten).cloned().collect())
     }
@@ -172,6 +175,7 @@ impl Store {
             }
             _ => self.enlisted = Some((epoch, instance)),
         }
+        self.enlisted_life = self.incarnation;
         Ok(self.newest_committed())
     }
 
@@ -185,7 +189,7 @@ impl Store {
         id: &TransactionId,
         entries: &[Entry],
     ) -> Result<Vote, Failure> {
-        self.fence(id.epoch)?;
+        self.fence_in_life(id.epoch)?;
         let no = |detail: &str| {
             Ok(Vote::No {
                 detail: detail.into(),
@@ -475,9 +479,19 @@ impl Store {
         self.floor.as_ref().is_some_and(|floor| id < floor) && !self.excepted.contains(id)
     }
 
+    /// Whether a call may do something that needs to know what the store has lost: somebody must have
+    /// enlisted in its present life.
+    pub(crate) fn fence_in_life(&self, epoch: Epoch) -> Result<(), Failure> {
+        let has_lives = matches!(self.kind, Kind::Stock(_));
+        if has_lives && self.enlisted_life != self.incarnation {
+            return fail(FailureKind::Unavailable, "not enlisted in this life");
+        }
+        self.fence(epoch)
+    }
+
     /// Whether a call may do something: a caller that is not enlisted would go on without what the
     /// store has lost.
-    pub(crate) fn fence(&self, epoch: Epoch) -> Result<(), Failure> {
+    fn fence(&self, epoch: Epoch) -> Result<(), Failure> {
         if self.enlisted.is_none() {
             return fail(FailureKind::Unavailable, "not enlisted");
         }

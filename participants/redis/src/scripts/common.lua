@@ -74,16 +74,16 @@ local function remembered_answer()
   return json and cjson.decode(json) or {}
 end
 
--- The id of the store's present life; false where no life was begun. Empty where the user may not
--- read INFO.
+-- The id of the store's present life; false where nobody has enlisted in it, so that nobody has asked
+-- what it has lost. Empty where the user may not read INFO.
 local function incarnation()
   local info = redis.pcall('INFO', 'replication')
   local replid = type(info) == 'string' and string.match(info, 'master_replid:(%w+)')
   if not replid then
     return ''
   end
-  local life = redis.call('HGET', LIFE, 'id')
-  return life and replid .. '.' .. life
+  local life = redis.call('HMGET', LIFE, 'id', 'replid')
+  return life[2] == replid and replid .. '.' .. life[1]
 end
 
 -- Values of a hash's fields, in their order; false where there is none.

@@ -1,6 +1,6 @@
 -- Tells which transactions are not remembered as committed; changes nothing.
 --
--- KEYS 1 coordinator, 2 committed (common.lua)
+-- KEYS 1 coordinator, 2 committed, 3 life (common.lua)
 -- ARGV 1 the caller's epoch; from 2 on EPOCH.SEQUENCE of each transaction, fewer than 8,000
 -- Answers
 --   {"FENCED", epoch} | {"LOST"}
@@ -13,6 +13,12 @@ if known[1] and tonumber(known[1]) > tonumber(ARGV[1]) then
 end
 -- A store that knows only an earlier epoch comes from an old copy.
 if known[1] ~= ARGV[1] or tonumber(known[2] or '-1') ~= redis.call('ZCARD', COMMITTED) then
+  return {'LOST'}
+end
+-- Nor has anybody enlisted since it was restarted or promoted.
+local info = redis.pcall('INFO', 'replication')
+local replid = type(info) == 'string' and string.match(info, 'master_replid:(%w+)')
+if replid and redis.call('HGET', KEYS[3], 'replid') ~= replid then
   return {'LOST'}
 end
 local forgotten = {}
