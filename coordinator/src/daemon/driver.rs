@@ -10,8 +10,8 @@ use std::time::Instant;
 use anyhow::bail;
 use tandem_log::{AppendError, DecisionLog, Durability};
 use tandem_protocol::{
-    Action, Coordinator, Event, ParticipantName, Position, Purchase, Record, Reply, RequestId, SettleError,
-    Settlement, Ticket, Timestamp, TransactionId, WaitFor,
+    Action, Coordinator, Event, ParticipantName, Position, Purchase, Record, Reply, RequestId,
+    SettleError, Settlement, Ticket, Timestamp, TransactionId, WaitFor,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -355,18 +355,17 @@ impl Driver {
 
     fn read_decision(&self, transaction: TransactionId, position: Position) {
         let events = self.event_sender.clone();
-        self.log
-            .read(tandem_log::Position(position), move |found| {
-                let decision = match found.as_deref().map(Record::decode) {
-                    Some(Ok(Record::Decided(decision))) => Some(decision),
-                    _ => None,
-                };
-                // The driver is gone only when the process ends.
-                let _ = events.send(Event::DecisionRead {
-                    transaction,
-                    decision,
-                });
+        self.log.read(tandem_log::Position(position), move |found| {
+            let decision = match found.as_deref().map(Record::decode) {
+                Some(Ok(Record::Decided(decision))) => Some(decision),
+                _ => None,
+            };
+            // The driver is gone only when the process ends.
+            let _ = events.send(Event::DecisionRead {
+                transaction,
+                decision,
             });
+        });
     }
 
     /// Appends records in their order, as many as the log's queue takes.

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use tandem_participant::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Finding, Forget,
-    HeuristicKind, Participant, ParticipantServer, Prepare, PreparedBranch, RefusedEntry,
-    Recall, Recalled, RemoteParticipant, RollBack, Stock, Timeouts, Vote, convert, rules,
+    HeuristicKind, Participant, ParticipantServer, Prepare, PreparedBranch, Recall, Recalled,
+    RefusedEntry, RemoteParticipant, RollBack, Stock, Timeouts, Vote, convert, rules,
 };
 use tandem_proto::v1;
 use tandem_proto::v1::participant_service_client::ParticipantServiceClient;

@@ -82,7 +82,12 @@ async fn read(
     }
     let is_forgotten = |id: &&TransactionId| !there.contains(&(id.epoch, id.sequence));
     Ok(Some(Recalled {
-        forgotten: recall.transactions.iter().filter(is_forgotten).cloned().collect(),
+        forgotten: recall
+            .transactions
+            .iter()
+            .filter(is_forgotten)
+            .cloned()
+            .collect(),
         remembers_from,
     }))
 }

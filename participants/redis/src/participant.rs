@@ -390,8 +390,9 @@ impl Participant for RedisParticipant {
         let mut commands = pipe();
         commands.hget(self.keys.life(), "id");
         let what = "reading the store's life";
-        let (life,): (Option<String>,) = self.connection.commands(what, &commands).await?;
-        if let Some(life) = life
+        // Best effort: a cluster without slots can be described too.
+        let life = self.connection.commands(what, &commands).await;
+        if let Ok((Some(life),)) = life as Result<(Option<String>,), Error>
             && !description.incarnation.is_empty()
         {
             description.incarnation = format!("{}.{life}", description.incarnation);

@@ -507,16 +507,18 @@ impl Coordinator {
     fn redo_first(&mut self, participant: &ParticipantName) {
         let is_open = |transaction: &Transaction| match &transaction.state {
             State::Deciding(decision) => decision.participants.contains(participant),
-            State::Committing(committing) => committing
-                .branches
-                .get(participant)
-                .is_some_and(|branch| match branch.progress {
-                    Progress::Waiting { .. } | Progress::Asked => true,
-                    Progress::Stuck { .. }
-                    | Progress::Done
-                    | Progress::Heuristic(_)
-                    | Progress::Settled(_) => false,
-                }),
+            State::Committing(committing) => {
+                committing
+                    .branches
+                    .get(participant)
+                    .is_some_and(|branch| match branch.progress {
+                        Progress::Waiting { .. } | Progress::Asked => true,
+                        Progress::Stuck { .. }
+                        | Progress::Done
+                        | Progress::Heuristic(_)
+                        | Progress::Settled(_) => false,
+                    })
+            }
             State::Preparing(_) | State::Aborting(_) => false,
         };
         let open: Vec<TransactionId> = self

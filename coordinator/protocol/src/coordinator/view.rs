@@ -1,7 +1,7 @@
 //! What an operator or a client may see of a coordinator's memory.
 
-use super::{Coordinator, MemoryView};
 use super::finish::branches;
+use super::{Coordinator, MemoryView};
 use crate::branch::{HeuristicKind, PreparedBranch};
 use crate::event::Settlement;
 use crate::history::Outcome;

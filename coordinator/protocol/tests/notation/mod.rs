@@ -343,7 +343,11 @@ pub(crate) fn event_text(event: &Event) -> String {
             transaction,
             decision,
         } => {
-            let what = if decision.is_some() { "" } else { " without success" };
+            let what = if decision.is_some() {
+                ""
+            } else {
+                " without success"
+            };
             format!("read {transaction}{what}")
         }
         Event::RetryNow { transaction } => format!("retry {transaction}"),

@@ -57,7 +57,10 @@ impl World {
         if !self.may_forget() {
             return;
         }
-        let Some((store, shelved)) = self.first.as_ref().map(|c| (c.store.clone(), c.shelved.clone()))
+        let Some((store, shelved)) = self
+            .first
+            .as_ref()
+            .map(|c| (c.store.clone(), c.shelved.clone()))
         else {
             return;
         };

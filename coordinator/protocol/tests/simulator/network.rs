@@ -188,7 +188,9 @@ impl World {
                 ])
             }),
             // The sweep also asks whether the store still knows who asks.
-            Request::List => store.fence_in_life(epoch).map(|()| Said::Listed(found(store))),
+            Request::List => store
+                .fence_in_life(epoch)
+                .map(|()| Said::Listed(found(store))),
             Request::Recall(page, ids) => store.recall(epoch, ids).map(|forgotten| {
                 Said::Recalled(Event::Recalled {
                     participant,

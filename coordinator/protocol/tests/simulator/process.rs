@@ -167,7 +167,10 @@ impl World {
         } = note
         {
             *self.counts.entry("ended transactions redone").or_default() += redone;
-            *self.counts.entry("ended transactions still there").or_default() += still_there;
+            *self
+                .counts
+                .entry("ended transactions still there")
+                .or_default() += still_there;
         }
         let what = match note {
             Note::Decided { committed, .. } if committed.len() > 1 => "groups committed",

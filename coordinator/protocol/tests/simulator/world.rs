@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_protocol::{
-    Coordinator, CoordinatorId, Decision, Entry, Epoch, Event, ParticipantName, Purchase, Recovered,
-    RequestId, Settings, TransactionId,
+    Coordinator, CoordinatorId, Decision, Entry, Epoch, Event, ParticipantName, Purchase,
+    Recovered, RequestId, Settings, TransactionId,
 };
 
 use crate::disk::Disk;
-use crate::loss::Copy;
 use crate::invariants::{Checked, Ledger, Violation, check};
+use crate::loss::Copy;
 use crate::network::{Answer, HalfOpen, Request};
 use crate::notation::name;
 use crate::participant::{Kind, Rows, Stock, Store};
@@ -261,6 +261,10 @@ impl World {
             (Trouble::Forgetting, Item::CopyStore),
             (Trouble::Forgetting, Item::RestoreStore),
             (Trouble::Forgetting, Item::RestoreStore),
+            (Trouble::Forgetting, Item::RestoreStore),
+            (Trouble::Forgetting, Item::RestoreStore),
+            (Trouble::Forgetting, Item::FlushStore),
+            (Trouble::Forgetting, Item::FlushStore),
             (Trouble::Forgetting, Item::FlushStore),
             (Trouble::Forgetting, Item::MemoryIsDeleted),
             (Trouble::Hands, Item::BranchIsRolledBackByHand),

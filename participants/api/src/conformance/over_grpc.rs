@@ -13,7 +13,8 @@ use tonic::transport::Server;
 use super::{Bench, Capability, unique_id};
 use crate::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
-    ParticipantServer, Prepare, PreparedBranch, Recall, Recalled, RemoteParticipant, RollBack, Stock, Timeouts, Vote,
+    ParticipantServer, Prepare, PreparedBranch, Recall, Recalled, RemoteParticipant, RollBack,
+    Stock, Timeouts, Vote,
 };
 
 /// A bench whose participants are served on a unix socket each and reached through it.

@@ -151,7 +151,11 @@ impl From<&Recall> for v1::RecallRequest {
         Self {
             coordinator_id: recall.coordinator.to_string(),
             caller_epoch: recall.caller_epoch.0,
-            transaction_ids: recall.transactions.iter().map(ToString::to_string).collect(),
+            transaction_ids: recall
+                .transactions
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 }

@@ -24,10 +24,13 @@ local function drop_witness(members)
   local rows = {}
   for _, member in ipairs(members) do
     local name, place = witness_place(member)
-    local row = rows[name] or redis.call('HGET', WITNESS, name) or NO_WITNESS
-    rows[name] = with_witness(row, place, '0')
+    if not rows[name] then
+      rows[name] = {string.byte(redis.call('HGET', WITNESS, name) or NO_WITNESS, 1, -1)}
+    end
+    rows[name][place] = 48
   end
-  for name, row in pairs(rows) do
+  for name, characters in pairs(rows) do
+    local row = string.char(unpack(characters))
     if row == NO_WITNESS then
       redis.call('HDEL', WITNESS, name)
     else

@@ -91,7 +91,7 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 41] = [
+    pub const ALL: [Bug; 42] = [
         Bug::CommitsAgain,
         Bug::CommitsAfterACheckInTheOpen,
         Bug::CommitsInTwoSteps,
