@@ -19,7 +19,7 @@ use crate::keys::{self, Keys};
 use crate::refusal;
 use crate::reply::{Reply, Row};
 use crate::scripts;
-use crate::settings::{Settings, SettingsError, StockPlace};
+use crate::settings::{Settings, SettingsError, StockPlace, Wait};
 
 /// Transactions that one call of the forget script drops at most: about 5 ms of the server's time.
 const FORGET_BATCH_MAX: usize = 2_000;
@@ -30,6 +30,7 @@ pub struct RedisParticipant {
     pub(crate) place: StockPlace,
     pub(crate) keys: Keys,
     accept: Vec<String>,
+    wait: Option<Wait>,
     pub(crate) connection: Connection,
 }
 
@@ -42,6 +43,7 @@ impl RedisParticipant {
         Ok(RedisParticipant {
             name,
             place: settings.stock_place()?,
+            wait: settings.wait(),
             connection: Connection::new(
                 settings.client()?,
                 Duration::from_millis(settings.connect_timeout_ms),
@@ -116,7 +118,25 @@ impl RedisParticipant {
         limit: Duration,
         call: &ScriptInvocation<'_>,
     ) -> Result<Reply, Error> {
-        let mut reply = self.run(what, limit, call).await?;
+        let reply = self.run(what, limit, call).await?;
+        self.unless_refused(what, reply)
+    }
+
+    /// As [`Self::run_fenced`], for what must be on the replicas before it counts.
+    async fn run_on_replicas(
+        &self,
+        what: &str,
+        limit: Duration,
+        call: &ScriptInvocation<'_>,
+    ) -> Result<Reply, Error> {
+        let Some(wait) = self.wait else {
+            return self.run_fenced(what, limit, call).await;
+        };
+        let answer = self.connection.script_on_replicas(what, limit, call, wait);
+        self.unless_refused(what, Reply::read(what, answer.await?)?)
+    }
+
+    fn unless_refused(&self, what: &str, mut reply: Reply) -> Result<Reply, Error> {
         if reply.word() == "FENCED" {
             let epoch: String = reply.next()?;
             return Err(Error::Fenced {
@@ -130,8 +150,8 @@ impl RedisParticipant {
         if reply.word() == "LOST" {
             return Err(Error::NotEnlisted {
                 detail: format!(
-                    "{what}: {} has lost what it remembered of this coordinator: it was flushed, \
-                     or keys of tandem's were deleted; nothing was done",
+                    "{what}: nobody has enlisted in the present life of {}: it was restarted, \
+                     promoted, restored or flushed, or keys of tandem's were deleted; nothing was done",
                     self.connection.address()
                 ),
             });
@@ -219,7 +239,7 @@ impl Participant for RedisParticipant {
         self.with_stocks(&mut call, &stocks.names);
         call.arg(words);
         let limit = prepare.timeout.min(self.connection.response_timeout());
-        let mut reply = self.run_fenced(&what, limit, &call).await?;
+        let mut reply = self.run_on_replicas(&what, limit, &call).await?;
         match reply.word() {
             "NO" => {
                 let why: String = reply.next()?;
@@ -265,7 +285,7 @@ impl Participant for RedisParticipant {
         self.with_stocks(&mut call, &stocks.names);
         call.arg(units);
         let limit = self.connection.response_timeout();
-        let mut reply = self.run_fenced(&what, limit, &call).await?;
+        let mut reply = self.run_on_replicas(&what, limit, &call).await?;
         let evidence = match reply.word() {
             "APPLIED" => CommitEvidence::Applied,
             "ALREADY" => CommitEvidence::AlreadyApplied,

@@ -153,9 +153,10 @@ impl Coordinator {
                 .flatten(),
         );
         for record in records {
-            let then = match record {
-                Record::Decided(_) => Storing::Carried(id.clone(), participants.clone()),
-                _ => Storing::Keep(id.clone()),
+            let then = if matches!(record, Record::Decided(_)) {
+                Storing::Carried(id.clone(), participants.clone())
+            } else {
+                Storing::Keep(id.clone())
             };
             self.store(record, false, then);
         }
