@@ -45,6 +45,7 @@ impl World {
         }
         self.ledger.reshelve(shelved);
         self.carry_out_by_hand_again(&name);
+        self.hold_up_answers(&name);
         self.count("stores restored from an old copy");
         self.log(|| format!("{name} is restored from its copy"));
         let back = (self.now + self.rng.within(20, 500)).min(crate::world::HEAL_MS);
@@ -65,6 +66,10 @@ impl World {
             return;
         };
         let name = store.name.clone();
+        if !self.is_acknowledging(&name) {
+            // The worst moment is when something was just done and nobody knows.
+            return self.after(2, 10, Item::FlushStore);
+        }
         if let Some(found) = self.stores.get_mut(&name) {
             if !found.is_up {
                 return;
@@ -73,6 +78,7 @@ impl World {
         }
         self.ledger.reshelve(shelved);
         self.carry_out_by_hand_again(&name);
+        self.hold_up_answers(&name);
         self.count("stores flushed");
         self.log(|| format!("{name} is flushed and filled again"));
     }

@@ -320,6 +320,36 @@ impl World {
         process.is_some_and(|process| process.up.contains(store))
     }
 
+    /// Whether a store's answer to a commit is under way.
+    pub(crate) fn is_acknowledging(&self, from: &ParticipantName) -> bool {
+        let is_acknowledgement = |item: &Item| match item {
+            Item::Answer { answer, .. } if answer.from == *from => matches!(
+                answer.result,
+                Ok(Said::Done(Event::Acknowledged {
+                    ending: Ending::Commit,
+                    ..
+                }))
+            ),
+            _ => false,
+        };
+        self.agenda.values().any(is_acknowledgement)
+    }
+
+    /// Answers of a store that are under way stay there while it begins another life.
+    pub(crate) fn hold_up_answers(&mut self, from: &ParticipantName) {
+        let is_held_up = |item: &Item| match item {
+            Item::Answer { answer, .. } => answer.from == *from && !answer.is_timeout,
+            _ => false,
+        };
+        let held_up: Vec<_> = self
+            .agenda
+            .extract_if(.., |_, item| is_held_up(item))
+            .collect();
+        for (_, answer) in held_up {
+            self.after(20, CALL_TIMEOUT_MS, answer);
+        }
+    }
+
     /// From now on, for a while, a link swallows what goes one way, or both.
     pub(crate) fn open_half(&mut self, store: &ParticipantName) {
         let half = HalfOpen {

@@ -43,7 +43,7 @@ pub(crate) struct World {
     pub(crate) rng: Rng,
     pub(crate) now: u64,
     events: u64,
-    agenda: BTreeMap<(u64, u64), Item>,
+    pub(crate) agenda: BTreeMap<(u64, u64), Item>,
     agenda_next: u64,
     pub(crate) settings: Settings,
     pub(crate) stores: BTreeMap<ParticipantName, Store>,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tandem_participant::{CommitEvidence, Error, Participant, Vote};
 use tandem_servers::{LaunchOptions, RedisServer};
 
-use crate::stage::{Stage, commit, on_each_server, prepare};
+use crate::stage::{Stage, commit, on_each_server_with, prepare};
 
 const CART: &[&[(&str, u32)]] = &[&[("tea", 1)]];
 
@@ -17,21 +17,38 @@ async fn replica_of(stage: &Stage) -> RedisServer {
         ..LaunchOptions::default()
     };
     let replica = RedisServer::start(stage.server.binary(), options).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while stage.cli::<u32>("WAIT 1 100").await < 1 {
-        assert!(Instant::now() < deadline, "the replica does not follow");
-    }
+    follows(stage).await;
     // With its first replica a server takes another replication id, and so begins another life.
     stage.enlist(1, "i").await.unwrap();
     replica
 }
 
+/// Waits until the replica has heard everything, and has it on its disk where that can be asked.
+async fn follows(stage: &Stage) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let there = if has_wait_aof(stage) {
+            stage.cli::<(u32, u32)>("WAITAOF 0 1 100").await.1
+        } else {
+            stage.cli::<u32>("WAIT 1 100").await
+        };
+        if there == 1 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the replica does not follow");
+    }
+}
+
+fn has_wait_aof(stage: &Stage) -> bool {
+    !stage.server.binary().version.starts_with("7.0")
+}
+
 #[tokio::test]
 async fn a_primary_that_is_cut_off_from_its_replicas_promises_nothing() {
-    on_each_server(async |stage| {
+    on_each_server_with(&["--repl-diskless-sync-delay", "0"], async |stage| {
         let () = stage.cli("SET stock:tea 9").await;
         let replica = replica_of(stage).await;
-        let wait_aof = !stage.server.binary().version.starts_with("7.0");
+        let wait_aof = has_wait_aof(stage);
         let participant = stage.participant(|settings| {
             settings.wait_replicas = 1;
             settings.wait_timeout_ms = 300;
@@ -52,7 +69,7 @@ async fn a_primary_that_is_cut_off_from_its_replicas_promises_nothing() {
 
         // Asked again, it is known, and counts once the replica has it.
         replica.resume().unwrap();
-        while stage.cli::<u32>("WAIT 1 100").await < 1 {}
+        follows(stage).await;
         let again = participant.commit(&commit("shop.1.2", CART)).await.unwrap();
         assert_eq!(again.evidence, CommitEvidence::AlreadyApplied);
         assert_eq!(stage.value_and_held("tea").await, (7, 0));
