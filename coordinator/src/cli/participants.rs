@@ -220,9 +220,14 @@ NAME       STATE  SINCE      WAITING  KIND   SERVER            ADDRESS
 purchases  up     2h 5m ago  0        mysql  MariaDB 10.11.14  127.0.0.1:3306
 stock      down   20s ago    4        -      -                 -
 
+purchases: had lost 500 commits that it had acknowledged, found 2026-03-01T11:59:00.000Z (1m ago): \
+498 carried out again from the log, 2 were still there, 3 units are owed (tandem stock SKU); done 59s ago
+purchases: may have lost more: those from shop.1.7 before shop.2.9 are past the log's memory; compare \
+them by hand
 purchases: unsafe, accepted by the configuration: SYNC_BINLOG: sync_binlog is 0
 purchases: prepared and another coordinator's, never touched: bank.1.7 (since -)
-stock: connection refused by 127.0.0.1:6379"
+stock: connection refused by 127.0.0.1:6379
+stock: 2 transactions to be carried out (again) first; new purchases wait"
         );
     }
 }

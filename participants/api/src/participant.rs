@@ -19,6 +19,9 @@ use tandem_protocol::{
 /// - A prepare that arrives after its transaction was committed or rolled back votes no.
 /// - `commit` and `roll_back` are idempotent and end only with evidence from the store itself,
 ///   never with an error code taken for an answer.
+/// - A store that was restarted, restored from a copy, or has lost what it remembered may answer
+///   [`Error::NotEnlisted`] until the coordinator has enlisted again; so no coordinator goes on
+///   without what the store has lost.
 /// - The branches of other coordinators are never touched.
 /// - A future that is dropped leaves the store in a state that a later call can settle; what it
 ///   had asked of the store may still take effect.
