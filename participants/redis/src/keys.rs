@@ -85,6 +85,15 @@ pub(crate) fn member(transaction: &TransactionId) -> String {
     format!("{}.{}", transaction.epoch, transaction.sequence)
 }
 
+/// Where the witness has a transaction: the field, and which of its characters, from 1 on. The scripts
+/// find it by themselves.
+pub(crate) fn witness(transaction: &TransactionId) -> (String, u64) {
+    let TransactionId {
+        epoch, sequence, ..
+    } = transaction;
+    (format!("{epoch}.{}", sequence / 64), sequence % 64 + 1)
+}
+
 /// The transaction of a [`member`].
 pub(crate) fn transaction_of(coordinator: &CoordinatorId, member: &str) -> Option<TransactionId> {
     format!("{coordinator}.{member}").parse().ok()
