@@ -20,6 +20,15 @@ pub(crate) async fn recall(store: &Store, recall: &Recall) -> Result<Recalled, E
         .check(store, coordinator, recall.caller_epoch, deadline)
         .await?;
     let mut session = store.service_sessions.lease(deadline).await?;
+    if store.coordinators.is_restarted(coordinator, &session) {
+        session.give_back();
+        return Err(Error::NotEnlisted {
+            detail: format!(
+                "{} was started again since coordinator {coordinator} enlisted",
+                store.settings.address
+            ),
+        });
+    }
     let read = read(store, &mut session, recall, deadline).await;
     let read = read.map_err(|failure| {
         failure.into_error(&format!("reading what is remembered of {coordinator}"))
