@@ -52,11 +52,11 @@ pub struct Settings {
     /// failover it is not believed.
     #[serde(default)]
     pub wait_replicas: u32,
-    /// Whether those replicas must have it on their disks (`WAITAOF`, from Redis 7.2 on). Default
-    /// false.
+    /// Whether those replicas must have it on their disks (`WAITAOF`, from Redis 7.2 on), of which
+    /// they may tell up to a second late. Default false.
     #[serde(default)]
     pub wait_aof: bool,
-    /// Longest time to wait for them, in milliseconds, 1 to 60000. Default 1000. After it a prepare
+    /// Longest time to wait for them, in milliseconds, 1 to 60000. Default 2000. After it a prepare
     /// is given up and a commit is asked for again.
     #[serde(default = "default_wait_timeout_ms")]
     pub wait_timeout_ms: u64,
@@ -236,7 +236,7 @@ fn default_response_timeout_ms() -> u64 {
 }
 
 fn default_wait_timeout_ms() -> u64 {
-    1_000
+    2_000
 }
 
 /// Replicas that must have what was written before it counts.
