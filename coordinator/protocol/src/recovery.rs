@@ -396,6 +396,9 @@ mod tests {
         let before = replay(u64::MAX - 1).expect("one epoch is left");
         assert_eq!(before.next_epoch(), Epoch(u64::MAX));
         let refused = replay(u64::MAX);
-        assert!(matches!(refused, Err(ReplayError::NoEpochLeft { position: 7 })));
+        assert!(matches!(
+            refused,
+            Err(ReplayError::NoEpochLeft { position: 7 })
+        ));
     }
 }
