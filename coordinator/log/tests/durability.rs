@@ -237,7 +237,7 @@ fn fail_each_call(
             for number in 1.. {
                 let tried = root.with_extension("tried");
                 copy(root, &tried);
-                let trace = root.with_extension("trace");
+                let trace = root.with_extension("tried-trace");
                 let mut variables = variables(&tried, numbers.clone(), End::Close);
                 let fail = format!("{call}:{number}:{times}:{errno}");
                 variables.push(("RECORDER_FAIL", fail.clone()));
