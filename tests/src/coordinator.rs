@@ -35,6 +35,7 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Coordinator {
     process: Mutex<Option<Process>>,
+    id: String,
     folder: PathBuf,
     clients: PortLease,
     operators: PortLease,
@@ -46,8 +47,17 @@ impl Coordinator {
     /// # Errors
     /// If there is no free port.
     pub fn new(folder: PathBuf) -> Result<Coordinator> {
+        Coordinator::named("shop", folder)
+    }
+
+    /// One with another id than the only coordinator of its stores has.
+    ///
+    /// # Errors
+    /// If there is no free port.
+    pub fn named(id: &str, folder: PathBuf) -> Result<Coordinator> {
         Ok(Coordinator {
             process: Mutex::new(None),
+            id: id.to_owned(),
             folder,
             clients: PortLease::take(None)?,
             operators: PortLease::take(None)?,
@@ -282,8 +292,9 @@ impl Coordinator {
 
     fn config(&self, start: &Start) -> String {
         format!(
-            "[coordinator]\nid = \"shop\"\ndata_dir = \"log\"\nlisten = \"127.0.0.1:{}\"\n\
+            "[coordinator]\nid = \"{}\"\ndata_dir = \"log\"\nlisten = \"127.0.0.1:{}\"\n\
              admin_listen = \"127.0.0.1:{}\"\n\n[limits]\n{}\n\n{}",
+            self.id,
             self.clients.port(),
             self.operators.port(),
             start.limits,
