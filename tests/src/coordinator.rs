@@ -219,11 +219,23 @@ impl Coordinator {
     /// # Errors
     /// If it is down.
     pub fn peak_memory_kib(&self) -> Result<u64> {
+        self.memory_kib("VmHWM:")
+    }
+
+    /// Resident memory of its process now, in KiB (`VmRSS` of proc(5)).
+    ///
+    /// # Errors
+    /// If it is down.
+    pub fn resident_memory_kib(&self) -> Result<u64> {
+        self.memory_kib("VmRSS:")
+    }
+
+    fn memory_kib(&self, field: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let line = status.lines().find(|line| line.starts_with(field));
         line.and_then(|line| line.split_whitespace().nth(1))
             .and_then(|number| number.parse().ok())
-            .context("no VmHWM in the process's status")
+            .with_context(|| format!("no {field} in the process's status"))
     }
 
     /// The decision log's folder.

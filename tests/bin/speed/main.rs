@@ -9,6 +9,7 @@ mod contest;
 mod contestant;
 mod cpu;
 mod forces;
+mod growth;
 mod limits;
 mod measure;
 mod meter;
@@ -48,6 +49,11 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// What grows with the work that is done
+    Growth {
+        #[command(subcommand)]
+        question: growth::Question,
+    },
     #[command(name = call::VERB, hide = true)]
     ServeNothing { port: u16 },
     #[command(name = force_rate::VERB, hide = true)]
@@ -94,6 +100,7 @@ fn main() -> Result<()> {
         Some(Verb::ForceRate { window_ms, rounds }) => {
             force_rate::measure(Duration::from_millis(window_ms), rounds)
         }
+        Some(Verb::Growth { question }) => Runtime::new()?.block_on(growth::answer(&question)),
         None => compare(&args.compare),
     }
 }
@@ -141,7 +148,9 @@ fn compare(args: &Compare) -> Result<()> {
     if let Some(folder) = &args.plots {
         plot::all(folder, &measured, &disk)?;
     }
-    args.at_least.iter().try_for_each(|wish| require(wish, &measured))
+    args.at_least
+        .iter()
+        .try_for_each(|wish| require(wish, &measured))
 }
 
 /// An error unless tandem makes as many times naive's purchases per second as is wished.

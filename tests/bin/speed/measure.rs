@@ -48,7 +48,12 @@ pub(crate) struct Measured {
 impl Measured {
     /// For files: `mariadb-binlog-on-skus`.
     pub(crate) fn name(&self) -> String {
-        let Part { store, binlog, workload, .. } = self.part;
+        let Part {
+            store,
+            binlog,
+            workload,
+            ..
+        } = self.part;
         format!("{store:?}-binlog-{binlog:?}-{workload:?}").to_lowercase()
     }
 
@@ -195,9 +200,10 @@ async fn series(
 }
 
 async fn play(scene: &Scene, contestant: Contestant, turn: &Turn) -> Result<Score> {
-    let score = contestant.play(scene, turn).await.with_context(|| {
-        format!("{} with {}", contestant.title(), turn.load)
-    })?;
+    let score = contestant
+        .play(scene, turn)
+        .await
+        .with_context(|| format!("{} with {}", contestant.title(), turn.load))?;
     eprintln!(
         "  {:>16}  {:<26} {:>7.0}/s",
         turn.load.to_string(),

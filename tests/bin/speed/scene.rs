@@ -19,6 +19,12 @@ use crate::workload::{self, SKUS, SOLD_OUT, UNITS};
 /// More than the clients of the largest turn, each with a session of its own.
 const MYSQL_CONNECTIONS_MAX: usize = 1_400;
 
+/// The id of the coordinator whose participants are in its process.
+pub(crate) const INSIDE: &str = "inside";
+
+/// The id of the coordinator that has sidecars.
+const BESIDE: &str = "beside";
+
 /// Which stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Store {
@@ -77,8 +83,17 @@ pub(crate) struct Setting<'a> {
 }
 
 impl Scene {
-    /// Starts everything, with goods in stock and a table for each contestant.
+    /// Starts everything.
     pub(crate) async fn start(setting: Setting<'_>) -> Result<Scene> {
+        let scene = Scene::prepare(setting).await?;
+        for tandem in [&scene.inside, &scene.beside] {
+            tandem.coordinator.start(&tandem.start).await?;
+        }
+        Ok(scene)
+    }
+
+    /// Starts everything but the coordinators, with goods in stock and a table for each contestant.
+    pub(crate) async fn prepare(setting: Setting<'_>) -> Result<Scene> {
         let folder = tempfile::Builder::new().prefix("tandem-speed-").tempdir()?;
         let env = setting.forces.env();
         let stores = stores(&setting, &env).await?;
@@ -90,7 +105,7 @@ impl Scene {
             env: env.clone(),
         };
         let inside = Tandem {
-            coordinator: coordinator("inside", folder.path().join("inside"))?,
+            coordinator: coordinator(INSIDE, folder.path().join("inside"))?,
             sidecars: Vec::new(),
             start: start(participants(&stores)),
         };
@@ -104,13 +119,10 @@ impl Scene {
         }
         let tables: Vec<String> = sidecars.iter().map(Sidecar::participant).collect();
         let beside = Tandem {
-            coordinator: coordinator("beside", folder.path().join("beside"))?,
+            coordinator: coordinator(BESIDE, folder.path().join("beside"))?,
             sidecars,
             start: start(tables.join("\n")),
         };
-        for tandem in [&inside, &beside] {
-            tandem.coordinator.start(&tandem.start).await?;
-        }
         Ok(Scene {
             inside,
             beside,
@@ -142,7 +154,10 @@ impl Scene {
         let tandem = self.tandem(place);
         let mut processes = self.store_processes()?;
         let coordinator = tandem.coordinator.process_id();
-        processes.push(("coordinator", coordinator.context("the coordinator is down")?));
+        processes.push((
+            "coordinator",
+            coordinator.context("the coordinator is down")?,
+        ));
         for (name, sidecar) in ["sidecar mysql", "sidecar redis"]
             .into_iter()
             .zip(&tandem.sidecars)

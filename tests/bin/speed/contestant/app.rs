@@ -65,10 +65,7 @@ impl App {
     /// Deletes a purchase with a prepared statement.
     pub(crate) async fn delete(&mut self, cart: &Cart) -> Result<()> {
         let query = sqlx::query(AssertSqlSafe(self.delete.clone()));
-        query
-            .bind(&cart.purchase_id)
-            .execute(&mut self.sql)
-            .await?;
+        query.bind(&cart.purchase_id).execute(&mut self.sql).await?;
         Ok(())
     }
 

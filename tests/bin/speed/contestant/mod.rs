@@ -2,7 +2,7 @@
 
 mod app;
 mod naive;
-mod through_tandem;
+pub(crate) mod through_tandem;
 mod wrapped;
 
 pub(crate) use app::App;

@@ -22,12 +22,7 @@ struct ThroughTandem {
     wait: WaitFor,
 }
 
-pub(crate) async fn play(
-    scene: &Scene,
-    turn: &Turn,
-    place: Place,
-    wait: WaitFor,
-) -> Result<Score> {
+pub(crate) async fn play(scene: &Scene, turn: &Turn, place: Place, wait: WaitFor) -> Result<Score> {
     let stores = &scene.stores;
     let books = Books::open(stores, TABLE).await?;
     let coordinator = &scene.tandem(place).coordinator;

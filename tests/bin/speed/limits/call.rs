@@ -59,7 +59,11 @@ pub(crate) async fn play(scene: &Scene, turn: &Turn) -> Result<Score> {
         channels.push(until_some("the server listens", READY_MAX, connect).await?);
     }
     let callers = (0..turn.load.clients())
-        .map(|number| Caller(PurchaseServiceClient::new(channels[number % CHANNELS].clone())))
+        .map(|number| {
+            Caller(PurchaseServiceClient::new(
+                channels[number % CHANNELS].clone(),
+            ))
+        })
         .collect();
     let meter = Meter::of(&scene.forces, vec![("server", process.id())]);
     let (score, _) = contest::play(turn, &meter, callers).await?;

@@ -51,11 +51,17 @@ pub(crate) fn ask(forces: &Forces, window: Duration, rounds: u32) -> Result<Vec<
     );
     let lines = output.stdout.split(|byte| *byte == b'\n');
     let lines = lines.filter(|line| !line.is_empty());
-    lines.map(|line| read(&serde_json::from_slice(line)?)).collect()
+    lines
+        .map(|line| read(&serde_json::from_slice(line)?))
+        .collect()
 }
 
 fn read(line: &Value) -> Result<Rate> {
-    let figure = |name: &str| line[name].as_f64().ok_or_else(|| anyhow!("no {name}: {line}"));
+    let figure = |name: &str| {
+        line[name]
+            .as_f64()
+            .ok_or_else(|| anyhow!("no {name}: {line}"))
+    };
     Ok(Rate {
         committers: figure("committers")? as u64,
         log: figure("log")?,

@@ -49,15 +49,20 @@ pub(crate) fn part(measured: &Measured) -> Result<String, fmt::Error> {
 
 fn closed(measured: &Measured, text: &mut String) -> fmt::Result {
     let naive = |clients: usize| measured.closed.get(&(clients, Contestant::Naive));
-    clients_table(measured, text, "purchases/s (times naive)", |clients, who, score| {
-        let rate = score.per_second();
-        match naive(clients) {
-            Some(naive) if who != Contestant::Naive => {
-                format!("{rate:.0} ({:.2})", rate / naive.per_second())
+    clients_table(
+        measured,
+        text,
+        "purchases/s (times naive)",
+        |clients, who, score| {
+            let rate = score.per_second();
+            match naive(clients) {
+                Some(naive) if who != Contestant::Naive => {
+                    format!("{rate:.0} ({:.2})", rate / naive.per_second())
+                }
+                Some(_) | None => format!("{rate:.0}"),
             }
-            Some(_) | None => format!("{rate:.0}"),
-        }
-    })?;
+        },
+    )?;
     if let Some(naive) = naive_peak(&measured.closed) {
         let peaks = measured.part.contestants.iter().filter_map(|who| {
             let (clients, rate) = peak(&measured.closed, *who)?;
@@ -173,9 +178,8 @@ fn open(measured: &Measured, text: &mut String) -> fmt::Result {
         write!(text, "{:NAME$}", who.title())?;
         for rate in &rates {
             let score = measured.open.get(&(*rate, who));
-            let shown = score.map(|score| {
-                format!("{} ({:.0})", latencies(score), score.per_second())
-            });
+            let shown =
+                score.map(|score| format!("{} ({:.0})", latencies(score), score.per_second()));
             write!(text, "{:>wide$}", shown.unwrap_or_default())?;
         }
         writeln!(text)?;

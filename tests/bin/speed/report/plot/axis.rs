@@ -43,7 +43,10 @@ impl Axis {
         let values: Vec<f64> = values.collect();
         Axis {
             label: label.to_owned(),
-            ticks: values.iter().map(|tick| (*tick, thousands(*tick))).collect(),
+            ticks: values
+                .iter()
+                .map(|tick| (*tick, thousands(*tick)))
+                .collect(),
             low: values.iter().copied().fold(f64::INFINITY, f64::min),
             high: values.iter().copied().fold(0.0, f64::max),
             log: true,
@@ -118,7 +121,10 @@ mod tests {
     #[test]
     fn a_linear_axis_ends_at_a_round_number() {
         let axis = Axis::linear("", 11_300.0);
-        assert_eq!(written(&axis), ["0", "2,000", "4,000", "6,000", "8,000", "10,000", "12,000"]);
+        assert_eq!(
+            written(&axis),
+            ["0", "2,000", "4,000", "6,000", "8,000", "10,000", "12,000"]
+        );
         assert_eq!(axis.place(6_000.0), 0.5);
     }
 

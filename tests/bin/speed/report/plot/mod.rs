@@ -46,9 +46,8 @@ fn throughput(part: &Measured) -> Option<Chart> {
     let drawn = |who: &Contestant| *who != Contestant::Call;
     let lines = lines(part, drawn, |who| {
         let points = part.closed.iter().filter(|((_, other), _)| *other == who);
-        let point = |((clients, _), score): ((usize, _), &Score)| {
-            (clients as f64, score.per_second())
-        };
+        let point =
+            |((clients, _), score): ((usize, _), &Score)| (clients as f64, score.per_second());
         points.map(|(key, score)| point((*key, score))).collect()
     });
     let ticks = part.part.clients.iter().map(|clients| *clients as f64);
@@ -56,7 +55,10 @@ fn throughput(part: &Measured) -> Option<Chart> {
     (part.part.clients.len() > 1).then(|| Chart {
         title: "Purchases per second".to_owned(),
         subtitle: String::new(),
-        x: Axis::log("clients, each of which asks again as soon as it is answered", ticks),
+        x: Axis::log(
+            "clients, each of which asks again as soon as it is answered",
+            ticks,
+        ),
         y: Axis::linear("", top),
         lines,
     })
@@ -71,9 +73,8 @@ fn percentiles(part: &Measured) -> Option<Chart> {
         let Some(score) = part.closed.get(&(clients, who)) else {
             return Vec::new();
         };
-        let point = |(place, percent): (usize, &f64)| {
-            (place as f64, score.latency_ms(percent / 100.0))
-        };
+        let point =
+            |(place, percent): (usize, &f64)| (place as f64, score.latency_ms(percent / 100.0));
         PERCENTILES.iter().enumerate().map(point).collect()
     });
     let names = PERCENTILES.iter().map(|percent| format!("p{percent}"));
@@ -107,7 +108,10 @@ fn offered(part: &Measured) -> Option<Chart> {
         dashed: true,
         ..line
     }));
-    let top = lines.iter().flat_map(|line| &line.points).map(|point| point.0);
+    let top = lines
+        .iter()
+        .flat_map(|line| &line.points)
+        .map(|point| point.0);
     Some(Chart {
         title: "Latency at a fixed rate, in milliseconds: p99, and p50 dashed".to_owned(),
         subtitle: String::new(),
