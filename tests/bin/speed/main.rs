@@ -30,6 +30,7 @@ use tandem_tests::Machine;
 use tokio::runtime::Runtime;
 
 use contestant::Contestant;
+use contestant::dtmrs::Kept;
 use forces::Forces;
 use limits::{call, force_rate};
 use measure::{Manner, Measured};
@@ -82,6 +83,12 @@ struct Compare {
     /// A line of the coordinators' section [limits]; the defaults otherwise
     #[arg(long)]
     limits: Vec<String>,
+    /// Let dtmrs take part: its program (cargo install dtmrs --features redis)
+    #[arg(long, value_name = "PATH")]
+    dtmrs: Option<PathBuf>,
+    /// Where dtmrs is to keep its transactions
+    #[arg(long, value_name = "STORE", default_value = "redis")]
+    dtmrs_kept: Kept,
     /// Write all figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -108,11 +115,14 @@ fn main() -> Result<()> {
 fn compare(args: &Compare) -> Result<()> {
     let chosen = args.chosen.parts();
     let is_program = chosen.is_empty();
-    let parts = match (is_program, args.quick) {
+    let mut parts = match (is_program, args.quick) {
         (false, _) => chosen,
         (true, true) => plan::quick(),
         (true, false) => plan::full(),
     };
+    if let (true, Some(part)) = (args.dtmrs.is_some(), parts.first_mut()) {
+        plan::invite(part, Contestant::Dtmrs);
+    }
     let (seconds, warm_up, rounds) = if args.quick {
         (1.0, 0.2, 1)
     } else {
@@ -124,6 +134,7 @@ fn compare(args: &Compare) -> Result<()> {
         rounds: args.rounds.unwrap_or(rounds),
         force: (!args.real_disk).then(|| Duration::from_micros(args.fsync_us)),
         limits: args.limits.join("\n"),
+        dtmrs: args.dtmrs.clone().map(|program| (program, args.dtmrs_kept)),
     };
     let disk = match manner.force {
         Some(cost) => format!("{cost:?} per forced write"),

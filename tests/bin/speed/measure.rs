@@ -1,6 +1,7 @@
 //! Lets the contestants of each part take turns.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -8,6 +9,7 @@ use tandem_tests::Machine;
 
 use crate::contest::{Load, Turn};
 use crate::contestant::Contestant;
+use crate::contestant::dtmrs::Kept;
 use crate::forces::Forces;
 use crate::plan::Part;
 use crate::scene::{Binlog, Place, Scene, Setting};
@@ -28,6 +30,8 @@ pub(crate) struct Manner {
     pub(crate) force: Option<Duration>,
     /// Lines of the coordinators' section `[limits]`.
     pub(crate) limits: String,
+    /// The competitor's program, and where it is to keep its transactions.
+    pub(crate) dtmrs: Option<(PathBuf, Kept)>,
 }
 
 /// What was measured in a part.
@@ -86,6 +90,7 @@ pub(crate) async fn all(
                 binlog: part.binlog,
                 limits: manner.limits.clone(),
                 forces: Forces::new(manner.force)?,
+                dtmrs: manner.dtmrs.clone(),
             };
             scene = Some(Scene::start(setting).await?);
         }

@@ -37,7 +37,11 @@ const MAIN: Part = Part {
 pub(crate) fn full() -> Vec<Part> {
     let two = vec![Contestant::Naive, Contestant::Tandem];
     let mut parts = vec![Part {
-        contestants: Contestant::value_variants().to_vec(),
+        contestants: Contestant::value_variants()
+            .iter()
+            .copied()
+            .filter(|who| *who != Contestant::Dtmrs)
+            .collect(),
         clients: ALL_CLIENTS.to_vec(),
         offered: vec![0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.2],
         series: true,
@@ -82,6 +86,13 @@ pub(crate) fn quick() -> Vec<Part> {
         series: true,
         ..MAIN
     }]
+}
+
+/// Lets another contestant take part.
+pub(crate) fn invite(part: &mut Part, guest: Contestant) {
+    if !part.contestants.contains(&guest) {
+        part.contestants.push(guest);
+    }
 }
 
 /// What the command line asks for; every combination.

@@ -12,6 +12,7 @@ use tandem_tests::{
 };
 use tempfile::TempDir;
 
+use crate::contestant::dtmrs::{Dtmrs, Kept};
 use crate::forces::Forces;
 use crate::limits::call;
 use crate::workload::{self, SKUS, SOLD_OUT, UNITS};
@@ -67,6 +68,8 @@ pub(crate) struct Scene {
     beside: Tandem,
     /// A gRPC server that does nothing.
     pub(crate) idle: (Process, u16),
+    /// The competitor, if its program was given.
+    pub(crate) dtmrs: Option<Dtmrs>,
     pub(crate) stores: Stores,
     pub(crate) forces: Forces,
     _folder: TempDir,
@@ -80,6 +83,8 @@ pub(crate) struct Setting<'a> {
     /// Lines of both coordinators' sections `[limits]` and further sections.
     pub(crate) limits: String,
     pub(crate) forces: Forces,
+    /// The competitor's program, and where it is to keep its transactions.
+    pub(crate) dtmrs: Option<(PathBuf, Kept)>,
 }
 
 impl Scene {
@@ -123,10 +128,18 @@ impl Scene {
             sidecars,
             start: start(tables.join("\n")),
         };
+        let dtmrs = match &setting.dtmrs {
+            Some((program, kept)) => {
+                let log = folder.path().join("dtmrs.log");
+                Some(Dtmrs::start(program, *kept, &stores, &env, &log).await?)
+            }
+            None => None,
+        };
         Ok(Scene {
             inside,
             beside,
             idle: call::start(&folder.path().join("idle.log"))?,
+            dtmrs,
             stores,
             forces: setting.forces,
             _folder: folder,

@@ -1,6 +1,7 @@
 //! Who takes part.
 
 mod app;
+pub(crate) mod dtmrs;
 mod naive;
 pub(crate) mod through_tandem;
 mod wrapped;
@@ -18,10 +19,11 @@ use crate::scene::{Place, Scene};
 use crate::score::Score;
 
 /// The contestants' tables.
-pub(crate) const TABLES: [&str; 4] = [
+pub(crate) const TABLES: [&str; 5] = [
     naive::TABLE,
     wrapped::TABLE,
     insert::TABLE,
+    dtmrs::TABLE,
     through_tandem::TABLE,
 ];
 
@@ -40,6 +42,8 @@ pub(crate) enum Contestant {
     Sidecars,
     /// tandem with sidecars, answered when decided
     SidecarsDecided,
+    /// dtmrs, counted when the row is inserted
+    Dtmrs,
     /// A limit: the INSERT alone
     Insert,
     /// A limit: a gRPC call that does nothing
@@ -56,6 +60,7 @@ impl Contestant {
             Contestant::Decided => "tandem, decided",
             Contestant::Sidecars => "tandem, sidecars",
             Contestant::SidecarsDecided => "tandem, sidecars, decided",
+            Contestant::Dtmrs => "dtmrs",
             Contestant::Insert => "limit: INSERT",
             Contestant::Call => "limit: empty call",
         }
@@ -80,6 +85,7 @@ impl Contestant {
             Contestant::Decided => tandem(Place::Inside, WaitFor::Decided).await,
             Contestant::Sidecars => tandem(Place::Sidecars, WaitFor::Applied).await,
             Contestant::SidecarsDecided => tandem(Place::Sidecars, WaitFor::Decided).await,
+            Contestant::Dtmrs => dtmrs::play(scene, &turn).await,
             Contestant::Insert => insert::play(scene, &turn).await,
             Contestant::Call => call::play(scene, &turn).await,
         }

@@ -140,6 +140,7 @@ impl Ground {
             binlog: Binlog::On,
             limits: format!("[retention]\npurchases_max = {retained_max}\n"),
             forces: Forces::new(force)?,
+            dtmrs: None,
         })
         .await
     }

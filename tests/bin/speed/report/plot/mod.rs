@@ -160,6 +160,7 @@ fn color(who: Contestant) -> &'static str {
         Contestant::Decided => "#56b4e9",
         Contestant::Sidecars => "#009e73",
         Contestant::SidecarsDecided => "#e69f00",
+        Contestant::Dtmrs => "#d55e00",
         Contestant::Insert | Contestant::Call => "#aaaaaa",
     }
 }
