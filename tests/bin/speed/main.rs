@@ -124,9 +124,9 @@ fn compare(args: &Compare) -> Result<()> {
         plan::invite(part, Contestant::Dtmrs);
     }
     let (seconds, warm_up, rounds) = if args.quick {
-        (1.0, 0.2, 1)
+        (0.6, 0.15, 1)
     } else {
-        (2.0, 0.3, 2)
+        (1.5, 0.3, 2)
     };
     let manner = Manner {
         window: Duration::try_from_secs_f64(args.seconds.unwrap_or(seconds))?,
@@ -137,7 +137,7 @@ fn compare(args: &Compare) -> Result<()> {
         dtmrs: args.dtmrs.clone().map(|program| (program, args.dtmrs_kept)),
     };
     let disk = match manner.force {
-        Some(cost) => format!("{cost:?} per forced write"),
+        Some(cost) => format!("{} ms per forced write", cost.as_secs_f64() * 1e3),
         None => "a real disk".to_owned(),
     };
     println!("{disk}; {} rounds of {:?}", manner.rounds, manner.window);

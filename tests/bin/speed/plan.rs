@@ -43,7 +43,7 @@ pub(crate) fn full() -> Vec<Part> {
             .filter(|who| *who != Contestant::Dtmrs)
             .collect(),
         clients: ALL_CLIENTS.to_vec(),
-        offered: vec![0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.2],
+        offered: vec![0.2, 0.4, 0.6, 0.8, 1.0, 1.2],
         series: true,
         ..MAIN
     }];
@@ -81,8 +81,8 @@ pub(crate) fn quick() -> Vec<Part> {
             Contestant::Decided,
             Contestant::Sidecars,
         ],
-        clients: vec![1, 32, 128, 256, 1_024],
-        offered: vec![0.4, 0.8],
+        clients: vec![1, 32, 256, 1_024],
+        offered: vec![0.8],
         series: true,
         ..MAIN
     }]

@@ -50,7 +50,7 @@ pub(crate) enum Question {
         /// Which
         #[arg(long, default_value = "redis")]
         store: Absentee,
-        /// How long, in minutes; the load lasts a minute more on either side
+        /// How long, in minutes; the load lasts as long on either side, at most a minute
         #[arg(long, default_value_t = 10.0)]
         minutes: f64,
         /// Purchases offered per second

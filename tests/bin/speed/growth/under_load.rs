@@ -27,8 +27,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// Purchases that the coordinator remembers: so few that a steady load soon passes them.
 const RETAINED_MAX: u64 = 50_000;
 
-/// The load before and after a store is away.
-const AROUND: Duration = Duration::from_secs(60);
+/// The longest load before and after a store is away.
+const AROUND_MAX: Duration = Duration::from_secs(60);
 
 /// Lines of a table.
 const LINES: u32 = 20;
@@ -97,20 +97,21 @@ pub(crate) async fn away(
     rate: f64,
 ) -> Result<()> {
     let scene = ground.lay(machine, RETAINED_MAX).await?;
-    let load = begin(&scene, time + AROUND * 2, rate).await?;
+    let around = time.min(AROUND_MAX);
+    let load = begin(&scene, time + around * 2, rate).await?;
     let server: &Server = match absentee {
         Absentee::Mysql => &scene.stores.mysql,
         Absentee::Redis => &scene.stores.redis,
     };
     let begun = Instant::now();
-    load.watch(&scene, begun + AROUND).await?;
+    load.watch(&scene, begun + around).await?;
     server.kill9()?;
     println!("{} is away", server.binary());
     // The stores can't be looked at meanwhile.
-    load.sleep_until(begun + AROUND + time).await;
+    load.sleep_until(begun + around + time).await;
     server.restart()?;
     println!("{} is back", server.binary());
-    load.watch(&scene, begun + time + AROUND * 2).await?;
+    load.watch(&scene, begun + time + around * 2).await?;
     load.end(&scene).await
 }
 
