@@ -95,8 +95,16 @@ impl Coordinator {
     /// # Errors
     /// With the end of its log, if it is not ready in time or ends.
     pub async fn ready(&self) -> Result<()> {
+        self.ready_within(READY_MAX).await
+    }
+
+    /// The same for one that has much to read before it is ready.
+    ///
+    /// # Errors
+    /// With the end of its log, if it is not ready in time or ends.
+    pub async fn ready_within(&self, limit: Duration) -> Result<()> {
         let operator = self.operator();
-        until("every participant is enlisted", READY_MAX, async || {
+        until("every participant is enlisted", limit, async || {
             if let Some(status) = self.ended()? {
                 bail!("the coordinator ended ({status})");
             }

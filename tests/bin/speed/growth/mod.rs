@@ -7,7 +7,7 @@ mod unfinished;
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
@@ -173,11 +173,4 @@ async fn redis_bytes(scene: &Scene) -> Result<u64> {
         .await?;
     info.get("used_memory")
         .context("Redis does not say how much memory it uses")
-}
-
-/// How long something took.
-async fn timed<T>(what: impl Future<Output = Result<T>>) -> Result<Duration> {
-    let begun = Instant::now();
-    what.await?;
-    Ok(begun.elapsed())
 }
