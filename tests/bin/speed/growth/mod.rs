@@ -110,10 +110,13 @@ pub(crate) async fn answer(question: &Question) -> Result<()> {
             ground,
         } => {
             let window = Duration::from_secs(*seconds);
-            retained::answer(&machine, ground, purchases, *clients, window).await
+            Box::pin(retained::answer(
+                &machine, ground, purchases, *clients, window,
+            ))
+            .await
         }
         Question::Unfinished { decisions, ground } => {
-            unfinished::answer(&machine, ground, decisions).await
+            Box::pin(unfinished::answer(&machine, ground, decisions)).await
         }
         Question::Away {
             store,
