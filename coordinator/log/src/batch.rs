@@ -122,7 +122,9 @@ impl Batch {
     /// The record at a position.
     pub(crate) fn record(&self, position: Position) -> Option<&[u8]> {
         let at = position.0.checked_sub(self.first_position)?;
-        self.records.get(usize::try_from(at).ok()?).map(Vec::as_slice)
+        self.records
+            .get(usize::try_from(at).ok()?)
+            .map(Vec::as_slice)
     }
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::branch::{CommitEvidence, Debt, Failure, HeuristicKind, PreparedBranch, Vote};
+use crate::branch::{CommitEvidence, Debt, Failure, HeuristicKind, PreparedBranch, Repaired, Vote};
 use crate::id::{ParticipantName, TransactionId};
 use crate::purchase::{Entry, Purchase, Reason, Refusal};
-use crate::record::Record;
+use crate::record::{Decision, Record};
 use crate::time::Timestamp;
 
 /// A client's call that waits for a reply; chosen by the shell, unique within a process.
@@ -127,6 +127,25 @@ pub enum Event {
         /// Whether a contradiction of the stored decision is meant.
         force: bool,
     },
+    /// An operator wants a branch redone from the stored decision.
+    RepairOrdered {
+        /// Where the reply goes.
+        request: RequestId,
+        /// The order.
+        repair: Repair,
+        /// The decision as the log has it, where memory has only its outcome: needed if the
+        /// transaction has ended.
+        decision: Option<Decision>,
+    },
+    /// A participant has carried out a repair.
+    Repaired {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Who.
+        participant: ParticipantName,
+        /// What came of it.
+        repaired: Repaired,
+    },
     /// No new purchases from now on.
     Drain,
     /// Time has passed.
@@ -149,6 +168,8 @@ pub enum Call {
     Prepare,
     /// To carry out.
     End(Ending),
+    /// To redo from the decision.
+    Repair,
 }
 
 /// An operator's word on how a branch ended.
@@ -160,6 +181,19 @@ pub struct Settlement {
     pub participant: ParticipantName,
     /// How it ended.
     pub ending: Ending,
+    /// Why; kept in the log.
+    pub reason: String,
+    /// Who; kept in the log.
+    pub operator: String,
+}
+
+/// An operator's order to redo a branch from the stored decision.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Repair {
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// The branch.
+    pub participant: ParticipantName,
     /// Why; kept in the log.
     pub reason: String,
     /// Who; kept in the log.
@@ -200,6 +234,18 @@ pub enum Action {
         /// When it was decided.
         decide_time: Timestamp,
     },
+    /// Ask a participant to redo a stored decision that it has ended another way. The order is
+    /// stored.
+    Repair {
+        /// Whom.
+        participant: ParticipantName,
+        /// The transaction.
+        transaction: TransactionId,
+        /// The entries that survived.
+        entries: Vec<Entry>,
+        /// When it was decided.
+        decide_time: Timestamp,
+    },
     /// Ask a participant to release a transaction that has no decision.
     RollBack {
         /// Whom.
@@ -229,6 +275,13 @@ pub enum Action {
         request: RequestId,
         /// Whether it is recorded.
         result: Result<(), SettleError>,
+    },
+    /// Answer an operator's order of a repair: it was carried out, or why it was not.
+    ReplyRepaired {
+        /// Whom.
+        request: RequestId,
+        /// What came of it.
+        result: Result<Repaired, RepairError>,
     },
     /// The log's records before this position are needed no more.
     Release {
@@ -312,6 +365,45 @@ pub enum SettleError {
     Contradicts(TransactionId, ParticipantName, &'static str),
 }
 
+/// Why a repair was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum RepairError {
+    /// Neither the log nor memory has it.
+    #[error("transaction {0} is not known, or so old that the log has forgotten it")]
+    UnknownTransaction(TransactionId),
+    /// It has no such branch.
+    #[error("transaction {0} has no branch at participant {1}")]
+    UnknownBranch(TransactionId, ParticipantName),
+    /// There is no decision yet; it comes by itself.
+    #[error("transaction {0} is not decided yet: it ends by itself at its prepare deadline")]
+    Undecided(TransactionId),
+    /// Nothing is stored from which it could be redone.
+    #[error(
+        "no decision to commit {0} is stored, so there is nothing that {1} could be given again: \
+         take back by hand at {1} what was committed there, then close it with `tandem tx settle \
+         {0} --participant {1} --as rolled-back`"
+    )]
+    NoDecision(TransactionId, ParticipantName),
+    /// Its decision is being carried out.
+    #[error(
+        "the branch of {0} at {1} was not ended against its decision: it is being carried out, or \
+         waits to be"
+    )]
+    NotDamaged(TransactionId, ParticipantName),
+    /// It has been ordered before.
+    #[error("a repair of {0} at {1} is under way")]
+    UnderWay(TransactionId, ParticipantName),
+    /// The transaction has ended, and what it decided was not found in the log.
+    #[error("the decision of {0} could not be read back from the log")]
+    DecisionMissing(TransactionId),
+    /// Something else has ended the branch while the order was stored or carried out.
+    #[error("the branch of {0} at {1} has ended another way; nothing was done by this order")]
+    Ended(TransactionId, ParticipantName),
+    /// The store could not do it.
+    #[error("the order is stored, and {1} could not carry it out: {2}")]
+    Failed(TransactionId, ParticipantName, String),
+}
+
 /// Something that changed, for logs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Note {
@@ -389,6 +481,20 @@ pub enum Note {
         transaction: TransactionId,
         /// Where.
         participant: ParticipantName,
+    },
+    /// An operator has ordered a repair; it is being carried out.
+    RepairOrdered {
+        /// What he said.
+        repair: Repair,
+    },
+    /// A branch was redone from the decision, by an operator's order.
+    Repaired {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Where.
+        participant: ParticipantName,
+        /// Purchases that the store had already, and that were left as they are.
+        present: Vec<String>,
     },
     /// An operator settled a branch.
     Settled {

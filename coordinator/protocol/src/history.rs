@@ -2,9 +2,10 @@
 //! which they are forgotten.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::time::Duration;
 
-use crate::event::{Position, Settlement};
+use crate::event::{Position, Repair, Settlement};
 use crate::id::{ParticipantName, TransactionId};
 use crate::purchase::Refusal;
 use crate::record::{Fingerprint, digest};
@@ -29,11 +30,18 @@ pub(crate) enum Outcome {
 pub(crate) struct Kept {
     pub(crate) decide_time: Timestamp,
     pub(crate) fate: Fate,
-    /// Branches that a person settled; known once the transaction has ended.
-    pub(crate) settled: Vec<Settlement>,
+    /// What persons said of its branches; known once the transaction has ended.
+    pub(crate) by_hand: Vec<ByHand>,
     purchases: Vec<PurchaseKey>,
     /// Where its first record that is still needed stands; `None` while it is on its way.
     position: Option<Position>,
+}
+
+/// A person's word on a branch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum ByHand {
+    Settled(Settlement),
+    Repaired(Repair),
 }
 
 /// What has become of a transaction.
@@ -123,7 +131,7 @@ impl History {
             Kept {
                 decide_time,
                 fate,
-                settled: Vec::new(),
+                by_hand: Vec::new(),
                 purchases: keys,
                 position,
             },
@@ -141,8 +149,18 @@ impl History {
         }
     }
 
+    /// Notes that what had ended committed is to be carried out again.
+    pub(crate) fn redo(&mut self, id: &TransactionId) {
+        if let Some(kept) = self.transactions.get_mut(id)
+            && kept.fate == Fate::Committed
+        {
+            kept.fate = Fate::Committing;
+            self.ended_purchases -= kept.purchases.len();
+        }
+    }
+
     /// Notes that a transaction has ended, and which of its branches by a person's word.
-    pub(crate) fn end(&mut self, id: &TransactionId, settled: Vec<Settlement>) {
+    pub(crate) fn end(&mut self, id: &TransactionId, by_hand: Vec<ByHand>) {
         if let Some(kept) = self.transactions.get_mut(id)
             && !kept.fate.has_ended()
         {
@@ -150,7 +168,7 @@ impl History {
                 Fate::Committing | Fate::Committed => Fate::Committed,
                 Fate::Aborting | Fate::Refused => Fate::Refused,
             };
-            kept.settled = settled;
+            kept.by_hand = by_hand;
             self.ended_purchases += kept.purchases.len();
         }
     }
@@ -219,6 +237,21 @@ impl History {
                 kept.is_some_and(|kept| kept.position == Some(*position))
             })
             .map(|(position, _)| *position)
+    }
+
+    /// Transactions behind `after`, oldest first.
+    pub(crate) fn behind(
+        &self,
+        after: Option<&TransactionId>,
+    ) -> impl Iterator<Item = (&TransactionId, &Kept)> {
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.transactions
+            .range::<TransactionId, _>((begin, Bound::Unbounded))
+    }
+
+    /// Where a transaction's first record that is still needed stands.
+    pub(crate) fn position(&self, id: &TransactionId) -> Option<Position> {
+        self.transactions.get(id)?.position
     }
 
     pub(crate) fn newest(&self) -> Option<&TransactionId> {

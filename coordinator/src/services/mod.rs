@@ -2,6 +2,7 @@
 
 mod operator;
 mod purchase;
+mod repair;
 mod status;
 mod stock;
 mod timeline;

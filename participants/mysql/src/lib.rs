@@ -14,6 +14,7 @@
 //!
 //! Reading order: [`prepare`] and [`isolate`], then [`finish`] and [`settle`], then the rest.
 
+mod audit;
 mod branches;
 mod by_hand;
 mod codes;
@@ -23,11 +24,13 @@ mod evidence;
 mod finish;
 mod forget;
 mod isolate;
+mod kept;
 mod participant;
 mod preflight;
 mod prepare;
 mod processes;
 mod recover;
+mod repair;
 mod script;
 mod server;
 mod session;

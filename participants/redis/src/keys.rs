@@ -42,6 +42,19 @@ impl Keys {
         format!("{}tx:{transaction}", self.prefix)
     }
 
+    /// What the names of all transactions' holds begin with.
+    pub(crate) fn holds_prefix(&self) -> String {
+        format!("{}tx:", self.prefix)
+    }
+
+    pub(crate) fn held(&self) -> String {
+        format!("{}held", self.prefix)
+    }
+
+    pub(crate) fn released(&self, id: &CoordinatorId) -> String {
+        format!("{}released:{id}", self.prefix)
+    }
+
     pub(crate) fn debt(&self) -> String {
         format!("{}debt", self.prefix)
     }
@@ -53,10 +66,10 @@ impl Keys {
         [
             self.coordinator(coordinator),
             self.committed(coordinator),
-            format!("{prefix}released:{coordinator}"),
+            self.released(coordinator),
             format!("{prefix}answers:{coordinator}"),
             format!("{prefix}excepted:{coordinator}"),
-            format!("{prefix}held"),
+            self.held(),
             self.prepared(),
             self.holds(transaction),
             self.debt(),
@@ -88,6 +101,15 @@ pub(crate) fn order(transaction: &TransactionId) -> Result<u64, Error> {
     Ok(transaction.epoch.0 << SEQUENCE_BITS | transaction.sequence)
 }
 
+/// The transaction with an [`order`].
+pub(crate) fn transaction_at(coordinator: &CoordinatorId, order: u64) -> TransactionId {
+    TransactionId {
+        coordinator: coordinator.clone(),
+        epoch: Epoch(order >> SEQUENCE_BITS),
+        sequence: order & SEQUENCE_MAX,
+    }
+}
+
 /// An epoch that fits an [`order`].
 pub(crate) fn check_epoch(epoch: Epoch) -> Result<(), Error> {
     if epoch.0 > EPOCH_MAX {
@@ -114,6 +136,13 @@ mod tests {
         let last = of("shop.2097151.4294967295");
         assert_eq!(last, (1 << 53) - 1);
         assert_ne!(last as f64, (last - 1) as f64);
+    }
+
+    #[test]
+    fn order_leads_back_to_its_transaction() {
+        let transaction: TransactionId = "shop.3.1042".parse().unwrap();
+        let order = order(&transaction).unwrap();
+        assert_eq!(transaction_at(&transaction.coordinator, order), transaction);
     }
 
     #[test]

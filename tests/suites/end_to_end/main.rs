@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod audit;
 mod bad_input;
 mod crashes;
 mod deadlines;
@@ -11,6 +12,7 @@ mod operator;
 mod outages;
 mod purchases;
 mod refusals;
+mod repair;
 mod settings;
 mod stale_log;
 
@@ -25,6 +27,8 @@ fn main() -> ExitCode {
         crashes::CASES,
         outages::CASES,
         operator::CASES,
+        repair::CASES,
+        audit::CASES,
         stale_log::CASES,
         settings::CASES,
     ];

@@ -2,18 +2,22 @@
 //!
 //! The verbs are in files of their own: `submit` (clients), `decide` (votes and decisions),
 //! `finish` (carrying decisions out), `link` (participants coming and going, sweeps), `settle`
-//! (the operator), `retire` (forgetting).
+//! (the operator), `repair` (his orders to redo), `retire` (forgetting).
 
+mod audit;
 mod decide;
 mod finish;
 mod link;
+mod repair;
 mod retire;
 mod settle;
 mod submit;
 mod view;
 
+pub use audit::{HistoryPage, RememberedDecision, Standing};
 pub(crate) use decide::past_refusal;
-pub(crate) use finish::{branches_mut, settled};
+pub(crate) use finish::{branches_mut, by_hand};
+pub use repair::Damage;
 pub(crate) use view::view;
 pub use view::{BranchProgress, BranchView, PurchaseView, TransactionState, TransactionView};
 
@@ -22,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::branch::PreparedBranch;
-use crate::event::{Action, Event, Note, Position, RequestId, Settlement, Ticket, WaitFor};
+use crate::event::{Action, Event, Note, Position, Repair, RequestId, Settlement, Ticket, WaitFor};
 use crate::history::History;
 use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
 use crate::planted::Bug;
@@ -160,6 +164,10 @@ enum Storing {
         request: RequestId,
         settlement: Settlement,
     },
+    Repair {
+        request: RequestId,
+        repair: Repair,
+    },
     /// A record of an unfinished transaction, written for the first time or again.
     Keep(TransactionId),
     Forgotten {
@@ -265,7 +273,7 @@ impl Coordinator {
                 participant,
                 vote,
             } => self.voted(now, &transaction, &participant, vote),
-            Event::Stored { ticket, position } => self.stored(ticket, position),
+            Event::Stored { ticket, position } => self.stored(now, ticket, position),
             Event::Acknowledged {
                 transaction,
                 participant,
@@ -309,6 +317,16 @@ impl Coordinator {
                 settlement,
                 force,
             } => self.settle(now, request, settlement, force),
+            Event::RepairOrdered {
+                request,
+                repair,
+                decision,
+            } => self.order_repair(now, request, repair, decision),
+            Event::Repaired {
+                transaction,
+                participant,
+                repaired,
+            } => self.repaired(&transaction, &participant, repaired),
             Event::Drain => self.draining = true,
             Event::Tick => {}
         }
@@ -372,7 +390,7 @@ impl Coordinator {
         self.retire(now);
     }
 
-    fn stored(&mut self, ticket: Ticket, position: Position) {
+    fn stored(&mut self, now: Timestamp, ticket: Ticket, position: Position) {
         let Some(storing) = self.storing.remove(&ticket) else {
             return;
         };
@@ -388,6 +406,9 @@ impl Coordinator {
                 request,
                 settlement,
             } => self.settlement_stored(request, settlement, position),
+            Storing::Repair { request, repair } => {
+                self.repair_stored(now, request, repair, position);
+            }
             Storing::Keep(id) => self.history.place(&id, position),
             Storing::Forgotten { release, before } => self.forgotten_stored(release, before),
             Storing::Nothing => {}

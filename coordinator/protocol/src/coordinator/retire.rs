@@ -112,7 +112,7 @@ impl Coordinator {
     }
 
     /// Writes what the log must keep about an unfinished transaction again, at the log's end.
-    fn carry(&mut self, now: Timestamp, id: &TransactionId) {
+    pub(super) fn carry(&mut self, now: Timestamp, id: &TransactionId) {
         let Some(transaction) = self.transactions.get(id) else {
             return;
         };
@@ -170,10 +170,14 @@ fn words(now: Timestamp, id: &TransactionId, branches: &Branches) -> Vec<Record>
                 settlement: (**settlement).clone(),
                 time: now,
             }),
-            Progress::Waiting { .. }
-            | Progress::Stuck { .. }
-            | Progress::Asked
-            | Progress::Done => None,
+            Progress::Waiting { .. } | Progress::Stuck { .. } | Progress::Asked => {
+                let order = branch.order.as_ref()?;
+                Some(Record::RepairOrdered {
+                    repair: order.repair.clone(),
+                    time: now,
+                })
+            }
+            Progress::Done => None,
         })
         .collect()
 }

@@ -92,6 +92,7 @@ impl Coordinator {
                 member.due.remove(&(retry_time, id.clone()));
             }
             branch.progress = Progress::Settled(Box::new(settlement.clone()));
+            self.order_is_overtaken(id, participant);
             self.end_if_done(id);
         }
         self.reply_settled(request, Ok(()));

@@ -497,6 +497,7 @@ impl World {
                 let request = Request::RollBack(transaction);
                 self.put(Message::Request(epoch, which(&participant), request));
             }
+            Action::Repair { .. } => self.broken = Some("nothing is redone that nobody ordered"),
             Action::Reply { request, reply } => self.replied(request, &reply),
             Action::Note(Note::Heuristic { .. }) => {
                 self.broken = Some("no branch ends against the decision by itself");
@@ -505,6 +506,7 @@ impl World {
             Action::Note(_)
             | Action::Forget { .. }
             | Action::ReplySettled { .. }
+            | Action::ReplyRepaired { .. }
             | Action::Release { .. } => {}
         }
     }

@@ -31,7 +31,7 @@ use world::play;
 const SEEDS: u64 = 250;
 
 /// Seeds in which each planted bug must be found.
-const SEEDS_PER_BUG: u64 = 400;
+const SEEDS_PER_BUG: u64 = 1_000;
 
 #[test]
 fn every_seed_keeps_every_invariant() {
@@ -171,6 +171,10 @@ fn planted_bugs() -> Vec<(Planted, &'static [&'static str])> {
             ],
         ),
         (
+            Core(Bug::RepairBeforeStored),
+            &["invariant_no_repair_without_stored_order"],
+        ),
+        (
             Core(Bug::ReleaseTooFar),
             &["invariant_newest_log_is_never_refused"],
         ),
@@ -238,6 +242,10 @@ fn planted_bugs() -> Vec<(Planted, &'static [&'static str])> {
         (
             Store(Mistake::DebtIsTakenFromStock),
             &["invariant_stock_never_below_zero"],
+        ),
+        (
+            Store(Mistake::RepeatedRepairDeductsAgain),
+            &["invariant_repeated_commit_deducts_once"],
         ),
     ]
 }

@@ -20,6 +20,7 @@ pub(crate) enum Request {
     List,
     Prepare(TransactionId, Vec<Entry>),
     Commit(TransactionId, Vec<Entry>),
+    Repair(TransactionId, Vec<Entry>),
     RollBack(TransactionId),
     Forget(TransactionId, Vec<TransactionId>),
 }
@@ -160,7 +161,10 @@ impl World {
         if !store.is_up {
             return Ok(Err(unavailable("connection refused")));
         }
-        let is_ending = matches!(request, Request::Commit(..) | Request::RollBack(_));
+        let is_ending = matches!(
+            request,
+            Request::Commit(..) | Request::Repair(..) | Request::RollBack(_)
+        );
         if is_ending && (is_busy || is_stuck) {
             let kind = if is_stuck {
                 FailureKind::Stuck
@@ -207,6 +211,17 @@ impl World {
                 result.map(|(evidence, debts)| {
                     let ending = Ending::Commit;
                     Said::Done(acknowledged(id, participant, ending, Some(evidence), debts))
+                })
+            }
+            Request::Repair(id, entries) => {
+                let (result, effect) = store.repair(id, epoch, entries);
+                self.ledger.done(store, id, &effect)?;
+                result.map(|repaired| {
+                    Said::Done(Event::Repaired {
+                        transaction: id.clone(),
+                        participant,
+                        repaired,
+                    })
                 })
             }
             Request::RollBack(id) => {
@@ -314,6 +329,7 @@ fn failed(request: &Request, from: &ParticipantName, failure: Failure) -> Vec<Ev
         Request::Connect | Request::List | Request::Forget(..) => return Vec::new(),
         Request::Prepare(id, _) => (id, Call::Prepare),
         Request::Commit(id, _) => (id, Call::End(Ending::Commit)),
+        Request::Repair(id, _) => (id, Call::Repair),
         Request::RollBack(id) => (id, Call::End(Ending::RollBack)),
     };
     vec![Event::CallFailed {

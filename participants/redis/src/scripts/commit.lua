@@ -3,6 +3,8 @@
 -- Stock never goes below zero here. What is not there to deduct (the app took it meanwhile, or
 -- the value is missing or unreadable) is added to the debt: deducted + debt = decided.
 --
+-- With IS_REPAIR it does so too where it was rolled back before: an operator has ordered it.
+--
 -- Runs with allow-oom: a decision must be carried out at the memory limit too.
 --
 -- KEYS, ARGV: common.lua and stock.lua; from ARGV[NEXT] on the units decided of each stock
@@ -18,9 +20,13 @@ if epoch then
   return {'FENCED', epoch}
 end
 if redis.call('ZSCORE', COMMITTED, MEMBER) then
+  if IS_REPAIR then
+    -- Nothing of it is held any more; what somebody has left under its name is nobody's.
+    release_holds()
+  end
   return {'ALREADY', remembered_answer()}
 end
-if redis.call('ZSCORE', RELEASED, MEMBER) then
+if redis.call('ZSCORE', RELEASED, MEMBER) and not IS_REPAIR then
   return {'RELEASED'}
 end
 local is_prepared = redis.call('ZSCORE', PREPARED, TRANSACTION)
@@ -51,6 +57,9 @@ end
 
 release_holds()
 redis.call('ZADD', COMMITTED, ORDER, MEMBER)
+if IS_REPAIR then
+  redis.call('ZREM', RELEASED, MEMBER)
+end
 if #debts > 0 then
   redis.call('HSET', ANSWERS, MEMBER, cjson.encode(debts))
 else

@@ -85,11 +85,15 @@ pub enum Bug {
     NamesWhatWasRolledBack,
     /// Answers a commit before it is durable.
     LosesTheLastCommitWhenKilled,
+    /// A repeated repair deducts again.
+    RepairsAgain,
+    /// A repair is remembered and not carried out.
+    RepairsInWordsOnly,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 41] = [
+    pub const ALL: [Bug; 43] = [
         Bug::CommitsAgain,
         Bug::CommitsAfterACheckInTheOpen,
         Bug::CommitsInTwoSteps,
@@ -131,6 +135,8 @@ impl Bug {
         Bug::TakesRolledBackForCommitted,
         Bug::NamesWhatWasRolledBack,
         Bug::LosesTheLastCommitWhenKilled,
+        Bug::RepairsAgain,
+        Bug::RepairsInWordsOnly,
     ];
 
     /// The case that must catch it.
@@ -182,6 +188,8 @@ impl Bug {
             }
             Bug::NamesWhatWasRolledBack => "newest_committed_names_the_last_commit",
             Bug::LosesTheLastCommitWhenKilled => "store_killed_under_load_ends_exact",
+            Bug::RepairsAgain => "repair_of_a_committed_branch_changes_nothing",
+            Bug::RepairsInWordsOnly => "repair_redoes_a_rolled_back_branch_once",
         }
     }
 }
