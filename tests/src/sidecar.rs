@@ -104,6 +104,12 @@ impl Sidecar {
         taken.map_or(Ok(()), Process::kill9)
     }
 
+    /// Its process, if it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        let slot = self.process.lock().unwrap();
+        slot.as_ref().map(Process::id)
+    }
+
     /// Its table in a coordinator's configuration.
     pub fn participant(&self) -> String {
         format!(

@@ -23,6 +23,9 @@ mod enlist;
 mod evidence;
 mod finish;
 mod forget;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod isolate;
 mod kept;
 mod participant;

@@ -25,6 +25,9 @@ mod audit;
 mod by_hand;
 mod connection;
 mod describe;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod participant;
 mod refusal;
