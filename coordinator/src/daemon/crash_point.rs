@@ -24,16 +24,19 @@ pub enum Step {
     Acknowledged,
     /// All participants have; the end record is about to be appended.
     Ending,
+    /// An operator's order to redo a branch is durable; the participant is about to be asked.
+    Repairing,
 }
 
 impl Step {
-    /// All steps, in the order in which a purchase passes them.
-    pub const ALL: [Step; 5] = [
+    /// All steps, in the order in which a purchase passes them, and then an operator's orders.
+    pub const ALL: [Step; 6] = [
         Step::Preparing,
         Step::Deciding,
         Step::Decided,
         Step::Acknowledged,
         Step::Ending,
+        Step::Repairing,
     ];
 
     /// The step's name in the variable.
@@ -44,6 +47,7 @@ impl Step {
             Step::Decided => "decided",
             Step::Acknowledged => "acknowledged",
             Step::Ending => "ending",
+            Step::Repairing => "repairing",
         }
     }
 }
