@@ -261,10 +261,7 @@ impl Store {
         if self.committed.contains(id) && !self.makes(Mistake::RepeatedCommitDeductsAgain) {
             return (already, Effect::None);
         }
-        let repeats = self.makes(Mistake::RepeatedCommitDeductsAgain)
-            || self.makes(Mistake::OnlyMemoryIsAsked);
-        if self.applied.contains_key(id) && !self.released.contains_key(id) && !repeats {
-            // Only the memory of it was lost.
+        if self.has_lost_only_its_memory_of(id) {
             self.prepared.remove(id);
             self.committed.insert(id.clone());
             return (already, Effect::None);
@@ -317,7 +314,7 @@ impl Store {
                 Effect::None,
             );
         }
-        if is_prepared {
+        if is_prepared || self.has_lost_only_its_memory_of(id) {
             let (result, effect) = self.commit(id, caller_epoch, entries);
             let result = result.map(|(evidence, debts)| done(evidence, debts));
             return (result, effect);
@@ -430,6 +427,13 @@ impl Store {
             }
         }
         held
+    }
+
+    /// Whether a commit was carried out and only the memory of that is gone.
+    fn has_lost_only_its_memory_of(&self, id: &TransactionId) -> bool {
+        let is_asked = !self.makes(Mistake::RepeatedCommitDeductsAgain)
+            && !self.makes(Mistake::OnlyMemoryIsAsked);
+        is_asked && self.applied.contains_key(id) && !self.released.contains_key(id)
     }
 
     fn shrink(&mut self, entries: &[Entry]) {
