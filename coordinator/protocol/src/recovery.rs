@@ -1,7 +1,7 @@
 //! Recovery: from the log's records to what is known, and what a prepared branch that was found
 //! at a participant means. Pure functions; the shell and the table only carry them out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::branch::PreparedId;
 use crate::coordinator::{TransactionView, branches_mut, by_hand, past_refusal, view};
@@ -70,6 +70,9 @@ pub struct Recovered {
     pub(crate) floor: Option<TransactionId>,
     pub(crate) history: History,
     pub(crate) unfinished: Vec<Transaction>,
+    /// Transactions that were presumed aborted, as no record before the first about them said
+    /// anything else.
+    presumed: BTreeSet<TransactionId>,
     /// Where the log goes on.
     pub(crate) next_position: Position,
 }
@@ -187,6 +190,7 @@ impl Recovered {
                 refused,
             } => {
                 self.saw_epoch(transaction.epoch);
+                self.presumed.remove(&transaction);
                 if self.fate(&transaction).is_some_and(Fate::is_committed) {
                     return Err(ReplayError::Contradiction {
                         position,
@@ -262,7 +266,8 @@ impl Recovered {
     ) -> Result<(), ReplayError> {
         let id = decision.transaction;
         self.saw_epoch(id.epoch);
-        if self.fate(&id) == Some(Fate::Refused) {
+        // What was only presumed aborted had a decision that is released, and this is it again.
+        if self.fate(&id) == Some(Fate::Refused) && !self.presumed.remove(&id) {
             let transaction = id;
             return Err(ReplayError::Contradiction {
                 position,
@@ -346,6 +351,7 @@ impl Recovered {
             if fate.is_none() {
                 self.history
                     .insert(id, time, Fate::Aborting, std::iter::empty());
+                self.presumed.insert(id.clone());
             }
             self.history.reopen(id);
         }
@@ -421,6 +427,48 @@ mod tests {
         assert!(matches!(
             refused,
             Err(ReplayError::NoEpochLeft { position: 7 })
+        ));
+    }
+
+    /// Retention releases a decision that was written again, and may leave what was said between.
+    #[test]
+    fn decision_after_what_was_left_of_an_earlier_one_is_read() {
+        let transaction: TransactionId = "shop.1.1".parse().expect("well formed");
+        let ledger: ParticipantName = "ledger".parse().expect("well formed");
+        let heuristic = Record::Heuristic {
+            transaction: transaction.clone(),
+            participant: ledger.clone(),
+            kind: crate::HeuristicKind::RolledBack,
+            detail: "no marker row".into(),
+            time: Timestamp(1),
+        };
+        let ended = Record::Ended {
+            transaction: transaction.clone(),
+        };
+        let again = Record::Decided(Decision {
+            transaction: transaction.clone(),
+            decide_time: Timestamp(1),
+            participants: vec![ledger],
+            entries: Vec::new(),
+            refused: Vec::new(),
+        });
+        let refused = Record::Refused {
+            transaction: transaction.clone(),
+            time: Timestamp(1),
+            refused: Vec::new(),
+        };
+        let replay = |records: &[&Record]| {
+            let records: Vec<Vec<u8>> = records.iter().map(|record| record.encode()).collect();
+            let numbered = (7..).zip(records.iter().map(Vec::as_slice));
+            Recovered::replay(&transaction.coordinator, numbered)
+        };
+        let read = replay(&[&heuristic, &ended, &again]).expect("one decision, written twice");
+        let unfinished: Vec<_> = read.unfinished().map(|view| view.state).collect();
+        assert_eq!(unfinished, [crate::TransactionState::Committing]);
+        // What says that there is no decision contradicts one all the same.
+        assert!(matches!(
+            replay(&[&heuristic, &refused, &ended, &again]),
+            Err(ReplayError::Contradiction { position: 10, .. })
         ));
     }
 }
