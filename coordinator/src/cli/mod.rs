@@ -21,6 +21,7 @@ mod purchase_submit;
 mod samples;
 pub mod serve;
 mod status;
+pub mod steps;
 mod stock;
 mod table;
 mod time;
@@ -66,6 +67,9 @@ pub enum Command {
     /// Look at a decision log while no coordinator runs on it
     #[command(subcommand)]
     Log(Log),
+    #[command(hide = true, about = steps::ABOUT)]
+    /// For tests of recovery.
+    Steps,
     /// A verb that asks a running coordinator.
     #[command(flatten)]
     Client(Client),

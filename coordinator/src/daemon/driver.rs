@@ -309,6 +309,7 @@ impl Driver {
                 participant,
                 transaction,
             } => {
+                crash_point::reach(Step::RollingBack);
                 if let Some(link) = self.links.get(&participant) {
                     link.roll_back(transaction);
                 }
@@ -318,12 +319,14 @@ impl Driver {
                 before,
                 except,
             } => {
+                crash_point::reach(Step::Forgetting);
                 if let Some(link) = self.links.get(&participant) {
                     link.forget(before, except);
                 }
             }
             // A client that has gone away is not told; nothing else changes.
             Action::Reply { request, reply } => {
+                crash_point::reach(Step::Replying);
                 if let Some(sender) = self.replies.remove(&request) {
                     let _ = sender.send(reply);
                 }
@@ -362,6 +365,7 @@ impl Driver {
             };
             match self.log.append(record.encode(), *durability, stored) {
                 Ok(()) => {
+                    crash_point::reach(Step::Appended);
                     self.waiting.pop_front();
                 }
                 // The next stored record makes room and wakes the driver.
