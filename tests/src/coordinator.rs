@@ -36,6 +36,7 @@ pub struct Start {
 pub struct Coordinator {
     process: Mutex<Option<Process>>,
     folder: PathBuf,
+    data_dir: PathBuf,
     clients: PortLease,
     operators: PortLease,
 }
@@ -48,10 +49,16 @@ impl Coordinator {
     pub fn new(folder: PathBuf) -> Result<Coordinator> {
         Ok(Coordinator {
             process: Mutex::new(None),
+            data_dir: folder.join("log"),
             folder,
             clients: PortLease::take(None)?,
             operators: PortLease::take(None)?,
         })
+    }
+
+    /// The same with its decision log elsewhere.
+    pub fn with_data_dir(self, data_dir: PathBuf) -> Coordinator {
+        Coordinator { data_dir, ..self }
     }
 
     /// Writes the configuration and starts the process; does not wait for anything.
@@ -59,8 +66,23 @@ impl Coordinator {
     /// # Errors
     /// If it runs already, or can't be run.
     pub fn launch(&self, start: &Start) -> Result<()> {
+        anyhow::ensure!(self.process_id().is_none(), "the coordinator runs already");
+        self.revive(start)?;
+        Ok(())
+    }
+
+    /// Starts the process if it is down, also if it ended by itself; does not wait for anything.
+    /// Gives whether it was down.
+    ///
+    /// # Errors
+    /// If it can't be run.
+    pub fn revive(&self, start: &Start) -> Result<bool> {
         let mut slot = self.process.lock().unwrap();
-        anyhow::ensure!(slot.is_none(), "the coordinator runs already");
+        if let Some(process) = &mut *slot
+            && process.ended()?.is_none()
+        {
+            return Ok(false);
+        }
         fs::write(self.config_path(), self.config(start))?;
         let mut command = guarded(tandem_program()?);
         command
@@ -68,7 +90,7 @@ impl Coordinator {
             .arg(self.config_path())
             .envs(start.env.iter().map(|(name, value)| (name, value)));
         *slot = Some(Process::start(command, &self.log_path())?);
-        Ok(())
+        Ok(true)
     }
 
     /// Starts the process and waits until every participant is enlisted.
@@ -218,7 +240,7 @@ impl Coordinator {
 
     /// The decision log's folder.
     pub fn data_dir(&self) -> PathBuf {
-        self.folder.join("log")
+        self.data_dir.clone()
     }
 
     /// All that it has said.
@@ -250,9 +272,19 @@ impl Coordinator {
         Client::lazy(self.clients.port())
     }
 
+    /// A client with a connection of its own through another port, which notices a dead one.
+    pub fn client_through(port: u16) -> Client {
+        Client::watchful(port)
+    }
+
     /// An operator with a connection of its own.
     pub fn operator(&self) -> Operator {
         Operator::lazy(self.operators.port())
+    }
+
+    /// The port for clients.
+    pub fn client_port(&self) -> u16 {
+        self.clients.port()
     }
 
     /// `http://127.0.0.1:PORT` for clients.
@@ -282,8 +314,9 @@ impl Coordinator {
 
     fn config(&self, start: &Start) -> String {
         format!(
-            "[coordinator]\nid = \"shop\"\ndata_dir = \"log\"\nlisten = \"127.0.0.1:{}\"\n\
+            "[coordinator]\nid = \"shop\"\ndata_dir = \"{}\"\nlisten = \"127.0.0.1:{}\"\n\
              admin_listen = \"127.0.0.1:{}\"\n\n[limits]\n{}\n\n{}",
+            self.data_dir.display(),
             self.clients.port(),
             self.operators.port(),
             start.limits,

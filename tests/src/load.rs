@@ -31,14 +31,22 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts `clients` of them. Purchase ids start with `prefix`; what they buy follows from
-    /// `seed`.
-    pub fn start(client: &Client, clients: usize, prefix: &str, seed: u64, skus: &[&str]) -> Load {
+    /// Starts `clients` of them, over `connections` in turn. Purchase ids start with `prefix`; what
+    /// they buy follows from `seed`.
+    pub fn start(
+        connections: &[Client],
+        clients: usize,
+        prefix: &str,
+        seed: u64,
+        skus: &[&str],
+    ) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         for number in 0..clients {
             let buyer = Buyer {
-                client: client.clone().with_deadline(CALL_MAX),
+                client: connections[number % connections.len()]
+                    .clone()
+                    .with_deadline(CALL_MAX),
                 prefix: format!("{prefix}-{number}"),
                 random: Random::new(seed.wrapping_add(number as u64)),
                 skus: skus.iter().map(|sku| (*sku).to_owned()).collect(),

@@ -239,7 +239,13 @@ mod tests {
     fn a_later_passing_can_be_chosen_and_nonsense_is_not_taken_for_the_first() {
         let chosen = parse("decided:stop:40").expect("well formed");
         assert_eq!((chosen.signal, chosen.passing), (Signal::SIGSTOP, 40));
-        for text in ["", "decided", "decided:later", "decided:kill:soon", "never:kill"] {
+        for text in [
+            "",
+            "decided",
+            "decided:later",
+            "decided:kill:soon",
+            "never:kill",
+        ] {
             assert!(parse(text).is_none(), "{text}");
         }
     }

@@ -147,7 +147,8 @@ pub(crate) fn run(
         sql(&mut root, &format!("CREATE DATABASE `{}`", stand.name)).await;
         check(stand).await;
     };
-    let carried_out = runtime.block_on(async { tokio::time::timeout(CHECK_MAX, whole_check).await });
+    let carried_out =
+        runtime.block_on(async { tokio::time::timeout(CHECK_MAX, whole_check).await });
     // What a check spawned must not hold up the others.
     runtime.shutdown_background();
     carried_out.map_err(|_| format!("it did not end in {CHECK_MAX:?}"))
