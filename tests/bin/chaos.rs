@@ -1,5 +1,6 @@
 //! `tests/chaos`: many rounds of faults of every kind.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -30,6 +31,9 @@ struct Args {
     /// No process is told to die at a step
     #[arg(long)]
     no_steps: bool,
+    /// Appended to the MySQL server's arguments
+    #[arg(long, allow_hyphen_values = true, value_name = "ARG")]
+    mysql_arg: Vec<OsString>,
     /// Only names the kinds of faults and the steps
     #[arg(long)]
     list: bool,
@@ -72,6 +76,7 @@ fn main() -> Result<ExitCode> {
         first: args.first,
         kinds: args.faults,
         steps: !args.no_steps,
+        mysql_args: args.mysql_arg,
         verbose: true,
         pair,
     };

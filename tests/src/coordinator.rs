@@ -168,6 +168,17 @@ impl Coordinator {
         slot.as_ref().context("the coordinator is down")?.resume()
     }
 
+    /// Whether its process runs.
+    ///
+    /// # Errors
+    /// If the kernel can't say.
+    pub fn runs(&self) -> Result<bool> {
+        match &mut *self.process.lock().unwrap() {
+            Some(process) => Ok(process.ended()?.is_none()),
+            None => Ok(false),
+        }
+    }
+
     /// How it ended, if it has.
     ///
     /// # Errors

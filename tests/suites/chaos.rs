@@ -33,6 +33,7 @@ fn main() -> ExitCode {
                 seed: SEED,
                 kinds: Vec::new(),
                 steps: true,
+                mysql_args: Vec::new(),
                 verbose: true,
             };
             run(&title, |runtime| {

@@ -189,14 +189,14 @@ impl Server {
         Ok(true)
     }
 
-    /// Whether it ended without being stopped or killed here.
+    /// Whether its process runs, as the kernel says.
     ///
     /// # Errors
     ///
-    /// If the kernel can't say.
-    pub fn has_ended(&self) -> Result<bool> {
+    /// If it can't say.
+    pub fn runs(&self) -> Result<bool> {
         match &mut *self.process() {
-            Some(process) => Ok(process.ended()?.is_some()),
+            Some(process) => Ok(process.ended()?.is_none()),
             None => Ok(false),
         }
     }

@@ -1,5 +1,6 @@
 //! The world of a chaos run, and what can be done to each process of it.
 
+use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Mutex;
@@ -23,7 +24,7 @@ use crate::world::{LIMITS, Setup, World};
 
 /// Shorter than the defaults, so that what is silent is noticed within a round. Retention is short
 /// too, so that forgetting is part of every run.
-const MORE_LIMITS: &str = "prepare_timeout_ms = 2000\n\n[retention]\npurchases_max = 4000\n";
+const MORE_LIMITS: &str = "prepare_timeout_ms = 2000\n\n[retention]\npurchases_max = 1000\n";
 
 const SIGKILL: i32 = 9;
 
@@ -44,10 +45,11 @@ pub(super) struct Arena {
 }
 
 impl Arena {
-    pub(super) async fn open(pair: &Pair) -> Result<Arena> {
+    pub(super) async fn open(pair: &Pair, mysql_args: &[OsString]) -> Result<Arena> {
         let setup = Setup {
             stores: StoresOptions {
                 app_user: true,
+                mysql_args: mysql_args.to_vec(),
                 ..StoresOptions::default()
             },
             limits: format!("{LIMITS}{MORE_LIMITS}"),
@@ -74,14 +76,12 @@ impl Arena {
 
     /// Whether its process runs, as far as the kernel says.
     pub(super) fn runs(&self, part: Part) -> Result<bool> {
-        let world = &self.world;
-        Ok(match part {
-            Part::Coordinator => {
-                world.coordinator.process_id().is_some() && world.coordinator.ended()?.is_none()
-            }
-            Part::MysqlSidecar | Part::RedisSidecar => self.sidecar(part).runs()?,
-            Part::Mysql => world.stores.mysql.pid().is_some() && !world.stores.mysql.has_ended()?,
-            Part::Redis => world.stores.redis.pid().is_some() && !world.stores.redis.has_ended()?,
+        // A server that is being started is not to be asked, so that takes a while.
+        block_in_place(|| match part {
+            Part::Coordinator => self.world.coordinator.runs(),
+            Part::MysqlSidecar | Part::RedisSidecar => self.sidecar(part).runs(),
+            Part::Mysql => self.world.stores.mysql.runs(),
+            Part::Redis => self.world.stores.redis.runs(),
         })
     }
 
@@ -141,12 +141,13 @@ impl Arena {
         }
     }
 
-    /// Starts what has died at its step. Gives whether it had.
-    pub(super) fn take_death(&self, armed: &Armed) -> Result<bool> {
+    /// Starts what has died at its step, for the next death if it is to die again. Gives whether
+    /// it had died.
+    pub(super) fn take_death(&self, armed: &Armed, deaths: u32) -> Result<bool> {
         let status = self.ended(armed.part)?;
         let died = status.is_some_and(|status| status.signal() == Some(SIGKILL));
         if died {
-            self.revive(armed.part, None)?;
+            self.revive(armed.part, armed.order(deaths + 1).as_deref())?;
         }
         Ok(died)
     }

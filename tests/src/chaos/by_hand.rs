@@ -71,7 +71,7 @@ impl Arena {
     }
 
     async fn end_one(&self, verb: Verb) -> Result<bool> {
-        let mut root = self.world.stores.sql().await?;
+        let mut root = self.sql().await?;
         let Some((xid, transaction)) = prepared(&mut root).await? else {
             return Ok(false);
         };

@@ -191,18 +191,35 @@ pub(super) struct Armed {
     pub(super) step: String,
     /// The how many-th time that it is reached.
     pub(super) passing: u64,
+    /// Whether it is to die there again the first time after its restart, in its recovery.
+    pub(super) again: bool,
 }
 
 impl Armed {
-    /// As the process is told it.
-    pub(super) fn order(&self) -> String {
-        format!("{}:kill:{}", self.step, self.passing)
+    /// As the process is told it; `deaths` it has died already.
+    pub(super) fn order(&self, deaths: u32) -> Option<String> {
+        match deaths {
+            0 => Some(format!("{}:kill:{}", self.step, self.passing)),
+            1 if self.again => Some(format!("{}:kill", self.step)),
+            _ => None,
+        }
+    }
+
+    /// Whether only aborts reach it.
+    pub(super) fn needs_aborts(&self) -> bool {
+        self.step.contains("roll")
+    }
+
+    /// Whether only a coordinator that enlists reaches it.
+    pub(super) fn needs_enlisting(&self) -> bool {
+        self.step.contains("enlist")
     }
 }
 
 impl fmt::Display for Armed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "kill of {} at {}:{}", self.part, self.step, self.passing)
+        write!(f, "kill of {} at {}:{}", self.part, self.step, self.passing)?;
+        f.write_str(if self.again { ", twice" } else { "" })
     }
 }
 
@@ -291,7 +308,7 @@ impl Deck {
             faults.push(Fault {
                 kind,
                 begin: random.millis(50, 900),
-                hold: random.millis(50, 900),
+                hold: hold(random),
                 link,
                 way: *random.one_of(&[Way::Forth, Way::Back]),
                 coin: random.between(0, 1) == 1,
@@ -304,6 +321,7 @@ impl Deck {
                 (true, _) => Part::RedisSidecar,
             },
             passing: passing(&step, random),
+            again: random.between(0, 1) == 1,
             step,
         });
         Hand {
@@ -315,6 +333,15 @@ impl Deck {
     }
 }
 
+/// Mostly shorter than every timeout, now and then longer than most.
+fn hold(random: &mut Random) -> Duration {
+    if random.between(1, 4) == 1 {
+        random.millis(2_000, 4_500)
+    } else {
+        random.millis(50, 900)
+    }
+}
+
 /// Most steps are passed many times a second under load; some only once in a while.
 fn passing(step: &str, random: &mut Random) -> u64 {
     let rare = [
@@ -323,7 +350,7 @@ fn passing(step: &str, random: &mut Random) -> u64 {
     let most = if rare.iter().any(|part| step.contains(part)) {
         1
     } else {
-        60
+        25
     };
     random.between(1, most)
 }

@@ -8,6 +8,7 @@ mod kind;
 mod strike;
 mod tally;
 
+use std::ffi::OsString;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,6 +46,9 @@ const SCARCE: &str = "scones";
 const LOAD_MIN: Duration = Duration::from_millis(900);
 const STEP_MAX: Duration = Duration::from_millis(1_500);
 
+/// How often a prepare is made to fail where only aborts reach a step.
+const ABORT_EACH: Duration = Duration::from_millis(150);
+
 const POLL: Duration = Duration::from_millis(10);
 
 /// The longest that a round may take: two waits of a minute, and what leads to them.
@@ -65,6 +69,8 @@ pub struct Plan {
     pub kinds: Vec<Kind>,
     /// Whether a process is told to die at a step in each round.
     pub steps: bool,
+    /// Appended to the MySQL server's arguments.
+    pub mysql_args: Vec<OsString>,
     /// Whether each round is reported on stdout.
     pub verbose: bool,
 }
@@ -119,7 +125,7 @@ pub async fn carry_out(plan: &Plan) -> Result<Outcome> {
         .collect();
     let mut tally = Tally::new(&kinds, &steps);
     let mut deck = Deck::new(plan.seed, kinds, steps);
-    let arena = Arc::new(Arena::open(&plan.pair).await?);
+    let arena = Arc::new(Arena::open(&plan.pair, &plan.mysql_args).await?);
     for sku in PLENTY {
         arena.world.stores.seed(sku, 1_000_000_000).await?;
     }
@@ -182,7 +188,12 @@ async fn round(
     world.stores.take_stock().await?;
     if let Some(armed) = &hand.armed {
         arena.kill(armed.part)?;
-        arena.revive(armed.part, Some(&armed.order()))?;
+        arena.revive(armed.part, armed.order(0).as_deref())?;
+        if armed.part != Part::Coordinator && armed.needs_enlisting() {
+            // It would not notice so short an absence.
+            arena.kill(Part::Coordinator)?;
+            arena.revive(Part::Coordinator, None)?;
+        }
     }
     let prefix = prefix(hand.number);
     let mut skus = PLENTY.to_vec();
@@ -191,11 +202,11 @@ async fn round(
     let connections = [0; CONNECTIONS].map(|_| Coordinator::client_through(port));
     let seed = hand.random.number();
     let load = Load::start(&connections, CLIENTS, &prefix, seed, &skus);
-    let died = strike_all(arena, hand, tally).await?;
+    let deaths = strike_all(arena, hand, tally).await?;
     if let Some(armed) = &hand.armed {
-        tally.step(armed, died);
-        if !died {
-            // Its order must not outlive the round.
+        tally.step(armed, deaths);
+        if armed.order(deaths).is_some() {
+            // The order must not outlive the round.
             arena.note_ends()?;
             arena.kill(armed.part)?;
         }
@@ -225,8 +236,8 @@ async fn round(
     Ok(books)
 }
 
-/// All faults, each in its time, and the death at a step. Gives whether that came.
-async fn strike_all(arena: &Arc<Arena>, hand: &Hand, tally: &mut Tally) -> Result<bool> {
+/// All faults, each in its time, and the deaths at a step. Gives how many of those came.
+async fn strike_all(arena: &Arc<Arena>, hand: &Hand, tally: &mut Tally) -> Result<u32> {
     let begun = Instant::now();
     let mut strikes = JoinSet::new();
     for fault in hand.faults.clone() {
@@ -236,26 +247,35 @@ async fn strike_all(arena: &Arc<Arena>, hand: &Hand, tally: &mut Tally) -> Resul
             (fault, struck)
         });
     }
-    let mut died = false;
+    let mut deaths = 0;
     let mut over = None;
+    let mut aborted = begun;
     loop {
         while let Some(done) = strikes.try_join_next() {
             let (fault, struck) = done?;
             if let Err(reason) = &struck {
-                println!("{} did not strike: {reason:#}", fault.kind);
+                println!(
+                    "round {}: {} did not strike: {reason:#}",
+                    hand.number, fault.kind
+                );
             }
             tally.fault(&fault, struck.unwrap_or(false));
         }
-        if let Some(armed) = &hand.armed
-            && !died
-        {
-            died = arena.take_death(armed)?;
+        let armed = hand.armed.as_ref();
+        let armed = armed.filter(|armed| armed.order(deaths).is_some());
+        if let Some(armed) = armed {
+            deaths += u32::from(arena.take_death(armed, deaths)?);
+            if armed.needs_aborts() && aborted.elapsed() > ABORT_EACH {
+                // It fails where another fault has stopped MySQL, and then there are aborts.
+                let _ = tokio::time::timeout(ABORT_EACH, arena.kill_sessions()).await;
+                aborted = Instant::now();
+            }
         }
         arena.note_ends()?;
         if strikes.is_empty() && begun.elapsed() >= LOAD_MIN {
             let over = *over.get_or_insert_with(Instant::now);
-            if died || hand.armed.is_none() || over.elapsed() >= STEP_MAX {
-                return Ok(died);
+            if armed.is_none() || over.elapsed() >= STEP_MAX {
+                return Ok(deaths);
             }
         }
         sleep(POLL).await;
@@ -289,6 +309,10 @@ impl Arena {
 }
 
 async fn keep(arena: &Arena, plan: &Plan, number: u32, records: &[Asked]) -> String {
+    for disk in arena.world.disks.iter().flatten() {
+        // Else what fills it would be kept too.
+        let _ = disk.empty();
+    }
     let name = format!("chaos-{}-{number}", plan.seed);
     match arena.world.keep(&name) {
         Ok(place) => {

@@ -59,12 +59,13 @@ impl Tally {
         }
     }
 
-    pub(super) fn step(&mut self, armed: &Armed, struck: bool) {
+    pub(super) fn step(&mut self, armed: &Armed, deaths: u32) {
         let count = self.steps.entry(armed.step.clone()).or_default();
         count.dealt += 1;
-        if struck {
-            count.struck += 1;
-            count.passed += armed.passing;
+        count.struck += deaths;
+        if deaths > 0 {
+            // The later ones at the first passing.
+            count.passed += armed.passing + u64::from(deaths) - 1;
         }
     }
 
