@@ -67,8 +67,8 @@ pub enum Command {
     /// Look at a decision log while no coordinator runs on it
     #[command(subcommand)]
     Log(Log),
-    #[command(hide = true, about = steps::ABOUT)]
-    /// For tests of recovery.
+    /// Name the steps at which a process can be told to die, for tests of recovery
+    #[command(hide = true)]
     Steps,
     /// A verb that asks a running coordinator.
     #[command(flatten)]

@@ -4,10 +4,6 @@ use crate::daemon::{CRASH_POINT_VARIABLE, Step};
 
 use super::{Failure, output};
 
-/// What the hidden verb says of itself.
-pub const ABOUT: &str = "The steps at which a process can be told to die or to stop, with the role \
-                         that passes each";
-
 /// Prints every step, one a line, for `TANDEM_AT`.
 ///
 /// # Errors

@@ -200,7 +200,8 @@ impl Arena {
         let mut numbers = refused.transaction.rsplit('.');
         let (sequence, epoch) = (numbers.next(), numbers.next());
         let forget = format!(
-            "DELETE FROM tandem_branches WHERE epoch = {} AND sequence = {}",
+            "DELETE FROM tandem_branches WHERE participant = '{PURCHASES}' AND coordinator = 'shop' \
+             AND epoch = {} AND sequence = {}",
             epoch.context("no epoch")?,
             sequence.context("no sequence")?
         );
@@ -233,16 +234,21 @@ async fn sessions(root: &mut MySqlConnection) -> Result<i64> {
     Ok(row.try_get_unchecked(0)?)
 }
 
+/// Row by row, by the primary key: a scan would wait for every branch that is prepared meanwhile.
 async fn delete_rows(root: &mut MySqlConnection, transaction: &str) -> Result<()> {
-    let of_it = format!("WHERE transaction_id = '{transaction}'");
-    for delete in [
-        format!(
-            "DELETE FROM purchase_items WHERE purchase_id IN \
-             (SELECT purchase_id FROM purchases {of_it})"
-        ),
-        format!("DELETE FROM purchases {of_it}"),
-    ] {
-        root.execute(AssertSqlSafe(delete)).await?;
+    let ids: Vec<String> =
+        sqlx::query_scalar("SELECT purchase_id FROM purchases WHERE transaction_id = ?")
+            .bind(transaction)
+            .fetch_all(&mut *root)
+            .await?;
+    for id in ids {
+        for table in ["purchase_items", "purchases"] {
+            let delete = format!("DELETE FROM {table} WHERE purchase_id = ?");
+            sqlx::query(AssertSqlSafe(delete))
+                .bind(&id)
+                .execute(&mut *root)
+                .await?;
+        }
     }
     Ok(())
 }
