@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use sqlx::mysql::MySqlDatabaseError;
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, Row};
 use tandem_proto::v1;
 use tandem_servers::Flavor;
@@ -121,8 +122,8 @@ impl Arena {
                 for branch in &transaction.branches {
                     match branch.progress() {
                         v1::BranchProgress::Heuristic => {
-                            self.put_right(&transaction.transaction_id, branch).await?;
-                            tally.heuristics += 1;
+                            let id = &transaction.transaction_id;
+                            tally.heuristics += u32::from(self.put_right(id, branch).await?);
                         }
                         v1::BranchProgress::Stuck => {
                             stuck |= branch.detail.contains("restart the server");
@@ -142,7 +143,8 @@ impl Arena {
         }
     }
 
-    async fn put_right(&self, id: &str, branch: &v1::BranchSummary) -> Result<()> {
+    /// Gives whether it could be put right now.
+    async fn put_right(&self, id: &str, branch: &v1::BranchSummary) -> Result<bool> {
         let ended = self.by_hand.lock().unwrap().clone();
         let said = &branch.detail;
         let (verb, settlement) = if said.contains("HEURISTIC_ROLLBACK") {
@@ -166,7 +168,13 @@ impl Arena {
             Verb::RollBack => {
                 let entries = operator.show(id).await?.entries;
                 ensure!(!entries.is_empty(), "{id} is shown without entries");
-                insert_rows(&mut root, id, &entries).await?;
+                match insert_rows(&mut root, id, &entries).await {
+                    Ok(()) => {}
+                    // The server was killed before the roll back was on its disk: the branch is
+                    // back, and committed as soon as the coordinator hears of it.
+                    Err(error) if is_locked(&error) => return Ok(false),
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         let settle = v1::SettleTransactionRequest {
@@ -179,7 +187,7 @@ impl Arena {
             force: false,
         };
         operator.settle(settle).await.context("settle")?;
-        Ok(())
+        Ok(true)
     }
 
     /// What the README tells who is refused a start for a transaction that was committed by hand
@@ -253,7 +261,22 @@ async fn delete_rows(root: &mut MySqlConnection, transaction: &str) -> Result<()
     Ok(())
 }
 
-async fn insert_rows(root: &mut MySqlConnection, id: &str, entries: &[v1::Entry]) -> Result<()> {
+/// A lock wait that timed out: another session, or a prepared branch, has the row.
+fn is_locked(error: &sqlx::Error) -> bool {
+    const LOCK_WAIT_TIMEOUT: u16 = 1205;
+    let error = error.as_database_error();
+    let error = error.and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
+    error.is_some_and(|error| error.number() == LOCK_WAIT_TIMEOUT)
+}
+
+/// All of them or none, and none that are there.
+async fn insert_rows(
+    root: &mut MySqlConnection,
+    id: &str,
+    entries: &[v1::Entry],
+) -> Result<(), sqlx::Error> {
+    let mut branch = root.begin().await?;
+    let root = &mut *branch;
     for entry in entries {
         let total: u64 = entry
             .items
@@ -262,7 +285,7 @@ async fn insert_rows(root: &mut MySqlConnection, id: &str, entries: &[v1::Entry]
                 u64::from(item.quantity) * u64::try_from(item.unit_price_minor).unwrap_or(0)
             })
             .sum();
-        sqlx::query("INSERT INTO purchases VALUES (?, ?, ?, ?, ?, NOW(3))")
+        sqlx::query("INSERT IGNORE INTO purchases VALUES (?, ?, ?, ?, ?, NOW(3))")
             .bind(&entry.purchase_id)
             .bind(&entry.customer_id)
             .bind(&entry.currency)
@@ -271,7 +294,7 @@ async fn insert_rows(root: &mut MySqlConnection, id: &str, entries: &[v1::Entry]
             .execute(&mut *root)
             .await?;
         for item in &entry.items {
-            sqlx::query("INSERT INTO purchase_items VALUES (?, ?, ?, ?)")
+            sqlx::query("INSERT IGNORE INTO purchase_items VALUES (?, ?, ?, ?)")
                 .bind(&entry.purchase_id)
                 .bind(&item.sku)
                 .bind(item.quantity)
@@ -280,5 +303,5 @@ async fn insert_rows(root: &mut MySqlConnection, id: &str, entries: &[v1::Entry]
                 .await?;
         }
     }
-    Ok(())
+    branch.commit().await
 }
