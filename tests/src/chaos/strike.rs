@@ -27,6 +27,9 @@ const VICTIM_MAX: Duration = Duration::from_secs(3);
 /// How long a DBA looks for a prepared branch.
 const LOOK_MAX: Duration = Duration::from_millis(2_500);
 
+/// More than what a full disk may have left of its last page.
+const NOTE_BYTES: usize = 16 * 1024;
+
 const POLL: Duration = Duration::from_millis(10);
 
 impl Arena {
@@ -154,6 +157,10 @@ impl Arena {
         let disk = &disks[number];
         self.wait_for(part).await?;
         tokio::task::block_in_place(|| disk.fill())?;
+        if part == Part::Redis {
+            // The app writes there too, also when tandem does not; it gets no answer.
+            let _ = timeout(DISK_MAX, self.write_note()).await;
+        }
         let mut struck = self.ends_by_itself(part).await?;
         if !struck && part == Part::Coordinator {
             // The log had room that was its own; a start needs some for its copy.
@@ -164,6 +171,17 @@ impl Arena {
         disk.empty()?;
         self.revive(part, None)?;
         Ok(struck)
+    }
+
+    async fn write_note(&self) -> Result<()> {
+        let mut kv = self.world.stores.kv().await?;
+        let note = "x".repeat(NOTE_BYTES);
+        let (): () = cmd("SET")
+            .arg("app:note")
+            .arg(note)
+            .query_async(&mut kv)
+            .await?;
+        Ok(())
     }
 
     async fn ends_by_itself(&self, part: Part) -> Result<bool> {
