@@ -35,6 +35,7 @@ pub struct Start {
 #[derive(Debug)]
 pub struct Coordinator {
     process: Mutex<Option<Process>>,
+    id: String,
     folder: PathBuf,
     data_dir: PathBuf,
     clients: PortLease,
@@ -47,8 +48,17 @@ impl Coordinator {
     /// # Errors
     /// If there is no free port.
     pub fn new(folder: PathBuf) -> Result<Coordinator> {
+        Coordinator::named("shop", folder)
+    }
+
+    /// One with another id than the only coordinator of its stores has.
+    ///
+    /// # Errors
+    /// If there is no free port.
+    pub fn named(id: &str, folder: PathBuf) -> Result<Coordinator> {
         Ok(Coordinator {
             process: Mutex::new(None),
+            id: id.to_owned(),
             data_dir: folder.join("log"),
             folder,
             clients: PortLease::take(None)?,
@@ -107,8 +117,16 @@ impl Coordinator {
     /// # Errors
     /// With the end of its log, if it is not ready in time or ends.
     pub async fn ready(&self) -> Result<()> {
+        self.ready_within(READY_MAX).await
+    }
+
+    /// The same for one that has much to read before it is ready.
+    ///
+    /// # Errors
+    /// With the end of its log, if it is not ready in time or ends.
+    pub async fn ready_within(&self, limit: Duration) -> Result<()> {
         let operator = self.operator();
-        until("every participant is enlisted", READY_MAX, async || {
+        until("every participant is enlisted", limit, async || {
             if let Some(status) = self.ended()? {
                 bail!("the coordinator ended ({status})");
             }
@@ -242,11 +260,23 @@ impl Coordinator {
     /// # Errors
     /// If it is down.
     pub fn peak_memory_kib(&self) -> Result<u64> {
+        self.memory_kib("VmHWM:")
+    }
+
+    /// Resident memory of its process now, in KiB (`VmRSS` of proc(5)).
+    ///
+    /// # Errors
+    /// If it is down.
+    pub fn resident_memory_kib(&self) -> Result<u64> {
+        self.memory_kib("VmRSS:")
+    }
+
+    fn memory_kib(&self, field: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let line = status.lines().find(|line| line.starts_with(field));
         line.and_then(|line| line.split_whitespace().nth(1))
             .and_then(|number| number.parse().ok())
-            .context("no VmHWM in the process's status")
+            .with_context(|| format!("no {field} in the process's status"))
     }
 
     /// The decision log's folder.
@@ -325,8 +355,9 @@ impl Coordinator {
 
     fn config(&self, start: &Start) -> String {
         format!(
-            "[coordinator]\nid = \"shop\"\ndata_dir = \"{}\"\nlisten = \"127.0.0.1:{}\"\n\
+            "[coordinator]\nid = \"{}\"\ndata_dir = \"{}\"\nlisten = \"127.0.0.1:{}\"\n\
              admin_listen = \"127.0.0.1:{}\"\n\n[limits]\n{}\n\n{}",
+            self.id,
             self.data_dir.display(),
             self.clients.port(),
             self.operators.port(),

@@ -160,8 +160,19 @@ impl Sidecar {
         taken.map_or(Ok(()), Process::kill9)
     }
 
-    /// Its table in a coordinator's configuration, reached at `port`.
-    pub fn participant(&self, port: u16) -> String {
+    /// Its process, if it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        let slot = self.process.lock().unwrap();
+        slot.as_ref().map(Process::id)
+    }
+
+    /// Its table in a coordinator's configuration.
+    pub fn participant(&self) -> String {
+        self.participant_at(self.port())
+    }
+
+    /// The same, reached at another port.
+    pub fn participant_at(&self, port: u16) -> String {
         format!(
             "[participants.{}.sidecar]\nendpoint = \"http://127.0.0.1:{port}\"\n",
             self.kind.name()

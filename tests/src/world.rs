@@ -121,7 +121,7 @@ impl World {
                 Some(links) => links.to_sidecar(sidecar.kind()).port(),
                 None => sidecar.port(),
             };
-            let tables = sidecars.iter().map(|one| one.participant(port(one)));
+            let tables = sidecars.iter().map(|one| one.participant_at(port(one)));
             tables.collect::<Vec<String>>().join("\n")
         } else {
             stores.participants()

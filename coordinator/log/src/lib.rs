@@ -27,6 +27,9 @@ mod batch;
 mod committer;
 mod error;
 mod folder;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod inspect;
 mod mark;

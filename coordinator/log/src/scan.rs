@@ -57,6 +57,20 @@ pub(crate) fn scan(store: &Store, head: Result<Mark, Damage>) -> Scan {
     reader.finish()
 }
 
+/// As [`scan`], of keys and values that are in no database.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn scan_values<'a>(
+    values: impl IntoIterator<Item = (&'a Vec<u8>, &'a Vec<u8>)>,
+    head: Result<Mark, Damage>,
+) -> Scan {
+    let mut reader = Reader::new(head.as_ref().ok().cloned());
+    reader.scan.damage.extend(head.err());
+    for (key, value) in values {
+        reader.take(crate::store::read_key(key), key, value);
+    }
+    reader.finish()
+}
+
 struct Reader {
     scan: Scan,
     head: Option<Mark>,

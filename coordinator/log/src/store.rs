@@ -252,7 +252,7 @@ fn cell_key(sequence: u64, cell: u16) -> [u8; BATCH_KEY_BYTES] {
     key
 }
 
-fn read_key(key: &[u8]) -> Key {
+pub(crate) fn read_key(key: &[u8]) -> Key {
     match *key {
         [b'b', b'a', b's', b'e'] => Key::Base,
         [BATCH_PREFIX, s0, s1, s2, s3, s4, s5, s6, s7, c0, c1] => Key::Cell {

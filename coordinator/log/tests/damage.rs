@@ -7,6 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::*;
 use tandem_log::{
@@ -16,6 +17,10 @@ use tempfile::TempDir;
 
 const FLIPS: usize = 1_000;
 const SEED: u64 = 7;
+
+/// Damaged copies of all tests: the last line that is printed has the sum.
+static REFUSED: AtomicUsize = AtomicUsize::new(0);
+static UNHARMED: AtomicUsize = AtomicUsize::new(0);
 
 /// A closed log with some history: released batches, batches of one and of several values.
 struct Sample {
@@ -72,7 +77,13 @@ impl std::fmt::Debug for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let refused = self.refused();
         let (unharmed, by_kind) = (self.unharmed, &self.refused);
-        write!(f, "{refused} refused, {unharmed} unharmed {by_kind:?}")
+        write!(f, "{refused} refused, {unharmed} unharmed {by_kind:?}")?;
+        let [refused, unharmed] = [&REFUSED, &UNHARMED].map(|sum| sum.load(Ordering::Relaxed));
+        let sum = refused + unharmed;
+        write!(
+            f,
+            "; so far {sum} damages, {refused} refused, {unharmed} harmless, none believed"
+        )
     }
 }
 
@@ -95,12 +106,14 @@ impl Outcome {
                 assert_eq!(opened.identity, identity(), "{what}");
                 close(log);
                 self.unharmed += 1;
+                UNHARMED.fetch_add(1, Ordering::Relaxed);
             }
             Err(OpenError::Damaged { damage, .. }) => {
                 assert!(content(dir) == before, "{what}: refused and changed");
                 let kind = format!("{damage:?}");
                 let kind = kind.split([' ', '{']).next().unwrap_or_default().to_owned();
                 *self.refused.entry(kind).or_default() += 1;
+                REFUSED.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => panic!("{what}: {error}"),
         }

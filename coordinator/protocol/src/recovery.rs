@@ -106,6 +106,15 @@ pub enum ReplayError {
         /// Whose it should be.
         expected: CoordinatorId,
     },
+    /// There is no epoch after the one that a record names.
+    #[error(
+        "record {position} of the decision log names the last epoch that there can be: no \
+         coordinator has written it. Start the coordinator on a log folder that only it has written"
+    )]
+    NoEpochLeft {
+        /// Its number.
+        position: Position,
+    },
     /// A transaction is both decided and refused.
     #[error(
         "record {position} of the decision log contradicts an earlier record about transaction \
@@ -141,6 +150,9 @@ impl Recovered {
                 });
             }
             recovered.apply(&mut unfinished, position, record)?;
+            if recovered.epoch == Some(Epoch(u64::MAX)) {
+                return Err(ReplayError::NoEpochLeft { position });
+            }
             recovered.next_position = position.saturating_add(1);
         }
         recovered.unfinished = unfinished.into_values().collect();
@@ -370,5 +382,30 @@ impl Record {
             | Record::Heuristic { transaction, .. } => Some(transaction),
             Record::Forgotten { before, .. } => Some(before),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_after_which_no_epoch_can_begin_is_refused() {
+        let coordinator: CoordinatorId = "shop".parse().expect("well formed");
+        let replay = |epoch| {
+            let record = Record::EpochStarted {
+                epoch: Epoch(epoch),
+                instance_id: "instance-1".into(),
+                time: Timestamp(1),
+            };
+            Recovered::replay(&coordinator, [(7, record.encode().as_slice())])
+        };
+        let before = replay(u64::MAX - 1).expect("one epoch is left");
+        assert_eq!(before.next_epoch(), Epoch(u64::MAX));
+        let refused = replay(u64::MAX);
+        assert!(matches!(
+            refused,
+            Err(ReplayError::NoEpochLeft { position: 7 })
+        ));
     }
 }

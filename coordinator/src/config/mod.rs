@@ -114,11 +114,19 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], for a person.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Config = load(path)?;
+        let mut config: Config = load(path, Self::read)?;
         if let Some(folder) = path.parent() {
             config.coordinator.data_dir = folder.join(&config.coordinator.data_dir);
         }
         Ok(config)
+    }
+
+    /// Checks the text of a file; `path` is for the error.
+    ///
+    /// # Errors
+    /// [`ConfigError::Malformed`], for a person.
+    pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        read(path, text)
     }
 }
 
@@ -128,7 +136,15 @@ impl MysqlSidecar {
     /// # Errors
     /// [`ConfigError`], for a person.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        load(path)
+        load(path, Self::read)
+    }
+
+    /// Checks the text of a file; `path` is for the error.
+    ///
+    /// # Errors
+    /// [`ConfigError::Malformed`], for a person.
+    pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        read(path, text)
     }
 }
 
@@ -138,7 +154,15 @@ impl RedisSidecar {
     /// # Errors
     /// [`ConfigError`], for a person.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        load(path)
+        load(path, Self::read)
+    }
+
+    /// Checks the text of a file; `path` is for the error.
+    ///
+    /// # Errors
+    /// [`ConfigError::Malformed`], for a person.
+    pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        read(path, text)
     }
 }
 
@@ -154,12 +178,16 @@ fn coordinator<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Coordinator
     Ok(coordinator)
 }
 
-fn load<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+fn load<T>(path: &Path, read: fn(&Path, &str) -> Result<T, ConfigError>) -> Result<T, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
         path: path.into(),
         source,
     })?;
-    toml::from_str(&text).map_err(|error| ConfigError::Malformed {
+    read(path, &text)
+}
+
+fn read<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| ConfigError::Malformed {
         path: path.into(),
         report: without_passwords(&error.to_string()),
     })

@@ -1,5 +1,8 @@
 //! The gRPC services that clients and operators call.
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod operator;
 mod purchase;
 mod status;

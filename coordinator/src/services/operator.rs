@@ -352,14 +352,14 @@ fn branch(branch: &BranchView) -> v1::BranchSummary {
     }
 }
 
-fn transaction_id(text: &str) -> Result<TransactionId, Status> {
+pub(super) fn transaction_id(text: &str) -> Result<TransactionId, Status> {
     text.parse().map_err(|error: tandem_protocol::IdError| {
         let violation = FieldViolation::new("transaction_id", error.to_string());
         status::invalid(vec![violation])
     })
 }
 
-fn settlement(request: &v1::SettleTransactionRequest) -> Result<Settlement, Status> {
+pub(super) fn settlement(request: &v1::SettleTransactionRequest) -> Result<Settlement, Status> {
     let mut broken = Vec::new();
     let mut length = |field: &str, text: &str, max: usize| {
         if !(1..=max).contains(&text.chars().count()) {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use tandem_participant::convert::truncate;
 use tandem_protocol::{Reason, Reply};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
@@ -13,12 +14,29 @@ pub(super) const DOMAIN: &str = "tandem";
 /// Pause that a client is told where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// Most violations that a status names. Message and details travel as HTTP/2 headers, which h2
+/// limits to 16 KiB in all: a client would see a broken stream instead of longer ones.
+const VIOLATIONS_MAX: usize = 16;
+/// Longest rule of a violation, in bytes; it may quote what was sent.
+const RULE_BYTES_MAX: usize = 120;
+/// Longest message of any other status, and longest value of its metadata, in bytes.
+const MESSAGE_BYTES_MAX: usize = 1024;
+const METADATA_BYTES_MAX: usize = 512;
+
 /// A request that breaks rules.
-pub(super) fn invalid(violations: Vec<FieldViolation>) -> Status {
-    let rules: Vec<String> = violations
+pub(super) fn invalid(mut violations: Vec<FieldViolation>) -> Status {
+    let more = violations.len().saturating_sub(VIOLATIONS_MAX);
+    violations.truncate(VIOLATIONS_MAX);
+    for violation in &mut violations {
+        truncate(&mut violation.description, RULE_BYTES_MAX);
+    }
+    let mut rules: Vec<String> = violations
         .iter()
         .map(|violation| format!("{}: {}", violation.field, violation.description))
         .collect();
+    if more > 0 {
+        rules.push(format!("and {more} more"));
+    }
     let message = format!("nothing was written: {}", rules.join("; "));
     let details = ErrorDetails::with_bad_request(violations);
     Status::with_error_details(Code::InvalidArgument, message, details)
@@ -29,9 +47,14 @@ pub(super) fn error(
     code: Code,
     reason: &str,
     message: impl Into<String>,
-    metadata: HashMap<String, String>,
+    mut metadata: HashMap<String, String>,
     retry_after: Option<Duration>,
 ) -> Status {
+    let mut message = message.into();
+    truncate(&mut message, MESSAGE_BYTES_MAX);
+    for value in metadata.values_mut() {
+        truncate(value, METADATA_BYTES_MAX);
+    }
     let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
     if let Some(pause) = retry_after {
         details.set_retry_info(Some(pause));
@@ -153,4 +176,25 @@ pub(super) fn reply(purchase_id: &str, reply: Reply) -> Status {
 
 pub(super) fn one(key: &str, value: &str) -> HashMap<String, String> {
     HashMap::from([(key.to_owned(), value.to_owned())])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that a status takes in the headers, its message percent-encoded as a whole.
+    fn header_bytes(status: &Status) -> usize {
+        status.message().len() * 3 + status.details().len().div_ceil(3) * 4
+    }
+
+    #[test]
+    fn status_fits_into_headers_whatever_was_sent() {
+        let violation = |n| FieldViolation::new(format!("items[{n}].sku"), "é".repeat(5_000));
+        let status = invalid((0..400).map(violation).collect());
+        assert!(header_bytes(&status) < 15_000, "{}", header_bytes(&status));
+        assert!(status.message().ends_with("; and 384 more"));
+        let long = "é".repeat(10_000);
+        let status = error(Code::NotFound, "X", &long, one("sku", &long), None);
+        assert!(header_bytes(&status) < 15_000, "{}", header_bytes(&status));
+    }
 }

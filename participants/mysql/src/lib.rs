@@ -22,6 +22,9 @@ mod enlist;
 mod evidence;
 mod finish;
 mod forget;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod isolate;
 mod participant;
 mod preflight;

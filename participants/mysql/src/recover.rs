@@ -71,13 +71,10 @@ pub(crate) async fn listed(
     let rows = session.query("XA RECOVER", deadline).await?;
     rows.iter()
         .map(|row| {
-            let format_id = session::field(row, 0)?;
-            let format_id = format_id
-                .parse()
-                .map_err(|_| Failure::lost(0, &format!("formatID {format_id:?}")))?;
-            let gtrid_length = usize::try_from(session::field_number(row, 1)?).unwrap_or(0);
+            let (format_id, gtrid_length) = (session::field(row, 0)?, session::field(row, 1)?);
             let data = session::bytes(row, 3)?;
-            Ok(xid::decode(format_id, gtrid_length, &data, participant))
+            xid::read(&format_id, &gtrid_length, &data, participant)
+                .map_err(|reason| Failure::lost(0, &reason))
         })
         .collect()
 }

@@ -35,6 +35,10 @@ pub enum StatementError {
         /// Quotes or a comment.
         place: &'static str,
     },
+    /// Its value would become one with what is beside it: `x:sku` a hexadecimal literal of it,
+    /// `'a':sku` one text with a quote in it.
+    #[error(":{0} runs into the word, text or parameter beside it; put a space between them")]
+    Adjoins(&'static str),
     /// It has one value per item.
     #[error(":{0} belongs to an item; set per = \"item\"")]
     ItemParameter(&'static str),
@@ -404,6 +408,17 @@ mod tests {
                 Per::Purchase,
                 "INSERT INTO t VALUES (:sku)",
                 E::ItemParameter("sku"),
+            ),
+            (Per::Item, "INSERT INTO t VALUES (x:sku)", E::Adjoins("sku")),
+            (
+                Per::Item,
+                "INSERT INTO t VALUES (:sku'a')",
+                E::Adjoins("sku"),
+            ),
+            (
+                Per::Item,
+                "INSERT INTO t VALUES (:sku:quantity)",
+                E::Adjoins("sku"),
             ),
             (
                 Per::Item,

@@ -59,6 +59,11 @@ impl Template {
                 }
             }
         }
+        for pair in tokens.windows(2) {
+            if let Some(param) = adjoining(&pair[0], &pair[1]) {
+                return Err(StatementError::Adjoins(param.name()));
+            }
+        }
         let form = match verb.as_str() {
             "INSERT" | "REPLACE" => joinable(&tokens),
             _ => None,
@@ -81,6 +86,17 @@ impl Template {
         };
         let verb = head.trim_start().get(..6).unwrap_or_default();
         verb.eq_ignore_ascii_case("INSERT") && pieces.contains(&Piece::Param(Param::PurchaseId))
+    }
+}
+
+/// A parameter with nothing between it and something else that has letters or quotes.
+fn adjoining(one: &Token, two: &Token) -> Option<Param> {
+    let runs_on = |token: &Token| !matches!(token, Token::Space | Token::Mark(_));
+    match (one, two) {
+        (Token::Param(param), other) | (other, Token::Param(param)) if runs_on(other) => {
+            Some(*param)
+        }
+        _ => None,
     }
 }
 

@@ -12,6 +12,23 @@ pub(crate) fn literal(transaction: &TransactionId, participant: &ParticipantName
     format!("'{transaction}','{participant}',{FORMAT_ID}")
 }
 
+/// One row of `XA RECOVER` as the text protocol sends it, or what of it is not understood.
+pub(crate) fn read(
+    format_id: &str,
+    gtrid_length: &str,
+    data: &[u8],
+    participant: &ParticipantName,
+) -> Result<PreparedId, String> {
+    let format_id = format_id
+        .parse()
+        .map_err(|_| format!("formatID {format_id:?}"))?;
+    let gtrid_length: u64 = gtrid_length
+        .parse()
+        .map_err(|_| format!("gtrid_length {gtrid_length:?}"))?;
+    let gtrid_length = usize::try_from(gtrid_length).unwrap_or(0);
+    Ok(decode(format_id, gtrid_length, data, participant))
+}
+
 /// One row of `XA RECOVER`: whose branch it is. `data` is gtrid and bqual, one after the other.
 pub(crate) fn decode(
     format_id: i64,

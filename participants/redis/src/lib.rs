@@ -24,6 +24,9 @@
 mod by_hand;
 mod connection;
 mod describe;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod participant;
 mod refusal;

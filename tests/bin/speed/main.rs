@@ -1,4 +1,4 @@
-//! Purchases per second of tandem beside those of the code that it replaces, in one run.
+//! tandem beside the code that it replaces, and beside what the machine can do at all.
 //!
 //! The contestants take turns, round by round, so that the machine's mood cancels out. After each
 //! turn the stores are read; a turn whose rows, stock, holds or prepared branches do not agree with
@@ -6,49 +6,95 @@
 
 mod books;
 mod contest;
+mod contestant;
 mod cpu;
-mod naive;
+mod forces;
+mod growth;
+mod limits;
+mod measure;
+mod meter;
+mod pace;
+mod plan;
 mod report;
-mod slow_fsync;
-mod through_tandem;
+mod scene;
+mod score;
+mod workload;
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use clap::Parser;
-use tandem_tests::{Machine, PairName, Setup, StoresOptions, World};
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, Subcommand};
+use tandem_tests::Machine;
+use tokio::runtime::Runtime;
 
-use contest::Turn;
-use cpu::Meter;
-use report::Report;
+use contestant::Contestant;
+use contestant::dtmrs::Kept;
+use forces::Forces;
+use limits::{call, force_rate};
+use measure::{Manner, Measured};
+use report::{json, plot, table};
 
-/// Kinds of goods that are sold.
-const SKUS: usize = 100;
-
-/// Units of each: more than any run sells.
-const UNITS: i64 = 1_000_000_000;
-
-/// Compares tandem with INSERT, then DECRBY.
+/// Compares tandem with INSERT, then DECRBY, and with the machine's limits.
+///
+/// Without a choice of what is measured, everything is, in less than twenty minutes.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true, max_term_width = 100)]
 struct Args {
-    /// Length of one turn, in seconds
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
-    /// Turns of each contestant
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
-    rounds: u32,
-    /// Numbers of clients to try
-    #[arg(long, value_delimiter = ',', default_value = "1,128")]
-    clients: Vec<usize>,
-    /// Stores to run on
-    #[arg(long, default_value = "mariadb", value_parser = ["mariadb", "mysql97"])]
-    store: String,
-    /// Let every fsync cost this many microseconds; wants TMPDIR on tmpfs
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    compare: Compare,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// What grows with the work that is done
+    Growth {
+        #[command(subcommand)]
+        question: growth::Question,
+    },
+    #[command(name = call::VERB, hide = true)]
+    ServeNothing { port: u16 },
+    #[command(name = force_rate::VERB, hide = true)]
+    ForceRate { window_ms: u64, rounds: u32 },
+}
+
+#[derive(Debug, clap::Args)]
+struct Compare {
+    /// Only the most telling figures, in less than a minute
     #[arg(long)]
-    fsync_us: Option<u64>,
-    /// A line of the coordinator's section [limits]; the defaults otherwise
+    quick: bool,
+    #[command(flatten)]
+    chosen: plan::Chosen,
+    /// Length of one turn, in seconds
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// Turns of each contestant
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: Option<u32>,
+    /// What every forced write costs, in microseconds, with the data in memory
+    #[arg(long, default_value_t = 1_000, conflicts_with = "real_disk")]
+    fsync_us: u64,
+    /// Data on the disk that TMPDIR is on; forced writes take what they take
+    #[arg(long)]
+    real_disk: bool,
+    /// A line of the coordinators' section [limits]; the defaults otherwise
     #[arg(long)]
     limits: Vec<String>,
+    /// Let dtmrs take part: its program (cargo install dtmrs --features redis)
+    #[arg(long, value_name = "PATH")]
+    dtmrs: Option<PathBuf>,
+    /// Where dtmrs is to keep its transactions
+    #[arg(long, value_name = "STORE", default_value = "redis")]
+    dtmrs_kept: Kept,
+    /// Write all figures to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw plots into this folder
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
     /// End with an error unless tandem reaches these ratios: CLIENTS:RATIO
     #[arg(long, value_delimiter = ',')]
     at_least: Vec<String>,
@@ -56,78 +102,88 @@ struct Args {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let runtime = tokio::runtime::Runtime::new()?;
-    let report = runtime.block_on(run(&args))?;
-    println!("{report}");
-    for wish in &args.at_least {
-        let (clients, ratio) = wish
-            .split_once(':')
-            .context("--at-least is CLIENTS:RATIO")?;
-        report.require(clients.parse()?, ratio.parse()?)?;
+    match args.verb {
+        Some(Verb::ServeNothing { port }) => call::serve(port),
+        Some(Verb::ForceRate { window_ms, rounds }) => {
+            force_rate::measure(Duration::from_millis(window_ms), rounds)
+        }
+        Some(Verb::Growth { question }) => Runtime::new()?.block_on(growth::answer(&question)),
+        None => compare(&args.compare),
     }
-    Ok(())
 }
 
-async fn run(args: &Args) -> Result<Report> {
-    let machine = Machine::look();
-    let name = match args.store.as_str() {
-        "mysql97" => PairName::MysqlRedis,
-        _ => PairName::Installed,
+fn compare(args: &Compare) -> Result<()> {
+    let chosen = args.chosen.parts();
+    let is_program = chosen.is_empty();
+    let mut parts = match (is_program, args.quick) {
+        (false, _) => chosen,
+        (true, true) => plan::quick(),
+        (true, false) => plan::full(),
     };
-    let pair = machine.pair(name).map_err(anyhow::Error::msg)?;
-    let preload = args.fsync_us.map(slow_fsync::Preload::build).transpose()?;
-    let env = preload
-        .as_ref()
-        .map(slow_fsync::Preload::env)
-        .unwrap_or_default();
-    let mut world = World::new(
-        &pair,
-        Setup {
-            stores: StoresOptions {
-                env: env.iter().map(|(k, v)| (k.into(), v.into())).collect(),
-                ..StoresOptions::default()
-            },
-            limits: format!("{}\n", args.limits.join("\n")),
-            coordinator_down: true,
-            env,
-            ..Setup::default()
-        },
-    )
-    .await?;
-    world.start.participants = through_tandem::participants(&world.stores);
-    naive::create_tables(&world.stores).await?;
-    world.coordinator.start(&world.start).await?;
-    for sku in 0..SKUS {
-        world.stores.seed(&contest::sku(sku), UNITS).await?;
+    if let (true, Some(part)) = (args.dtmrs.is_some(), parts.first_mut()) {
+        plan::invite(part, Contestant::Dtmrs);
     }
-    let mut report = Report::new(format!(
-        "{}{}, {} rounds of {} s",
-        world.stores.names(),
-        match args.fsync_us {
-            Some(us) => format!(", {us} us per fsync"),
-            None => ", real disk".to_owned(),
-        },
-        args.rounds,
-        args.seconds
-    ));
-    let time = Duration::from_secs(args.seconds);
-    for &clients in &args.clients {
-        for round in 0..args.rounds {
-            let turn = Turn {
-                name: format!("{clients}-{round}"),
-                clients,
-                time,
-            };
-            let meter = Meter::read(&world)?;
-            let mut naive = naive::play(&world.stores, &turn).await?;
-            naive.cpu = meter.since()?;
-            let meter = Meter::read(&world)?;
-            let mut tandem = through_tandem::play(&world, &turn).await?;
-            tandem.cpu = meter.since()?;
-            report.add(clients, naive, tandem);
-        }
+    let (seconds, warm_up, rounds) = if args.quick {
+        (0.6, 0.15, 1)
+    } else {
+        (1.5, 0.3, 2)
+    };
+    let manner = Manner {
+        window: Duration::try_from_secs_f64(args.seconds.unwrap_or(seconds))?,
+        warm_up: Duration::try_from_secs_f64(warm_up)?,
+        rounds: args.rounds.unwrap_or(rounds),
+        force: (!args.real_disk).then(|| Duration::from_micros(args.fsync_us)),
+        limits: args.limits.join("\n"),
+        dtmrs: args.dtmrs.clone().map(|program| (program, args.dtmrs_kept)),
+    };
+    let disk = match manner.force {
+        Some(cost) => format!("{} ms per forced write", cost.as_secs_f64() * 1e3),
+        None => "a real disk".to_owned(),
+    };
+    println!("{disk}; {} rounds of {:?}", manner.rounds, manner.window);
+    let machine = Machine::look();
+    let measured = Runtime::new()?.block_on(measure::all(&machine, parts, &manner))?;
+    for one in &measured {
+        print!("{}", table::part(one)?);
     }
-    report.peak_memory_kib = world.coordinator.peak_memory_kib()?;
-    world.coordinator.stop()?;
-    Ok(report)
+    let mut log = Vec::new();
+    if is_program {
+        let window = manner.window.min(Duration::from_secs(1));
+        log = force_rate::ask(&Forces::new(manner.force)?, window, manner.rounds)?;
+        print!("{}", table::log(&log)?);
+    }
+    if let Some(path) = &args.json {
+        let all = json::all(&manner, &measured, &log);
+        fs::write(path, format!("{all:#}\n"))?;
+    }
+    if let Some(folder) = &args.plots {
+        plot::all(folder, &measured, &disk)?;
+    }
+    args.at_least
+        .iter()
+        .try_for_each(|wish| require(wish, &measured))
+}
+
+/// An error unless tandem makes as many times naive's purchases per second as is wished.
+fn require(wish: &str, measured: &[Measured]) -> Result<()> {
+    let (clients, least) = wish
+        .split_once(':')
+        .context("--at-least is CLIENTS:RATIO")?;
+    let (clients, least): (usize, f64) = (clients.parse()?, least.parse()?);
+    for part in measured {
+        let rate = |who| {
+            let score = part.closed.get(&(clients, who));
+            let score = score.context("these clients or this contestant were not tried")?;
+            anyhow::Ok(score.per_second())
+        };
+        let ratio = rate(Contestant::Tandem)? / rate(Contestant::Naive)?;
+        ensure!(
+            ratio >= least,
+            "{}, {}: at {clients} clients tandem makes {ratio:.2} times naive's purchases, less \
+             than {least}",
+            part.servers,
+            part.part.workload.title()
+        );
+    }
+    Ok(())
 }

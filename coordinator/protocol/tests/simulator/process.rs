@@ -280,7 +280,27 @@ impl World {
             self.disk = newest;
             return;
         }
-        if !self.chance(Trouble::OldLogs, 500) {
+        let Some(copy) = &self.copy else {
+            return;
+        };
+        // The worst moment: what one store has carried out and the copy does not know is still
+        // prepared at another.
+        let in_doubt: Vec<_> = self
+            .stores
+            .values()
+            .flat_map(|s| s.prepared.keys())
+            .collect();
+        let known_better: Vec<ParticipantName> = self
+            .stores
+            .values()
+            .filter(|store| {
+                let mut known = store.newest_committed().into_iter();
+                known.any(|id| in_doubt.contains(&&id) && !copy.explains(&id))
+            })
+            .map(|store| store.name.clone())
+            .collect();
+        let per_mille = if known_better.is_empty() { 300 } else { 900 };
+        if !self.chance(Trouble::OldLogs, per_mille) {
             return;
         }
         let Some(copy) = self.copy.take() else {
@@ -301,6 +321,12 @@ impl World {
                 "starts on a log from within the last epoch"
             });
             self.newest = Some(std::mem::replace(&mut self.disk, copy));
+            for store in known_better {
+                // Who knows better may be down when the others are asked.
+                if self.chance(Trouble::StoreCrashes, 500) {
+                    self.crash_store(&store);
+                }
+            }
         }
     }
 

@@ -367,6 +367,7 @@ impl World {
                 if self.newest.is_none() {
                     let copied = self.copy.insert(self.disk.copy()).len();
                     self.log(|| format!("the log is copied at {copied} records"));
+                    self.make_copy_old();
                 }
             }
             Item::Restock => self.restock(),
@@ -384,6 +385,21 @@ impl World {
         Ok(())
     }
 
+    /// Ends what runs soon after a copy of its log was made, once or twice, and a store with it: a
+    /// start on the copy then finds what it does not know half carried out, or nothing but an
+    /// epoch that it does not know.
+    fn make_copy_old(&mut self) {
+        if self.chance(Trouble::StoreCrashes, 500) {
+            let names: Vec<ParticipantName> = self.stores.keys().cloned().collect();
+            let store = self.rng.pick(&names).clone();
+            self.after(1, 100, Item::CrashStore(store));
+        }
+        if self.chance(Trouble::CoordinatorCrashes, 500) {
+            self.after(1, 150, Item::CrashProcess);
+            self.after(150, 600, Item::CrashProcess);
+        }
+    }
+
     pub(crate) fn lives(&self, life: u64) -> bool {
         self.process.as_ref().is_some_and(|p| p.life == life)
     }
@@ -393,7 +409,7 @@ impl World {
         process.is_some_and(|p| p.life == life && p.up.contains(store))
     }
 
-    fn crash_store(&mut self, store: &ParticipantName) {
+    pub(crate) fn crash_store(&mut self, store: &ParticipantName) {
         let Some(found) = self.stores.get_mut(store) else {
             return;
         };

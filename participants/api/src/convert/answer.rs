@@ -47,7 +47,7 @@ impl TryFrom<v1::EnlistResponse> for Enlisted {
 }
 
 /// The answer to `Prepare`.
-pub(crate) fn vote_to_wire(vote: Vote) -> v1::PrepareResponse {
+pub fn vote_to_wire(vote: Vote) -> v1::PrepareResponse {
     let vote = match vote {
         Vote::Yes {
             refused,
@@ -62,7 +62,10 @@ pub(crate) fn vote_to_wire(vote: Vote) -> v1::PrepareResponse {
 }
 
 /// The vote of an answer to `Prepare`.
-pub(crate) fn vote_from_wire(answer: v1::PrepareResponse) -> Result<Vote, Error> {
+///
+/// # Errors
+/// [`Error::Invalid`] when there is none.
+pub fn vote_from_wire(answer: v1::PrepareResponse) -> Result<Vote, Error> {
     Ok(match required("vote", answer.vote)? {
         v1::prepare_response::Vote::Yes(yes) => Vote::Yes {
             refused: yes.refused.into_iter().map(refused_from_wire).collect(),
@@ -146,16 +149,17 @@ fn branch_from_wire(branch: v1::PreparedBranch) -> Result<PreparedBranch, Error>
 }
 
 /// The answer to `ListPrepared`.
-pub(crate) fn branches_to_wire(branches: Vec<PreparedBranch>) -> v1::ListPreparedResponse {
+pub fn branches_to_wire(branches: Vec<PreparedBranch>) -> v1::ListPreparedResponse {
     v1::ListPreparedResponse {
         branches: branches.into_iter().map(branch_to_wire).collect(),
     }
 }
 
 /// The branches of an answer to `ListPrepared`.
-pub(crate) fn branches_from_wire(
-    answer: v1::ListPreparedResponse,
-) -> Result<Vec<PreparedBranch>, Error> {
+///
+/// # Errors
+/// [`Error::Invalid`] with the first field that breaks the contract.
+pub fn branches_from_wire(answer: v1::ListPreparedResponse) -> Result<Vec<PreparedBranch>, Error> {
     let branches = answer.branches.into_iter().enumerate();
     branches
         .map(|(index, branch)| within(format_args!("branches[{index}]"), branch_from_wire(branch)))

@@ -15,8 +15,9 @@ use tandem_protocol::{Timestamp, TransactionId};
 
 use crate::Error;
 
-pub use answer::branch_to_wire;
-pub(crate) use answer::{branches_from_wire, branches_to_wire, vote_from_wire, vote_to_wire};
+pub use answer::{
+    branch_to_wire, branches_from_wire, branches_to_wire, vote_from_wire, vote_to_wire,
+};
 pub use purchase::{entry_from_wire, entry_to_wire, purchase_from_wire};
 pub use status::{ERROR_DOMAIN, error_from_status};
 

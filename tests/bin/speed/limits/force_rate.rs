@@ -1,71 +1,91 @@
-//! How many durable records a second the log takes, beside the physical limit of the same disk: a
-//! plain file with appends and group `fdatasync`.
+//! How many durable records a second the decision log takes, beside the physical limit of the same
+//! disk: a plain file with appends and group `fdatasync`.
 //!
-//! ```text
-//! cargo run --release -p tandem-log --example force_rate -- [FOLDER [SECONDS]]
-//! ```
-//! Each committer appends one record of 300 bytes and waits until it is durable before the next. The
-//! two are measured in alternation, since a disk's speed drifts; FOLDER must be on the disk that is
-//! asked about, so not in memory.
+//! Each committer appends one record and waits until it is durable before the next. The two are
+//! measured in alternation, since a disk's speed drifts. It runs in a process of its own, which loads
+//! the library that counts forces.
 
-use std::error::Error;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tandem_log::{DecisionLog, Durability, Identity, LogOptions, LogStats, Position};
+use anyhow::{Result, anyhow, ensure};
+use serde_json::{Value, json};
+use tandem_log::{DecisionLog, Durability, Identity, LogOptions, Position};
+
+use crate::forces::Forces;
+
+/// The verb of this program that measures.
+pub(crate) const VERB: &str = "force-rate";
 
 const RECORD_BYTES: usize = 300;
 const COMMITTERS: [usize; 4] = [1, 8, 64, 256];
-const ROUNDS: u32 = 3;
 /// Records that the log keeps, so that releasing is part of the measure.
 const KEPT: u64 = 20_000;
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
-
-fn main() -> Outcome<()> {
-    let mut arguments = std::env::args().skip(1);
-    let folder = arguments
-        .next()
-        .map_or_else(std::env::temp_dir, PathBuf::from);
-    let seconds = arguments.next().map_or(Ok(2.0), |text| text.parse())?;
-    let lasts = Duration::from_secs_f64(seconds);
-    let folder = folder.join(format!("tandem-force-rate-{}", std::process::id()));
-    std::fs::create_dir(&folder)?;
-    println!("{RECORD_BYTES} bytes a record, durable records/s, {ROUNDS} rounds of {lasts:?} each");
-    println!(
-        "{:>10} {:>12} {:>12} {:>6} {:>14} {:>12}",
-        "committers", "log", "plain file", "ratio", "force mean", "log on disk"
-    );
-    let measured = COMMITTERS.map(|committers| row(&folder, committers, lasts));
-    std::fs::remove_dir_all(&folder)?;
-    measured.into_iter().collect()
+/// Durable records a second, from so many committers at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rate {
+    pub(crate) committers: u64,
+    pub(crate) log: f64,
+    pub(crate) plain: f64,
 }
 
-fn row(folder: &Path, committers: usize, lasts: Duration) -> Outcome<()> {
-    let (mut log, mut plain) = (0.0, 0.0);
-    let mut stats = LogStats::default();
-    for round in 0..ROUNDS {
-        let dir = folder.join(format!("log-{committers}-{round}"));
-        let (rate, last) = log_rate(&dir, committers, lasts)?;
-        stats = last;
-        log += rate / f64::from(ROUNDS);
-        std::fs::remove_dir_all(&dir)?;
-        plain += plain_rate(&folder.join("plain"), committers, lasts)? / f64::from(ROUNDS);
-    }
-    println!(
-        "{committers:>10} {log:>12.0} {plain:>12.0} {:>6.2} {:>14} {:>12}",
-        log / plain,
-        format!(
-            "{:.2?}",
-            stats.forces.total / stats.forces.count.max(1) as u32
-        ),
-        format!("{} kB", stats.disk_bytes / 1024),
+/// Measures in a process of its own, whose forces cost what `forces` says.
+pub(crate) fn ask(forces: &Forces, window: Duration, rounds: u32) -> Result<Vec<Rate>> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let millis = window.as_millis().to_string();
+    let output = command
+        .args([VERB, &millis, &rounds.to_string()])
+        .envs(forces.env())
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "the measurement of the log failed: {}",
+        String::from_utf8_lossy(&output.stderr)
     );
+    let lines = output.stdout.split(|byte| *byte == b'\n');
+    let lines = lines.filter(|line| !line.is_empty());
+    lines
+        .map(|line| read(&serde_json::from_slice(line)?))
+        .collect()
+}
+
+fn read(line: &Value) -> Result<Rate> {
+    let figure = |name: &str| {
+        line[name]
+            .as_f64()
+            .ok_or_else(|| anyhow!("no {name}: {line}"))
+    };
+    Ok(Rate {
+        committers: figure("committers")? as u64,
+        log: figure("log")?,
+        plain: figure("plain")?,
+    })
+}
+
+/// Measures here, and says so on stdout.
+pub(crate) fn measure(window: Duration, rounds: u32) -> Result<()> {
+    let folder = tempfile::Builder::new()
+        .prefix("tandem-force-rate-")
+        .tempdir()?;
+    for committers in COMMITTERS {
+        let (mut log, mut plain) = (0.0, 0.0);
+        for round in 0..rounds {
+            let dir = folder.path().join(format!("log-{committers}-{round}"));
+            log += log_rate(&dir, committers, window)? / f64::from(rounds);
+            fs::remove_dir_all(&dir)?;
+            let file = folder.path().join("plain");
+            plain += plain_rate(&file, committers, window)? / f64::from(rounds);
+        }
+        let line = json!({"committers": committers, "log": log, "plain": plain});
+        println!("{line}");
+    }
     Ok(())
 }
 
@@ -88,7 +108,7 @@ fn rate(committers: usize, lasts: Duration, one: impl Fn() + Sync) -> f64 {
     done.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64()
 }
 
-fn log_rate(dir: &Path, committers: usize, lasts: Duration) -> Outcome<(f64, LogStats)> {
+fn log_rate(dir: &Path, committers: usize, lasts: Duration) -> Result<f64> {
     let identity = Identity {
         log_id: "bench".to_owned(),
         coordinator_id: "bench".to_owned(),
@@ -107,13 +127,12 @@ fn log_rate(dir: &Path, committers: usize, lasts: Duration) -> Outcome<(f64, Log
             log.release_before(Position(position.0.saturating_sub(KEPT)));
         }
     });
-    let stats = log.stats();
     log.close(Duration::from_secs(60))?;
-    Ok((rate, stats))
+    Ok(rate)
 }
 
 /// The same group commit without a database: one thread writes what is queued and forces it.
-fn plain_rate(path: &Path, committers: usize, lasts: Duration) -> Outcome<f64> {
+fn plain_rate(path: &Path, committers: usize, lasts: Duration) -> Result<f64> {
     struct Queue {
         bytes: Vec<u8>,
         queued: u64,
@@ -128,7 +147,7 @@ fn plain_rate(path: &Path, committers: usize, lasts: Duration) -> Outcome<f64> {
     let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
     let mut file = File::create(path)?;
     let ended = AtomicBool::new(false);
-    let rate = thread::scope(|scope| -> Outcome<f64> {
+    let rate = thread::scope(|scope| -> Result<f64> {
         let writer = scope.spawn(|| -> std::io::Result<()> {
             loop {
                 let mut queue = lock();
@@ -162,10 +181,10 @@ fn plain_rate(path: &Path, committers: usize, lasts: Duration) -> Outcome<f64> {
         work.notify_one();
         match writer.join() {
             Ok(written) => written?,
-            Err(_) => return Err("the writer of the plain file panicked".into()),
+            Err(_) => return Err(anyhow!("the writer of the plain file panicked")),
         }
         Ok(rate)
     })?;
-    std::fs::remove_file(path)?;
+    fs::remove_file(path)?;
     Ok(rate)
 }

@@ -1,0 +1,5 @@
+//! What was measured, for people, programs and slides.
+
+pub(crate) mod json;
+pub(crate) mod plot;
+pub(crate) mod table;
