@@ -23,8 +23,9 @@ use crate::stores::StoresOptions;
 use crate::world::{LIMITS, Setup, World};
 
 /// Shorter than the defaults, so that what is silent is noticed within a round. Retention is short
-/// too, so that forgetting is part of every run.
-const MORE_LIMITS: &str = "prepare_timeout_ms = 2000\n\n[retention]\npurchases_max = 1000\n";
+/// too, so that forgetting is part of every run, but longer than the longest round: a client that
+/// was stuck meanwhile asks again for what it was told at the round's beginning.
+const MORE_LIMITS: &str = "prepare_timeout_ms = 2000\n\n[retention]\npurchases_max = 5000\n";
 
 const SIGKILL: i32 = 9;
 
