@@ -16,7 +16,7 @@
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::Identity;
+use crate::{Identity, Position};
 
 /// The most that one batch may occupy.
 pub const BATCH_BYTES_MAX: usize = 64 * 1024;
@@ -111,6 +111,21 @@ pub(crate) struct Batch {
     pub(crate) previous: Hash,
     pub(crate) records: Vec<Vec<u8>>,
     pub(crate) hash: Hash,
+}
+
+impl Batch {
+    /// Whether a record is in it.
+    pub(crate) fn holds(&self, position: Position) -> bool {
+        self.record(position).is_some()
+    }
+
+    /// The record at a position.
+    pub(crate) fn record(&self, position: Position) -> Option<&[u8]> {
+        let at = position.0.checked_sub(self.first_position)?;
+        self.records
+            .get(usize::try_from(at).ok()?)
+            .map(Vec::as_slice)
+    }
 }
 
 /// Why bytes are not a batch.

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use crate::batch::{BatchBuilder, declared_previous};
+use crate::batch::{self, Batch, BatchBuilder, declared_previous};
 use crate::head::HeadFile;
 use crate::mark::{Kind, Mark, Point};
 use crate::panics::caught;
-use crate::queue::{Entry, Shared, Stored, Work};
+use crate::queue::{Entry, Found, Shared, Stored, Work};
 use crate::scan::BatchPlace;
 use crate::store::{Store, StoreError};
 use crate::{DecisionLog, Handle, LogOptions, LogStats, LogStep, Position};
@@ -132,6 +132,7 @@ impl Committer {
         loop {
             match self.shared.take(FORCE_BYTES_MAX, releasing) {
                 Work::Store(entries) => self.store(entries)?,
+                Work::Read(wanted) => self.read(wanted)?,
                 Work::Release(position) => self.release_before = position,
                 Work::Close => break,
             }
@@ -181,6 +182,36 @@ impl Committer {
             }
         })
         .map_err(Fatal::Callback)
+    }
+
+    /// Reads stored records back. Those of one batch that are wanted one after another cost one
+    /// reading.
+    fn read(&mut self, wanted: Vec<(Position, Found)>) -> Result<(), Fatal> {
+        let mut last: Option<Batch> = None;
+        for (position, found) in wanted {
+            let is_in_last = last.as_ref().is_some_and(|batch| batch.holds(position));
+            if !is_in_last {
+                last = self.batch_with(position)?;
+            }
+            let record = last.as_ref().and_then(|batch| batch.record(position));
+            let record = record.map(<[u8]>::to_vec);
+            caught(|| found(record)).map_err(Fatal::Callback)?;
+        }
+        Ok(())
+    }
+
+    /// The batch in which a record is, if it is there and whole.
+    fn batch_with(&self, position: Position) -> Result<Option<Batch>, Fatal> {
+        let places = &self.retained.places;
+        let number = places.partition_point(|place| place.first_position <= position.0);
+        let Some(index) = number.checked_sub(1) else {
+            return Ok(None);
+        };
+        let sequence = self.retained.base.point.sequence + number as u64;
+        let bytes = self.files.store.batch(sequence, places[index].cells)?;
+        // Its checksum was right when the log was opened. If it is not now, what was asked for is
+        // not there; what is damaged is for the next open to say.
+        Ok(bytes.and_then(|bytes| batch::decode(&bytes).ok()))
     }
 
     fn put(&mut self, builder: BatchBuilder) -> Result<(), Fatal> {

@@ -218,6 +218,13 @@ impl DecisionLog {
             .append(Entry::new(record, durability, Box::new(stored)))
     }
 
+    /// Reads a stored record back. `found` runs on the committer thread, with nothing if no such
+    /// record is retained; it is dropped without being called if the log fails or is being closed.
+    /// Records that are to be stored come first. How many reads wait is the caller's to bound.
+    pub fn read(&self, position: Position, found: impl FnOnce(Option<Vec<u8>>) + Send + 'static) {
+        self.handle.shared.read(position, Box::new(found));
+    }
+
     /// Says that every record before `position` is no longer needed. The committer drops them in
     /// whole batches, many at a time, so some of them come back at the next open. What is still
     /// needed from before must be appended again, and be stored, first.

@@ -11,6 +11,9 @@ use crate::{AppendError, CloseError, Durability, LogStats, Position, folder};
 /// Called with the record's position once it is durable.
 pub(crate) type Stored = Box<dyn FnOnce(Position) + Send>;
 
+/// Called with a record, if it is there.
+pub(crate) type Found = Box<dyn FnOnce(Option<Vec<u8>>) + Send>;
+
 /// A record that waits to be stored.
 pub(crate) struct Entry {
     pub(crate) record: Vec<u8>,
@@ -44,6 +47,8 @@ enum Phase {
 pub(crate) enum Work {
     /// Store these, in this order; never empty.
     Store(Vec<Entry>),
+    /// Nothing to store, but these are to be read.
+    Read(Vec<(Position, Found)>),
     /// Nothing to store, but records before this position may go.
     Release(Position),
     /// Everything is stored: close.
@@ -55,6 +60,8 @@ struct Queue {
     bytes: usize,
     /// How many of the entries somebody waits for.
     forced: usize,
+    /// Records that somebody wants to read.
+    reads: Vec<(Position, Found)>,
     /// Records before it may go.
     release_before: Position,
     /// Whether it changed since the committer last looked.
@@ -89,6 +96,7 @@ impl Shared {
                 entries: VecDeque::new(),
                 bytes: 0,
                 forced: 0,
+                reads: Vec::new(),
                 release_before: Position(0),
                 release_news: false,
                 phase: Phase::Running,
@@ -129,6 +137,16 @@ impl Shared {
             self.work.notify_one();
         }
         Ok(())
+    }
+
+    pub(crate) fn read(&self, position: Position, found: Found) {
+        let mut queue = self.lock();
+        if !matches!(queue.phase, Phase::Running) {
+            return;
+        }
+        queue.reads.push((position, found));
+        drop(queue);
+        self.work.notify_one();
     }
 
     pub(crate) fn release_before(&self, position: Position) {
@@ -174,6 +192,9 @@ impl Shared {
                 if queue.forced > 0 || closing || due || self.is_filling_up(&queue) {
                     return Work::Store(queue.take(bytes_max));
                 }
+                if !queue.reads.is_empty() {
+                    return Work::Read(std::mem::take(&mut queue.reads));
+                }
                 if queue.release_news {
                     return Work::Release(queue.take_release());
                 }
@@ -182,6 +203,8 @@ impl Shared {
                     .wait_timeout(queue, lazy_left)
                     .unwrap_or_else(PoisonError::into_inner)
                     .0;
+            } else if !queue.reads.is_empty() {
+                return Work::Read(std::mem::take(&mut queue.reads));
             } else if queue.release_news {
                 return Work::Release(queue.take_release());
             } else if closing {
@@ -233,8 +256,10 @@ impl Shared {
         queue.forced = 0;
         queue.bytes = 0;
         let dropped = std::mem::take(&mut queue.entries);
+        let unread = std::mem::take(&mut queue.reads);
         drop(queue);
         drop(dropped);
+        drop(unread);
         self.ended.notify_all();
     }
 

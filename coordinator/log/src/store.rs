@@ -143,6 +143,20 @@ impl Store {
         })
     }
 
+    /// All cells of a batch, if they are there.
+    pub(crate) fn batch(&self, sequence: u64, cells: u16) -> Result<Option<Vec<u8>>, StoreError> {
+        guarded(|| {
+            let mut bytes = Vec::new();
+            for cell in 0..cells {
+                match self.db().get(cell_key(sequence, cell))? {
+                    Some(cell) => bytes.extend(cell.iter()),
+                    None => return Ok(None),
+                }
+            }
+            Ok(Some(bytes))
+        })
+    }
+
     /// Removes the cells of a batch.
     pub(crate) fn remove_batch(&self, sequence: u64, cells: u16) -> Result<(), StoreError> {
         guarded(|| {

@@ -36,6 +36,39 @@ fn stored_records_come_back_in_order_with_gap_free_positions() {
 }
 
 #[test]
+fn stored_records_are_read_back_by_their_position() {
+    let folder = fast_folder();
+    let dir = folder.path().join("log");
+    let log = create(&dir);
+    for number in 1..=500 {
+        store(&log, &record(number));
+    }
+    for position in [1, 2, 250, 499, 500] {
+        assert_eq!(read(&log, position), Some(record(position)));
+    }
+    assert_eq!((read(&log, 0), read(&log, 501)), (None, None));
+    log.release_before(Position(400));
+    store(&log, &record(501));
+    close(log);
+    // What was released may be gone or not; what was not is where it was.
+    let (log, records) = open(&dir);
+    let (first, _) = records[0];
+    for position in [first.0, 400, 450, 501] {
+        assert_eq!(read(&log, position), Some(record(position)));
+    }
+    assert_eq!(read(&log, first.0 - 1), None);
+    close(log);
+}
+
+fn read(log: &DecisionLog, position: u64) -> Option<Vec<u8>> {
+    let (found, wait) = mpsc::channel();
+    log.read(Position(position), move |record| {
+        let _ = found.send(record);
+    });
+    wait.recv_timeout(DEADLINE).unwrap()
+}
+
+#[test]
 fn largest_records_fill_batches_without_a_file_of_their_own() {
     let folder = fast_folder();
     let dir = folder.path().join("log");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::branch::{CommitEvidence, Debt, Failure, HeuristicKind, PreparedBranch, Vote};
 use crate::id::{ParticipantName, TransactionId};
 use crate::purchase::{Entry, Purchase, Reason, Refusal};
-use crate::record::Record;
+use crate::record::{Decision, Record};
 use crate::time::Timestamp;
 
 /// A client's call that waits for a reply; chosen by the shell, unique within a process.
@@ -58,6 +58,9 @@ pub enum Event {
         position: Position,
     },
     /// A participant has carried out a commit or a roll back.
+    ///
+    /// What was asked before the participant's last [`Event::ParticipantUp`] is not acknowledged
+    /// after it, since it speaks of a life of the store that may be over: it is a [`Event::CallFailed`].
     Acknowledged {
         /// The transaction.
         transaction: TransactionId,
@@ -112,6 +115,24 @@ pub enum Event {
         participant: ParticipantName,
         /// All of it.
         branches: Vec<PreparedBranch>,
+    },
+    /// A store has looked through its memory for the transactions of an [`Action::Recall`].
+    Recalled {
+        /// Whose store.
+        participant: ParticipantName,
+        /// The page that was asked for.
+        page: u64,
+        /// Those of the page that it does not remember.
+        forgotten: Vec<TransactionId>,
+        /// The first transaction that it was not allowed to forget; `None` if it never forgot.
+        remembers_from: Option<TransactionId>,
+    },
+    /// A decision was read back from the log.
+    DecisionRead {
+        /// Of which transaction.
+        transaction: TransactionId,
+        /// What it says; `None` if it is not there.
+        decision: Option<Decision>,
     },
     /// An operator wants a transaction's waiting calls made now.
     RetryNow {
@@ -206,6 +227,24 @@ pub enum Action {
         participant: ParticipantName,
         /// The transaction.
         transaction: TransactionId,
+    },
+    /// Ask a participant which of these transactions, all of which it has acknowledged, its store
+    /// does not remember any more. A failure makes the participant be enlisted again, and is
+    /// otherwise not reported.
+    Recall {
+        /// Whom.
+        participant: ParticipantName,
+        /// To be given back.
+        page: u64,
+        /// Which, newest first.
+        transactions: Vec<TransactionId>,
+    },
+    /// Read a decision from the log and report [`Event::DecisionRead`].
+    ReadDecision {
+        /// Of which transaction.
+        transaction: TransactionId,
+        /// Where its record stands.
+        position: Position,
     },
     /// Tell a participant what it may forget. Best effort: the next one says it again.
     Forget {
@@ -382,6 +421,40 @@ pub enum Note {
         participant: ParticipantName,
         /// What is owed.
         debts: Vec<Debt>,
+    },
+    /// A store does not remember what it had acknowledged; that is carried out again from the log
+    /// before new purchases are taken.
+    Forgot {
+        /// Whose store.
+        participant: ParticipantName,
+        /// How many transactions.
+        transactions: u64,
+    },
+    /// A store has lost something, and whether it also lost these transactions can't be told: the
+    /// log has forgotten them, and the store may not have been told so.
+    Unchecked {
+        /// Whose store.
+        participant: ParticipantName,
+        /// The first of them; `None`: from the coordinator's beginning.
+        from: Option<TransactionId>,
+        /// The first that can be told again.
+        before: TransactionId,
+    },
+    /// A decision that a store forgot can't be read in the log.
+    Unreadable {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Where it was forgotten.
+        participants: Vec<ParticipantName>,
+    },
+    /// Everything that a store forgot is carried out again.
+    Remembers {
+        /// Whose store.
+        participant: ParticipantName,
+        /// Transactions that were done from their decision.
+        redone: u64,
+        /// Transactions whose effect the store still had.
+        still_there: u64,
     },
     /// A sweep found a prepared branch of this coordinator that has no decision.
     FoundUndecided {

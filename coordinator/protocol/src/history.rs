@@ -2,6 +2,8 @@
 //! which they are forgotten.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{Position, Settlement};
@@ -31,6 +33,10 @@ pub(crate) struct Kept {
     pub(crate) fate: Fate,
     /// Branches that a person settled; known once the transaction has ended.
     pub(crate) settled: Vec<Settlement>,
+    /// Who carries out its decision, if it has one.
+    participants: Arc<[ParticipantName]>,
+    /// Where its decision stands.
+    decision: Option<Position>,
     purchases: Vec<PurchaseKey>,
     /// Where its first record that is still needed stands; `None` while it is on its way.
     position: Option<Position>,
@@ -60,6 +66,21 @@ impl Fate {
     }
 }
 
+impl Kept {
+    /// Where its decision stands in the log.
+    pub(crate) fn decision(&self) -> Option<Position> {
+        self.decision
+    }
+
+    /// Whether a participant has or had to carry out its decision, and no person has said how its
+    /// branch there ended.
+    pub(crate) fn is_committed_at(&self, participant: &ParticipantName) -> bool {
+        self.fate.is_committed()
+            && self.participants.contains(participant)
+            && !self.settled.iter().any(|s| s.participant == *participant)
+    }
+}
+
 /// The first 16 bytes of the SHA-256 of a purchase id, which may itself be 64 bytes long.
 type PurchaseKey = [u8; 16];
 
@@ -72,6 +93,8 @@ pub(crate) struct History {
     order: VecDeque<(Position, TransactionId)>,
     /// Purchases of transactions that have ended: what retention may forget.
     ended_purchases: usize,
+    /// The participants of the last decision.
+    participants: Arc<[ParticipantName]>,
 }
 
 /// What retention does with the oldest record.
@@ -103,7 +126,8 @@ impl History {
         fate: Fate,
         purchases: impl Iterator<Item = (String, Fingerprint, Outcome)>,
     ) {
-        let position = self.forget(id).and_then(|kept| kept.position);
+        let known = self.forget(id);
+        let position = known.as_ref().and_then(|kept| kept.position);
         let mut keys = Vec::new();
         for (purchase_id, fingerprint, outcome) in purchases {
             let key = digest(purchase_id.as_bytes());
@@ -124,6 +148,8 @@ impl History {
                 decide_time,
                 fate,
                 settled: Vec::new(),
+                participants: Arc::default(),
+                decision: None,
                 purchases: keys,
                 position,
             },
@@ -138,6 +164,51 @@ impl History {
         {
             kept.position = Some(position);
             self.order.push_back((position, id.clone()));
+        }
+    }
+
+    /// Notes who carries out a decision, and where it stands in the log if that is known.
+    pub(crate) fn decided(
+        &mut self,
+        id: &TransactionId,
+        participants: &[ParticipantName],
+        position: Position,
+    ) {
+        // Almost all have the same ones, which are kept once.
+        let shared = match &self.participants {
+            shared if **shared == *participants => Arc::clone(shared),
+            _ => participants.into(),
+        };
+        self.participants = Arc::clone(&shared);
+        if let Some(kept) = self.transactions.get_mut(id) {
+            kept.participants = shared;
+            kept.decision = Some(position);
+        }
+        self.place(id, position);
+    }
+
+    /// Transactions before `below`, or all, that are decided and may be remembered by a
+    /// participant's store, newest first.
+    pub(crate) fn committed_at(
+        &self,
+        participant: &ParticipantName,
+        below: Option<&TransactionId>,
+    ) -> impl Iterator<Item = &TransactionId> {
+        let bound = below.map_or(Bound::Unbounded, Bound::Excluded);
+        self.transactions
+            .range::<TransactionId, _>((Bound::Unbounded, bound))
+            .rev()
+            .filter(|(_, kept)| kept.is_committed_at(participant))
+            .map(|(id, _)| id)
+    }
+
+    /// Notes that what had ended committed is to be carried out again.
+    pub(crate) fn redo(&mut self, id: &TransactionId) {
+        if let Some(kept) = self.transactions.get_mut(id)
+            && kept.fate == Fate::Committed
+        {
+            kept.fate = Fate::Committing;
+            self.ended_purchases -= kept.purchases.len();
         }
     }
 

@@ -27,8 +27,8 @@ pub use branch::{
     RefusedEntry, Vote,
 };
 pub use coordinator::{
-    BranchProgress, BranchView, Coordinator, PurchaseView, Settings, TransactionState,
-    TransactionView,
+    BranchProgress, BranchView, Coordinator, Loss, MemoryView, PurchaseView, Settings,
+    TransactionState, TransactionView,
 };
 pub use event::{
     Action, Call, Ending, Event, Note, Position, Reply, RequestId, SettleError, Settlement, Ticket,

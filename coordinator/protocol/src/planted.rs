@@ -35,6 +35,12 @@ pub enum Bug {
     HeuristicIsTakenForSuccess,
     /// The log is released up to its end.
     ReleaseTooFar,
+    /// What a store forgot is not done again.
+    RedoIsSkipped,
+    /// New purchases are taken before a store has again what it forgot.
+    NewPurchasesOvertakeRedo,
+    /// A store that lives another life is taken for the same one: nobody asks what it remembers.
+    AnotherLifeIsNotLookedThrough,
     /// A purchase id that has an outcome is bought again.
     OutcomeIsNotLookedUp,
     /// The same purchase id counts as the same purchase, whatever it holds.

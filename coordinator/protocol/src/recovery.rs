@@ -269,7 +269,8 @@ impl Recovered {
             }) => branches,
             // Written again by retention: what is known of it stands.
             Some(known) => {
-                unfinished.insert(id, known);
+                unfinished.insert(id.clone(), known);
+                self.history.decided(&id, &decision.participants, position);
                 return Ok(());
             }
         };
@@ -280,9 +281,14 @@ impl Recovered {
         });
         let refused = decision.refused.iter().map(past_refusal);
         let purchases = committed.chain(refused);
-        self.history
-            .insert(&id, decision.decide_time, Fate::Committing, purchases);
-        self.history.place(&id, position);
+        if self.fate(&id) == Some(Fate::Committed) {
+            // Carried out again for a store that forgot it. What is known of its purchases stands.
+            self.history.redo(&id);
+        } else {
+            self.history
+                .insert(&id, decision.decide_time, Fate::Committing, purchases);
+        }
+        self.history.decided(&id, &decision.participants, position);
         let due = || {
             Branch::new(Progress::Waiting {
                 retry_time: Timestamp(0),

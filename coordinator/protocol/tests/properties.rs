@@ -178,6 +178,8 @@ struct Checked {
     storing: Vec<(Ticket, Record)>,
     next_position: u64,
     decided: BTreeMap<TransactionId, Vec<Entry>>,
+    /// The decisions in the log, by their position.
+    decisions: BTreeMap<u64, Decision>,
     given_up: BTreeSet<TransactionId>,
     waiting: BTreeSet<u64>,
     next_request: u64,
@@ -193,11 +195,15 @@ impl Checked {
                 .transaction()
                 .is_some_and(|t| t.coordinator == id && t.epoch == Epoch(1)),
         };
-        let log: Vec<Vec<u8>> = records
-            .iter()
-            .filter(is_of_epoch_1)
-            .map(Record::encode)
+        let records: Vec<&Record> = records.iter().filter(is_of_epoch_1).collect();
+        let decisions = (1..)
+            .zip(&records)
+            .filter_map(|(position, record)| match record {
+                Record::Decided(decision) => Some((position, decision.clone())),
+                _ => None,
+            })
             .collect();
+        let log: Vec<Vec<u8>> = records.iter().map(|record| record.encode()).collect();
         let next_position = log.len() as u64 + 1;
         let log = (1..).zip(log.iter().map(Vec::as_slice));
         let recovered = Recovered::replay(&id, log)?;
@@ -225,6 +231,7 @@ impl Checked {
             storing: Vec::new(),
             next_position,
             decided,
+            decisions,
             given_up: BTreeSet::new(),
             waiting: BTreeSet::new(),
             next_request: 0,
@@ -244,9 +251,10 @@ impl Checked {
                     let stored: Vec<_> = self.storing.drain(..stored).collect();
                     for (ticket, record) in stored {
                         if let Record::Decided(decision) = record {
-                            let id = decision.transaction;
+                            let id = decision.transaction.clone();
                             prop_assert!(!self.given_up.contains(&id), "{id} has two outcomes");
-                            self.decided.insert(id, decision.entries);
+                            self.decided.insert(id, decision.entries.clone());
+                            self.decisions.insert(self.next_position, decision);
                         }
                         let position = self.next_position;
                         self.next_position += 1;
@@ -298,6 +306,7 @@ impl Checked {
             self.next_request += 1;
         }
         let actions = self.core.handle(self.now, event);
+        let mut answers = Vec::new();
         prop_assert!(self.core.next_deadline() > self.now, "{text}");
         for action in actions {
             let context = format!("{text} -> {}", action_text(&action));
@@ -345,8 +354,36 @@ impl Checked {
                 Action::Release { before } => {
                     prop_assert!(before <= self.next_position, "{context}");
                 }
+                Action::Recall {
+                    participant,
+                    page,
+                    transactions,
+                } => answers.push(Event::Recalled {
+                    participant,
+                    page,
+                    // Every third is forgotten.
+                    forgotten: transactions.into_iter().step_by(3).collect(),
+                    remembers_from: None,
+                }),
+                Action::ReadDecision {
+                    transaction,
+                    position,
+                } => {
+                    let decision = self.decisions.get(&position).cloned();
+                    if let Some(decision) = &decision {
+                        let entries = decision.entries.clone();
+                        self.decided.insert(transaction.clone(), entries);
+                    }
+                    answers.push(Event::DecisionRead {
+                        transaction,
+                        decision,
+                    });
+                }
                 Action::Halt { .. } | Action::Note(_) => {}
             }
+        }
+        for answer in answers {
+            self.handle(answer)?;
         }
         Ok(())
     }

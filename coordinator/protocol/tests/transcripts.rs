@@ -7,6 +7,7 @@
 
 mod notation;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::{env, fs};
 use notation::{Words, action_text, name, parse_event, record_text, settings};
 use tandem_protocol::{
     Action, Coordinator, CoordinatorId, Epoch, Event, Position, Record, Recovered, Settings,
-    Ticket, Timestamp,
+    Ticket, Timestamp, TransactionId,
 };
 
 #[test]
@@ -91,6 +92,8 @@ struct Stage {
     durable: Vec<(Position, Vec<u8>)>,
     next_position: Position,
     pending: Vec<(Ticket, Vec<u8>)>,
+    /// What the store that comes up has forgotten.
+    forgotten: BTreeSet<TransactionId>,
 }
 
 impl Stage {
@@ -102,6 +105,7 @@ impl Stage {
             durable: Vec::new(),
             next_position: 1,
             pending: Vec::new(),
+            forgotten: BTreeSet::new(),
         }
     }
 
@@ -140,6 +144,13 @@ impl Stage {
                     Ok(format!("{position} {}", record_text(&record)))
                 })
                 .collect(),
+            "up" => {
+                // What the store has forgotten is not a part of the event.
+                let (line, forgotten) = line.split_once(" forgets ").unwrap_or((line, ""));
+                let forgotten = forgotten.split(',').filter(|id| !id.is_empty());
+                self.forgotten = forgotten.map(notation::id).collect();
+                self.handle(parse_event(line)?)
+            }
             _ => self.handle(parse_event(line)?),
         }
     }
@@ -178,8 +189,37 @@ impl Stage {
     fn handle(&mut self, event: Event) -> Result<Vec<String>, String> {
         let core = self.core.as_mut().ok_or("nothing has started")?;
         let actions = core.handle(self.now, event);
+        let mut answers: Vec<String> = actions.iter().map(action_text).collect();
         for action in &actions {
             match action {
+                Action::Recall {
+                    participant,
+                    page,
+                    transactions,
+                } => {
+                    let is_forgotten = |id: &&TransactionId| self.forgotten.contains(*id);
+                    let forgotten = transactions.iter().filter(is_forgotten).cloned().collect();
+                    answers.extend(self.handle(Event::Recalled {
+                        participant: participant.clone(),
+                        page: *page,
+                        forgotten,
+                        remembers_from: None,
+                    })?);
+                }
+                Action::ReadDecision {
+                    transaction,
+                    position,
+                } => {
+                    let found = self.durable.iter().find(|(at, _)| at == position);
+                    let decision = match found.map(|(_, bytes)| Record::decode(bytes)) {
+                        Some(Ok(Record::Decided(decision))) => Some(decision),
+                        _ => None,
+                    };
+                    answers.extend(self.handle(Event::DecisionRead {
+                        transaction: transaction.clone(),
+                        decision,
+                    })?);
+                }
                 Action::Store { ticket, record, .. } => {
                     self.pending.push((*ticket, record.encode()));
                 }
@@ -187,7 +227,7 @@ impl Stage {
                 _ => {}
             }
         }
-        Ok(actions.iter().map(action_text).collect())
+        Ok(answers)
     }
 
     fn append(&mut self, bytes: Vec<u8>) -> Position {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tandem_proto::v1::{
     BranchProgress, BranchState, BranchSummary, DescribeResponse, Entry, Finding, GetStockResponse,
     GetTransactionResponse, InspectResponse, Item, LinkState, ListParticipantsResponse,
-    ListTransactionsResponse, ParticipantStatus, ParticipantTruth, PreparedBranch, Purchase,
+    ListTransactionsResponse, Loss, ParticipantStatus, ParticipantTruth, PreparedBranch, Purchase,
     PurchaseState, Refusal, TransactionState, TransactionSummary,
 };
 
@@ -140,6 +140,22 @@ fn participant(status: &ParticipantStatus) -> Value {
         "description": status.description.as_ref().map(description),
         "foreign_branches": list(&status.foreign_branches, prepared),
         "waiting": status.waiting,
+        "recalling": status.recalling,
+        "to_redo": status.to_redo,
+        "loss": status.loss.as_ref().map(loss),
+    })
+}
+
+fn loss(loss: &Loss) -> Value {
+    json!({
+        "find_time": time(loss.find_time.as_ref()),
+        "transactions": loss.transactions,
+        "redone": loss.redone,
+        "still_there": loss.still_there,
+        "debt": loss.debt,
+        "end_time": time(loss.end_time.as_ref()),
+        "unchecked_from_transaction_id": loss.unchecked_from_transaction_id,
+        "unchecked_before_transaction_id": loss.unchecked_before_transaction_id,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use tandem_proto::v1::{
-    LinkState, ListParticipantsRequest, ListParticipantsResponse, ParticipantStatus,
+    LinkState, ListParticipantsRequest, ListParticipantsResponse, Loss, ParticipantStatus,
 };
 
 use super::connection::Admin;
@@ -76,6 +76,22 @@ fn remarks(page: &mut String, status: &ParticipantStatus, now: jiff::Timestamp) 
     if !status.detail.is_empty() {
         let _ = write!(page, "\n{name}: {}", clean(&status.detail));
     }
+    if status.recalling {
+        let _ = write!(
+            page,
+            "\n{name}: being asked what it remembers; new purchases wait"
+        );
+    }
+    if status.to_redo > 0 {
+        let _ = write!(
+            page,
+            "\n{name}: {} transactions to be carried out (again) first; new purchases wait",
+            status.to_redo
+        );
+    }
+    if let Some(loss) = &status.loss {
+        remark_loss(page, &name, loss, now);
+    }
     let findings = status.description.iter().flat_map(|d| &d.findings);
     for finding in findings {
         let verdict = if finding.accepted {
@@ -105,6 +121,40 @@ fn remarks(page: &mut String, status: &ParticipantStatus, now: jiff::Timestamp) 
     }
 }
 
+fn remark_loss(page: &mut String, name: &str, loss: &Loss, now: jiff::Timestamp) {
+    let _ = write!(
+        page,
+        "\n{name}: had lost {} commits that it had acknowledged, found {}: {} carried out again \
+         from the log, {} were still there",
+        loss.transactions,
+        time::both(loss.find_time.as_ref(), now),
+        loss.redone,
+        loss.still_there
+    );
+    if loss.debt > 0 {
+        let _ = write!(page, ", {} units are owed (tandem stock SKU)", loss.debt);
+    }
+    if loss.end_time.is_some() {
+        let _ = write!(
+            page,
+            "; done {}",
+            time::relative(loss.end_time.as_ref(), now)
+        );
+    }
+    if !loss.unchecked_before_transaction_id.is_empty() {
+        let from = match loss.unchecked_from_transaction_id.as_str() {
+            "" => "all",
+            from => &format!("those from {}", clean(from)),
+        };
+        let _ = write!(
+            page,
+            "\n{name}: may have lost more: {from} before {} are past the log's memory; compare them \
+             by hand",
+            clean(&loss.unchecked_before_transaction_id)
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tandem_proto::v1::{DescribeResponse, Finding, PreparedBranch};
@@ -129,6 +179,16 @@ mod tests {
                     accepted: true,
                 }],
             }),
+            loss: Some(Loss {
+                find_time: Some(after(-60)),
+                transactions: 500,
+                redone: 498,
+                still_there: 2,
+                debt: 3,
+                end_time: Some(after(-59)),
+                unchecked_from_transaction_id: "shop.1.7".into(),
+                unchecked_before_transaction_id: "shop.2.9".into(),
+            }),
             foreign_branches: vec![PreparedBranch {
                 id: "bank.1.7".into(),
                 tandem: true,
@@ -142,6 +202,7 @@ mod tests {
             detail: "connection refused by 127.0.0.1:6379".into(),
             since: Some(after(-20)),
             waiting: 4,
+            to_redo: 2,
             ..ParticipantStatus::default()
         };
         let answer = ListParticipantsResponse {
@@ -159,9 +220,14 @@ NAME       STATE  SINCE      WAITING  KIND   SERVER            ADDRESS
 purchases  up     2h 5m ago  0        mysql  MariaDB 10.11.14  127.0.0.1:3306
 stock      down   20s ago    4        -      -                 -
 
+purchases: had lost 500 commits that it had acknowledged, found 2026-03-01T11:59:00.000Z (1m ago): \
+498 carried out again from the log, 2 were still there, 3 units are owed (tandem stock SKU); done 59s ago
+purchases: may have lost more: those from shop.1.7 before shop.2.9 are past the log's memory; compare \
+them by hand
 purchases: unsafe, accepted by the configuration: SYNC_BINLOG: sync_binlog is 0
 purchases: prepared and another coordinator's, never touched: bank.1.7 (since -)
-stock: connection refused by 127.0.0.1:6379"
+stock: connection refused by 127.0.0.1:6379
+stock: 2 transactions to be carried out (again) first; new purchases wait"
         );
     }
 }

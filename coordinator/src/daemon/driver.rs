@@ -10,8 +10,8 @@ use std::time::Instant;
 use anyhow::bail;
 use tandem_log::{AppendError, DecisionLog, Durability};
 use tandem_protocol::{
-    Action, Coordinator, Event, ParticipantName, Purchase, Record, Reply, RequestId, SettleError,
-    Settlement, Ticket, Timestamp, TransactionId, WaitFor,
+    Action, Coordinator, Event, ParticipantName, Position, Purchase, Record, Reply, RequestId,
+    SettleError, Settlement, Ticket, Timestamp, TransactionId, WaitFor,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -314,6 +314,19 @@ impl Driver {
                     link.roll_back(transaction);
                 }
             }
+            Action::Recall {
+                participant,
+                page,
+                transactions,
+            } => {
+                if let Some(link) = self.links.get(&participant) {
+                    link.recall(page, transactions);
+                }
+            }
+            Action::ReadDecision {
+                transaction,
+                position,
+            } => self.read_decision(transaction, position),
             Action::Forget {
                 participant,
                 before,
@@ -341,6 +354,21 @@ impl Driver {
             Action::Note(note) => notes::write(&note),
         }
         Ok(())
+    }
+
+    fn read_decision(&self, transaction: TransactionId, position: Position) {
+        let events = self.event_sender.clone();
+        self.log.read(tandem_log::Position(position), move |found| {
+            let decision = match found.as_deref().map(Record::decode) {
+                Some(Ok(Record::Decided(decision))) => Some(decision),
+                _ => None,
+            };
+            // The driver is gone only when the process ends.
+            let _ = events.send(Event::DecisionRead {
+                transaction,
+                decision,
+            });
+        });
     }
 
     /// Appends records in their order, as many as the log's queue takes.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tandem_participant::{
     Commit, Description, Enlist, Enlisted, Error, Forget, Participant, Prepare, PreparedBranch,
-    RollBack,
+    Recall, Recalled, RollBack,
 };
 use tandem_protocol::{
     Call, Ending, Entry, Event, Failure, FailureKind, ParticipantName, Timestamp, TransactionId,
@@ -45,6 +45,8 @@ pub struct Link {
     events: mpsc::UnboundedSender<Event>,
     trouble: Notify,
     status: Mutex<Status>,
+    /// How often it was enlisted.
+    enlistments: Mutex<u64>,
 }
 
 /// What an operator may know of a link.
@@ -96,6 +98,7 @@ impl Link {
             events,
             trouble: Notify::new(),
             status,
+            enlistments: Mutex::new(0),
         }
     }
 
@@ -192,6 +195,7 @@ impl Link {
         decide_time: Timestamp,
     ) {
         let link = Arc::clone(self);
+        let asked_in = self.enlistment();
         tokio::spawn(async move {
             let request = Commit {
                 transaction: transaction.clone(),
@@ -216,7 +220,7 @@ impl Link {
                 }
                 Err(error) => link.failed(transaction, Call::End(Ending::Commit), &error),
             };
-            link.tell(event);
+            link.tell_of_commit(asked_in, event);
         });
     }
 
@@ -273,6 +277,37 @@ impl Link {
         });
     }
 
+    /// Asks what the store remembers; the answer comes as an event. Without one the participant is
+    /// enlisted again, and the coordinator begins anew.
+    pub fn recall(self: &Arc<Self>, page: u64, transactions: Vec<TransactionId>) {
+        let link = Arc::clone(self);
+        tokio::spawn(async move {
+            match link.recalled(transactions).await {
+                Ok(recalled) => link.tell(Event::Recalled {
+                    participant: link.name.clone(),
+                    page,
+                    forgotten: recalled.forgotten,
+                    remembers_from: recalled.remembers_from,
+                }),
+                Err(error) => {
+                    link.lock().detail = error.to_string();
+                    link.trouble.notify_one();
+                }
+            }
+        });
+    }
+
+    async fn recalled(&self, transactions: Vec<TransactionId>) -> Result<Recalled, Error> {
+        let request = Recall {
+            coordinator: self.enlist.coordinator.clone(),
+            caller_epoch: self.enlist.epoch,
+            transactions,
+        };
+        let call = self.participant.recall(&request);
+        self.bounded("recall", None, self.times.call_timeout, call)
+            .await
+    }
+
     /// Enlists and lists what is prepared.
     async fn connect(&self) -> Result<(Enlisted, Vec<PreparedBranch>), Error> {
         let time = self.times.call_timeout;
@@ -318,6 +353,10 @@ impl Link {
                 }),
                 Err(error) => return error,
             }
+            // Asks about nothing: a store that has lost its memory while it ran says so.
+            if let Err(error) = self.recalled(Vec::new()).await {
+                return error;
+            }
         }
     }
 
@@ -334,6 +373,11 @@ impl Link {
             let server = self.status().description.map(|d| d.server);
             tracing::info!(participant = %self.name, server, "enlisted");
         }
+        let mut enlistments = self
+            .enlistments
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *enlistments += 1;
         // The list goes first: nothing is done about it before the coordinator has seen, in the
         // second event, that its log is not stale.
         self.tell(Event::FoundPrepared {
@@ -381,7 +425,7 @@ impl Link {
     /// probe, which is the one task that tries a dead participant.
     fn failed(&self, transaction: TransactionId, call: Call, error: &Error) -> Event {
         let kind = match error {
-            Error::Unavailable { .. } | Error::Unsafe { .. } => {
+            Error::Unavailable { .. } | Error::Unsafe { .. } | Error::NotEnlisted { .. } => {
                 self.lock().detail = error.to_string();
                 self.trouble.notify_one();
                 FailureKind::Unavailable
@@ -399,6 +443,38 @@ impl Link {
                 kind,
                 detail: error.to_string(),
             },
+        }
+    }
+
+    fn enlistment(&self) -> u64 {
+        *self
+            .enlistments
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports what became of a commit that was asked for in an enlistment. If the participant was
+    /// enlisted again since, its answer may be of a life of the store that is over, and what it
+    /// speaks of may be gone: it is asked again.
+    fn tell_of_commit(&self, asked_in: u64, event: Event) {
+        // Held until the event is sent, so that it can't come behind the next enlistment's.
+        let enlistments = self
+            .enlistments
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Acknowledged { transaction, .. } if *enlistments != asked_in => {
+                self.tell(Event::CallFailed {
+                    transaction,
+                    participant: self.name.clone(),
+                    call: Call::End(Ending::Commit),
+                    failure: Failure {
+                        kind: FailureKind::Unavailable,
+                        detail: format!("{} was enlisted again since it was asked", self.name),
+                    },
+                });
+            }
+            event => self.tell(event),
         }
     }
 

@@ -55,6 +55,39 @@ pub(super) fn write(note: &Note) {
                 );
             }
         }
+        Note::Forgot {
+            participant,
+            transactions,
+        } => tracing::error!(
+            %participant, transactions,
+            "the store has lost commits that it had acknowledged: it was restored from an old copy, \
+             failed over to a replica that lagged behind, or its memory was deleted; they are \
+             carried out again from the log, and new purchases wait for that"
+        ),
+        Note::Unchecked {
+            participant,
+            from,
+            before,
+        } => tracing::error!(
+            %participant, from = from.as_ref().map(tracing::field::display), %before,
+            "the store has lost something, and these transactions can't be checked: the log has \
+             forgotten them; compare them by hand"
+        ),
+        Note::Unreadable {
+            transaction,
+            participants,
+        } => tracing::error!(
+            %transaction, ?participants,
+            "the decision that these stores forgot can't be read in the log; put it right by hand"
+        ),
+        Note::Remembers {
+            participant,
+            redone,
+            still_there,
+        } => tracing::warn!(
+            %participant, redone, still_there,
+            "the store has again what it had lost; new purchases go on"
+        ),
         Note::FoundUndecided {
             transaction,
             participant,

@@ -9,8 +9,8 @@ use tandem_participant::convert::{branch_to_wire, entry_to_wire, timestamp_to_wi
 use tandem_proto::v1;
 use tandem_proto::v1::operator_service_server::OperatorService;
 use tandem_protocol::{
-    BranchProgress, BranchView, Ending, ParticipantName, PreparedBranch, SettleError, Settlement,
-    TransactionId, TransactionState, TransactionView,
+    BranchProgress, BranchView, Ending, Loss, MemoryView, ParticipantName, PreparedBranch,
+    SettleError, Settlement, TransactionId, TransactionState, TransactionView,
 };
 use tokio::time::timeout;
 use tonic::{Code, Request, Response, Status};
@@ -228,13 +228,14 @@ impl OperatorService for Operator {
         _request: Request<v1::ListParticipantsRequest>,
     ) -> Result<Response<v1::ListParticipantsResponse>, Status> {
         let names: Vec<ParticipantName> = self.links.keys().cloned().collect();
-        let seen: BTreeMap<ParticipantName, (Vec<PreparedBranch>, usize)> = self
-            .ask(move |core| {
+        let seen: BTreeMap<ParticipantName, (Vec<PreparedBranch>, usize, Option<MemoryView>)> =
+            self.ask(move |core| {
                 names
                     .into_iter()
                     .filter_map(|name| {
                         let (foreign, waiting) = core.participant(&name)?;
-                        Some((name, (foreign.to_vec(), waiting)))
+                        let memory = core.memory(&name);
+                        Some((name, (foreign.to_vec(), waiting, memory)))
                     })
                     .collect()
             })
@@ -244,7 +245,7 @@ impl OperatorService for Operator {
             .values()
             .map(|link| {
                 let status = link.status();
-                let (foreign, waiting) = seen.get(link.name()).cloned().unwrap_or_default();
+                let (foreign, waiting, memory) = seen.get(link.name()).cloned().unwrap_or_default();
                 v1::ParticipantStatus {
                     name: link.name().to_string(),
                     state: match status.state {
@@ -258,6 +259,10 @@ impl OperatorService for Operator {
                     description: status.description.map(Into::into),
                     foreign_branches: foreign.into_iter().map(branch_to_wire).collect(),
                     waiting: waiting as u64,
+                    recalling: status.state == LinkState::Up
+                        && memory.as_ref().is_some_and(|memory| memory.is_asked),
+                    to_redo: memory.as_ref().map_or(0, |memory| memory.to_redo as u64),
+                    loss: memory.and_then(|memory| memory.loss).map(loss),
                 }
             })
             .collect();
@@ -285,6 +290,23 @@ impl OperatorService for Operator {
             (link.name().clone(), said)
         });
         stock::answer(&sku, join_all(asked).await).map(Response::new)
+    }
+}
+
+fn loss(loss: Loss) -> v1::Loss {
+    let (from, before) = match loss.unchecked {
+        Some((from, before)) => (from.map(|id| id.to_string()), Some(before.to_string())),
+        None => (None, None),
+    };
+    v1::Loss {
+        find_time: Some(wire_time(loss.time)),
+        transactions: loss.transactions,
+        redone: loss.redone,
+        still_there: loss.still_there,
+        debt: loss.debt,
+        end_time: loss.end_time.map(wire_time),
+        unchecked_from_transaction_id: from.unwrap_or_default(),
+        unchecked_before_transaction_id: before.unwrap_or_default(),
     }
 }
 

@@ -16,7 +16,7 @@ use tonic::{Code, Request, Response, Status};
 use crate::convert::{MESSAGE_BYTES_MAX, branches_from_wire, error_from_status, vote_from_wire};
 use crate::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
-    Prepare, PreparedBranch, RollBack, Stock, Vote,
+    Prepare, PreparedBranch, Recall, Recalled, RollBack, Stock, Vote,
 };
 
 /// How long a client waits for what.
@@ -283,6 +283,23 @@ impl Participant for RemoteParticipant {
         })
         .await
         .map(|v1::ForgetResponse {}| ())
+    }
+
+    async fn recall(&self, recall: &Recall) -> Result<Recalled, Error> {
+        let answer = self
+            .call("Recall", recall.into(), |mut c, r| async move {
+                c.recall(r).await
+            })
+            .await?;
+        let recalled: Recalled = self.read("Recall", answer)?;
+        let asked: BTreeSet<&TransactionId> = recall.transactions.iter().collect();
+        match recalled.forgotten.iter().find(|id| !asked.contains(id)) {
+            Some(id) => {
+                let what = format!("forgotten_transaction_ids: {id} was not asked for");
+                Err(self.broken("Recall", &what))
+            }
+            None => Ok(recalled),
+        }
     }
 
     async fn describe(&self) -> Result<Description, Error> {

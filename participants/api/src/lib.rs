@@ -13,7 +13,7 @@ pub mod server;
 pub use client::{RemoteParticipant, Timeouts};
 pub use participant::{
     BranchState, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Finding,
-    Forget, Hold, Participant, Prepare, RollBack, Stock,
+    Forget, Hold, Participant, Prepare, Recall, Recalled, RollBack, Stock,
 };
 pub use server::ParticipantServer;
 pub use tandem_protocol::{

@@ -19,6 +19,9 @@ use tandem_protocol::{
 /// - A prepare that arrives after its transaction was committed or rolled back votes no.
 /// - `commit` and `roll_back` are idempotent and end only with evidence from the store itself,
 ///   never with an error code taken for an answer.
+/// - A store that was restarted, restored from a copy, or has lost what it remembered may answer
+///   [`Error::NotEnlisted`] until the coordinator has enlisted again; so no coordinator goes on
+///   without what the store has lost.
 /// - The branches of other coordinators are never touched.
 /// - A future that is dropped leaves the store in a state that a later call can settle; what it
 ///   had asked of the store may still take effect.
@@ -49,6 +52,10 @@ pub trait Participant: fmt::Debug + Send + Sync + 'static {
 
     /// The coordinator will never ask again about the transactions named; their memory may go.
     async fn forget(&self, forget: &Forget) -> Result<(), Error>;
+
+    /// Which of some transactions the store does not remember any more, all of which were committed
+    /// here. [`Error::NotEnlisted`] where the store finds by itself that it has lost something.
+    async fn recall(&self, recall: &Recall) -> Result<Recalled, Error>;
 
     /// What the store is and what is unsafe about it, read now.
     async fn describe(&self) -> Result<Description, Error>;
@@ -166,6 +173,32 @@ pub struct Forget {
     pub caller_epoch: Epoch,
 }
 
+/// Asks what a store remembers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recall {
+    /// Who asks.
+    pub coordinator: CoordinatorId,
+    /// Epoch of the coordinator that asks.
+    pub caller_epoch: Epoch,
+    /// Transactions of the coordinator that were committed here, at most
+    /// [`Recall::TRANSACTIONS_MAX`].
+    pub transactions: Vec<TransactionId>,
+}
+
+impl Recall {
+    /// How many transactions one call may ask about.
+    pub const TRANSACTIONS_MAX: usize = 1_000;
+}
+
+/// The answer to [`Recall`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recalled {
+    /// Those that the store does not remember as committed.
+    pub forgotten: Vec<TransactionId>,
+    /// The first transaction that it was not allowed to forget; `None` if it never was.
+    pub remembers_from: Option<TransactionId>,
+}
+
 /// What a participant says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
@@ -252,6 +285,13 @@ pub enum Error {
     #[error("{detail}")]
     Fenced {
         /// What is known, and what to do.
+        detail: String,
+    },
+    /// The store does not know the coordinator, or not any more: it was flushed, restored, or its
+    /// memory was deleted. Nothing was done; enlist again.
+    #[error("{detail}")]
+    NotEnlisted {
+        /// What is missing.
         detail: String,
     },
     /// The store's settings would lose decided purchases.

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
 use crate::convert::{MESSAGE_BYTES_MAX, branches_to_wire, vote_to_wire};
-use crate::{Commit, Enlist, Error, Forget, Participant, Prepare, RollBack, rules};
+use crate::{Commit, Enlist, Error, Forget, Participant, Prepare, Recall, RollBack, rules};
 
 /// Most calls that run at the participant at once. Calls beyond it wait for their turn until
 /// their caller gives up; HTTP/2's limit of streams bounds how many wait.
@@ -166,6 +166,15 @@ impl ParticipantService for ParticipantServer {
         let forget = Forget::try_from(request.into_inner())?;
         self.run(|p| async move { p.forget(&forget).await }).await?;
         Ok(Response::new(v1::ForgetResponse {}))
+    }
+
+    async fn recall(
+        &self,
+        request: Request<v1::RecallRequest>,
+    ) -> Result<Response<v1::RecallResponse>, Status> {
+        let recall = Recall::try_from(request.into_inner())?;
+        let recalled = self.run(|p| async move { p.recall(&recall).await }).await?;
+        Ok(Response::new(recalled.into()))
     }
 
     async fn describe(

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use tandem_participant::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Finding, Forget,
-    HeuristicKind, Participant, ParticipantServer, Prepare, PreparedBranch, RefusedEntry,
-    RemoteParticipant, RollBack, Stock, Timeouts, Vote, convert, rules,
+    HeuristicKind, Participant, ParticipantServer, Prepare, PreparedBranch, Recall, Recalled,
+    RefusedEntry, RemoteParticipant, RollBack, Stock, Timeouts, Vote, convert, rules,
 };
 use tandem_proto::v1;
 use tandem_proto::v1::participant_service_client::ParticipantServiceClient;
@@ -471,6 +471,10 @@ impl Participant for Scripted {
 
     async fn forget(&self, _: &Forget) -> Result<(), Error> {
         self.play(()).await
+    }
+
+    async fn recall(&self, _: &Recall) -> Result<Recalled, Error> {
+        self.play(Recalled::default()).await
     }
 
     async fn describe(&self) -> Result<Description, Error> {

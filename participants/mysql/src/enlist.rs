@@ -33,6 +33,8 @@ struct Known {
     epoch: Epoch,
     /// Transactions before this epoch and sequence are forgotten.
     forgotten: (Epoch, u64),
+    /// When the server was started that it was read from, in seconds since the Unix epoch.
+    server_start: u64,
 }
 
 /// Checks the server, makes the tables, and stores the epoch if no other fences it off.
@@ -133,6 +135,14 @@ impl Coordinators {
         Ok(known.forgotten)
     }
 
+    /// Whether the server was started again since the coordinator enlisted: nobody has asked it yet
+    /// what it may have lost.
+    pub(crate) fn is_restarted(&self, coordinator: &CoordinatorId, session: &Session) -> bool {
+        let known = self.known();
+        let known = known.get(coordinator);
+        known.is_some_and(|known| known.server_start != session.server.start)
+    }
+
     /// Raises the point before which transactions are forgotten.
     pub(crate) fn forgot(&self, before: &TransactionId) {
         if let Some(known) = self.known().get_mut(&before.coordinator) {
@@ -152,11 +162,13 @@ impl Coordinators {
             condition(store, coordinator)
         );
         let rows = session.query(&query, deadline).await;
+        let server_start = session.server.start;
         let known = rows.and_then(|rows| {
             let Some(row) = rows.first() else {
                 return Ok(Known {
                     epoch: Epoch(0),
                     forgotten: (Epoch(0), 0),
+                    server_start,
                 });
             };
             Ok(Known {
@@ -165,6 +177,7 @@ impl Coordinators {
                     Epoch(session::field_number(row, 1)?),
                     session::field_number(row, 2)?,
                 ),
+                server_start,
             })
         });
         let known = known.map_err(|failure| {
@@ -315,6 +328,7 @@ async fn remember(
     Ok(Known {
         epoch: enlist.epoch,
         forgotten,
+        server_start: session.server.start,
     })
 }
 

@@ -30,6 +30,7 @@ mod participant;
 mod preflight;
 mod prepare;
 mod processes;
+mod recall;
 mod recover;
 mod script;
 mod server;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use tandem_participant::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
-    Prepare, PreparedBranch, RollBack, Stock, Vote,
+    Prepare, PreparedBranch, Recall, Recalled, RollBack, Stock, Vote,
 };
 use tandem_protocol::{ParticipantName, Timestamp, TransactionId};
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use crate::branches::Branches;
 use crate::enlist::Coordinators;
 use crate::sessions::{Dial, Sessions};
 use crate::settings::{Checked, Settings, SettingsError};
-use crate::{enlist, finish, forget, preflight, prepare, recover};
+use crate::{enlist, finish, forget, preflight, prepare, recall, recover};
 
 /// Sessions that list, inspect and finish branches; apart from those that prepare, so that a
 /// decision never waits for a prepare.
@@ -118,6 +118,10 @@ impl Participant for MysqlParticipant {
 
     async fn forget(&self, forget: &Forget) -> Result<(), Error> {
         forget::forget(&self.store, forget).await
+    }
+
+    async fn recall(&self, recall: &Recall) -> Result<Recalled, Error> {
+        recall::recall(&self.store, recall).await
     }
 
     async fn describe(&self) -> Result<Description, Error> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tandem_protocol::{Entry, TransactionId};
 
-use crate::keys::member;
+use crate::keys::{member, witness};
 
 /// How to carry out a commit decision with a client of the server: text for a person.
 pub fn commit_by_hand(transaction: &TransactionId, entries: &[Entry]) -> String {
@@ -16,11 +16,13 @@ pub fn commit_by_hand(transaction: &TransactionId, entries: &[Entry]) -> String 
         .iter()
         .map(|(sku, quantity)| format!("{sku} by {quantity}"))
         .collect();
+    let (row, place) = witness(transaction);
     format!(
-        "done when ZSCORE tandem:committed:{} {} gives a number; if not, the stock is to be \
+        "done when ZSCORE tandem:committed:{coordinator} {} gives a number, or when character \
+         {place} of HGET witness:tandem:{coordinator} {row} is 1; if neither, the stock is to be \
          reduced: {} (units that are still held for it are in HGETALL tandem:tx:{transaction})",
-        transaction.coordinator,
         member(transaction),
-        units.join(", ")
+        units.join(", "),
+        coordinator = transaction.coordinator,
     )
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError,
-    RedisResult, ScriptInvocation, ServerErrorKind,
+    RedisResult, ScriptInvocation, ServerErrorKind, cmd,
 };
 use tandem_participant::Error;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
+
+use crate::settings::Wait;
 
 /// A way to one server. Nothing is tried twice here: trying again is the caller's.
 pub(crate) struct Connection {
@@ -69,6 +71,49 @@ impl Connection {
         self.ask(limit, async |link| call.invoke_async(link).await)
             .await
             .map_err(|failure| self.explain(what, failure))
+    }
+
+    /// Runs a script as [`Self::script`] does, then waits until replicas have what it wrote.
+    ///
+    /// Both go through one connection: a server answers for the writes before it on the same one,
+    /// and another connection may be to another server by then.
+    pub(crate) async fn script_on_replicas<T: FromRedisValue>(
+        &self,
+        what: &str,
+        limit: Duration,
+        call: &ScriptInvocation<'_>,
+        wait: Wait,
+    ) -> Result<T, Error> {
+        let mut command = cmd(if wait.aof { "WAITAOF" } else { "WAIT" });
+        if wait.aof {
+            // This server's own disk is its appendfsync's business.
+            command.arg(0);
+        }
+        let wait_ms = u64::try_from(wait.time.as_millis()).unwrap_or(u64::MAX);
+        command.arg(wait.replicas).arg(wait_ms);
+        let (answer, there) = self
+            .ask(limit + wait.time, async |link| {
+                let answer = call.invoke_async(link).await?;
+                let there: Vec<u32> = if wait.aof {
+                    command.query_async(link).await?
+                } else {
+                    vec![command.query_async(link).await?]
+                };
+                Ok((answer, there))
+            })
+            .await
+            .map_err(|failure| self.explain(what, failure))?;
+        let there = there.last().copied().unwrap_or(0);
+        if there < wait.replicas {
+            return Err(Error::Busy {
+                detail: format!(
+                    "{what}: {there} of {} replicas of {} have it after {wait_ms} ms \
+                     (wait_replicas); if it was cut off from them, it may not be the primary any more",
+                    wait.replicas, self.address
+                ),
+            });
+        }
+        Ok(answer)
     }
 
     /// Runs several commands in one round trip.

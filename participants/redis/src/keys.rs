@@ -8,6 +8,9 @@ const SEQUENCE_BITS: u32 = 32;
 const EPOCH_MAX: u64 = (1 << (53 - SEQUENCE_BITS)) - 1;
 const SEQUENCE_MAX: u64 = (1 << SEQUENCE_BITS) - 1;
 
+/// What the witness's key has before tandem's prefix.
+const WITNESS_PREFIX: &str = "witness:";
+
 /// The keys of tandem's own; what each holds is in `scripts/common.lua`.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
@@ -23,6 +26,7 @@ impl Keys {
 
     /// Whether a key is, or may become, one of tandem's own.
     pub(crate) fn are_reserved(&self, key: &str) -> bool {
+        let key = key.strip_prefix(WITNESS_PREFIX).unwrap_or(key);
         key.starts_with(&self.prefix)
     }
 
@@ -46,8 +50,18 @@ impl Keys {
         format!("{}debt", self.prefix)
     }
 
-    /// `KEYS` 1 to 9 of `scripts/common.lua`.
-    pub(crate) fn of_transaction(&self, transaction: &TransactionId) -> [String; 9] {
+    /// Not under the prefix: whoever deletes tandem's own keys by their prefix leaves it there, and
+    /// whatever takes the stock away takes it too.
+    pub(crate) fn witness(&self, id: &CoordinatorId) -> String {
+        format!("{WITNESS_PREFIX}{}{id}", self.prefix)
+    }
+
+    pub(crate) fn life(&self) -> String {
+        format!("{}life", self.prefix)
+    }
+
+    /// `KEYS` 1 to 11 of `scripts/common.lua`.
+    pub(crate) fn of_transaction(&self, transaction: &TransactionId) -> [String; 11] {
         let Keys { prefix } = self;
         let coordinator = &transaction.coordinator;
         [
@@ -60,6 +74,8 @@ impl Keys {
             self.prepared(),
             self.holds(transaction),
             self.debt(),
+            self.witness(coordinator),
+            self.life(),
         ]
     }
 }
@@ -69,9 +85,27 @@ pub(crate) fn member(transaction: &TransactionId) -> String {
     format!("{}.{}", transaction.epoch, transaction.sequence)
 }
 
+/// Where the witness has a transaction: the field, and which of its characters, from 1 on. The scripts
+/// find it by themselves.
+pub(crate) fn witness(transaction: &TransactionId) -> (String, u64) {
+    let TransactionId {
+        epoch, sequence, ..
+    } = transaction;
+    (format!("{epoch}.{}", sequence / 64), sequence % 64 + 1)
+}
+
 /// The transaction of a [`member`].
 pub(crate) fn transaction_of(coordinator: &CoordinatorId, member: &str) -> Option<TransactionId> {
     format!("{coordinator}.{member}").parse().ok()
+}
+
+/// The first transaction of a coordinator at or after a place.
+pub(crate) fn transaction_at(coordinator: &CoordinatorId, order: u64) -> TransactionId {
+    TransactionId {
+        coordinator: coordinator.clone(),
+        epoch: Epoch(order >> SEQUENCE_BITS),
+        sequence: order & SEQUENCE_MAX,
+    }
 }
 
 /// The place of a transaction among its coordinator's, as the score of a sorted set.

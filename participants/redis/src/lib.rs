@@ -15,6 +15,15 @@
 //! - **A lost branch.** A commit that finds neither hold nor memory carries out the decision itself
 //!   and says so ([`Redone`](tandem_participant::CommitEvidence::Redone)); a repeat finds its
 //!   memory.
+//! - **Loss.** A life of the store begins when a coordinator enlists and finds another replication id
+//!   than before, or less memory than was counted. Until somebody has enlisted in it the store promises
+//!   nothing, and a coordinator that it does not know is refused: so a restart, a failover, a restored
+//!   copy and `FLUSHALL` are noticed at the next call, and what was lost is asked for (`recall`).
+//! - **The witness.** Whether a commit whose memory is missing took effect can't be told from the stock.
+//!   A hash outside tandem's prefix has one character for each commit that is remembered (1.3 bytes),
+//!   written in the same script as the stock. An old copy and `FLUSHALL` take it with the stock: then
+//!   the commit is made again. Whoever deletes tandem's own keys leaves it: then only the memory is made
+//!   again. Whoever deletes it too says that the stock was replaced.
 //! - **Debt.** tandem never makes a stock value negative and never creates a stock key. What a
 //!   decision can't deduct, since the app lowered the stock by itself, or removed or spoilt the
 //!   key, is added to the sku's debt and reported: deducted and owed together are what was decided.

@@ -5,11 +5,11 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use redis::{Script, ScriptInvocation, Value};
+use redis::{Script, ScriptInvocation, Value, pipe};
 use tandem_participant::{
     BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist, Enlisted, Error,
-    Forget, HeuristicKind, Participant, Prepare, PreparedBranch, RefusedEntry, RollBack, Stock,
-    Vote,
+    Forget, HeuristicKind, Participant, Prepare, PreparedBranch, Recall, Recalled, RefusedEntry,
+    RollBack, Stock, Vote,
 };
 use tandem_protocol::{Entry, Epoch, ParticipantName, TransactionId};
 
@@ -19,7 +19,7 @@ use crate::keys::{self, Keys};
 use crate::refusal;
 use crate::reply::{Reply, Row};
 use crate::scripts;
-use crate::settings::{Settings, SettingsError, StockPlace};
+use crate::settings::{Settings, SettingsError, StockPlace, Wait};
 
 /// Transactions that one call of the forget script drops at most: about 5 ms of the server's time.
 const FORGET_BATCH_MAX: usize = 2_000;
@@ -30,6 +30,7 @@ pub struct RedisParticipant {
     pub(crate) place: StockPlace,
     pub(crate) keys: Keys,
     accept: Vec<String>,
+    wait: Option<Wait>,
     pub(crate) connection: Connection,
 }
 
@@ -42,6 +43,7 @@ impl RedisParticipant {
         Ok(RedisParticipant {
             name,
             place: settings.stock_place()?,
+            wait: settings.wait(),
             connection: Connection::new(
                 settings.client()?,
                 Duration::from_millis(settings.connect_timeout_ms),
@@ -116,13 +118,40 @@ impl RedisParticipant {
         limit: Duration,
         call: &ScriptInvocation<'_>,
     ) -> Result<Reply, Error> {
-        let mut reply = self.run(what, limit, call).await?;
+        let reply = self.run(what, limit, call).await?;
+        self.unless_refused(what, reply)
+    }
+
+    /// As [`Self::run_fenced`], for what must be on the replicas before it counts.
+    async fn run_on_replicas(
+        &self,
+        what: &str,
+        limit: Duration,
+        call: &ScriptInvocation<'_>,
+    ) -> Result<Reply, Error> {
+        let Some(wait) = self.wait else {
+            return self.run_fenced(what, limit, call).await;
+        };
+        let answer = self.connection.script_on_replicas(what, limit, call, wait);
+        self.unless_refused(what, Reply::read(what, answer.await?)?)
+    }
+
+    fn unless_refused(&self, what: &str, mut reply: Reply) -> Result<Reply, Error> {
         if reply.word() == "FENCED" {
             let epoch: String = reply.next()?;
             return Err(Error::Fenced {
                 detail: format!(
                     "{what}: {} knows the later epoch {epoch} of this coordinator: a newer \
                      process runs, and this one must stop",
+                    self.connection.address()
+                ),
+            });
+        }
+        if reply.word() == "LOST" {
+            return Err(Error::NotEnlisted {
+                detail: format!(
+                    "{what}: nobody has enlisted in the present life of {}: it was restarted, \
+                     promoted, restored or flushed, or keys of tandem's were deleted; nothing was done",
                     self.connection.address()
                 ),
             });
@@ -154,6 +183,8 @@ impl Participant for RedisParticipant {
         let mut call = scripts::ENLIST.prepare_invoke();
         call.key(self.keys.coordinator(id))
             .key(self.keys.committed(id))
+            .key(self.keys.life())
+            .key(self.keys.witness(id))
             .arg(enlist.epoch.0)
             .arg(&enlist.log_id)
             .arg(&enlist.instance_id)
@@ -208,7 +239,7 @@ impl Participant for RedisParticipant {
         self.with_stocks(&mut call, &stocks.names);
         call.arg(words);
         let limit = prepare.timeout.min(self.connection.response_timeout());
-        let mut reply = self.run_fenced(&what, limit, &call).await?;
+        let mut reply = self.run_on_replicas(&what, limit, &call).await?;
         match reply.word() {
             "NO" => {
                 let why: String = reply.next()?;
@@ -254,7 +285,7 @@ impl Participant for RedisParticipant {
         self.with_stocks(&mut call, &stocks.names);
         call.arg(units);
         let limit = self.connection.response_timeout();
-        let mut reply = self.run_fenced(&what, limit, &call).await?;
+        let mut reply = self.run_on_replicas(&what, limit, &call).await?;
         let evidence = match reply.word() {
             "APPLIED" => CommitEvidence::Applied,
             "ALREADY" => CommitEvidence::AlreadyApplied,
@@ -343,8 +374,50 @@ impl Participant for RedisParticipant {
         Ok(())
     }
 
+    async fn recall(&self, recall: &Recall) -> Result<Recalled, Error> {
+        let coordinator = &recall.coordinator;
+        let what = format!("asking what is remembered of {coordinator}");
+        keys::check_epoch(recall.caller_epoch)?;
+        let mut call = scripts::RECALL.prepare_invoke();
+        call.key(self.keys.coordinator(coordinator))
+            .key(self.keys.committed(coordinator))
+            .key(self.keys.life())
+            .arg(recall.caller_epoch.0);
+        for transaction in &recall.transactions {
+            call.arg(keys::member(transaction));
+        }
+        let limit = self.connection.response_timeout();
+        let mut reply = self.run_fenced(&what, limit, &call).await?;
+        if reply.word() != "RECALLED" {
+            return Err(reply.unexpected());
+        }
+        let floor: String = reply.next()?;
+        let numbers: Vec<usize> = reply.next()?;
+        let forgotten = numbers
+            .into_iter()
+            .map(|number| recall.transactions.get(number).cloned())
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| reply.unexpected())?;
+        let floor = floor.parse().ok();
+        Ok(Recalled {
+            forgotten,
+            remembers_from: floor.map(|order| keys::transaction_at(coordinator, order)),
+        })
+    }
+
     async fn describe(&self) -> Result<Description, Error> {
-        describe(&self.connection, &self.accept).await
+        let mut description = describe(&self.connection, &self.accept).await?;
+        let mut commands = pipe();
+        commands.hget(self.keys.life(), "id");
+        let what = "reading the store's life";
+        // Best effort: a cluster without slots can be described too.
+        let life = self.connection.commands(what, &commands).await;
+        if let Ok((Some(life),)) = life as Result<(Option<String>,), Error>
+            && !description.incarnation.is_empty()
+        {
+            description.incarnation = format!("{}.{life}", description.incarnation);
+        }
+        Ok(description)
     }
 
     async fn stock(&self, sku: &str) -> Result<Option<Stock>, Error> {

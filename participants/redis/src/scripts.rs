@@ -49,6 +49,13 @@ pub(crate) static INSPECT: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
+pub(crate) static RECALL: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        "#!lua flags=no-writes,allow-oom\n",
+        include_str!("scripts/recall.lua"),
+    ))
+});
+
 pub(crate) static ENLIST: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         "#!lua flags=allow-oom\n",

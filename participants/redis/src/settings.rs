@@ -1,5 +1,7 @@
 //! What a user configures.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -45,6 +47,19 @@ pub struct Settings {
     /// asked may still take effect after it.
     #[serde(default = "default_response_timeout_ms")]
     pub response_timeout_ms: u64,
+    /// Replicas that must have a promise or a commit before it counts, 0 to 16 (`WAIT`). Default 0.
+    /// With 1 or more a primary that was cut off from its replicas promises nothing: after a
+    /// failover it is not believed.
+    #[serde(default)]
+    pub wait_replicas: u32,
+    /// Whether those replicas must have it on their disks (`WAITAOF`, from Redis 7.2 on), of which
+    /// they may tell up to a second late. Default false.
+    #[serde(default)]
+    pub wait_aof: bool,
+    /// Longest time to wait for them, in milliseconds, 1 to 60000. Default 2000. After it a prepare
+    /// is given up and a commit is asked for again.
+    #[serde(default = "default_wait_timeout_ms")]
+    pub wait_timeout_ms: u64,
 }
 
 /// Settings that can't be used.
@@ -82,6 +97,12 @@ pub enum SettingsError {
     /// An empty text.
     #[error("{0} must not be empty")]
     Empty(&'static str),
+    /// More replicas than are waited for.
+    #[error("wait_replicas {0} must be 0 to {WAIT_REPLICAS_MAX}")]
+    Replicas(u32),
+    /// No replica whose disk could be waited for.
+    #[error("wait_aof is for wait_replicas of 1 or more")]
+    AofWithoutReplicas,
     /// A time out of bounds.
     #[error("{field} {value} must be 1 to {TIMEOUT_MS_MAX}")]
     Timeout {
@@ -101,6 +122,9 @@ pub enum SettingsError {
 /// Longest time-out that can be configured, in milliseconds.
 const TIMEOUT_MS_MAX: u64 = 60_000;
 
+/// Most replicas that can be waited for.
+const WAIT_REPLICAS_MAX: u32 = 16;
+
 impl Settings {
     /// Settings for the server at `url`, with all defaults.
     pub fn at(url: impl Into<String>) -> Settings {
@@ -113,7 +137,19 @@ impl Settings {
             accept: Vec::new(),
             connect_timeout_ms: default_connect_timeout_ms(),
             response_timeout_ms: default_response_timeout_ms(),
+            wait_replicas: 0,
+            wait_aof: false,
+            wait_timeout_ms: default_wait_timeout_ms(),
         }
+    }
+
+    /// The replicas to wait for, if any.
+    pub(crate) fn wait(&self) -> Option<Wait> {
+        (self.wait_replicas > 0).then(|| Wait {
+            replicas: self.wait_replicas,
+            aof: self.wait_aof,
+            time: Duration::from_millis(self.wait_timeout_ms),
+        })
     }
 
     pub(crate) fn client(&self) -> Result<redis::Client, SettingsError> {
@@ -153,10 +189,17 @@ impl Settings {
         for (field, value) in [
             ("connect_timeout_ms", self.connect_timeout_ms),
             ("response_timeout_ms", self.response_timeout_ms),
+            ("wait_timeout_ms", self.wait_timeout_ms),
         ] {
             if !(1..=TIMEOUT_MS_MAX).contains(&value) {
                 return Err(SettingsError::Timeout { field, value });
             }
+        }
+        if self.wait_replicas > WAIT_REPLICAS_MAX {
+            return Err(SettingsError::Replicas(self.wait_replicas));
+        }
+        if self.wait_aof && self.wait_replicas == 0 {
+            return Err(SettingsError::AofWithoutReplicas);
         }
         match self
             .accept
@@ -190,6 +233,18 @@ fn default_connect_timeout_ms() -> u64 {
 
 fn default_response_timeout_ms() -> u64 {
     5_000
+}
+
+fn default_wait_timeout_ms() -> u64 {
+    2_000
+}
+
+/// Replicas that must have what was written before it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wait {
+    pub(crate) replicas: u32,
+    pub(crate) aof: bool,
+    pub(crate) time: Duration,
 }
 
 /// Where the app keeps its stock.
@@ -266,6 +321,9 @@ mod tests {
         assert!(refusal(|s| s.stock_field = Some("{sku}".into())).contains("stock_hash"));
         assert!(refusal(|s| s.key_prefix = String::new()).contains("key_prefix"));
         assert!(refusal(|s| s.response_timeout_ms = 0).contains("response_timeout_ms 0"));
+        assert!(refusal(|s| s.wait_replicas = 17).contains("wait_replicas 17"));
+        assert!(refusal(|s| s.wait_aof = true).contains("wait_aof"));
+        assert!(refusal(|s| s.wait_timeout_ms = 0).contains("wait_timeout_ms 0"));
         assert!(refusal(|s| s.accept = vec!["NO_AOFF".into()]).contains("NO_AOF,"));
         assert!(
             refusal(|s| {

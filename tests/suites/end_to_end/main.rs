@@ -10,6 +10,7 @@ mod helpers;
 mod operator;
 mod outages;
 mod purchases;
+mod redis_forgets;
 mod refusals;
 mod settings;
 mod stale_log;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         outages::CASES,
         operator::CASES,
         stale_log::CASES,
+        redis_forgets::CASES,
         settings::CASES,
     ];
     tandem_tests::run_suite("end_to_end", &cases.concat())

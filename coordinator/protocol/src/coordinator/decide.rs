@@ -27,6 +27,7 @@ impl Coordinator {
             && self.pipeline.len() < self.settings.pipeline_transactions_max
             && self.transactions.len() < self.settings.unfinished_transactions_max
             && self.members.values().all(|m| matches!(m.link, Link::Up))
+            && self.remembers_all()
             && self.fills_a_slot()
         {
             self.begin(now);
@@ -457,7 +458,8 @@ impl Coordinator {
             Fate::Committing,
             committed.chain(refused),
         );
-        self.history.place(&decision.transaction, position);
+        self.history
+            .decided(&decision.transaction, &decision.participants, position);
     }
 }
 

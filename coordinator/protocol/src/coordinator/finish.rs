@@ -76,6 +76,7 @@ impl Coordinator {
 
     pub(super) fn acknowledged(
         &mut self,
+        now: Timestamp,
         id: &TransactionId,
         participant: &ParticipantName,
         ending: Ending,
@@ -98,6 +99,7 @@ impl Coordinator {
         } else {
             branch.progress = Progress::Done;
         }
+        self.is_carried_out(now, id, participant, evidence, &debts);
         if evidence == Some(CommitEvidence::Redone) {
             self.note(Note::Redone {
                 transaction: id.clone(),
@@ -297,6 +299,7 @@ impl Coordinator {
             FailureKind::Stuck => {
                 let retry_time = now + STUCK_RETRY;
                 branch.progress = Progress::Stuck { retry_time };
+                self.waits_for_a_person(now, &transaction, &participant);
                 self.make_due(&transaction, &participant, retry_time);
                 if !known {
                     self.note(Note::Stuck {
@@ -308,6 +311,7 @@ impl Coordinator {
             }
             FailureKind::Heuristic(kind) => {
                 branch.progress = Progress::Heuristic(kind);
+                self.waits_for_a_person(now, &transaction, &participant);
                 self.found_heuristic(now, transaction, participant, kind, detail);
             }
         }

@@ -43,7 +43,7 @@ impl Coordinator {
         };
         member.link = Link::Up;
         member.enlisted = true;
-        member.incarnation = incarnation;
+        let before = std::mem::replace(&mut member.incarnation, incarnation);
         member.refuses_singly = refuses_singly;
         // What waited for its back-off has no reason to wait any more.
         let waiting: Vec<TransactionId> = member
@@ -59,6 +59,7 @@ impl Coordinator {
             self.question_commit(now, id, participant);
         }
         self.release_held_back(now);
+        self.look_through_memory(now, participant, &before);
     }
 
     /// Looks at a commit that a store remembers. If the log says that there is none, somebody has

@@ -1,12 +1,13 @@
 //! All transactions of one coordinator: its queue, its pipeline, its participants, its memory.
 //!
 //! The verbs are in files of their own: `submit` (clients), `decide` (votes and decisions),
-//! `finish` (carrying decisions out), `link` (participants coming and going, sweeps), `settle`
-//! (the operator), `retire` (forgetting).
+//! `finish` (carrying decisions out), `link` (participants coming and going, sweeps), `redo` (stores
+//! that forget), `settle` (the operator), `retire` (forgetting).
 
 mod decide;
 mod finish;
 mod link;
+mod redo;
 mod retire;
 mod settle;
 mod submit;
@@ -14,6 +15,8 @@ mod view;
 
 pub(crate) use decide::past_refusal;
 pub(crate) use finish::{branches_mut, settled};
+use redo::Memory;
+pub use redo::{Loss, MemoryView};
 pub(crate) use view::view;
 pub use view::{BranchProgress, BranchView, PurchaseView, TransactionState, TransactionView};
 
@@ -117,6 +120,8 @@ struct Member {
     held_back: BTreeSet<TransactionId>,
     /// Prepared branches of others, seen by the last sweep.
     foreign: Vec<PreparedBranch>,
+    /// What its store remembers of what it has acknowledged.
+    memory: Memory,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -162,6 +167,8 @@ enum Storing {
     },
     /// A record of an unfinished transaction, written for the first time or again.
     Keep(TransactionId),
+    /// A decision that is written again; who carries it out.
+    Carried(TransactionId, Vec<ParticipantName>),
     Forgotten {
         /// Records before this position are needed no more.
         release: Position,
@@ -194,6 +201,7 @@ impl Coordinator {
             swept: false,
             held_back: BTreeSet::new(),
             foreign: Vec::new(),
+            memory: Memory::default(),
         };
         let floor = recovered.floor.unwrap_or(TransactionId {
             coordinator: id.clone(),
@@ -265,14 +273,14 @@ impl Coordinator {
                 participant,
                 vote,
             } => self.voted(now, &transaction, &participant, vote),
-            Event::Stored { ticket, position } => self.stored(ticket, position),
+            Event::Stored { ticket, position } => self.stored(now, ticket, position),
             Event::Acknowledged {
                 transaction,
                 participant,
                 ending,
                 evidence,
                 debts,
-            } => self.acknowledged(&transaction, &participant, ending, evidence, debts),
+            } => self.acknowledged(now, &transaction, &participant, ending, evidence, debts),
             Event::CallFailed {
                 transaction,
                 participant,
@@ -303,6 +311,16 @@ impl Coordinator {
                 participant,
                 branches,
             } => self.found_prepared(now, &participant, branches),
+            Event::Recalled {
+                participant,
+                page,
+                forgotten,
+                remembers_from,
+            } => self.recalled(now, &participant, page, &forgotten, remembers_from),
+            Event::DecisionRead {
+                transaction,
+                decision,
+            } => self.decision_read(now, &transaction, decision),
             Event::RetryNow { transaction } => self.retry_now(now, &transaction),
             Event::Settled {
                 request,
@@ -360,6 +378,7 @@ impl Coordinator {
                 .members
                 .values()
                 .all(|member| member.retries.is_empty() && member.due.is_empty())
+            && self.remembers_all()
     }
 
     /// What follows from every event: what is late, what can begin, what is due.
@@ -367,12 +386,13 @@ impl Coordinator {
         self.expire_requests(now);
         self.expire_prepares(now);
         self.turn_away(now);
+        self.redo(now);
         self.fill_pipeline(now);
         self.retry_due(now);
         self.retire(now);
     }
 
-    fn stored(&mut self, ticket: Ticket, position: Position) {
+    fn stored(&mut self, now: Timestamp, ticket: Ticket, position: Position) {
         let Some(storing) = self.storing.remove(&ticket) else {
             return;
         };
@@ -387,8 +407,9 @@ impl Coordinator {
             Storing::Settlement {
                 request,
                 settlement,
-            } => self.settlement_stored(request, settlement, position),
+            } => self.settlement_stored(now, request, settlement, position),
             Storing::Keep(id) => self.history.place(&id, position),
+            Storing::Carried(id, names) => self.history.decided(&id, &names, position),
             Storing::Forgotten { release, before } => self.forgotten_stored(release, before),
             Storing::Nothing => {}
         }

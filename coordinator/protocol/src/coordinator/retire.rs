@@ -1,12 +1,13 @@
 //! Forgetting: what has ended and is old enough leaves memory, the log, and the participants.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::finish::branches;
 use super::{Coordinator, Link, Storing};
 use crate::event::{Action, Position};
 use crate::history::{Fate, Retire};
-use crate::id::TransactionId;
+use crate::id::{ParticipantName, TransactionId};
 use crate::planted::Bug;
 use crate::record::{Decision, Record};
 use crate::time::Timestamp;
@@ -31,6 +32,10 @@ impl Coordinator {
         // What an earlier epoch left prepared is known only after a sweep of each participant,
         // and what is forgotten can't be told from it any more.
         if !self.members.values().all(|m| m.enlisted && m.swept) {
+            return;
+        }
+        // What a store may have forgotten is done again from what the log still holds.
+        if !self.members.values().all(|m| m.memory.is_looked_through()) {
             return;
         }
         let mut newest = None;
@@ -69,22 +74,27 @@ impl Coordinator {
 
     pub(super) fn forgotten_stored(&mut self, release: Position, before: TransactionId) {
         self.actions.push(Action::Release { before: release });
+        let names: Vec<ParticipantName> = self.members.keys().cloned().collect();
+        for name in names {
+            self.forget_at(&name, &before);
+        }
+    }
+
+    /// Lets a participant forget what is before a transaction and has ended.
+    pub(super) fn forget_at(&mut self, participant: &ParticipantName, before: &TransactionId) {
         let except: Vec<TransactionId> = self
             .transactions
             .range(..before.clone())
             .map(|(id, _)| id.clone())
             .collect();
-        if except.len() > EXCEPT_MAX {
-            return;
-        }
-        for (name, member) in &self.members {
-            if matches!(member.link, Link::Up) {
-                self.actions.push(Action::Forget {
-                    participant: name.clone(),
-                    before: before.clone(),
-                    except: except.clone(),
-                });
-            }
+        let member = self.members.get(participant);
+        let is_up = member.is_some_and(|member| matches!(member.link, Link::Up));
+        if is_up && except.len() <= EXCEPT_MAX {
+            self.actions.push(Action::Forget {
+                participant: participant.clone(),
+                before: before.clone(),
+                except,
+            });
         }
     }
 
@@ -112,10 +122,15 @@ impl Coordinator {
     }
 
     /// Writes what the log must keep about an unfinished transaction again, at the log's end.
-    fn carry(&mut self, now: Timestamp, id: &TransactionId) {
+    pub(super) fn carry(&mut self, now: Timestamp, id: &TransactionId) {
         let Some(transaction) = self.transactions.get(id) else {
             return;
         };
+        let participants: Vec<ParticipantName> = branches(transaction)
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+            .cloned()
+            .collect();
         let mut records = match &transaction.state {
             State::Committing(committing) => vec![Record::Decided(decision(id, committing))],
             // An abort has no record, but below the floor one without any would be taken for
@@ -138,7 +153,12 @@ impl Coordinator {
                 .flatten(),
         );
         for record in records {
-            self.store(record, false, Storing::Keep(id.clone()));
+            let then = if matches!(record, Record::Decided(_)) {
+                Storing::Carried(id.clone(), participants.clone())
+            } else {
+                Storing::Keep(id.clone())
+            };
+            self.store(record, false, then);
         }
     }
 }

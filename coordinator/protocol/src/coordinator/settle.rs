@@ -70,6 +70,7 @@ impl Coordinator {
 
     pub(super) fn settlement_stored(
         &mut self,
+        now: Timestamp,
         request: RequestId,
         settlement: Settlement,
         position: Position,
@@ -92,6 +93,7 @@ impl Coordinator {
                 member.due.remove(&(retry_time, id.clone()));
             }
             branch.progress = Progress::Settled(Box::new(settlement.clone()));
+            self.waits_for_a_person(now, id, participant);
             self.end_if_done(id);
         }
         self.reply_settled(request, Ok(()));

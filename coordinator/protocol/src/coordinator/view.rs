@@ -1,7 +1,7 @@
 //! What an operator or a client may see of a coordinator's memory.
 
-use super::Coordinator;
 use super::finish::branches;
+use super::{Coordinator, MemoryView};
 use crate::branch::{HeuristicKind, PreparedBranch};
 use crate::event::Settlement;
 use crate::history::Outcome;
@@ -175,6 +175,11 @@ impl Coordinator {
     pub fn participant(&self, name: &ParticipantName) -> Option<(&[PreparedBranch], usize)> {
         let member = self.members.get(name)?;
         Some((&member.foreign, member.due.len() + member.retries.len()))
+    }
+
+    /// How far a participant's memory of what it acknowledged can be trusted.
+    pub fn memory(&self, name: &ParticipantName) -> Option<MemoryView> {
+        self.members.get(name).map(|member| member.memory.view())
     }
 
     /// Purchases that wait for a transaction.

@@ -46,6 +46,16 @@ pub(crate) struct Store {
     pub(crate) released: BTreeSet<TransactionId>,
 }
 
+/// What a store comes back without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    Nothing,
+    /// What it had promised.
+    Holds,
+    /// That, and what it had committed last: it comes from an old copy.
+    LastCommit,
+}
+
 /// What a store says to a prepare, a commit or a roll back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Said {
@@ -73,10 +83,16 @@ impl Store {
         }
     }
 
-    pub(crate) fn restart(&mut self, loses_holds: bool) {
+    pub(crate) fn restart(&mut self, loss: Loss) {
         self.life += 1;
-        if loses_holds {
+        if loss != Loss::Nothing {
             self.prepared.clear();
+        }
+        if loss == Loss::LastCommit
+            && let Some((_, times)) = self.committed.pop_last()
+        {
+            let units: usize = times.iter().map(Vec::len).sum();
+            self.units += i8::try_from(units).unwrap();
         }
     }
 

@@ -1,6 +1,6 @@
 //! The states and the steps between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tandem_protocol::{
 };
 
 use crate::notation::{name, settings};
-use crate::store::{Entries, Said, Store, Which};
+use crate::store::{Entries, Loss, Said, Store, Which};
 
 /// How much may happen in a run.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +72,8 @@ pub(crate) struct World {
     repeats: u8,
     /// Clients that wait for an answer of this process.
     waiting: Vec<u8>,
+    /// The last life of each store that this process was told of.
+    told: BTreeMap<Which, u8>,
     broken: Option<&'static str>,
 }
 
@@ -95,7 +97,8 @@ pub(crate) enum Request {
 pub(crate) enum Answer {
     /// Enlisted in this life of the store, which has these prepared and those committed.
     Connected(u8, Vec<TransactionId>, Vec<TransactionId>),
-    Said(Said),
+    /// The store says so in this life.
+    Said(Said, u8),
     /// Nobody answers.
     Nothing,
 }
@@ -111,8 +114,8 @@ pub(crate) enum Step {
     /// The coordinator dies; so many of the records that are not forced are on the disk.
     CrashCoordinator(usize),
     Restart,
-    /// A store restarts, with or without what it had promised.
-    CrashStore(Which, bool),
+    /// A store restarts.
+    CrashStore(Which, Loss),
     Sweep,
 }
 
@@ -134,6 +137,7 @@ impl Model for Exhaustive {
             losses: bounds.losses,
             repeats: bounds.repeats,
             waiting: Vec::new(),
+            told: BTreeMap::new(),
             broken: None,
         }]
     }
@@ -165,9 +169,12 @@ impl Model for Exhaustive {
             }
         }
         if world.crashes > 0 {
-            steps.push(Step::CrashStore(Which::Mysql, false));
-            steps.push(Step::CrashStore(Which::Redis, false));
-            steps.push(Step::CrashStore(Which::Redis, true));
+            steps.push(Step::CrashStore(Which::Mysql, Loss::Nothing));
+            steps.push(Step::CrashStore(Which::Redis, Loss::Nothing));
+            steps.push(Step::CrashStore(Which::Redis, Loss::Holds));
+            if !world.stores[&Which::Redis].committed.is_empty() {
+                steps.push(Step::CrashStore(Which::Redis, Loss::LastCommit));
+            }
         }
         if world.is_quiescent() {
             steps.push(Step::Sweep);
@@ -199,6 +206,7 @@ impl Model for Exhaustive {
                 world.tell(stored);
             }
             Step::CrashCoordinator(kept) => {
+                world.told.clear();
                 world.crashes -= 1;
                 world.pending.truncate(kept);
                 world.force();
@@ -209,9 +217,9 @@ impl Model for Exhaustive {
                 world.messages.retain(|message, _| is_heard(message));
             }
             Step::Restart => world.start(self.bounds, self.bug),
-            Step::CrashStore(which, loses_holds) => {
+            Step::CrashStore(which, loss) => {
                 world.crashes -= 1;
-                world.store(which).restart(loses_holds);
+                world.store(which).restart(loss);
                 if world.core.is_some() {
                     world.put(Message::Broken(world.epoch, which));
                 }
@@ -321,15 +329,17 @@ impl World {
         match request {
             Request::Connect => {
                 if !store.enlist(epoch) {
-                    return Answer::Said(Said::Fenced);
+                    return Answer::Said(Said::Fenced, store.life);
                 }
                 let prepared = store.prepared.keys().cloned().collect();
                 let committed = store.committed.keys().rev().cloned().collect();
                 Answer::Connected(store.life, prepared, committed)
             }
-            Request::Prepare(id, entries) => Answer::Said(store.prepare(id, entries)),
-            Request::Commit(id, entries) => Answer::Said(store.commit(epoch, id, entries)),
-            Request::RollBack(id) => Answer::Said(store.roll_back(epoch, id)),
+            Request::Prepare(id, entries) => Answer::Said(store.prepare(id, entries), store.life),
+            Request::Commit(id, entries) => {
+                Answer::Said(store.commit(epoch, id, entries), store.life)
+            }
+            Request::RollBack(id) => Answer::Said(store.roll_back(epoch, id), store.life),
         }
     }
 
@@ -337,7 +347,12 @@ impl World {
     fn heard(&mut self, which: Which, request: Request, answer: Answer) -> Vec<Event> {
         let participant = name(which.name());
         let said = match (answer, &request) {
+            // One probe after another: this is not the last.
+            (Answer::Connected(life, ..), _) if Some(&life) < self.told.get(&which) => {
+                return Vec::new();
+            }
             (Answer::Connected(life, prepared, newest_committed), _) => {
+                self.told.insert(which, life);
                 let incarnation = which.incarnation(life);
                 return vec![
                     found(which, &prepared),
@@ -355,16 +370,20 @@ impl World {
                 return Vec::new();
             }
             (Answer::Nothing, _) => Err((FailureKind::Unavailable, "no answer")),
-            (Answer::Said(Said::Fenced), _) => Err((FailureKind::Fenced, "a later epoch")),
-            (Answer::Said(Said::Heuristic), Request::Commit(..)) => Err((
+            // It was asked in a life that may be over.
+            (Answer::Said(_, life), Request::Commit(..)) if life < self.told[&which] => {
+                Err((FailureKind::Unavailable, "another life"))
+            }
+            (Answer::Said(Said::Fenced, _), _) => Err((FailureKind::Fenced, "a later epoch")),
+            (Answer::Said(Said::Heuristic, _), Request::Commit(..)) => Err((
                 FailureKind::Heuristic(HeuristicKind::RolledBack),
                 "rolled back",
             )),
-            (Answer::Said(Said::Heuristic), _) => Err((
+            (Answer::Said(Said::Heuristic, _), _) => Err((
                 FailureKind::Heuristic(HeuristicKind::Committed),
                 "committed",
             )),
-            (Answer::Said(said), _) => Ok(said),
+            (Answer::Said(said, _), _) => Ok(said),
         };
         let (transaction, call) = match request {
             Request::Prepare(id, _) => (id, Call::Prepare),
@@ -497,6 +516,36 @@ impl World {
                 let request = Request::RollBack(transaction);
                 self.put(Message::Request(epoch, which(&participant), request));
             }
+            // Answered at once, so that there are no more states than without it.
+            Action::Recall {
+                participant,
+                page,
+                transactions,
+            } => {
+                let store = &self.stores[&which(&participant)];
+                let is_forgotten = |id: &TransactionId| !store.committed.contains_key(id);
+                let forgotten = transactions.into_iter().filter(is_forgotten).collect();
+                self.tell(vec![Event::Recalled {
+                    participant,
+                    page,
+                    forgotten,
+                    remembers_from: None,
+                }]);
+            }
+            Action::ReadDecision {
+                transaction,
+                position,
+            } => {
+                let at = usize::try_from(position).unwrap() - 1;
+                let decision = match &self.log[at] {
+                    Record::Decided(decision) => Some(decision.clone()),
+                    _ => None,
+                };
+                self.tell(vec![Event::DecisionRead {
+                    transaction,
+                    decision,
+                }]);
+            }
             Action::Reply { request, reply } => self.replied(request, &reply),
             Action::Note(Note::Heuristic { .. }) => {
                 self.broken = Some("no branch ends against the decision by itself");
@@ -551,11 +600,17 @@ impl World {
                 self.broken = Some("stock never below zero");
             }
         }
-        let decisions = self.log.iter().filter_map(|record| match record {
-            Record::Decided(decision) => Some(&decision.entries),
-            _ => None,
-        });
-        let mut ids: Vec<u8> = decisions.flat_map(|e| numbers(e)).map(|e| e.1).collect();
+        // What is carried out again is written again.
+        let decisions: BTreeMap<_, _> = self
+            .log
+            .iter()
+            .filter_map(|record| match record {
+                Record::Decided(decision) => Some((&decision.transaction, &decision.entries)),
+                _ => None,
+            })
+            .collect();
+        let entries = decisions.into_values().flat_map(|entries| numbers(entries));
+        let mut ids: Vec<u8> = entries.map(|entry| entry.1).collect();
         ids.sort_unstable();
         if ids.windows(2).any(|two| two[0] == two[1]) {
             self.broken = Some("a purchase commits once");
@@ -594,7 +649,8 @@ impl World {
                 Record::Decided(decision) => Some(&decision.transaction),
                 _ => None,
             });
-            store.prepared.is_empty() && decided.eq(store.committed.keys())
+            let decided: BTreeSet<_> = decided.collect();
+            store.prepared.is_empty() && decided.into_iter().eq(store.committed.keys())
         };
         self.waiting.is_empty()
             && self.core.as_ref().is_some_and(Coordinator::is_quiet)

@@ -325,6 +325,31 @@ pub(crate) fn event_text(event: &Event) -> String {
                 .collect();
             format!("found {participant}{ids}")
         }
+        Event::Recalled {
+            participant,
+            page,
+            forgotten,
+            remembers_from,
+        } => {
+            let forgotten: Vec<String> = forgotten.iter().map(ToString::to_string).collect();
+            let from = remembers_from.as_ref().map(ToString::to_string);
+            format!(
+                "recalled {participant} #{page}{}{}",
+                optional("without", &forgotten.join(",")),
+                optional("from", &from.unwrap_or_default())
+            )
+        }
+        Event::DecisionRead {
+            transaction,
+            decision,
+        } => {
+            let what = if decision.is_some() {
+                ""
+            } else {
+                " without success"
+            };
+            format!("read {transaction}{what}")
+        }
         Event::RetryNow { transaction } => format!("retry {transaction}"),
         Event::Settled {
             request,
@@ -379,6 +404,18 @@ pub(crate) fn action_text(action: &Action) -> String {
             participant,
             transaction,
         } => format!("roll back {transaction} at {participant}"),
+        Action::Recall {
+            participant,
+            transactions,
+            ..
+        } => {
+            let ids: Vec<String> = transactions.iter().map(ToString::to_string).collect();
+            format!("recall at {participant}: {}", ids.join(","))
+        }
+        Action::ReadDecision {
+            transaction,
+            position,
+        } => format!("read decision of {transaction} at {position}"),
         Action::Forget {
             participant,
             before,
@@ -534,6 +571,31 @@ fn note_text(note: &Note) -> String {
             "debts {transaction} at {participant}: {}",
             debts_text(debts)
         ),
+        Note::Forgot {
+            participant,
+            transactions,
+        } => format!("{participant} forgot {transactions}"),
+        Note::Unchecked {
+            participant,
+            from,
+            before,
+        } => {
+            let from = from.as_ref().map(|id| format!(" from {id}"));
+            let from = from.unwrap_or_default();
+            format!("unchecked at {participant}:{from} before {before}")
+        }
+        Note::Unreadable {
+            transaction,
+            participants,
+        } => {
+            let names: Vec<&str> = participants.iter().map(ParticipantName::as_str).collect();
+            format!("unreadable {transaction}, forgotten at {}", names.join(","))
+        }
+        Note::Remembers {
+            participant,
+            redone,
+            still_there,
+        } => format!("{participant} remembers again: redone {redone}, still there {still_there}"),
         Note::FoundUndecided {
             transaction,
             participant,

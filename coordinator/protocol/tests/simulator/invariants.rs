@@ -116,6 +116,15 @@ impl Ledger {
         *self.shelved.entry(sku.to_owned()).or_insert(0) += units;
     }
 
+    pub(crate) fn shelved(&self) -> &BTreeMap<String, i64> {
+        &self.shelved
+    }
+
+    /// A store has again what it had on its shelves once.
+    pub(crate) fn reshelve(&mut self, shelved: BTreeMap<String, i64>) {
+        self.shelved = shelved;
+    }
+
     pub(crate) fn decided(&self) -> &BTreeMap<TransactionId, Decision> {
         &self.decided
     }
@@ -389,8 +398,23 @@ impl Ledger {
                 self.invariant_row_if_and_only_if_deduction(id, stores.clone())?;
             }
             self.invariant_units_add_up(store)?;
+            self.invariant_nothing_is_sold_twice(store)?;
         }
         Ok(())
+    }
+
+    /// Units are owed only where the app took them, who takes mugs.
+    fn invariant_nothing_is_sold_twice(&self, store: &Store) -> Checked {
+        let Kind::Stock(stock) = &store.kind else {
+            return Ok(());
+        };
+        let owed = stock.debt.iter().find(|(sku, _)| sku.as_str() != "mug");
+        invariant!(
+            invariant_nothing_is_sold_twice,
+            owed.is_none(),
+            "{owed:?} is owed, and {:?} is there",
+            stock.values
+        )
     }
 
     fn invariant_row_if_and_only_if_deduction<'a>(
@@ -462,7 +486,7 @@ impl Ledger {
         let sold: i64 = self.shelved.keys().map(units).sum();
         let shelved: i64 = self.shelved.values().sum();
         let there: i64 = stock.values.values().sum();
-        let debt = i64::try_from(stock.debt).expect("small");
+        let debt = i64::try_from(stock.debt.values().sum::<u64>()).expect("small");
         invariant!(
             invariant_row_if_and_only_if_deduction,
             shelved - sold + debt == there,

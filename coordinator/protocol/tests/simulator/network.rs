@@ -7,7 +7,7 @@ use tandem_protocol::{
 
 use crate::invariants::Checked;
 use crate::participant::Store;
-use crate::plan::Trouble;
+use crate::plan::{Planted, Shell, Trouble};
 use crate::world::{Item, LATE_MS, World};
 
 /// The daemon gives a call up after this time.
@@ -22,6 +22,7 @@ pub(crate) enum Request {
     Commit(TransactionId, Vec<Entry>),
     RollBack(TransactionId),
     Forget(TransactionId, Vec<TransactionId>),
+    Recall(u64, Vec<TransactionId>),
 }
 
 pub(crate) struct Answer {
@@ -59,6 +60,7 @@ enum Said {
     Connected(Vec<Event>),
     Listed(Event),
     Done(Event),
+    Recalled(Event),
     Forgot,
 }
 
@@ -72,6 +74,8 @@ impl World {
         process.last_call += 1;
         let call = process.last_call;
         process.calls.insert(call);
+        let enlistments = process.enlistments.get(to).copied().unwrap_or(0);
+        process.asked_in.insert(call, enlistments);
         let is_swallowed = self.is_half_open(to, HalfOpen::swallows_requests);
         let is_lost = self.chance(Trouble::Losses, 30) || is_swallowed;
         let is_answered = !self.chance(Trouble::Losses, 30);
@@ -183,7 +187,18 @@ impl World {
                     },
                 ])
             }),
-            Request::List => Ok(Said::Listed(found(store))),
+            // The sweep also asks whether the store still knows who asks.
+            Request::List => store
+                .fence_in_life(epoch)
+                .map(|()| Said::Listed(found(store))),
+            Request::Recall(page, ids) => store.recall(epoch, ids).map(|forgotten| {
+                Said::Recalled(Event::Recalled {
+                    participant,
+                    page: *page,
+                    forgotten,
+                    remembers_from: None,
+                })
+            }),
             Request::Prepare(id, entries) => {
                 let vote = store.prepare(id, entries);
                 if let Ok(vote) = &vote {
@@ -243,6 +258,7 @@ impl World {
             return match answer.result {
                 Ok(Said::Done(event)) if !answer.is_timeout && self.rng.per_mille(300) => {
                     self.count("answers to calls that were given up");
+                    let event = self.in_this_life(&from, call, event);
                     self.tell(vec![event])
                 }
                 _ => Ok(()),
@@ -251,8 +267,14 @@ impl World {
         match answer.result {
             Ok(Said::Connected(events)) => self.came_up(&from, events),
             Ok(Said::Listed(event)) => self.swept(&from, vec![event]),
-            Ok(Said::Done(event)) => self.tell(vec![event]),
+            Ok(Said::Done(event)) => {
+                let event = self.in_this_life(&from, call, event);
+                self.tell(vec![event])
+            }
+            Ok(Said::Recalled(event)) => self.tell(vec![event]),
             Ok(Said::Forgot) => Ok(()),
+            // Enlisted again already, which begins anew.
+            Err((Request::Recall(..), _)) if !self.is_up(&from) => Ok(()),
             Err((request, failure)) => {
                 let kind = failure.kind;
                 let events = failed(&request, &from, failure);
@@ -265,6 +287,66 @@ impl World {
                     _ => self.tell(events),
                 }
             }
+        }
+    }
+
+    /// What the daemon makes of an answer: an acknowledged commit counts only if the store was not
+    /// enlisted again since it was asked.
+    fn in_this_life(&mut self, from: &ParticipantName, call: u64, event: Event) -> Event {
+        let asked_in = self.process.as_ref().and_then(|p| p.asked_in.get(&call));
+        let is_current = asked_in == Some(&self.enlistments(from))
+            || self.has(Planted::Shell(Shell::AnswersOutliveTheirStore));
+        match event {
+            Event::Acknowledged {
+                transaction,
+                participant,
+                ending: Ending::Commit,
+                ..
+            } if !is_current => {
+                self.count("acknowledgements of another life");
+                Event::CallFailed {
+                    transaction,
+                    participant,
+                    call: Call::End(Ending::Commit),
+                    failure: unavailable("enlisted again since"),
+                }
+            }
+            event => event,
+        }
+    }
+
+    fn is_up(&self, store: &ParticipantName) -> bool {
+        let process = self.process.as_ref();
+        process.is_some_and(|process| process.up.contains(store))
+    }
+
+    /// Whether a store's answer to a commit is under way.
+    pub(crate) fn is_acknowledging(&self, from: &ParticipantName) -> bool {
+        let is_acknowledgement = |item: &Item| match item {
+            Item::Answer { answer, .. } if answer.from == *from => matches!(
+                answer.result,
+                Ok(Said::Done(Event::Acknowledged {
+                    ending: Ending::Commit,
+                    ..
+                }))
+            ),
+            _ => false,
+        };
+        self.agenda.values().any(is_acknowledgement)
+    }
+
+    /// Answers of a store that are under way stay there while it begins another life.
+    pub(crate) fn hold_up_answers(&mut self, from: &ParticipantName) {
+        let is_held_up = |item: &Item| match item {
+            Item::Answer { answer, .. } => answer.from == *from && !answer.is_timeout,
+            _ => false,
+        };
+        let held_up: Vec<_> = self
+            .agenda
+            .extract_if(.., |_, item| is_held_up(item))
+            .collect();
+        for (_, answer) in held_up {
+            self.after(20, CALL_TIMEOUT_MS, answer);
         }
     }
 
@@ -311,7 +393,9 @@ fn acknowledged(
 
 fn failed(request: &Request, from: &ParticipantName, failure: Failure) -> Vec<Event> {
     let (transaction, call) = match request {
-        Request::Connect | Request::List | Request::Forget(..) => return Vec::new(),
+        Request::Connect | Request::List | Request::Forget(..) | Request::Recall(..) => {
+            return Vec::new();
+        }
         Request::Prepare(id, _) => (id, Call::Prepare),
         Request::Commit(id, _) => (id, Call::End(Ending::Commit)),
         Request::RollBack(id) => (id, Call::End(Ending::RollBack)),

@@ -13,12 +13,15 @@ use crate::plan::{Mistake, Planted};
 /// Newest commits that an enlisting coordinator is told.
 const NEWEST_COMMITTED_MAX: usize = 64;
 
+#[derive(Clone)]
 pub(crate) struct Store {
     pub(crate) name: ParticipantName,
     pub(crate) kind: Kind,
     pub(crate) is_up: bool,
     incarnation: u64,
     enlisted: Option<(Epoch, u64)>,
+    /// The life in which somebody enlisted last.
+    enlisted_life: u64,
     pub(crate) prepared: BTreeMap<TransactionId, Branch>,
     committed: BTreeSet<TransactionId>,
     /// Rolled back or refused whole, with the vote that a repeat gets.
@@ -32,6 +35,7 @@ pub(crate) struct Store {
     planted: Planted,
 }
 
+#[derive(Clone)]
 pub(crate) enum Kind {
     /// Holds units, refuses single entries, its votes are of one life.
     Stock(Stock),
@@ -39,18 +43,19 @@ pub(crate) enum Kind {
     Rows(Rows),
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Stock {
     pub(crate) values: BTreeMap<String, i64>,
     /// The transactions that deducted each purchase's units, or owe them.
     pub(crate) taken: BTreeMap<String, Vec<TransactionId>>,
-    pub(crate) debt: u64,
+    /// Units that were not there to be deducted, by sku.
+    pub(crate) debt: BTreeMap<String, u64>,
     /// Skus of which units were taken whoever held them: by the app, or by a decision whose hold
     /// the store had lost.
     pub(crate) shrunk: BTreeSet<String>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Rows {
     pub(crate) rows: BTreeMap<String, (TransactionId, Fingerprint)>,
     /// A customer whom the schema's constraint refuses.
@@ -81,6 +86,7 @@ impl Store {
             is_up: true,
             incarnation: 1,
             enlisted: None,
+            enlisted_life: 0,
             prepared: BTreeMap::new(),
             committed: BTreeSet::new(),
             released: BTreeMap::new(),
@@ -115,6 +121,39 @@ impl Store {
         }
     }
 
+    /// Comes to be what it once was, in another life.
+    pub(crate) fn restore(&mut self, old: Store) {
+        let (incarnation, is_up) = (self.incarnation + 1, self.is_up);
+        *self = Store {
+            incarnation,
+            is_up,
+            ..old
+        };
+    }
+
+    /// Loses what it keeps for the coordinator, but not what lives and dies with the stock: which
+    /// transactions took effect. Its life is another once somebody enlists.
+    pub(crate) fn delete_memory(&mut self) {
+        self.incarnation += 1;
+        self.enlisted = None;
+        self.prepared.clear();
+        self.committed.clear();
+        self.released.clear();
+        self.floor = None;
+        self.excepted.clear();
+    }
+
+    /// Which of these it does not remember as committed.
+    pub(crate) fn recall(
+        &self,
+        epoch: Epoch,
+        transactions: &[TransactionId],
+    ) -> Result<Vec<TransactionId>, Failure> {
+        self.fence_in_life(epoch)?;
+        let is_forgotten = |id: &&TransactionId| !self.committed.contains(*id);
+        Ok(transactions.iter().filter(is_forgotten).cloned().collect())
+    }
+
     pub(crate) fn incarnation(&self) -> String {
         match self.kind {
             Kind::Stock(_) => format!("life-{}", self.incarnation),
@@ -127,7 +166,7 @@ impl Store {
         epoch: Epoch,
         instance: u64,
     ) -> Result<Vec<TransactionId>, Failure> {
-        self.fence(epoch)?;
+        self.fence_enlisted(epoch)?;
         match self.enlisted {
             Some((known, other))
                 if known == epoch && other != instance && !self.makes(Mistake::EpochIsNotKept) =>
@@ -136,6 +175,7 @@ impl Store {
             }
             _ => self.enlisted = Some((epoch, instance)),
         }
+        self.enlisted_life = self.incarnation;
         Ok(self.newest_committed())
     }
 
@@ -149,7 +189,7 @@ impl Store {
         id: &TransactionId,
         entries: &[Entry],
     ) -> Result<Vote, Failure> {
-        self.fence(id.epoch)?;
+        self.fence_in_life(id.epoch)?;
         let no = |detail: &str| {
             Ok(Vote::No {
                 detail: detail.into(),
@@ -219,6 +259,14 @@ impl Store {
         }
         let already = Ok((CommitEvidence::AlreadyApplied, Vec::new()));
         if self.committed.contains(id) && !self.makes(Mistake::RepeatedCommitDeductsAgain) {
+            return (already, Effect::None);
+        }
+        let repeats = self.makes(Mistake::RepeatedCommitDeductsAgain)
+            || self.makes(Mistake::OnlyMemoryIsAsked);
+        if self.applied.contains_key(id) && !self.released.contains_key(id) && !repeats {
+            // Only the memory of it was lost.
+            self.prepared.remove(id);
+            self.committed.insert(id.clone());
             return (already, Effect::None);
         }
         let lost = FailureKind::Heuristic(HeuristicKind::RolledBack);
@@ -307,7 +355,8 @@ impl Store {
     /// Someone with access to the store carries a branch out by hand.
     pub(crate) fn commit_by_hand(&mut self, id: &TransactionId, entries: &[Entry]) -> Effect {
         let was_prepared = self.prepared.remove(id).is_some();
-        if self.committed.contains(id) || !was_prepared && self.is_forgotten(id) {
+        let is_done = self.committed.contains(id) || self.applied.contains_key(id);
+        if is_done || !was_prepared && self.is_forgotten(id) {
             return Effect::None;
         }
         self.released.remove(id);
@@ -407,7 +456,7 @@ impl Store {
                         *value -= there;
                         if there < wanted {
                             let quantity = u64::try_from(wanted - there).expect("positive");
-                            stock.debt += quantity;
+                            *stock.debt.entry(item.sku.clone()).or_insert(0) += quantity;
                             debts.push(Debt {
                                 sku: item.sku.clone(),
                                 quantity,
@@ -430,7 +479,26 @@ impl Store {
         self.floor.as_ref().is_some_and(|floor| id < floor) && !self.excepted.contains(id)
     }
 
+    /// Whether a call may do something that needs to know what the store has lost: somebody must have
+    /// enlisted in its present life.
+    pub(crate) fn fence_in_life(&self, epoch: Epoch) -> Result<(), Failure> {
+        let has_lives = matches!(self.kind, Kind::Stock(_));
+        if has_lives && self.enlisted_life != self.incarnation {
+            return fail(FailureKind::Unavailable, "not enlisted in this life");
+        }
+        self.fence(epoch)
+    }
+
+    /// Whether a call may do something: a caller that is not enlisted would go on without what the
+    /// store has lost.
     fn fence(&self, epoch: Epoch) -> Result<(), Failure> {
+        if self.enlisted.is_none() {
+            return fail(FailureKind::Unavailable, "not enlisted");
+        }
+        self.fence_enlisted(epoch)
+    }
+
+    fn fence_enlisted(&self, epoch: Epoch) -> Result<(), Failure> {
         match self.enlisted {
             Some((known, _)) if known > epoch && !self.makes(Mistake::EpochIsNotKept) => {
                 fail(FailureKind::Fenced, "a later epoch is enlisted")

@@ -148,6 +148,8 @@ impl World {
         let (ending, what) = match view.state {
             TransactionState::Committing => {
                 let effect = store.commit_by_hand(&view.id, &view.entries);
+                let done = (participant.clone(), view.id.clone(), view.entries.clone());
+                self.by_hand.push(done);
                 self.ledger.done(store, &view.id, &effect)?;
                 (Ending::Commit, "branches carried out by hand")
             }

@@ -28,6 +28,8 @@ pub(crate) enum Trouble {
     DiskFaults,
     /// The process starts on an old copy of the log.
     OldLogs,
+    /// A store is restored from an old copy, flushed, or loses the coordinator's memory.
+    Forgetting,
     /// Someone with access to a store ends branches there.
     Hands,
     /// The app takes units that are held, or puts units on the shelf.
@@ -40,7 +42,7 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
-    pub(crate) const ALL: [Trouble; 14] = [
+    pub(crate) const ALL: [Trouble; 15] = [
         Trouble::CoordinatorCrashes,
         Trouble::StoreCrashes,
         Trouble::Losses,
@@ -51,6 +53,7 @@ impl Trouble {
         Trouble::Moods,
         Trouble::DiskFaults,
         Trouble::OldLogs,
+        Trouble::Forgetting,
         Trouble::Hands,
         Trouble::App,
         Trouble::Settling,
@@ -77,6 +80,8 @@ pub(crate) enum Shell {
     LastRecordsAreNotReplayed,
     TornRecordIsBelieved,
     RepliesAreLost,
+    /// An answer counts although the store that gave it lives another life by now.
+    AnswersOutliveTheirStore,
 }
 
 /// A mistake of a participant.
@@ -88,6 +93,8 @@ pub(crate) enum Mistake {
     MemoryIsCheckedAfterStock,
     /// A commit of an unknown branch is answered as if it had been done.
     UnknownBranchCountsAsCommitted,
+    /// A commit whose memory was lost is carried out again though its effect is there.
+    OnlyMemoryIsAsked,
     /// Epochs are not kept: an earlier one is served.
     EpochIsNotKept,
     /// A prepare is served after its roll back.

@@ -20,6 +20,7 @@ impl World {
     pub(crate) fn came_up(&mut self, store: &ParticipantName, events: Vec<Event>) -> Checked {
         if let Some(process) = &mut self.process {
             process.up.insert(store.clone());
+            *process.enlistments.entry(store.clone()).or_insert(0) += 1;
             let sweep = Item::Sweep(process.life, store.clone());
             self.at(self.now + SWEEP_MS, sweep);
         }
@@ -123,6 +124,15 @@ impl World {
                 before,
                 except,
             } => self.send(&participant, Request::Forget(before, except)),
+            Action::Recall {
+                participant,
+                page,
+                transactions,
+            } => self.send(&participant, Request::Recall(page, transactions)),
+            Action::ReadDecision {
+                transaction,
+                position,
+            } => self.read_decision(life, transaction, position),
             Action::Reply { request, reply } => self.replied(request, &reply)?,
             Action::ReplySettled { request, .. } => {
                 let was_asked = self
@@ -150,6 +160,18 @@ impl World {
             *self.counts.entry("purchases committed").or_default() += committed.len() as u64;
             *self.counts.entry("purchases refused").or_default() += refused.len() as u64;
         }
+        if let Note::Remembers {
+            redone,
+            still_there,
+            ..
+        } = note
+        {
+            *self.counts.entry("ended transactions redone").or_default() += redone;
+            *self
+                .counts
+                .entry("ended transactions still there")
+                .or_default() += still_there;
+        }
         let what = match note {
             Note::Decided { committed, .. } if committed.len() > 1 => "groups committed",
             Note::Decided { committed, .. } if committed.is_empty() => "transactions refused whole",
@@ -161,6 +183,10 @@ impl World {
             Note::Heuristic { .. } => "heuristics",
             Note::Redone { .. } => "lost branches redone",
             Note::Debts { .. } => "debts",
+            Note::Forgot { .. } => "stores that forgot",
+            Note::Unchecked { .. } => "losses that can't be checked",
+            Note::Unreadable { .. } => "decisions that can't be read",
+            Note::Remembers { .. } => "stores that remember again",
             Note::FoundUndecided { .. } => "branches rolled back by a sweep",
             Note::Settled { .. } => "branches settled",
         };
@@ -264,6 +290,8 @@ impl World {
             calls: BTreeSet::new(),
             last_call: 0,
             up: BTreeSet::new(),
+            enlistments: BTreeMap::new(),
+            asked_in: BTreeMap::new(),
             requests: BTreeMap::new(),
             settling: BTreeSet::new(),
             tick_at: 0,

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_protocol::{
-    Coordinator, CoordinatorId, Epoch, Event, ParticipantName, Purchase, Recovered, RequestId,
-    Settings,
+    Coordinator, CoordinatorId, Decision, Entry, Epoch, Event, ParticipantName, Purchase,
+    Recovered, RequestId, Settings, TransactionId,
 };
 
 use crate::disk::Disk;
 use crate::invariants::{Checked, Ledger, Violation, check};
+use crate::loss::Copy;
 use crate::network::{Answer, HalfOpen, Request};
 use crate::notation::name;
 use crate::participant::{Kind, Rows, Stock, Store};
@@ -19,7 +20,7 @@ use crate::plan::{Plan, Planted, Trouble};
 use crate::rng::Rng;
 
 /// From here on nothing fails any more, in virtual milliseconds.
-const HEAL_MS: u64 = 20_000;
+pub(crate) const HEAL_MS: u64 = 20_000;
 
 /// Everything has ended this long after, or never will.
 const REST_MS: u64 = 400_000;
@@ -42,7 +43,7 @@ pub(crate) struct World {
     pub(crate) rng: Rng,
     pub(crate) now: u64,
     events: u64,
-    agenda: BTreeMap<(u64, u64), Item>,
+    pub(crate) agenda: BTreeMap<(u64, u64), Item>,
     agenda_next: u64,
     pub(crate) settings: Settings,
     pub(crate) stores: BTreeMap<ParticipantName, Store>,
@@ -54,6 +55,13 @@ pub(crate) struct World {
     /// The newest log while the process runs on an old copy of it.
     pub(crate) newest: Option<Disk>,
     pub(crate) copy: Option<Disk>,
+    /// A copy of the stock store, and the store as it was at first.
+    pub(crate) store_copy: Option<Copy>,
+    pub(crate) first: Option<Copy>,
+    /// What the operator carried out by hand, and settled.
+    pub(crate) by_hand: Vec<(ParticipantName, TransactionId, Vec<Entry>)>,
+    /// Whether the log forgets nothing within the run.
+    pub(crate) remembers_all: bool,
     /// Epochs that a process on an old copy has used up at the stores.
     pub(crate) burnt: BTreeSet<Epoch>,
     pub(crate) process: Option<Process>,
@@ -75,6 +83,9 @@ pub(crate) struct Process {
     pub(crate) calls: BTreeSet<u64>,
     pub(crate) last_call: u64,
     pub(crate) up: BTreeSet<ParticipantName>,
+    /// How often each store was enlisted, and how often it had been when each call was made.
+    pub(crate) enlistments: BTreeMap<ParticipantName, u64>,
+    pub(crate) asked_in: BTreeMap<u64, u64>,
     pub(crate) requests: BTreeMap<RequestId, (Arc<Purchase>, u32)>,
     pub(crate) settling: BTreeSet<RequestId>,
     pub(crate) tick_at: u64,
@@ -109,6 +120,11 @@ pub(crate) enum Item {
     OpenHalf(ParticipantName),
     DiskFull,
     CopyLog,
+    CopyStore,
+    RestoreStore,
+    FlushStore,
+    MemoryIsDeleted,
+    DecisionRead(u64, Box<(TransactionId, Option<Decision>)>),
     Restock,
     AppTakesUnits,
     Operator,
@@ -189,6 +205,10 @@ impl World {
             disk_full_until: 0,
             newest: None,
             copy: None,
+            store_copy: None,
+            first: None,
+            by_hand: Vec::new(),
+            remembers_all,
             burnt: BTreeSet::new(),
             process: None,
             lives: 0,
@@ -198,6 +218,7 @@ impl World {
             trace: traced.then(Vec::new),
             counts: BTreeMap::new(),
         };
+        world.first = world.first_copy();
         world.prepare();
         world
     }
@@ -236,6 +257,16 @@ impl World {
             (Trouble::App, Item::AppTakesUnits),
             (Trouble::OldLogs, Item::CopyLog),
             (Trouble::OldLogs, Item::CopyLog),
+            (Trouble::Forgetting, Item::CopyStore),
+            (Trouble::Forgetting, Item::CopyStore),
+            (Trouble::Forgetting, Item::RestoreStore),
+            (Trouble::Forgetting, Item::RestoreStore),
+            (Trouble::Forgetting, Item::RestoreStore),
+            (Trouble::Forgetting, Item::RestoreStore),
+            (Trouble::Forgetting, Item::FlushStore),
+            (Trouble::Forgetting, Item::FlushStore),
+            (Trouble::Forgetting, Item::FlushStore),
+            (Trouble::Forgetting, Item::MemoryIsDeleted),
             (Trouble::Hands, Item::BranchIsRolledBackByHand),
             (Trouble::Hands, Item::BranchIsCommittedByHand),
             (Trouble::DiskFaults, Item::DiskFull),
@@ -368,6 +399,16 @@ impl World {
                     let copied = self.copy.insert(self.disk.copy()).len();
                     self.log(|| format!("the log is copied at {copied} records"));
                     self.make_copy_old();
+                }
+            }
+            Item::CopyStore => self.copy_store(),
+            Item::RestoreStore => self.restore_store(),
+            Item::FlushStore => self.flush_store(),
+            Item::MemoryIsDeleted => self.delete_memory(),
+            Item::DecisionRead(life, read) => {
+                if self.lives(life) {
+                    let (id, decision) = *read;
+                    self.decision_read(id, decision)?;
                 }
             }
             Item::Restock => self.restock(),

@@ -11,7 +11,7 @@ use tandem_log::{Identity, LogOptions};
 use tandem_participant::conformance::memory::{Bug, MemoryParticipant, MemoryStore};
 use tandem_participant::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
-    Prepare, PreparedBranch, RollBack, Stock, Vote,
+    Prepare, PreparedBranch, Recall, Recalled, RollBack, Stock, Vote,
 };
 use tandem_protocol::{CoordinatorId, Epoch, Item, Recovered, Settings};
 use tempfile::TempDir;
@@ -102,6 +102,10 @@ impl Participant for Watched {
 
     async fn forget(&self, forget: &Forget) -> Result<(), Error> {
         self.inner.forget(forget).await
+    }
+
+    async fn recall(&self, recall: &Recall) -> Result<Recalled, Error> {
+        self.inner.recall(recall).await
     }
 
     async fn describe(&self) -> Result<Description, Error> {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use tandem_protocol::{Entry, TransactionId};
 
-use super::scene::{Checked, PREPARE_TIMEOUT, Scene, answered, ensure, expect_fenced, promises};
+use super::scene::{
+    Checked, PREPARE_TIMEOUT, Scene, answered, ensure, expect_fenced, promises, settle,
+};
 use super::{Bench, unique_id};
 use crate::{BranchState, CommitEvidence, Enlist, Error, Vote};
 
@@ -75,6 +77,7 @@ pub(super) async fn prepared_branch_survives_a_killed_store(bench: Arc<dyn Bench
     let committed = scene.prepared(&entries).await?;
     let rolled_back = scene.prepared(std::slice::from_ref(&exclusive)).await?;
     restart_store(&bench).await?;
+    enlist_again(&scene).await?;
 
     let when = "after the store was killed and started";
     for transaction in [&committed, &rolled_back] {
@@ -95,6 +98,7 @@ pub(super) async fn committed_survives_a_killed_store(bench: Arc<dyn Bench>) -> 
     let entries = [scene.good().await?];
     let transaction = scene.committed(&entries).await?;
     restart_store(&bench).await?;
+    enlist_again(&scene).await?;
 
     let when = "after the store was killed and started";
     scene.expect_effects(&entries[0], 1, when).await?;
@@ -120,6 +124,7 @@ pub(super) async fn rolled_back_survives_a_killed_store(bench: Arc<dyn Bench>) -
     let transaction = scene.prepared(entries).await?;
     scene.roll_back(&transaction).await?;
     restart_store(&bench).await?;
+    enlist_again(&scene).await?;
 
     let when = "after the store was killed and started";
     scene
@@ -163,6 +168,7 @@ pub(super) async fn dead_store_is_unavailable_within_bounded_time(
     bench.kill_store().await?;
     let asked = calls_to_a_dead_store(&scene, entries, &prepared).await;
     bench.start_store().await?;
+    enlist_again(&scene).await?;
     let asked = asked?;
     for transaction in [&asked, &prepared] {
         scene.roll_back(transaction).await?;
@@ -185,6 +191,7 @@ pub(super) async fn store_killed_under_load_ends_exact(bench: Arc<dyn Bench>) ->
         };
         let (ends, killed) = futures::join!(join_all(entries.iter().map(run)), kill);
         killed?;
+        enlist_again(&scene).await?;
         for (end, own) in ends.into_iter().zip(&entries) {
             let (transaction, commits) = end?;
             let when = format!("after a kill of the store {delay_ms} ms into {transaction}");
@@ -246,4 +253,11 @@ async fn expect_unavailable<T: Debug>(
 async fn restart_store(bench: &Arc<dyn Bench>) -> Checked<()> {
     bench.kill_store().await?;
     bench.start_store().await
+}
+
+/// As coordinators do before they ask a store for anything that was away.
+async fn enlist_again(scene: &Scene) -> Checked<()> {
+    let enlist = || scene.participant.enlist(&scene.enlist);
+    settle("enlist after the store was started again", enlist).await?;
+    Ok(())
 }

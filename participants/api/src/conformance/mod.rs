@@ -193,6 +193,8 @@ pub fn cases() -> Vec<Case> {
         remembering::newest_committed_names_no_other_coordinators,
         remembering::forget_keeps_the_excepted,
         remembering::forget_touches_no_other_coordinator,
+        remembering::recall_names_what_is_not_committed,
+        remembering::recall_from_an_older_epoch_is_fenced,
         remembering::describe_names_the_store,
         racing::commit_applies_once_when_repeated_concurrently,
         racing::contended_entry_is_promised_once,

@@ -13,7 +13,8 @@ use tonic::transport::Server;
 use super::{Bench, Capability, unique_id};
 use crate::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
-    ParticipantServer, Prepare, PreparedBranch, RemoteParticipant, RollBack, Stock, Timeouts, Vote,
+    ParticipantServer, Prepare, PreparedBranch, Recall, Recalled, RemoteParticipant, RollBack,
+    Stock, Timeouts, Vote,
 };
 
 /// A bench whose participants are served on a unix socket each and reached through it.
@@ -134,6 +135,10 @@ impl Participant for Served {
 
     async fn forget(&self, forget: &Forget) -> Result<(), Error> {
         self.remote.forget(forget).await
+    }
+
+    async fn recall(&self, recall: &Recall) -> Result<Recalled, Error> {
+        self.remote.recall(recall).await
     }
 
     async fn describe(&self) -> Result<Description, Error> {

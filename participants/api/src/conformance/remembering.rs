@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::Bench;
-use super::scene::{Checked, Scene, ensure, settle};
-use crate::{BranchState, CommitEvidence, Enlisted, Forget};
+use super::scene::{Checked, Scene, ensure, expect_fenced, settle};
+use crate::{BranchState, CommitEvidence, Enlisted, Forget, Recall};
 
 pub(super) async fn inspect_tells_prepared_committed_rolled_back(
     bench: Arc<dyn Bench>,
@@ -157,6 +157,55 @@ pub(super) async fn forget_touches_no_other_coordinator(bench: Arc<dyn Bench>) -
         .await?;
     other.commit(&theirs, &entries).await?;
     other.expect_effects(&entries[0], 1, when).await
+}
+
+pub(super) async fn recall_names_what_is_not_committed(bench: Arc<dyn Bench>) -> Checked<()> {
+    let scene = Scene::open(&bench).await?;
+    let committed = scene.committed(&[scene.good().await?]).await?;
+    let prepared = scene.prepared(&[scene.good().await?]).await?;
+    let rolled_back = scene.prepared(&[scene.good().await?]).await?;
+    scene.roll_back(&rolled_back).await?;
+    let unknown = scene.next();
+    let recall = Recall {
+        coordinator: scene.enlist.coordinator.clone(),
+        caller_epoch: scene.enlist.epoch,
+        transactions: vec![
+            unknown.clone(),
+            rolled_back.clone(),
+            committed.clone(),
+            prepared.clone(),
+        ],
+    };
+    let recalled = settle("recall", || scene.participant.recall(&recall)).await?;
+    let mut forgotten = recalled.forgotten;
+    forgotten.sort_unstable();
+    ensure!(
+        forgotten == [prepared.clone(), rolled_back, unknown],
+        "expected all but {committed} to be named as not committed, got {forgotten:?}"
+    );
+    let nothing = Recall {
+        transactions: Vec::new(),
+        ..recall
+    };
+    let recalled = settle("recall of nothing", || scene.participant.recall(&nothing)).await?;
+    ensure!(
+        recalled.forgotten.is_empty(),
+        "expected nothing to be named where nothing was asked, got {recalled:?}"
+    );
+    scene.roll_back(&prepared).await
+}
+
+pub(super) async fn recall_from_an_older_epoch_is_fenced(bench: Arc<dyn Bench>) -> Checked<()> {
+    let old = Scene::open(&bench).await?;
+    let committed = old.committed(&[old.good().await?]).await?;
+    old.next_epoch().await?;
+    let recall = Recall {
+        coordinator: old.enlist.coordinator.clone(),
+        caller_epoch: old.enlist.epoch,
+        transactions: vec![committed],
+    };
+    let answer = old.participant.recall(&recall).await;
+    expect_fenced("recall by epoch 1 after epoch 2 enlisted", answer)
 }
 
 pub(super) async fn describe_names_the_store(bench: Arc<dyn Bench>) -> Checked<()> {

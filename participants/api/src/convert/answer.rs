@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     BranchState, BranchTruth, CommitEvidence, Committed, Debt, Description, Enlisted, Error,
-    Finding, Hold, PreparedBranch, PreparedId, RefusedEntry, Stock, Vote,
+    Finding, Hold, PreparedBranch, PreparedId, Recalled, RefusedEntry, Stock, Vote,
 };
 
 impl From<Enlisted> for v1::EnlistResponse {
@@ -42,6 +42,38 @@ impl TryFrom<v1::EnlistResponse> for Enlisted {
                 .map(read)
                 .collect::<Result<_, _>>()?,
             refuses_singly: answer.refuses_singly,
+        })
+    }
+}
+
+impl From<Recalled> for v1::RecallResponse {
+    fn from(recalled: Recalled) -> Self {
+        let from = recalled.remembers_from.map(|id| id.to_string());
+        Self {
+            forgotten_transaction_ids: texts(&recalled.forgotten),
+            remembers_from_transaction_id: from.unwrap_or_default(),
+        }
+    }
+}
+
+impl TryFrom<v1::RecallResponse> for Recalled {
+    type Error = Error;
+
+    fn try_from(answer: v1::RecallResponse) -> Result<Self, Error> {
+        let read = |(index, text): (usize, &String)| {
+            transaction(format_args!("forgotten_transaction_ids[{index}]"), text)
+        };
+        let from = Some(answer.remembers_from_transaction_id).filter(|text| !text.is_empty());
+        Ok(Self {
+            forgotten: answer
+                .forgotten_transaction_ids
+                .iter()
+                .enumerate()
+                .map(read)
+                .collect::<Result<_, _>>()?,
+            remembers_from: from
+                .map(|text| transaction("remembers_from_transaction_id", &text))
+                .transpose()?,
         })
     }
 }

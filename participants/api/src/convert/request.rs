@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use tandem_proto::v1;
-use tandem_protocol::{Epoch, IdError};
+use tandem_protocol::{CoordinatorId, Epoch, IdError};
 
 use super::purchase::entries_from_wire;
 use super::{
     entry_to_wire, identity, invalid, required, timestamp_from_wire, timestamp_to_wire, transaction,
 };
-use crate::{Commit, Enlist, Error, Forget, Prepare, RollBack};
+use crate::{Commit, Enlist, Error, Forget, Prepare, Recall, RollBack};
 
 impl From<&Enlist> for v1::EnlistRequest {
     fn from(enlist: &Enlist) -> Self {
@@ -142,6 +142,49 @@ impl TryFrom<v1::ForgetRequest> for Forget {
             before,
             except,
             caller_epoch: epoch("caller_epoch", request.caller_epoch)?,
+        })
+    }
+}
+
+impl From<&Recall> for v1::RecallRequest {
+    fn from(recall: &Recall) -> Self {
+        Self {
+            coordinator_id: recall.coordinator.to_string(),
+            caller_epoch: recall.caller_epoch.0,
+            transaction_ids: recall
+                .transactions
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::RecallRequest> for Recall {
+    type Error = Error;
+
+    fn try_from(request: v1::RecallRequest) -> Result<Self, Error> {
+        if request.transaction_ids.len() > Recall::TRANSACTIONS_MAX {
+            let rule = format!("must hold at most {}", Recall::TRANSACTIONS_MAX);
+            return Err(invalid("transaction_ids", rule));
+        }
+        let coordinator: CoordinatorId = request
+            .coordinator_id
+            .parse()
+            .map_err(|error: IdError| invalid("coordinator_id", error))?;
+        let mut transactions = Vec::with_capacity(request.transaction_ids.len());
+        for (index, text) in request.transaction_ids.iter().enumerate() {
+            let field = format!("transaction_ids[{index}]");
+            let asked = transaction(&field, text)?;
+            if asked.coordinator != coordinator {
+                return Err(invalid(field, "must be of the coordinator that asks"));
+            }
+            transactions.push(asked);
+        }
+        Ok(Self {
+            coordinator,
+            caller_epoch: epoch("caller_epoch", request.caller_epoch)?,
+            transactions,
         })
     }
 }

@@ -36,6 +36,7 @@ impl From<Error> for Status {
             Error::Stuck { .. } => (Code::FailedPrecondition, "STUCK"),
             Error::Heuristic { kind, .. } => (Code::FailedPrecondition, kind.as_str()),
             Error::Fenced { .. } => (Code::FailedPrecondition, "FENCED"),
+            Error::NotEnlisted { .. } => (Code::FailedPrecondition, "NOT_ENLISTED"),
             Error::Unsafe { .. } => (Code::FailedPrecondition, "UNSAFE"),
             Error::Invalid { .. } => (Code::InvalidArgument, "INVALID"),
         };
@@ -46,6 +47,7 @@ impl From<Error> for Status {
             | Error::Stuck { detail }
             | Error::Heuristic { detail, .. }
             | Error::Fenced { detail }
+            | Error::NotEnlisted { detail }
             | Error::Invalid { detail } => detail,
             Error::Unsafe { findings } => {
                 let message = unsafe_message(&findings);
@@ -78,6 +80,7 @@ pub fn error_from_status(status: &Status) -> Option<Error> {
         "BUSY" => Some(Error::Busy { detail }),
         "STUCK" => Some(Error::Stuck { detail }),
         "FENCED" => Some(Error::Fenced { detail }),
+        "NOT_ENLISTED" => Some(Error::NotEnlisted { detail }),
         "INVALID" => Some(Error::Invalid { detail }),
         "UNSAFE" => Some(Error::Unsafe {
             findings: findings(&details, detail),

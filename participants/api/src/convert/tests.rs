@@ -7,7 +7,7 @@ use tandem_protocol::{Item, Purchase, Reason};
 use super::*;
 use crate::{
     BranchState, BranchTruth, Commit, Committed, Enlist, Enlisted, Forget, Prepare, PreparedId,
-    RollBack, Vote, rules,
+    Recall, Recalled, RollBack, Vote, rules,
 };
 
 fn entry() -> v1::Entry {
@@ -95,6 +95,35 @@ fn requests_come_back_as_they_were() {
     };
     let read = Forget::try_from(forget.clone()).unwrap();
     assert_eq!(v1::ForgetRequest::from(&read), forget);
+    let read = Recall::try_from(recall(&["shop.1.3", "shop.1.7"])).unwrap();
+    assert_eq!(
+        v1::RecallRequest::from(&read),
+        recall(&["shop.1.3", "shop.1.7"])
+    );
+}
+
+fn recall(ids: &[&str]) -> v1::RecallRequest {
+    v1::RecallRequest {
+        coordinator_id: "shop".into(),
+        caller_epoch: 2,
+        transaction_ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+    }
+}
+
+#[test]
+fn a_broken_recall_names_its_field() {
+    let others = Recall::try_from(recall(&["shop.1.3", "kiosk.1.3"]));
+    assert_eq!(field(others), "transaction_ids[1]");
+    let many = Recall::try_from(recall(&["shop.1.3"; Recall::TRANSACTIONS_MAX + 1]));
+    assert_eq!(field(many), "transaction_ids");
+    let answer = v1::RecallResponse {
+        forgotten_transaction_ids: vec!["shop.1".into()],
+        remembers_from_transaction_id: String::new(),
+    };
+    let read = Recalled::try_from(answer);
+    assert_eq!(field(read), "forgotten_transaction_ids[0]");
+    let never_forgot = Recalled::try_from(v1::RecallResponse::default()).unwrap();
+    assert_eq!(never_forgot, Recalled::default());
 }
 
 #[test]

@@ -7,15 +7,16 @@
 --
 -- KEYS, ARGV: common.lua and stock.lua; from ARGV[NEXT] on the units decided of each stock
 -- Answers
---   {"FENCED", epoch}
+--   {"FENCED", epoch} | {"LOST"}
 --   {"RELEASED"}   rolled back before: a contradiction; nothing is changed
 --   {"FORGOTTEN"}  no longer remembered, by the coordinator's own leave; nothing is changed
---   {"ALREADY" | "APPLIED" | "REDONE", debts}  with debts = {{stock, units, problem, value}, ...},
+--   {"ALREADY", debts}  committed before, by the memory or, where that was lost, by the witness
+--   {"APPLIED" | "REDONE", debts}  with debts = {{stock, units, problem, value}, ...},
 --     where problem is SHORT (value is what was there) or one of stock.lua's
 
-local epoch = fencing_epoch()
-if epoch then
-  return {'FENCED', epoch}
+local refusal = refused_caller()
+if refusal then
+  return refusal
 end
 if redis.call('ZSCORE', COMMITTED, MEMBER) then
   return {'ALREADY', remembered_answer()}
@@ -24,6 +25,15 @@ if redis.call('ZSCORE', RELEASED, MEMBER) then
   return {'RELEASED'}
 end
 local is_prepared = redis.call('ZSCORE', PREPARED, TRANSACTION)
+local row_name, place = witness_place(MEMBER)
+local row = redis.call('HGET', WITNESS, row_name) or NO_WITNESS
+if string.sub(row, place, place) == '1' then
+  -- Only the memory was lost. The stock has the deduction.
+  release_holds()
+  redis.call('ZADD', COMMITTED, ORDER, MEMBER)
+  redis.call('HINCRBY', COORDINATOR, 'remembered', 1)
+  return {'ALREADY', remembered_answer()}
+end
 if not is_prepared and is_forgotten() then
   return {'FORGOTTEN'}
 end
@@ -38,7 +48,7 @@ for i, stock in ipairs(STOCKS) do
   local units = tonumber(ARGV[NEXT + i - 1])
   local there = math.min(units, math.max(values[i] or 0, 0))
   if there > 0 and IS_HASH then
-    redis.call('HINCRBY', KEYS[10], stock, digits(-there))
+    redis.call('HINCRBY', KEYS[12], stock, digits(-there))
   elseif there > 0 then
     redis.call('DECRBY', stock, digits(there))
   end
@@ -51,6 +61,8 @@ end
 
 release_holds()
 redis.call('ZADD', COMMITTED, ORDER, MEMBER)
+redis.call('HINCRBY', COORDINATOR, 'remembered', 1)
+redis.call('HSET', WITNESS, row_name, with_witness(row, place, '1'))
 if #debts > 0 then
   redis.call('HSET', ANSWERS, MEMBER, cjson.encode(debts))
 else

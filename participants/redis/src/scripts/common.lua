@@ -1,7 +1,7 @@
 -- Put before every script about a transaction or a coordinator, after the shebang.
 --
 -- KEYS (all in one slot)
---   1 coordinator  hash    epoch, log, instance, floor
+--   1 coordinator  hash    epoch, log, instance, floor, remembered: how many are in committed
 --   2 committed    zset    EPOCH.SEQUENCE, scored by order: committed and not yet forgotten
 --   3 released     zset    EPOCH.SEQUENCE, scored by order: rolled back or refused whole
 --   4 answers      hash    EPOCH.SEQUENCE -> what a repeat must be told again, as JSON
@@ -10,6 +10,10 @@
 --   7 prepared     zset    transaction id, scored by the prepare's time in Unix microseconds
 --   8 holds        hash    stock -> units that this transaction holds; there while it is prepared
 --   9 debt         hash    stock -> units decided and not deducted
+--  10 witness      hash    EPOCH.(SEQUENCE / 64) -> 64 characters, 1 where a transaction's units were
+--                          deducted and its memory is not forgotten. Not under the prefix of the
+--                          others: it goes with the stock, not with tandem's memory
+--  11 life         hash    id, replid: which life of the store this is, by whom it was begun
 -- ARGV
 --   1 transaction id   2 its EPOCH.SEQUENCE   3 its order   4 the caller's epoch
 --
@@ -18,6 +22,7 @@
 
 local COORDINATOR, COMMITTED, RELEASED, ANSWERS, EXCEPTED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local HELD, PREPARED, HOLDS, DEBT = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local WITNESS, LIFE = KEYS[10], KEYS[11]
 local TRANSACTION, MEMBER, ORDER, EPOCH = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 -- Words given to one command: Lua's unpack fails beyond about 8,000. Even, for pairs.
@@ -33,10 +38,27 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
--- The epoch that fences the caller off, if there is one.
-local function fencing_epoch()
+-- The answer to a caller that may do nothing: one that is fenced off by a later epoch, or one that
+-- the store does not know (any more) and that would go on without what the store has lost.
+local function refused_caller()
   local known = redis.call('HGET', COORDINATOR, 'epoch')
-  return known and tonumber(known) > EPOCH and known
+  if not known then
+    return {'LOST'}
+  end
+  return tonumber(known) > EPOCH and {'FENCED', known}
+end
+
+-- Where the witness has a transaction: the field, and which of its characters.
+local function witness_place(member)
+  local epoch, sequence = string.match(member, '^(%d+)%.(%d+)$')
+  sequence = tonumber(sequence)
+  return epoch .. '.' .. digits(math.floor(sequence / 64)), sequence % 64 + 1
+end
+
+local NO_WITNESS = string.rep('0', 64)
+
+local function with_witness(row, place, character)
+  return string.sub(row, 1, place - 1) .. character .. string.sub(row, place + 1)
 end
 
 -- Whether the coordinator said that it will never ask about this transaction again.
@@ -52,10 +74,16 @@ local function remembered_answer()
   return json and cjson.decode(json) or {}
 end
 
--- The id of the store's present life. Empty where the user may not read INFO.
+-- The id of the store's present life; false where nobody has enlisted in it, so that nobody has asked
+-- what it has lost. Empty where the user may not read INFO.
 local function incarnation()
   local info = redis.pcall('INFO', 'replication')
-  return type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or ''
+  local replid = type(info) == 'string' and string.match(info, 'master_replid:(%w+)')
+  if not replid then
+    return ''
+  end
+  local life = redis.call('HMGET', LIFE, 'id', 'replid')
+  return life[2] == replid and replid .. '.' .. life[1]
 end
 
 -- Values of a hash's fields, in their order; false where there is none.

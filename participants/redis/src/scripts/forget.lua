@@ -7,17 +7,36 @@
 -- ARGV 5 how many transactions to drop at most; from 6 on, in their order, the transactions below
 --   the floor that stay: EPOCH.SEQUENCE and order
 -- Answers
---   {"FENCED", epoch}
+--   {"FENCED", epoch} | {"LOST"}
 --   {"DONE"}  nothing is left to drop, or a later floor is known
 --   {"MORE"}  call again
 
-local epoch = fencing_epoch()
-if epoch then
-  return {'FENCED', epoch}
+local refusal = refused_caller()
+if refusal then
+  return refusal
 end
 local floor = redis.call('HGET', COORDINATOR, 'floor')
 if floor and tonumber(floor) > tonumber(ORDER) then
   return {'DONE'}
+end
+
+local function drop_witness(members)
+  local rows = {}
+  for _, member in ipairs(members) do
+    local name, place = witness_place(member)
+    if not rows[name] then
+      rows[name] = {string.byte(redis.call('HGET', WITNESS, name) or NO_WITNESS, 1, -1)}
+    end
+    rows[name][place] = 48
+  end
+  for name, characters in pairs(rows) do
+    local row = string.char(unpack(characters))
+    if row == NO_WITNESS then
+      redis.call('HDEL', WITNESS, name)
+    else
+      redis.call('HSET', WITNESS, name, row)
+    end
+  end
 end
 
 redis.call('HSET', COORDINATOR, 'floor', ORDER)
@@ -43,10 +62,15 @@ for i = 1, #bounds - 1 do
     if old[#old] == newest and memory == COMMITTED then
       old[#old] = nil
     end
+    local dropped = 0
     in_chunks(old, function(...)
-      redis.call('ZREM', memory, ...)
+      dropped = dropped + redis.call('ZREM', memory, ...)
       redis.call('HDEL', ANSWERS, ...)
     end)
+    if memory == COMMITTED and dropped > 0 then
+      redis.call('HINCRBY', COORDINATOR, 'remembered', -dropped)
+      drop_witness(old)
+    end
   end
 end
 return {left == 0 and 'MORE' or 'DONE'}

@@ -5,14 +5,19 @@
 -- KEYS, ARGV: common.lua and stock.lua; from ARGV[NEXT] on for each entry: its number, how many
 --   items, and for each item the number of its stock (from 1) and the units wanted
 -- Answers
---   {"FENCED", epoch}
+--   {"FENCED", epoch} | {"LOST"}
 --   {"NO", "COMMITTED" | "RELEASED" | "FORGOTTEN"}
 --   {"VOTE", incarnation, refused}  with refused = {{entry, problem, stock, units}, ...}, where
 --     problem is INSUFFICIENT or one of stock.lua's; units is what is available, else empty
 
-local epoch = fencing_epoch()
-if epoch then
-  return {'FENCED', epoch}
+local refusal = refused_caller()
+if refusal then
+  return refusal
+end
+
+local life = incarnation()
+if not life then
+  return {'LOST'}
 end
 
 -- Memory first, stock second: a repeat gets the first answer whatever the stock is now.
@@ -25,7 +30,7 @@ if released and #answer == 0 then
   return {'NO', 'RELEASED'}
 end
 if released or redis.call('ZSCORE', PREPARED, TRANSACTION) then
-  return {'VOTE', incarnation(), answer}
+  return {'VOTE', life, answer}
 end
 if is_forgotten() then
   return {'NO', 'FORGOTTEN'}
@@ -85,4 +90,4 @@ else
   -- Remembered, so that a late repeat does not hold units that nobody would release.
   redis.call('ZADD', RELEASED, ORDER, MEMBER)
 end
-return {'VOTE', incarnation(), refused}
+return {'VOTE', life, refused}

@@ -4,13 +4,13 @@
 --
 -- KEYS, ARGV: common.lua
 -- Answers
---   {"FENCED", epoch}
+--   {"FENCED", epoch} | {"LOST"}
 --   {"COMMITTED"}  committed before: a contradiction; nothing is changed
 --   {"DONE"}
 
-local epoch = fencing_epoch()
-if epoch then
-  return {'FENCED', epoch}
+local refusal = refused_caller()
+if refusal then
+  return refusal
 end
 if redis.call('ZSCORE', COMMITTED, MEMBER) then
   return {'COMMITTED'}

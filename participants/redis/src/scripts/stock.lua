@@ -1,15 +1,15 @@
 -- Put after common.lua in the scripts that read stock.
 --
 -- ARGV 5: "key" or "hash"; 6: how many stocks (n).
---   key   KEYS 10.. are the n stock keys
---   hash  KEYS 10 is the stock hash; ARGV 7.. are its n fields
+--   key   KEYS 12.. are the n stock keys
+--   hash  KEYS 12 is the stock hash; ARGV 7.. are its n fields
 -- What else a script is told starts at ARGV[NEXT].
 
 local IS_HASH, COUNT = ARGV[5] == 'hash', tonumber(ARGV[6])
 local NEXT = IS_HASH and 7 + COUNT or 7
 local STOCKS = {}
 for i = 1, COUNT do
-  STOCKS[i] = IS_HASH and ARGV[6 + i] or KEYS[9 + i]
+  STOCKS[i] = IS_HASH and ARGV[6 + i] or KEYS[11 + i]
 end
 
 -- Doubles are exact below this only (2^53).
@@ -35,9 +35,9 @@ end
 -- (MISSING, WRONG_TYPE, NOT_INTEGER, TOO_LARGE).
 local function read_stock()
   local texts, values, problems = {}, {}, {}
-  local hash_type = IS_HASH and type_of(KEYS[10])
+  local hash_type = IS_HASH and type_of(KEYS[12])
   if hash_type == 'hash' then
-    texts = hash_values(KEYS[10], STOCKS)
+    texts = hash_values(KEYS[12], STOCKS)
   elseif not IS_HASH then
     in_chunks(STOCKS, function(...)
       for _, text in ipairs(redis.call('MGET', ...)) do

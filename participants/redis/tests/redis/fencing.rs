@@ -77,7 +77,9 @@ async fn enlisting_tells_the_newest_commits() {
         assert!(enlisted.newest_committed.contains(&id("shop.1.70")));
         assert!(!enlisted.newest_committed.contains(&id("shop.1.7")));
         assert!(enlisted.refuses_singly);
-        assert_eq!(enlisted.incarnation.len(), 40);
+        let (replication_id, life) = enlisted.incarnation.split_once('.').unwrap();
+        assert_eq!(replication_id.len(), 40);
+        assert!(life.parse::<u64>().is_ok(), "{life}");
     })
     .await;
 }

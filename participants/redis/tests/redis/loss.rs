@@ -1,8 +1,8 @@
 //! What happens when Redis lost something, or when the app changed the stock meanwhile.
 
-use tandem_participant::{CommitEvidence, Participant};
+use tandem_participant::{CommitEvidence, Error, Participant};
 
-use crate::stage::on_each_server;
+use crate::stage::{commit, forget, id, on_each_server, prepare, roll_back};
 
 #[tokio::test]
 async fn a_lost_branch_is_redone_from_the_decision_once() {
@@ -11,6 +11,10 @@ async fn a_lost_branch_is_redone_from_the_decision_once() {
         stage.prepare("shop.1.1", &[&[("tea", 2)]]).await;
         let () = stage.cli("FLUSHALL").await;
         let () = stage.cli("SET stock:tea 9").await;
+        let decision = commit("shop.1.1", &[&[("tea", 2)]]);
+        let refused = stage.participant.commit(&decision).await;
+        assert!(matches!(refused, Err(Error::NotEnlisted { .. })));
+        stage.enlist(1, "i").await.unwrap();
         let redone = stage.commit("shop.1.1", &[&[("tea", 2)]]).await;
         assert_eq!(redone.evidence, CommitEvidence::Redone);
         assert_eq!(redone.debts, []);
@@ -19,6 +23,124 @@ async fn a_lost_branch_is_redone_from_the_decision_once() {
         assert_eq!(stage.value_and_held("tea").await, (7, 0));
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_flushed_store_does_nothing_until_it_was_asked_what_it_lost() {
+    on_each_server(async |stage| {
+        let before = stage.enlist(1, "i").await.unwrap();
+        let cart: &[&[(&str, u32)]] = &[&[("tea", 1)]];
+        let () = stage.cli("SET stock:tea 9").await;
+        stage.prepare("shop.1.1", cart).await;
+        stage.commit("shop.1.1", cart).await;
+        assert_eq!(stage.forgotten(&["shop.1.1"]).await.unwrap(), []);
+        let () = stage.cli("FLUSHALL").await;
+        let () = stage.cli("SET stock:tea 9").await;
+        let participant = &stage.participant;
+        not_enlisted(participant.prepare(&prepare("shop.1.2", cart)).await);
+        not_enlisted(participant.commit(&commit("shop.1.1", cart)).await);
+        not_enlisted(participant.roll_back(&roll_back("shop.1.2")).await);
+        not_enlisted(participant.forget(&forget("shop.1.2", &[])).await);
+        not_enlisted(stage.forgotten(&[]).await);
+        assert_eq!(stage.value_and_held("tea").await, (9, 0));
+
+        let after = stage.enlist(1, "i").await.unwrap();
+        assert_ne!(after.incarnation, before.incarnation);
+        assert_eq!(stage.enlist(1, "i").await.unwrap(), after);
+        let forgotten = stage.forgotten(&["shop.1.2", "shop.1.1"]).await.unwrap();
+        assert_eq!(forgotten, [id("shop.1.2"), id("shop.1.1")]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn deleted_memory_is_noticed_and_its_commits_are_not_made_again() {
+    on_each_server(async |stage| {
+        let before = stage.enlist(1, "i").await.unwrap();
+        let () = stage.cli("SET stock:tea 900").await;
+        let cart: &[&[(&str, u32)]] = &[&[("tea", 1)]];
+        for n in [1, 2, 63, 64, 65, 4_000_000_000_u64] {
+            stage.prepare(&format!("shop.1.{n}"), cart).await;
+            stage.commit(&format!("shop.1.{n}"), cart).await;
+        }
+        // A late repeat of the first prepare may hold units before anybody has asked.
+        for key in stage.keys("tandem:").await {
+            let _: i64 = stage.cli(&format!("DEL {key}")).await;
+        }
+        not_enlisted(stage.forgotten(&[]).await);
+        let after = stage.enlist(1, "i").await.unwrap();
+        assert_ne!(after.incarnation, before.incarnation);
+        stage.prepare("shop.1.1", cart).await;
+        assert_eq!(stage.forgotten(&["shop.1.64"]).await.unwrap().len(), 1);
+        for n in [1, 2, 63, 64, 65, 4_000_000_000_u64] {
+            let again = stage.commit(&format!("shop.1.{n}"), cart).await;
+            assert_eq!(again.evidence, CommitEvidence::AlreadyApplied, "{n}");
+        }
+        let never = stage.commit("shop.1.66", cart).await;
+        assert_eq!(never.evidence, CommitEvidence::Redone);
+        assert_eq!(stage.value_and_held("tea").await, (893, 0));
+        assert_eq!(stage.forgotten(&["shop.1.64"]).await.unwrap(), []);
+        assert_eq!(
+            stage.enlist(1, "i").await.unwrap().incarnation,
+            after.incarnation
+        );
+
+        // What is forgotten by leave is forgotten by the witness too.
+        stage.forget("shop.1.65", &["shop.1.63"]).await;
+        let rows: Vec<String> = stage.cli("HVALS witness:tandem:shop").await;
+        let witnessed: usize = rows.iter().map(|row| row.matches('1').count()).sum();
+        assert_eq!(witnessed, 4, "{rows:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn commits_that_are_taken_out_of_the_memory_are_noticed() {
+    on_each_server(async |stage| {
+        let before = stage.enlist(1, "i").await.unwrap();
+        let () = stage.cli("SET stock:tea 9").await;
+        for n in 1..=3 {
+            stage.commit(&format!("shop.1.{n}"), &[&[("tea", 1)]]).await;
+        }
+        assert_eq!(stage.forgotten(&[]).await.unwrap(), []);
+        let _: i64 = stage.cli("ZREM tandem:committed:shop 1.2").await;
+        not_enlisted(stage.forgotten(&[]).await);
+        let after = stage.enlist(1, "i").await.unwrap();
+        assert_ne!(after.incarnation, before.incarnation);
+        let all = ["shop.1.1", "shop.1.2", "shop.1.3"];
+        assert_eq!(stage.forgotten(&all).await.unwrap(), [id("shop.1.2")]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_restarted_server_promises_nothing_until_somebody_enlists() {
+    on_each_server(async |stage| {
+        let before = stage.enlist(1, "i").await.unwrap();
+        let () = stage.cli("SET stock:tea 9").await;
+        let cart: &[&[(&str, u32)]] = &[&[("tea", 1)]];
+        stage.prepare("shop.1.1", cart).await;
+        stage.server.kill9().unwrap();
+        stage.server.restart().unwrap();
+        let _ = stage.participant.list_prepared().await;
+        not_enlisted(stage.participant.prepare(&prepare("shop.1.2", cart)).await);
+        not_enlisted(stage.forgotten(&[]).await);
+        // What is decided can't wait, and can't be done twice.
+        let committed = stage.commit("shop.1.1", cart).await;
+        assert_eq!(committed.evidence, CommitEvidence::Applied);
+        let after = stage.enlist(1, "i").await.unwrap();
+        assert_ne!(after.incarnation, before.incarnation);
+        assert_eq!(stage.forgotten(&["shop.1.1"]).await.unwrap(), []);
+        assert_eq!(stage.value_and_held("tea").await, (8, 0));
+    })
+    .await;
+}
+
+fn not_enlisted(answer: Result<impl std::fmt::Debug, Error>) {
+    assert!(
+        matches!(answer, Err(Error::NotEnlisted { .. })),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]

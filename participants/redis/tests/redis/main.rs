@@ -8,6 +8,7 @@ mod loss;
 mod memory;
 mod model;
 mod promises;
+mod replicas;
 mod settings;
 mod stage;
 mod trouble;

@@ -231,6 +231,8 @@ async fn held_never_exceeds_stock_under_concurrent_callers() {
             let participant = stage.participant.clone();
             callers.spawn(async move {
                 use tandem_participant::Participant;
+                let enlist = crate::stage::enlist(&format!("shop{caller}"), "log-a", 1, "i");
+                participant.enlist(&enlist).await.unwrap();
                 let mut dice = Dice(caller);
                 let mut sold = 0;
                 for n in 0..40 {

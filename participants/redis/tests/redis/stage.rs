@@ -7,7 +7,8 @@ use std::time::Duration;
 use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
 use tandem_participant::{
-    Commit, Committed, Enlist, Enlisted, Error, Forget, Participant, Prepare, RollBack, Stock, Vote,
+    Commit, Committed, Enlist, Enlisted, Error, Forget, Participant, Prepare, Recall, RollBack,
+    Stock, Vote,
 };
 use tandem_protocol::{Entry, Epoch, Item, Purchase, Reason, Timestamp, TransactionId};
 use tandem_redis::{RedisParticipant, Settings};
@@ -46,6 +47,16 @@ pub(crate) async fn on_each_server(test: impl AsyncFn(&Stage)) {
 pub(crate) async fn on_each_server_with(args: &[&str], test: impl AsyncFn(&Stage)) {
     for binary in BINARIES.iter() {
         let stage = Stage::start(binary, args);
+        // Nothing is done for a coordinator that is not known.
+        for enlist in [
+            enlist("shop", "log-a", 1, "i"),
+            enlist("kiosk", "log-b", 1, "k"),
+        ] {
+            match stage.participant.enlist(&enlist).await {
+                Ok(_) | Err(Error::Unsafe { .. }) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+        }
         eprintln!("on {}", stage.server.binary());
         test(&stage).await;
     }
@@ -120,6 +131,17 @@ impl Stage {
     pub(crate) async fn enlist(&self, epoch: u64, instance: &str) -> Result<Enlisted, Error> {
         let enlist = enlist("shop", "log-a", epoch, instance);
         self.participant.enlist(&enlist).await
+    }
+
+    /// Which of these are not remembered as committed.
+    pub(crate) async fn forgotten(&self, ids: &[&str]) -> Result<Vec<TransactionId>, Error> {
+        let recall = Recall {
+            coordinator: "shop".parse().unwrap(),
+            caller_epoch: Epoch(1),
+            transactions: ids.iter().map(|text| id(text)).collect(),
+        };
+        let recalled = self.participant.recall(&recall).await?;
+        Ok(recalled.forgotten)
     }
 
     pub(crate) async fn stock(&self, sku: &str) -> Stock {

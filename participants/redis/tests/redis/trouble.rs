@@ -73,6 +73,7 @@ async fn a_killed_server_keeps_its_promises_and_starts_a_new_life() {
         assert!(matches!(dead, Error::Unavailable { .. }), "{dead:?}");
         stage.server.restart().unwrap();
         until_reachable(stage).await;
+        stage.enlist(1, "i").await.unwrap();
 
         let again = stage
             .prepare("shop.1.1", &[&[("tea", 2)], &[("tea", 99)]])

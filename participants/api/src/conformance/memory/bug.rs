@@ -83,13 +83,15 @@ pub enum Bug {
     TakesRolledBackForCommitted,
     /// Names transactions as committed that were rolled back.
     NamesWhatWasRolledBack,
+    /// Takes what was rolled back for something that it remembers as committed.
+    RecallsWhatWasRolledBack,
     /// Answers a commit before it is durable.
     LosesTheLastCommitWhenKilled,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 41] = [
+    pub const ALL: [Bug; 42] = [
         Bug::CommitsAgain,
         Bug::CommitsAfterACheckInTheOpen,
         Bug::CommitsInTwoSteps,
@@ -130,6 +132,7 @@ impl Bug {
         Bug::AlwaysSaysRedone,
         Bug::TakesRolledBackForCommitted,
         Bug::NamesWhatWasRolledBack,
+        Bug::RecallsWhatWasRolledBack,
         Bug::LosesTheLastCommitWhenKilled,
     ];
 
@@ -181,6 +184,7 @@ impl Bug {
                 "commit_after_roll_back_never_claims_what_is_not_there"
             }
             Bug::NamesWhatWasRolledBack => "newest_committed_names_the_last_commit",
+            Bug::RecallsWhatWasRolledBack => "recall_names_what_is_not_committed",
             Bug::LosesTheLastCommitWhenKilled => "store_killed_under_load_ends_exact",
         }
     }

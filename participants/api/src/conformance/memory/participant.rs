@@ -12,7 +12,7 @@ use crate::conformance::scene::now;
 use crate::{
     BranchState, BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist,
     Enlisted, Error, Forget, HeuristicKind, Hold, Participant, Prepare, PreparedBranch, PreparedId,
-    RefusedEntry, RollBack, Stock, Vote,
+    Recall, Recalled, RefusedEntry, RollBack, Stock, Vote,
 };
 
 /// How many times a call waits on its way to the store, and as often on its way back: the moments
@@ -414,6 +414,23 @@ impl Participant for MemoryParticipant {
                 theirs || excepted || later
             });
             Ok(())
+        })
+        .await
+    }
+
+    async fn recall(&self, recall: &Recall) -> Result<Recalled, Error> {
+        self.step(|state| {
+            self.fence(state, &recall.coordinator, recall.caller_epoch)?;
+            let remembers = |id: &&TransactionId| match state.verdicts.get(*id) {
+                Some(Verdict::Committed) => true,
+                Some(Verdict::RolledBack(_)) => self.has(Bug::RecallsWhatWasRolledBack),
+                None => false,
+            };
+            let forgotten = recall.transactions.iter().filter(|id| !remembers(id));
+            Ok(Recalled {
+                forgotten: forgotten.cloned().collect(),
+                remembers_from: None,
+            })
         })
         .await
     }

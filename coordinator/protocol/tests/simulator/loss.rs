@@ -1,0 +1,170 @@
+//! Stores that forget what they have acknowledged: copies that are restored, stock that is flushed and
+//! set again, memory that is deleted.
+
+use std::collections::BTreeMap;
+
+use tandem_protocol::{Event, ParticipantName, Position, Record, TransactionId};
+
+use crate::invariants::Checked;
+use crate::participant::{Kind, Store};
+use crate::world::{Item, World};
+
+/// A store as it was, and what was on its shelves.
+pub(crate) struct Copy {
+    store: Store,
+    shelved: BTreeMap<String, i64>,
+}
+
+impl World {
+    /// Somebody copies the stock store's files.
+    pub(crate) fn copy_store(&mut self) {
+        let Some(store) = self.stock_store() else {
+            return;
+        };
+        let copy = Copy {
+            store: store.clone(),
+            shelved: self.ledger.shelved().clone(),
+        };
+        self.log(|| "the stock store is copied".into());
+        self.store_copy = Some(copy);
+    }
+
+    /// The stock store comes back from a copy: a restored backup, a replica that lagged behind.
+    pub(crate) fn restore_store(&mut self) {
+        let Some(copy) = self.store_copy.as_ref().filter(|_| self.may_forget()) else {
+            return;
+        };
+        let (old, shelved) = (copy.store.clone(), copy.shelved.clone());
+        let name = old.name.clone();
+        if let Some(store) = self.stores.get_mut(&name) {
+            if !store.is_up {
+                return;
+            }
+            store.restore(old);
+            store.is_up = false;
+        }
+        self.ledger.reshelve(shelved);
+        self.carry_out_by_hand_again(&name);
+        self.hold_up_answers(&name);
+        self.count("stores restored from an old copy");
+        self.log(|| format!("{name} is restored from its copy"));
+        let back = (self.now + self.rng.within(20, 500)).min(crate::world::HEAL_MS);
+        self.at(back, Item::RestartStore(name));
+    }
+
+    /// Everything in the stock store is deleted while it runs, and the app puts back what it had on
+    /// its shelves at first.
+    pub(crate) fn flush_store(&mut self) {
+        if !self.may_forget() {
+            return;
+        }
+        let Some((store, shelved)) = self
+            .first
+            .as_ref()
+            .map(|c| (c.store.clone(), c.shelved.clone()))
+        else {
+            return;
+        };
+        let name = store.name.clone();
+        if !self.is_acknowledging(&name) {
+            // The worst moment is when something was just done and nobody knows.
+            return self.after(2, 10, Item::FlushStore);
+        }
+        if let Some(found) = self.stores.get_mut(&name) {
+            if !found.is_up {
+                return;
+            }
+            found.restore(store);
+        }
+        self.ledger.reshelve(shelved);
+        self.carry_out_by_hand_again(&name);
+        self.hold_up_answers(&name);
+        self.count("stores flushed");
+        self.log(|| format!("{name} is flushed and filled again"));
+    }
+
+    /// What was settled by hand is nobody's to redo but the hand's.
+    fn carry_out_by_hand_again(&mut self, name: &ParticipantName) {
+        let Some(store) = self.stores.get_mut(name) else {
+            return;
+        };
+        for (at, id, entries) in &self.by_hand {
+            if at == name && !store.applied.contains_key(id) {
+                store.commit_by_hand(id, entries);
+            }
+        }
+    }
+
+    /// Somebody deletes what the coordinator keeps in the stock store, and leaves the stock.
+    pub(crate) fn delete_memory(&mut self) {
+        if !self.may_forget() {
+            return;
+        }
+        let Some(store) = self.stock_store_mut() else {
+            return;
+        };
+        if !store.is_up {
+            return;
+        }
+        store.delete_memory();
+        self.count("memories deleted");
+        self.log(|| "the stock store's memory is deleted".into());
+    }
+
+    /// The first copy, from before the first purchase.
+    pub(crate) fn first_copy(&self) -> Option<Copy> {
+        let store = self.stock_store()?;
+        Some(Copy {
+            store: store.clone(),
+            shelved: self.ledger.shelved().clone(),
+        })
+    }
+
+    /// The log hands a decision back.
+    pub(crate) fn read_decision(&mut self, life: u64, id: TransactionId, at: Position) {
+        let found = self.disk.records().find(|(position, _)| *position == at);
+        let decision = match found.map(|(_, bytes)| Record::decode(bytes)) {
+            Some(Ok(Record::Decided(decision))) => Some(decision),
+            _ => None,
+        };
+        self.after(0, 5, Item::DecisionRead(life, Box::new((id, decision))));
+    }
+
+    pub(crate) fn decision_read(
+        &mut self,
+        transaction: TransactionId,
+        decision: Option<tandem_protocol::Decision>,
+    ) -> Checked {
+        self.tell(vec![Event::DecisionRead {
+            transaction,
+            decision,
+        }])
+    }
+
+    /// What is past retention can't be done again, and an old log beside an old store is believed.
+    fn may_forget(&self) -> bool {
+        self.remembers_all && self.newest.is_none() && !self.is_healed()
+    }
+
+    fn stock_store(&self) -> Option<&Store> {
+        let is_stock = |store: &&Store| matches!(store.kind, Kind::Stock(_));
+        self.stores.values().find(is_stock)
+    }
+
+    fn stock_store_mut(&mut self) -> Option<&mut Store> {
+        let is_stock = |store: &&mut Store| matches!(store.kind, Kind::Stock(_));
+        self.stores.values_mut().find(is_stock)
+    }
+}
+
+/// What the daemon's links know.
+impl World {
+    /// How often a store was enlisted by the process that runs.
+    pub(crate) fn enlistments(&self, store: &ParticipantName) -> u64 {
+        let process = self.process.as_ref();
+        process
+            .and_then(|process| process.enlistments.get(store))
+            .copied()
+            .unwrap_or(0)
+    }
+}
