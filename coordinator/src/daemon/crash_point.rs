@@ -26,6 +26,8 @@ pub enum Step {
     Enlisted,
     /// A participant has said what it holds; the core has not heard it.
     Listed,
+    /// A participant is about to be asked what its store remembers.
+    Recalling,
     /// A transaction is about to be prepared at a participant.
     Preparing,
     /// A participant has voted; the core has not heard it.
@@ -73,6 +75,10 @@ pub enum StoreStep {
     RollingBack,
     /// The store has rolled back; the coordinator has not heard it.
     RolledBack,
+    /// Asked what is remembered; the store has not been asked.
+    Recalling,
+    /// The store has said it; the coordinator has not heard it.
+    Recalled,
     /// Allowed to forget; the store has not been asked.
     Forgetting,
     /// The store has forgotten; the coordinator has not heard it.
@@ -82,12 +88,13 @@ pub enum StoreStep {
 impl Step {
     /// All steps: a start's, then those of a purchase, in the order in which it passes them, then a
     /// sidecar's.
-    pub const ALL: [Step; 33] = [
+    pub const ALL: [Step; 36] = [
         Step::LogOpened,
         Step::EpochBegun,
         Step::Enlisting,
         Step::Enlisted,
         Step::Listed,
+        Step::Recalling,
         Step::Preparing,
         Step::Voted,
         Step::Deciding,
@@ -108,6 +115,8 @@ impl Step {
         Step::Log(LogStep::Released),
         Step::Store(StoreStep::Enlisting),
         Step::Store(StoreStep::Enlisted),
+        Step::Store(StoreStep::Recalling),
+        Step::Store(StoreStep::Recalled),
         Step::Store(StoreStep::Preparing),
         Step::Store(StoreStep::Prepared),
         Step::Store(StoreStep::Committing),
@@ -126,6 +135,7 @@ impl Step {
             Step::Enlisting => "enlisting",
             Step::Enlisted => "enlisted",
             Step::Listed => "listed",
+            Step::Recalling => "recalling",
             Step::Preparing => "preparing",
             Step::Voted => "voted",
             Step::Deciding => "deciding",
@@ -146,6 +156,8 @@ impl Step {
             Step::Log(LogStep::Released) => "log_released",
             Step::Store(StoreStep::Enlisting) => "store_enlisting",
             Step::Store(StoreStep::Enlisted) => "store_enlisted",
+            Step::Store(StoreStep::Recalling) => "store_recalling",
+            Step::Store(StoreStep::Recalled) => "store_recalled",
             Step::Store(StoreStep::Preparing) => "store_preparing",
             Step::Store(StoreStep::Prepared) => "store_prepared",
             Step::Store(StoreStep::Committing) => "store_committing",

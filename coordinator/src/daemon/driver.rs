@@ -319,6 +319,7 @@ impl Driver {
                 page,
                 transactions,
             } => {
+                crash_point::reach(Step::Recalling);
                 if let Some(link) = self.links.get(&participant) {
                     link.recall(page, transactions);
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tandem_participant::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
-    Prepare, PreparedBranch, RollBack, Stock, Vote,
+    Prepare, PreparedBranch, Recall, Recalled, RollBack, Stock, Vote,
 };
 use tandem_protocol::TransactionId;
 
@@ -59,6 +59,15 @@ impl Participant for Stepped {
 
     async fn inspect(&self, transaction: &TransactionId) -> Result<BranchTruth, Error> {
         self.0.inspect(transaction).await
+    }
+
+    async fn recall(&self, recall: &Recall) -> Result<Recalled, Error> {
+        between(
+            StoreStep::Recalling,
+            self.0.recall(recall),
+            StoreStep::Recalled,
+        )
+        .await
     }
 
     async fn forget(&self, forget: &Forget) -> Result<(), Error> {

@@ -212,7 +212,7 @@ impl Armed {
 
     /// Whether only a coordinator that enlists reaches it.
     pub(super) fn needs_enlisting(&self) -> bool {
-        self.step.contains("enlist")
+        self.step.contains("enlist") || self.step.contains("recall")
     }
 }
 
@@ -345,7 +345,7 @@ fn hold(random: &mut Random) -> Duration {
 /// Most steps are passed many times a second under load; some only once in a while.
 fn passing(step: &str, random: &mut Random) -> u64 {
     let rare = [
-        "open", "begun", "enlist", "listed", "roll", "forg", "rele", "rebas",
+        "open", "begun", "enlist", "listed", "recall", "roll", "forg", "rele", "rebas",
     ];
     let most = if rare.iter().any(|part| step.contains(part)) {
         1
