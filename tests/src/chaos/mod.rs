@@ -317,12 +317,7 @@ async fn keep(arena: &Arena, plan: &Plan, number: u32, records: &[Asked]) -> Str
     match arena.world.keep(&name) {
         Ok(place) => {
             let stores = &arena.world.stores;
-            let text = dump::write(stores, &prefix(number), records, &place).await;
-            let log = crate::coordinator::copy_folder(
-                &arena.world.coordinator.data_dir(),
-                &place.join("decision-log"),
-            );
-            match text.and(log) {
+            match dump::write(stores, &prefix(number), records, &place).await {
                 Ok(()) => place.display().to_string(),
                 Err(error) => format!("{} (not all: {error:#})", place.display()),
             }
