@@ -1,5 +1,6 @@
 //! tandem: the coordinator's daemon and its command line.
 
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -189,6 +189,18 @@ impl Operator {
         Ok(answer.into_inner())
     }
 
+    /// Has what was ended against its decision redone.
+    ///
+    /// # Errors
+    /// The coordinator's, or the transport's.
+    pub async fn repair(
+        &self,
+        request: v1::RepairTransactionRequest,
+    ) -> Result<v1::RepairTransactionResponse, Status> {
+        let answer = self.0.clone().repair_transaction(asked(request)).await?;
+        Ok(answer.into_inner())
+    }
+
     /// Stock and holds of a sku.
     ///
     /// # Errors

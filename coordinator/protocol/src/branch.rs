@@ -44,6 +44,18 @@ pub enum CommitEvidence {
     Redone,
 }
 
+/// What came of redoing a branch from the decision.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Repaired {
+    /// On what evidence it is done: [`CommitEvidence::AlreadyApplied`] where the store had all of
+    /// it before this call.
+    pub evidence: CommitEvidence,
+    /// Numbers of the entries that the store had before this call, and that were left as they are.
+    pub present: Vec<u32>,
+    /// What could not be deducted; recorded at the store as debt.
+    pub debts: Vec<Debt>,
+}
+
 /// Units that the decision deducts and the store could not.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Debt {

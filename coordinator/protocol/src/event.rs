@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::branch::{CommitEvidence, Debt, Failure, HeuristicKind, PreparedBranch, Vote};
+use crate::branch::{CommitEvidence, Debt, Failure, HeuristicKind, PreparedBranch, Repaired, Vote};
 use crate::id::{ParticipantName, TransactionId};
 use crate::purchase::{Entry, Purchase, Reason, Refusal};
 use crate::record::{Decision, Record};
@@ -148,6 +148,25 @@ pub enum Event {
         /// Whether a contradiction of the stored decision is meant.
         force: bool,
     },
+    /// An operator wants a branch redone from the stored decision.
+    RepairOrdered {
+        /// Where the reply goes.
+        request: RequestId,
+        /// The order.
+        repair: Repair,
+        /// The decision as the log has it, where memory has only its outcome: needed if the
+        /// transaction has ended.
+        decision: Option<Decision>,
+    },
+    /// A participant has carried out a repair.
+    Repaired {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Who.
+        participant: ParticipantName,
+        /// What came of it.
+        repaired: Repaired,
+    },
     /// No new purchases from now on.
     Drain,
     /// Time has passed.
@@ -170,6 +189,8 @@ pub enum Call {
     Prepare,
     /// To carry out.
     End(Ending),
+    /// To redo from the decision.
+    Repair,
 }
 
 /// An operator's word on how a branch ended.
@@ -181,6 +202,19 @@ pub struct Settlement {
     pub participant: ParticipantName,
     /// How it ended.
     pub ending: Ending,
+    /// Why; kept in the log.
+    pub reason: String,
+    /// Who; kept in the log.
+    pub operator: String,
+}
+
+/// An operator's order to redo a branch from the stored decision.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Repair {
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// The branch.
+    pub participant: ParticipantName,
     /// Why; kept in the log.
     pub reason: String,
     /// Who; kept in the log.
@@ -212,6 +246,18 @@ pub enum Action {
     },
     /// Ask a participant to carry out a stored decision.
     Commit {
+        /// Whom.
+        participant: ParticipantName,
+        /// The transaction.
+        transaction: TransactionId,
+        /// The entries that survived.
+        entries: Vec<Entry>,
+        /// When it was decided.
+        decide_time: Timestamp,
+    },
+    /// Ask a participant to redo a stored decision that it has ended another way. The order is
+    /// stored.
+    Repair {
         /// Whom.
         participant: ParticipantName,
         /// The transaction.
@@ -268,6 +314,13 @@ pub enum Action {
         request: RequestId,
         /// Whether it is recorded.
         result: Result<(), SettleError>,
+    },
+    /// Answer an operator's order of a repair: it was carried out, or why it was not.
+    ReplyRepaired {
+        /// Whom.
+        request: RequestId,
+        /// What came of it.
+        result: Result<Repaired, RepairError>,
     },
     /// The log's records before this position are needed no more.
     Release {
@@ -349,6 +402,45 @@ pub enum SettleError {
     /// The settlement says the opposite of the decision.
     #[error("settling {0} at {1} this way contradicts its decision ({2}); force it if you mean it")]
     Contradicts(TransactionId, ParticipantName, &'static str),
+}
+
+/// Why a repair was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum RepairError {
+    /// Neither the log nor memory has it.
+    #[error("transaction {0} is not known, or so old that the log has forgotten it")]
+    UnknownTransaction(TransactionId),
+    /// It has no such branch.
+    #[error("transaction {0} has no branch at participant {1}")]
+    UnknownBranch(TransactionId, ParticipantName),
+    /// There is no decision yet; it comes by itself.
+    #[error("transaction {0} is not decided yet: it ends by itself at its prepare deadline")]
+    Undecided(TransactionId),
+    /// Nothing is stored from which it could be redone.
+    #[error(
+        "no decision to commit {0} is stored, so there is nothing that {1} could be given again: \
+         take back by hand at {1} what was committed there, then close it with `tandem tx settle \
+         {0} --participant {1} --as rolled-back`"
+    )]
+    NoDecision(TransactionId, ParticipantName),
+    /// Its decision is being carried out.
+    #[error(
+        "the branch of {0} at {1} was not ended against its decision: it is being carried out, or \
+         waits to be"
+    )]
+    NotDamaged(TransactionId, ParticipantName),
+    /// It has been ordered before.
+    #[error("a repair of {0} at {1} is under way")]
+    UnderWay(TransactionId, ParticipantName),
+    /// The transaction has ended, and what it decided was not found in the log.
+    #[error("the decision of {0} could not be read back from the log")]
+    DecisionMissing(TransactionId),
+    /// Something else has ended the branch while the order was stored or carried out.
+    #[error("the branch of {0} at {1} has ended another way; nothing was done by this order")]
+    Ended(TransactionId, ParticipantName),
+    /// The store could not do it.
+    #[error("the order is stored, and {1} could not carry it out: {2}")]
+    Failed(TransactionId, ParticipantName, String),
 }
 
 /// Something that changed, for logs.
@@ -462,6 +554,20 @@ pub enum Note {
         transaction: TransactionId,
         /// Where.
         participant: ParticipantName,
+    },
+    /// An operator has ordered a repair; it is being carried out.
+    RepairOrdered {
+        /// What he said.
+        repair: Repair,
+    },
+    /// A branch was redone from the decision, by an operator's order.
+    Repaired {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Where.
+        participant: ParticipantName,
+        /// Purchases that the store had already, and that were left as they are.
+        present: Vec<String>,
     },
     /// An operator settled a branch.
     Settled {

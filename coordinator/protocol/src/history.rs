@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::{Position, Settlement};
+use crate::event::{Position, Repair, Settlement};
 use crate::id::{ParticipantName, TransactionId};
 use crate::purchase::Refusal;
 use crate::record::{Fingerprint, digest};
@@ -31,8 +31,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Kept {
     pub(crate) decide_time: Timestamp,
     pub(crate) fate: Fate,
-    /// Branches that a person settled; known once the transaction has ended.
-    pub(crate) settled: Vec<Settlement>,
+    /// What persons said of its branches; known once the transaction has ended.
+    pub(crate) by_hand: Vec<ByHand>,
     /// Who carries out its decision, if it has one.
     participants: Arc<[ParticipantName]>,
     /// Where its decision stands.
@@ -40,6 +40,23 @@ pub(crate) struct Kept {
     purchases: Vec<PurchaseKey>,
     /// Where its first record that is still needed stands; `None` while it is on its way.
     position: Option<Position>,
+}
+
+/// A person's word on a branch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum ByHand {
+    Settled(Settlement),
+    Repaired(Repair),
+}
+
+impl ByHand {
+    /// Whether it says how the branch at a participant ended.
+    fn settles(&self, participant: &ParticipantName) -> bool {
+        match self {
+            ByHand::Settled(settlement) => settlement.participant == *participant,
+            ByHand::Repaired(_) => false,
+        }
+    }
 }
 
 /// What has become of a transaction.
@@ -77,7 +94,7 @@ impl Kept {
     pub(crate) fn is_committed_at(&self, participant: &ParticipantName) -> bool {
         self.fate.is_committed()
             && self.participants.contains(participant)
-            && !self.settled.iter().any(|s| s.participant == *participant)
+            && !self.by_hand.iter().any(|word| word.settles(participant))
     }
 }
 
@@ -147,7 +164,7 @@ impl History {
             Kept {
                 decide_time,
                 fate,
-                settled: Vec::new(),
+                by_hand: Vec::new(),
                 participants: Arc::default(),
                 decision: None,
                 purchases: keys,
@@ -213,7 +230,7 @@ impl History {
     }
 
     /// Notes that a transaction has ended, and which of its branches by a person's word.
-    pub(crate) fn end(&mut self, id: &TransactionId, settled: Vec<Settlement>) {
+    pub(crate) fn end(&mut self, id: &TransactionId, by_hand: Vec<ByHand>) {
         if let Some(kept) = self.transactions.get_mut(id)
             && !kept.fate.has_ended()
         {
@@ -221,7 +238,7 @@ impl History {
                 Fate::Committing | Fate::Committed => Fate::Committed,
                 Fate::Aborting | Fate::Refused => Fate::Refused,
             };
-            kept.settled = settled;
+            kept.by_hand = by_hand;
             self.ended_purchases += kept.purchases.len();
         }
     }
@@ -290,6 +307,16 @@ impl History {
                 kept.is_some_and(|kept| kept.position == Some(*position))
             })
             .map(|(position, _)| *position)
+    }
+
+    /// Transactions behind `after`, oldest first.
+    pub(crate) fn behind(
+        &self,
+        after: Option<&TransactionId>,
+    ) -> impl Iterator<Item = (&TransactionId, &Kept)> {
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.transactions
+            .range::<TransactionId, _>((begin, Bound::Unbounded))
     }
 
     pub(crate) fn newest(&self) -> Option<&TransactionId> {

@@ -24,15 +24,15 @@ mod transaction;
 
 pub use branch::{
     CommitEvidence, Debt, Failure, FailureKind, HeuristicKind, PreparedBranch, PreparedId,
-    RefusedEntry, Vote,
+    RefusedEntry, Repaired, Vote,
 };
 pub use coordinator::{
-    BranchProgress, BranchView, Coordinator, Loss, MemoryView, PurchaseView, Settings,
-    TransactionState, TransactionView,
+    BranchProgress, BranchView, Coordinator, Damage, HistoryPage, Loss, MemoryView, PurchaseView,
+    RememberedDecision, Settings, Standing, TransactionState, TransactionView,
 };
 pub use event::{
-    Action, Call, Ending, Event, Note, Position, Reply, RequestId, SettleError, Settlement, Ticket,
-    WaitFor,
+    Action, Call, Ending, Event, Note, Position, Repair, RepairError, Reply, RequestId,
+    SettleError, Settlement, Ticket, WaitFor,
 };
 pub use id::{CoordinatorId, Epoch, IdError, ParticipantName, TransactionId};
 #[cfg(feature = "planted-bugs")]

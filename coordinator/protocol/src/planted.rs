@@ -33,6 +33,8 @@ pub enum Bug {
     FailureIsTakenForSuccess,
     /// A branch that was ended against the decision counts as done.
     HeuristicIsTakenForSuccess,
+    /// A repair goes out with its order, not after it is stored.
+    RepairBeforeStored,
     /// The log is released up to its end.
     ReleaseTooFar,
     /// What a store forgot is not done again.

@@ -8,7 +8,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use crate::branch::HeuristicKind;
-use crate::event::{Ending, Settlement};
+use crate::event::{Ending, Repair, Settlement};
 use crate::id::{CoordinatorId, Epoch, IdError, ParticipantName, TransactionId};
 use crate::purchase::{Entry, Item, Purchase, Reason, Refusal};
 use crate::time::Timestamp;
@@ -66,6 +66,13 @@ pub enum Record {
         /// The evidence.
         detail: String,
         /// When it was found.
+        time: Timestamp,
+    },
+    /// An operator's order to redo a branch from the decision; forced before the store is asked.
+    RepairOrdered {
+        /// What he said.
+        repair: Repair,
+        /// When.
         time: Timestamp,
     },
     /// Everything before a transaction, but for what has not ended, is forgotten.
@@ -180,7 +187,7 @@ impl Record {
 struct RecordMessage {
     #[prost(uint32, tag = "1")]
     format: u32,
-    #[prost(oneof = "Kind", tags = "2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
     kind: Option<Kind>,
 }
 
@@ -200,6 +207,8 @@ enum Kind {
     Heuristic(HeuristicMessage),
     #[prost(message, tag = "8")]
     Forgotten(ForgottenMessage),
+    #[prost(message, tag = "9")]
+    RepairOrdered(RepairOrderedMessage),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -321,6 +330,20 @@ struct HeuristicMessage {
 }
 
 #[derive(Clone, PartialEq, Message)]
+struct RepairOrderedMessage {
+    #[prost(message, optional, tag = "1")]
+    transaction: Option<TransactionMessage>,
+    #[prost(string, tag = "2")]
+    participant: String,
+    #[prost(string, tag = "3")]
+    reason: String,
+    #[prost(string, tag = "4")]
+    operator: String,
+    #[prost(uint64, tag = "5")]
+    time_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
 struct ForgottenMessage {
     #[prost(uint64, tag = "1")]
     epoch: u64,
@@ -388,6 +411,13 @@ impl Kind {
                 detail: detail.clone(),
                 time_ms: time.0,
             }),
+            Record::RepairOrdered { repair, time } => Kind::RepairOrdered(RepairOrderedMessage {
+                transaction: Some((&repair.transaction).into()),
+                participant: repair.participant.to_string(),
+                reason: repair.reason.clone(),
+                operator: repair.operator.clone(),
+                time_ms: time.0,
+            }),
             Record::Forgotten { epoch, before } => Kind::Forgotten(ForgottenMessage {
                 epoch: epoch.0,
                 before: Some(before.into()),
@@ -444,6 +474,15 @@ impl Kind {
                 participant: m.participant.parse()?,
                 kind: HeuristicKind::from_text(&m.kind).ok_or(RecordError::Field("kind"))?,
                 detail: m.detail,
+                time: Timestamp(m.time_ms),
+            },
+            Kind::RepairOrdered(m) => Record::RepairOrdered {
+                repair: Repair {
+                    transaction: transaction(m.transaction)?,
+                    participant: m.participant.parse()?,
+                    reason: m.reason,
+                    operator: m.operator,
+                },
                 time: Timestamp(m.time_ms),
             },
             Kind::Forgotten(m) => Record::Forgotten {

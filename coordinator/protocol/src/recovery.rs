@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use crate::branch::PreparedId;
-use crate::coordinator::{TransactionView, branches_mut, past_refusal, settled, view};
+use crate::coordinator::{TransactionView, branches_mut, by_hand, past_refusal, view};
 use crate::event::Position;
 use crate::history::{Fate, History, Outcome};
 use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
 use crate::record::{Decision, Record, RecordError, fingerprint};
 use crate::time::Timestamp;
-use crate::transaction::{Branch, Branches, Committing, Progress, State, Transaction};
+use crate::transaction::{Branch, Branches, Committing, Order, Progress, State, Transaction};
 
 /// What is known of a prepared branch's transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,8 +214,8 @@ impl Recovered {
                 self.history.place(&transaction, position);
             }
             Record::Ended { transaction } => {
-                let settled = unfinished.remove(&transaction).map(|known| settled(&known));
-                self.history.end(&transaction, settled.unwrap_or_default());
+                let words = unfinished.remove(&transaction).map(|known| by_hand(&known));
+                self.history.end(&transaction, words.unwrap_or_default());
             }
             Record::Settled { settlement, time } => {
                 let id = &settlement.transaction;
@@ -235,6 +235,21 @@ impl Recovered {
                 if let Some(branch) = branch_mut(unfinished, &transaction, &participant) {
                     branch.progress = Progress::Heuristic(kind);
                     branch.last_failure = detail;
+                    branch.order = None;
+                }
+            }
+            Record::RepairOrdered { repair, time } => {
+                let id = &repair.transaction;
+                self.worded(unfinished, position, id, time);
+                if let Some(branch) = branch_mut(unfinished, id, &repair.participant) {
+                    // Whether the store was asked before the crash nobody knows: it is asked again.
+                    branch.progress = Progress::Waiting {
+                        retry_time: Timestamp(0),
+                    };
+                    branch.order = Some(Box::new(Order {
+                        repair,
+                        request: None,
+                    }));
                 }
             }
             Record::Forgotten { epoch, before } => {
@@ -282,7 +297,7 @@ impl Recovered {
         let refused = decision.refused.iter().map(past_refusal);
         let purchases = committed.chain(refused);
         if self.fate(&id) == Some(Fate::Committed) {
-            // Carried out again for a store that forgot it. What is known of its purchases stands.
+            // Carried out again for a store that lost it. What is known of its purchases stands.
             self.history.redo(&id);
         } else {
             self.history
@@ -383,6 +398,7 @@ impl Record {
             Record::EpochStarted { .. } => None,
             Record::Decided(decision) => Some(&decision.transaction),
             Record::Settled { settlement, .. } => Some(&settlement.transaction),
+            Record::RepairOrdered { repair, .. } => Some(&repair.transaction),
             Record::Refused { transaction, .. }
             | Record::Ended { transaction }
             | Record::Heuristic { transaction, .. } => Some(transaction),

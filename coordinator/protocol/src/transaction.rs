@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::branch::{HeuristicKind, Vote};
-use crate::event::Settlement;
+use crate::event::{Repair, RequestId, Settlement};
+use crate::history::ByHand;
 use crate::id::{ParticipantName, TransactionId};
 use crate::purchase::{Entry, Refusal};
 use crate::record::Decision;
@@ -72,6 +73,16 @@ pub(crate) struct Branch {
     pub(crate) failures: u32,
     /// What the last failed call said; kept after success, for the operator.
     pub(crate) last_failure: String,
+    /// The stored order to redo it, by which it is carried out from then on.
+    pub(crate) order: Option<Box<Order>>,
+}
+
+/// An operator's order to redo a branch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Order {
+    pub(crate) repair: Repair,
+    /// Who waits for what comes of it.
+    pub(crate) request: Option<RequestId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -96,17 +107,51 @@ impl Transaction {
     }
 }
 
+impl Progress {
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self, Progress::Done | Progress::Settled(_))
+    }
+}
+
 impl Branch {
     pub(crate) fn new(progress: Progress) -> Branch {
         Branch {
             progress,
             failures: 0,
             last_failure: String::new(),
+            order: None,
         }
     }
 
+    /// A branch of a transaction that had ended, with what persons have said of it.
+    pub(crate) fn taken_up(
+        participant: &ParticipantName,
+        progress: Progress,
+        by_hand: &[ByHand],
+    ) -> Branch {
+        let mut branch = Branch::new(progress);
+        for word in by_hand {
+            match word {
+                ByHand::Settled(settlement) => {
+                    if settlement.participant == *participant {
+                        branch.progress = Progress::Settled(Box::new(settlement.clone()));
+                    }
+                }
+                ByHand::Repaired(repair) => {
+                    if repair.participant == *participant {
+                        branch.order = Some(Box::new(Order {
+                            repair: repair.clone(),
+                            request: None,
+                        }));
+                    }
+                }
+            }
+        }
+        branch
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
-        matches!(self.progress, Progress::Done | Progress::Settled(_))
+        self.progress.has_ended()
     }
 
     /// When it is to be tried again, if it waits for that.

@@ -14,8 +14,9 @@ use proptest::sample::select;
 use tandem_protocol::{
     Action, Call, CommitEvidence, Coordinator, CoordinatorId, Debt, Decision, Ending, Entry, Epoch,
     Event, Failure, FailureKind, HeuristicKind, Item, ParticipantName, PreparedBranch, PreparedId,
-    Purchase, Reason, Record, Recovered, Refusal, RefusedEntry, RefusedPurchase, ReplayError,
-    Reply, Settlement, Ticket, Timestamp, TransactionId, Vote, WaitFor, entry_bytes, fingerprint,
+    Purchase, Reason, Record, Recovered, Refusal, RefusedEntry, RefusedPurchase, Repair, Repaired,
+    ReplayError, Reply, Settlement, Ticket, Timestamp, TransactionId, Vote, WaitFor, entry_bytes,
+    fingerprint,
 };
 
 /// The coordinator's own participants, and one that it has never heard of.
@@ -36,7 +37,7 @@ const TRANSACTIONS: [&str; 8] = [
 /// What an outside that obeys no rule may do.
 #[derive(Debug, Clone)]
 enum Step {
-    Happens(Event),
+    Happens(Box<Event>),
     /// Some of what was to be stored is.
     Stored(usize),
     TimePasses(u64),
@@ -267,7 +268,7 @@ impl Checked {
                         self.handle(answered(asked, answer))?;
                     }
                 }
-                Step::Happens(event) => self.handle(self.numbered(event))?,
+                Step::Happens(event) => self.handle(self.numbered(*event))?,
             }
         }
         Ok(())
@@ -295,13 +296,23 @@ impl Checked {
                 settlement,
                 force,
             },
+            Event::RepairOrdered {
+                repair, decision, ..
+            } => Event::RepairOrdered {
+                request,
+                repair,
+                decision,
+            },
             other => other,
         }
     }
 
     fn handle(&mut self, event: Event) -> Result<(), TestCaseError> {
         let text = event_text(&event);
-        if let Event::Submitted { request, .. } | Event::Settled { request, .. } = &event {
+        if let Event::Submitted { request, .. }
+        | Event::Settled { request, .. }
+        | Event::RepairOrdered { request, .. } = &event
+        {
             self.waiting.insert(*request);
             self.next_request += 1;
         }
@@ -312,13 +323,21 @@ impl Checked {
             let context = format!("{text} -> {}", action_text(&action));
             if matches!(
                 action,
-                Action::Prepare { .. } | Action::Commit { .. } | Action::RollBack { .. }
+                Action::Prepare { .. }
+                    | Action::Commit { .. }
+                    | Action::Repair { .. }
+                    | Action::RollBack { .. }
             ) {
                 self.asked.push(action.clone());
             }
             match action {
                 Action::Store { ticket, record, .. } => self.storing.push((ticket, record)),
                 Action::Commit {
+                    transaction,
+                    entries,
+                    ..
+                }
+                | Action::Repair {
                     transaction,
                     entries,
                     ..
@@ -345,7 +364,7 @@ impl Checked {
                         prop_assert!(known, "{context}");
                     }
                 }
-                Action::ReplySettled { request, .. } => {
+                Action::ReplySettled { request, .. } | Action::ReplyRepaired { request, .. } => {
                     prop_assert!(self.waiting.remove(&request), "{context}");
                 }
                 Action::Prepare { participant, .. } | Action::Forget { participant, .. } => {
@@ -391,7 +410,7 @@ impl Checked {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => event().prop_map(Step::Happens),
+        8 => event().prop_map(|event| Step::Happens(Box::new(event))),
         4 => (0..4_usize).prop_map(Step::Stored),
         12 => (any::<prop::sample::Index>(), answer()).prop_map(|(i, a)| Step::Answered(i, a)),
         1 => (0..4_000_u64).prop_map(Step::TimePasses),
@@ -418,6 +437,11 @@ fn answered(asked: &Action, answer: Answer) -> Event {
             transaction,
             ..
         } => (participant, transaction, Call::End(Ending::Commit)),
+        Action::Repair {
+            participant,
+            transaction,
+            ..
+        } => (participant, transaction, Call::Repair),
         Action::RollBack {
             participant,
             transaction,
@@ -455,6 +479,15 @@ fn answered(asked: &Action, answer: Answer) -> Event {
                 },
             }
         }
+        (Answer::Well | Answer::RefusingTheFirst(_), Action::Repair { .. }) => Event::Repaired {
+            transaction,
+            participant,
+            repaired: Repaired {
+                evidence: CommitEvidence::Redone,
+                present: Vec::new(),
+                debts: Vec::new(),
+            },
+        },
         (Answer::Well | Answer::RefusingTheFirst(_), _) => {
             let ending = if call == Call::End(Ending::Commit) {
                 Ending::Commit
@@ -579,6 +612,11 @@ fn event() -> impl Strategy<Value = Event> {
         2 => found,
         1 => transaction().prop_map(|transaction| Event::RetryNow { transaction }),
         2 => settled,
+        2 => repair().prop_map(|repair| Event::RepairOrdered {
+            request: 0,
+            repair,
+            decision: None,
+        }),
         1 => prop_oneof![9 => Just(Event::Tick), 1 => Just(Event::Drain)],
     ]
 }
@@ -642,6 +680,7 @@ fn record() -> impl Strategy<Value = Record> {
         transaction().prop_map(|transaction| Record::Ended { transaction }),
         (settlement(), time.clone())
             .prop_map(|(settlement, time)| Record::Settled { settlement, time }),
+        (repair(), time.clone()).prop_map(|(repair, time)| Record::RepairOrdered { repair, time }),
         (transaction(), participant(), heuristic(), ".{0,20}", time).prop_map(
             |(transaction, participant, kind, detail, time)| Record::Heuristic {
                 transaction,
@@ -680,6 +719,17 @@ fn settlement() -> impl Strategy<Value = Settlement> {
             operator: "ann".into(),
         },
     )
+}
+
+fn repair() -> impl Strategy<Value = Repair> {
+    (transaction(), participant(), ".{0,20}").prop_map(|(transaction, participant, reason)| {
+        Repair {
+            transaction,
+            participant,
+            reason,
+            operator: "ann".into(),
+        }
+    })
 }
 
 fn purchase() -> impl Strategy<Value = Arc<Purchase>> {

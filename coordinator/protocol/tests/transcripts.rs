@@ -186,7 +186,22 @@ impl Stage {
         Ok(vec![format!("epoch {epoch}, {unfinished} unfinished")])
     }
 
-    fn handle(&mut self, event: Event) -> Result<Vec<String>, String> {
+    fn handle(&mut self, mut event: Event) -> Result<Vec<String>, String> {
+        if let Event::RepairOrdered {
+            repair, decision, ..
+        } = &mut event
+        {
+            // The daemon reads back what memory has forgotten.
+            *decision =
+                self.durable
+                    .iter()
+                    .find_map(|(_, bytes)| match Record::decode(bytes).ok()? {
+                        Record::Decided(decision) if decision.transaction == repair.transaction => {
+                            Some(decision)
+                        }
+                        _ => None,
+                    });
+        }
         let core = self.core.as_mut().ok_or("nothing has started")?;
         let actions = core.handle(self.now, event);
         let mut answers: Vec<String> = actions.iter().map(action_text).collect();

@@ -112,8 +112,17 @@ fn branch(
         )),
         BranchProgress::Heuristic => Some(format!(
             "{name} ended its branch against the decision (heuristic): its store and the others \
-             disagree until a person repairs it by hand; PURCHASES says what was to be written. \
-             Then {settle} records the repair."
+             disagree until a person mends it. {}",
+            match outcome {
+                Outcome::Commit | Outcome::Open => format!(
+                    "`tandem tx repair {id} --participant {name} --reason TEXT` redoes it from the \
+                     decision; PURCHASES says what. Done by hand instead, {settle} records it."
+                ),
+                Outcome::Abort => format!(
+                    "No decision is stored to redo: take back at the store what was committed \
+                     there, then {settle} records it."
+                ),
+            }
         )),
         BranchProgress::Settled => Some(format!(
             "{name} was ended by a person's word; the timeline says whose and why. It is not \

@@ -17,6 +17,9 @@ pub enum Failure {
     /// An answer was given and printed, and it is negative; the text says what remains to be said.
     #[error("{0}")]
     Negative(String),
+    /// Nothing that was looked at is wrong, and not everything could be looked at.
+    #[error("{0}")]
+    Incomplete(String),
     /// The command line asks for something that can't be.
     #[error("{0}")]
     Usage(String),
@@ -76,7 +79,7 @@ impl Failure {
             Failure::ClosedPipe => 0,
             Failure::Refused(answer) if status::is_open(answer) => 4,
             Failure::Refused(_) | Failure::Negative(_) | Failure::Other(_) => 1,
-            Failure::Usage(_) | Failure::Config(_) => 2,
+            Failure::Usage(_) | Failure::Config(_) | Failure::Incomplete(_) => 2,
             Failure::Unreachable { .. } => 3,
             Failure::NoAnswer { .. } | Failure::Unknown(_) => 4,
         }

@@ -317,10 +317,20 @@ fn work(
             let text = match (&branch.progress, view.state) {
                 (Settled(word), _) => format!("settled by {}: {}", word.operator, word.reason),
                 (Ended, _) => "done".into(),
+                (Heuristic(kind), TransactionState::Committing) => format!(
+                    "{kind}: {}; `tandem tx repair` once the coordinator runs, or mend it by hand, \
+                     then `tandem tx settle`",
+                    branch.last_failure
+                ),
                 (Heuristic(kind), _) => format!(
                     "{kind}: {}; mend it by hand, then `tandem tx settle`",
                     branch.last_failure
                 ),
+                (_, TransactionState::Committing) if branch.repair.is_some() => {
+                    "redo it from the decision, as an operator has ordered: the coordinator does \
+                     when it runs"
+                        .into()
+                }
                 (_, TransactionState::Committing) => {
                     let mysql = || tandem_mysql::commit_by_hand(&view.id, name);
                     let redis = || tandem_redis::commit_by_hand(&view.id, &view.entries);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tandem_participant::convert::entry_to_wire;
-use tandem_protocol::{Ending, Entry, Record, RefusedPurchase, Settlement, Timestamp};
+use tandem_protocol::{Ending, Entry, Record, RefusedPurchase, Repair, Settlement, Timestamp};
 
 use super::json;
 
@@ -12,6 +12,7 @@ pub(super) fn time(record: &Record) -> Option<Timestamp> {
         Record::EpochStarted { time, .. }
         | Record::Refused { time, .. }
         | Record::Settled { time, .. }
+        | Record::RepairOrdered { time, .. }
         | Record::Heuristic { time, .. } => Some(*time),
         Record::Decided(decision) => Some(decision.decide_time),
         Record::Ended { .. } | Record::Forgotten { .. } => None,
@@ -63,6 +64,15 @@ pub(super) fn line(record: &Record) -> String {
             detail,
             ..
         } => format!("heuristic {transaction} at {participant}: {kind}: {detail}"),
+        Record::RepairOrdered { repair, .. } => {
+            let Repair {
+                transaction,
+                participant,
+                reason,
+                operator,
+            } = repair;
+            format!("repair of {transaction} at {participant} ordered by {operator}: {reason}")
+        }
         Record::Forgotten { before, .. } => {
             format!("forgotten: what has ended before {before}")
         }
@@ -122,6 +132,13 @@ pub(super) fn document(record: &Record) -> Value {
             "heuristic": kind.as_str(),
             "detail": detail,
         }),
+        Record::RepairOrdered { repair, .. } => json!({
+            "kind": "repair_ordered",
+            "transaction_id": repair.transaction.to_string(),
+            "participant": repair.participant.as_str(),
+            "operator": repair.operator,
+            "reason": repair.reason,
+        }),
         Record::Forgotten { epoch, before } => json!({
             "kind": "forgotten",
             "epoch": epoch.0,
@@ -170,7 +187,7 @@ mod tests {
     use super::super::samples::{decision, refused};
     use super::*;
 
-    fn every_kind() -> [Record; 8] {
+    fn every_kind() -> [Record; 9] {
         let transaction = decision().transaction;
         let time = Timestamp(0);
         [
@@ -210,6 +227,15 @@ mod tests {
                 detail: "no marker row".into(),
                 time,
             },
+            Record::RepairOrdered {
+                repair: Repair {
+                    transaction: transaction.clone(),
+                    participant: "purchases".parse().unwrap(),
+                    reason: "rolled back by mistake".into(),
+                    operator: "ada".into(),
+                },
+                time,
+            },
             Record::Forgotten {
                 epoch: Epoch(3),
                 before: transaction,
@@ -229,6 +255,7 @@ mod tests {
                 "ended shop.1.3: every participant has acknowledged",
                 "settled shop.1.3 at stock as rolled back by ada: restored from backup",
                 "heuristic shop.1.3 at stock: HEURISTIC_ROLLBACK: no marker row",
+                "repair of shop.1.3 at purchases ordered by ada: rolled back by mistake",
                 "forgotten: what has ended before shop.1.3",
             ]
         );
@@ -246,6 +273,7 @@ mod tests {
                 "ended",
                 "settled",
                 "heuristic",
+                "repair_ordered",
                 "forgotten"
             ]
         );

@@ -4,6 +4,7 @@
 //! Data goes to stdout, everything else to stderr.
 
 mod advice;
+mod audit;
 mod connection;
 pub mod dev;
 mod failure;
@@ -14,6 +15,7 @@ mod names;
 pub mod output;
 pub mod participant;
 mod participants;
+mod person;
 mod purchase;
 mod purchase_get;
 mod purchase_submit;
@@ -26,6 +28,7 @@ mod stock;
 mod table;
 mod time;
 mod tx_list;
+mod tx_repair;
 mod tx_retry;
 mod tx_settle;
 mod tx_show;
@@ -104,6 +107,9 @@ pub enum Client {
     /// The stores that take part: whether they are up, and what is unsafe about them
     #[command(after_help = EXIT_CODES)]
     Participants(participants::Args),
+    /// Compare every purchase of a time with what the stores hold, live
+    #[command(long_about = audit::ABOUT, after_help = audit::EXIT_CODES)]
+    Audit(audit::Args),
     /// Units of one sku: in stock, held and by whom, available
     #[command(after_help = EXIT_CODES)]
     Stock(stock::Args),
@@ -124,6 +130,9 @@ pub enum Tx {
     /// Try now what waits for its back-off
     #[command(after_help = EXIT_CODES)]
     Retry(tx_retry::Args),
+    /// Redo from the decision what a store has ended against it, after a preview
+    #[command(long_about = tx_repair::ABOUT, after_help = EXIT_CODES)]
+    Repair(tx_repair::Args),
     /// Record by hand how a branch ended, after a preview
     #[command(long_about = tx_settle::ABOUT, after_help = EXIT_CODES)]
     Settle(tx_settle::Args),
@@ -155,8 +164,10 @@ impl Client {
                 Client::Tx(Tx::List(args)) => args.run().await,
                 Client::Tx(Tx::Show(args)) => args.run().await,
                 Client::Tx(Tx::Retry(args)) => args.run().await,
+                Client::Tx(Tx::Repair(args)) => args.run().await,
                 Client::Tx(Tx::Settle(args)) => args.run().await,
                 Client::Participants(args) => args.run().await,
+                Client::Audit(args) => args.run().await,
                 Client::Stock(args) => args.run().await,
                 Client::Purchase(Purchase::Submit(args)) => args.run().await,
                 Client::Purchase(Purchase::Get(args)) => args.run().await,

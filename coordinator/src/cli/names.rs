@@ -1,7 +1,8 @@
 //! Names of the wire's enums: a short word for a person, the proto's own name for JSON.
 
 use tandem_proto::v1::{
-    BranchProgress, BranchState, LinkState, PurchaseState, Settlement, TransactionState,
+    BranchProgress, BranchState, LinkState, PurchaseState, RepairState, Settlement,
+    TransactionState,
 };
 
 /// The name of an enum's number on the wire.
@@ -51,6 +52,7 @@ wire_enums! {
     BranchState: "BRANCH_STATE_",
     LinkState: "LINK_STATE_",
     PurchaseState: "PURCHASE_STATE_",
+    RepairState: "REPAIR_STATE_",
     Settlement: "SETTLEMENT_",
 }
 

@@ -52,6 +52,8 @@ pub enum Step {
     Ending,
     /// A participant is about to be told what it may forget.
     Forgetting,
+    /// An operator's order to redo a branch is durable; the participant is about to be asked.
+    Repairing,
     /// A step of a sidecar.
     Store(StoreStep),
 }
@@ -88,7 +90,7 @@ pub enum StoreStep {
 impl Step {
     /// All steps: a start's, then those of a purchase, in the order in which it passes them, then a
     /// sidecar's.
-    pub const ALL: [Step; 36] = [
+    pub const ALL: [Step; 37] = [
         Step::LogOpened,
         Step::EpochBegun,
         Step::Enlisting,
@@ -125,6 +127,7 @@ impl Step {
         Step::Store(StoreStep::RolledBack),
         Step::Store(StoreStep::Forgetting),
         Step::Store(StoreStep::Forgotten),
+        Step::Repairing,
     ];
 
     /// The step's name in the variable.
@@ -154,6 +157,7 @@ impl Step {
             Step::Log(LogStep::Releasing) => "log_releasing",
             Step::Log(LogStep::Rebased) => "log_rebased",
             Step::Log(LogStep::Released) => "log_released",
+            Step::Repairing => "repairing",
             Step::Store(StoreStep::Enlisting) => "store_enlisting",
             Step::Store(StoreStep::Enlisted) => "store_enlisted",
             Step::Store(StoreStep::Recalling) => "store_recalling",
@@ -169,10 +173,11 @@ impl Step {
         }
     }
 
-    /// The role whose process passes it.
+    /// The role whose process passes it; for what only an operator's order leads to, his.
     pub fn role(self) -> &'static str {
         match self {
             Step::Store(_) => "participant",
+            Step::Repairing => "operator",
             _ => "serve",
         }
     }

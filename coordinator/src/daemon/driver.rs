@@ -10,8 +10,9 @@ use std::time::Instant;
 use anyhow::bail;
 use tandem_log::{AppendError, DecisionLog, Durability};
 use tandem_protocol::{
-    Action, Coordinator, Event, ParticipantName, Position, Purchase, Record, Reply, RequestId,
-    SettleError, Settlement, Ticket, Timestamp, TransactionId, WaitFor,
+    Action, Coordinator, Decision, Event, ParticipantName, Position, Purchase, Record, Repair,
+    RepairError, Repaired, Reply, RequestId, SettleError, Settlement, Ticket, Timestamp,
+    TransactionId, WaitFor,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -37,6 +38,9 @@ pub struct Handle {
 #[error("the coordinator is stopping")]
 pub struct Stopped;
 
+/// Where what came of a repair goes.
+type RepairReply = oneshot::Sender<Result<Repaired, RepairError>>;
+
 type Query = Box<dyn FnOnce(&Coordinator) + Send>;
 
 enum Command {
@@ -50,6 +54,11 @@ enum Command {
         settlement: Settlement,
         force: bool,
         reply: oneshot::Sender<Result<(), SettleError>>,
+    },
+    Repair {
+        repair: Repair,
+        decision: Option<Decision>,
+        reply: RepairReply,
     },
     Retry(TransactionId),
     Query(Query),
@@ -74,6 +83,7 @@ pub(super) struct Driver {
     commands: mpsc::Receiver<Command>,
     replies: HashMap<RequestId, oneshot::Sender<Reply>>,
     settlements: HashMap<RequestId, oneshot::Sender<Result<(), SettleError>>>,
+    repairs: HashMap<RequestId, RepairReply>,
     next_request: RequestId,
     /// Records that found the log's queue full, in order.
     waiting: VecDeque<(Ticket, Record, Durability)>,
@@ -109,6 +119,23 @@ impl Handle {
         self.send(Command::Settle {
             settlement,
             force,
+            reply,
+        })
+        .await?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Orders a repair and waits until it is carried out or a person is needed again. `decision`
+    /// is what the log holds, for a transaction that has ended.
+    pub async fn repair(
+        &self,
+        repair: Repair,
+        decision: Option<Decision>,
+    ) -> Result<Result<Repaired, RepairError>, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Repair {
+            repair,
+            decision,
             reply,
         })
         .await?;
@@ -164,6 +191,7 @@ impl Driver {
             commands,
             replies: HashMap::new(),
             settlements: HashMap::new(),
+            repairs: HashMap::new(),
             next_request: 0,
             waiting: VecDeque::new(),
             draining: false,
@@ -251,6 +279,19 @@ impl Driver {
                     force,
                 });
             }
+            Command::Repair {
+                repair,
+                decision,
+                reply,
+            } => {
+                self.next_request += 1;
+                self.repairs.insert(request, reply);
+                events.push(Event::RepairOrdered {
+                    request,
+                    repair,
+                    decision,
+                });
+            }
             Command::Retry(transaction) => events.push(Event::RetryNow { transaction }),
             Command::Query(query) => queries.push(query),
             Command::Drain => {
@@ -305,6 +346,17 @@ impl Driver {
                     link.commit(transaction, entries, decide_time);
                 }
             }
+            Action::Repair {
+                participant,
+                transaction,
+                entries,
+                decide_time,
+            } => {
+                crash_point::reach(Step::Repairing);
+                if let Some(link) = self.links.get(&participant) {
+                    link.repair(transaction, entries, decide_time);
+                }
+            }
             Action::RollBack {
                 participant,
                 transaction,
@@ -347,6 +399,11 @@ impl Driver {
             }
             Action::ReplySettled { request, result } => {
                 if let Some(sender) = self.settlements.remove(&request) {
+                    let _ = sender.send(result);
+                }
+            }
+            Action::ReplyRepaired { request, result } => {
+                if let Some(sender) = self.repairs.remove(&request) {
                     let _ = sender.send(result);
                 }
             }

@@ -224,6 +224,37 @@ impl Link {
         });
     }
 
+    /// Asks to redo a stored decision; the answer comes as an event.
+    pub fn repair(
+        self: &Arc<Self>,
+        transaction: TransactionId,
+        entries: Vec<Entry>,
+        decide_time: Timestamp,
+    ) {
+        let link = Arc::clone(self);
+        tokio::spawn(async move {
+            let request = Commit {
+                transaction: transaction.clone(),
+                caller_epoch: link.enlist.epoch,
+                entries,
+                decide_time,
+            };
+            let call = link.participant.repair(&request);
+            let event = match link
+                .bounded("repair", Some(&transaction), link.times.call_timeout, call)
+                .await
+            {
+                Ok(repaired) => Event::Repaired {
+                    transaction,
+                    participant: link.name.clone(),
+                    repaired,
+                },
+                Err(error) => link.failed(transaction, Call::Repair, &error),
+            };
+            link.tell(event);
+        });
+    }
+
     /// Asks to release a transaction; the answer comes as an event.
     pub fn roll_back(self: &Arc<Self>, transaction: TransactionId) {
         let link = Arc::clone(self);

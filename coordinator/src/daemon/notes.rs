@@ -95,6 +95,21 @@ pub(super) fn write(note: &Note) {
             %transaction, %participant,
             "prepared without a decision, rolled back"
         ),
+        Note::RepairOrdered { repair } => tracing::warn!(
+            transaction = %repair.transaction,
+            participant = %repair.participant,
+            operator = repair.operator,
+            reason = repair.reason,
+            "to be redone from the decision, by an operator's order"
+        ),
+        Note::Repaired {
+            transaction,
+            participant,
+            present,
+        } => tracing::warn!(
+            %transaction, %participant, ?present,
+            "redone from the decision; what was present was left as it is"
+        ),
         Note::Settled { settlement } => tracing::warn!(
             transaction = %settlement.transaction,
             participant = %settlement.participant,

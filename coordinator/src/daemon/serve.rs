@@ -127,7 +127,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         log_id: begun.log_id,
     };
     let (stop, stopping) = watch::channel(false);
-    let servers = listen(&config, clock, &handle, identity, &links, &stopping).await?;
+    let operator = Operator::new(
+        handle.clone(),
+        clock,
+        identity,
+        links.clone(),
+        begun.log.clone(),
+    );
+    let servers = listen(&config, clock, &handle, operator, &links, &stopping).await?;
     for link in links.values() {
         tokio::spawn(Arc::clone(link).run());
     }
@@ -165,7 +172,7 @@ async fn listen(
     config: &Config,
     clock: Clock,
     driver: &Handle,
-    identity: Identity,
+    operator: Operator,
     links: &BTreeMap<ParticipantName, Arc<Link>>,
     stopping: &watch::Receiver<bool>,
 ) -> anyhow::Result<impl Future<Output = ()>> {
@@ -183,7 +190,6 @@ async fn listen(
         .add_service(health.clone())
         .add_service(purchases)
         .serve_with_incoming_shutdown(clients, stopped(stopping.clone()));
-    let operator = Operator::new(driver.clone(), clock, identity, links.clone());
     let operators = server()?
         .add_service(health)
         .add_service(OperatorServiceServer::new(operator))

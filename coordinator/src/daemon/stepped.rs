@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tandem_participant::audit::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
-    Prepare, PreparedBranch, Recall, Recalled, RollBack, Stock, Vote,
+    Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, Stock, Vote,
 };
 use tandem_protocol::TransactionId;
 
@@ -42,6 +43,10 @@ impl Participant for Stepped {
             StoreStep::Committed,
         )
         .await
+    }
+
+    async fn repair(&self, commit: &Commit) -> Result<Repaired, Error> {
+        self.0.repair(commit).await
     }
 
     async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error> {
@@ -85,6 +90,10 @@ impl Participant for Stepped {
 
     async fn stock(&self, sku: &str) -> Result<Option<Stock>, Error> {
         self.0.stock(sku).await
+    }
+
+    async fn audit(&self, question: &AuditQuestion) -> Result<AuditAnswer, Error> {
+        self.0.audit(question).await
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod fuzzing;
 mod operator;
 mod purchase;
+mod repair;
 mod status;
 mod stock;
 mod timeline;

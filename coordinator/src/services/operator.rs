@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures::future::join_all;
+use tandem_log::DecisionLog;
 use tandem_participant::Error;
 use tandem_participant::convert::{branch_to_wire, entry_to_wire, timestamp_to_wire as wire_time};
 use tandem_proto::v1;
@@ -16,42 +17,41 @@ use tokio::time::timeout;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::FieldViolation;
 
-use super::{status, stock, timeline, validate};
+use super::{repair, status, stock, timeline, validate};
+use crate::audit;
 use crate::daemon::{Clock, Handle, Identity, Link, LinkState};
 
 /// Most transactions of one list.
 const LIST_MAX: usize = 1_000;
-/// Longest reason of a settlement, in characters.
-const REASON_CHARS_MAX: usize = 1_000;
-/// Longest operator's name, in characters.
-const OPERATOR_CHARS_MAX: usize = 100;
-
 /// The service.
 #[derive(Debug)]
 pub struct Operator {
-    driver: Handle,
-    clock: Clock,
+    pub(super) driver: Handle,
+    pub(super) clock: Clock,
     identity: Identity,
-    links: BTreeMap<ParticipantName, Arc<Link>>,
+    pub(super) links: BTreeMap<ParticipantName, Arc<Link>>,
+    pub(super) log: DecisionLog,
 }
 
 impl Operator {
-    /// A service over a driver and its links.
+    /// A service over a driver, its links and its log.
     pub fn new(
         driver: Handle,
         clock: Clock,
         identity: Identity,
         links: BTreeMap<ParticipantName, Arc<Link>>,
+        log: DecisionLog,
     ) -> Operator {
         Operator {
             driver,
             clock,
             identity,
             links,
+            log,
         }
     }
 
-    fn link(&self, name: &str) -> Result<&Arc<Link>, Status> {
+    pub(super) fn link(&self, name: &str) -> Result<&Arc<Link>, Status> {
         let found = name
             .parse::<ParticipantName>()
             .ok()
@@ -63,12 +63,12 @@ impl Operator {
         })
     }
 
-    async fn view(&self, id: &TransactionId) -> Result<Option<TransactionView>, Status> {
+    pub(super) async fn view(&self, id: &TransactionId) -> Result<Option<TransactionView>, Status> {
         let id = id.clone();
         self.ask(move |core| core.transaction(&id)).await
     }
 
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         read: impl FnOnce(&tandem_protocol::Coordinator) -> T + Send + 'static,
     ) -> Result<T, Status> {
@@ -80,34 +80,38 @@ impl Operator {
 
     /// Each participant's own truth, asked at once; one that can't be asked says why.
     async fn truths(&self, id: &TransactionId) -> Vec<v1::ParticipantTruth> {
-        let asked = self.links.values().map(|link| async move {
-            let call = link.participant().inspect(id);
-            let answer = timeout(link.call_timeout(), call).await;
-            let participant = link.name().to_string();
-            match answer {
-                Ok(Ok(truth)) => v1::ParticipantTruth {
-                    participant,
-                    inspected: Some(truth.into_wire(self.clock.now())),
-                    error: String::new(),
-                },
-                Ok(Err(error)) => v1::ParticipantTruth {
-                    participant,
-                    inspected: None,
-                    error: error.to_string(),
-                },
-                Err(_) => v1::ParticipantTruth {
-                    participant,
-                    inspected: None,
-                    error: format!("no answer within {:?}", link.call_timeout()),
-                },
-            }
-        });
-        join_all(asked).await
+        join_all(self.links.values().map(|link| self.truth(link, id))).await
+    }
+
+    /// One participant's own truth.
+    pub(super) async fn truth(&self, link: &Link, id: &TransactionId) -> v1::ParticipantTruth {
+        let call = link.participant().inspect(id);
+        let answer = timeout(link.call_timeout(), call).await;
+        let participant = link.name().to_string();
+        match answer {
+            Ok(Ok(truth)) => v1::ParticipantTruth {
+                participant,
+                inspected: Some(truth.into_wire(self.clock.now())),
+                error: String::new(),
+            },
+            Ok(Err(error)) => v1::ParticipantTruth {
+                participant,
+                inspected: None,
+                error: error.to_string(),
+            },
+            Err(_) => v1::ParticipantTruth {
+                participant,
+                inspected: None,
+                error: format!("no answer within {:?}", link.call_timeout()),
+            },
+        }
     }
 }
 
 #[tonic::async_trait]
 impl OperatorService for Operator {
+    type AuditStream = audit::Answers;
+
     async fn list_transactions(
         &self,
         request: Request<v1::ListTransactionsRequest>,
@@ -221,6 +225,29 @@ impl OperatorService for Operator {
             effect,
             contradicts_decision: contradicts,
         }))
+    }
+
+    async fn repair_transaction(
+        &self,
+        request: Request<v1::RepairTransactionRequest>,
+    ) -> Result<Response<v1::RepairTransactionResponse>, Status> {
+        let repairs = repair::answer(self, request.into_inner()).await?;
+        Ok(Response::new(v1::RepairTransactionResponse { repairs }))
+    }
+
+    async fn audit(
+        &self,
+        request: Request<v1::AuditRequest>,
+    ) -> Result<Response<audit::Answers>, Status> {
+        let (since, until) = validate::window(&request.into_inner()).map_err(status::invalid)?;
+        let auditor = audit::Auditor {
+            driver: self.driver.clone(),
+            clock: self.clock,
+            coordinator: self.identity.coordinator.clone(),
+            links: self.links.clone(),
+            log: self.log.clone(),
+        };
+        Ok(Response::new(auditor.start(since, until)))
     }
 
     async fn list_participants(
@@ -382,17 +409,7 @@ pub(super) fn transaction_id(text: &str) -> Result<TransactionId, Status> {
 }
 
 pub(super) fn settlement(request: &v1::SettleTransactionRequest) -> Result<Settlement, Status> {
-    let mut broken = Vec::new();
-    let mut length = |field: &str, text: &str, max: usize| {
-        if !(1..=max).contains(&text.chars().count()) {
-            broken.push(FieldViolation::new(
-                field,
-                format!("must be 1 to {max} characters"),
-            ));
-        }
-    };
-    length("reason", &request.reason, REASON_CHARS_MAX);
-    length("operator", &request.operator, OPERATOR_CHARS_MAX);
+    let mut broken = validate::words(&request.reason, &request.operator);
     let ending = match v1::Settlement::try_from(request.settlement) {
         Ok(v1::Settlement::Committed) => Some(Ending::Commit),
         Ok(v1::Settlement::RolledBack) => Some(Ending::RollBack),
@@ -419,7 +436,7 @@ pub(super) fn settlement(request: &v1::SettleTransactionRequest) -> Result<Settl
     }
 }
 
-fn unknown(id: &TransactionId) -> Status {
+pub(super) fn unknown(id: &TransactionId) -> Status {
     status::error(
         Code::NotFound,
         "TRANSACTION_NOT_FOUND",

@@ -57,6 +57,13 @@ pub(super) fn of(view: &TransactionView) -> Vec<v1::TimelineEvent> {
     }
     for branch in &view.branches {
         let name = &branch.participant;
+        if let Some(repair) = &branch.repair {
+            let text = format!(
+                "{name}: to be redone from the decision, ordered by {}: {}",
+                repair.operator, repair.reason
+            );
+            events.push(event(None, LOG, text));
+        }
         match &branch.progress {
             BranchProgress::Heuristic(kind) => {
                 let text = format!("{name}: {kind}: {}", branch.last_failure);

@@ -4,11 +4,16 @@
 use std::sync::Arc;
 
 use iso_currency::Currency;
-use tandem_participant::convert::purchase_from_wire;
+use tandem_participant::convert::{purchase_from_wire, timestamp_from_wire};
 use tandem_participant::rules;
 use tandem_proto::v1;
-use tandem_protocol::Purchase;
+use tandem_protocol::{Purchase, Timestamp};
 use tonic_types::FieldViolation;
+
+/// Longest reason, in characters.
+const REASON_CHARS_MAX: usize = 1_000;
+/// Longest operator's name, in characters.
+const OPERATOR_CHARS_MAX: usize = 100;
 
 /// Checks every field; a request that breaks rules gives all the violations, each with its field.
 pub(super) fn purchase(
@@ -47,6 +52,37 @@ pub(super) fn purchase_id(id: &str) -> Result<(), Vec<FieldViolation>> {
 /// Checks a sku.
 pub(super) fn sku(sku: &str) -> Result<(), Vec<FieldViolation>> {
     keeps(rules::is_sku(sku), "sku", rules::SKU_RULE)
+}
+
+/// Checks what a person says when he changes something.
+pub(super) fn words(reason: &str, operator: &str) -> Vec<FieldViolation> {
+    [
+        ("reason", reason, REASON_CHARS_MAX),
+        ("operator", operator, OPERATOR_CHARS_MAX),
+    ]
+    .into_iter()
+    .filter(|(_, text, max)| !(1..=*max).contains(&text.chars().count()))
+    .map(|(field, _, max)| FieldViolation::new(field, format!("must be 1 to {max} characters")))
+    .collect()
+}
+
+/// The first and the last moment of an audit, where they are given.
+pub(super) fn window(
+    request: &v1::AuditRequest,
+) -> Result<(Option<Timestamp>, Option<Timestamp>), Vec<FieldViolation>> {
+    let time = |field: &str, time: Option<prost_types::Timestamp>| {
+        let read = time.map(|time| timestamp_from_wire(field, time));
+        read.transpose()
+            .map_err(|error| vec![FieldViolation::new(field, error.to_string())])
+    };
+    let (since, until) = (time("since", request.since)?, time("until", request.until)?);
+    match (since, until) {
+        (Some(since), Some(until)) if until < since => Err(vec![FieldViolation::new(
+            "until",
+            "must not be before since",
+        )]),
+        window => Ok(window),
+    }
 }
 
 fn keeps(kept: bool, field: &str, rule: &str) -> Result<(), Vec<FieldViolation>> {

@@ -190,6 +190,39 @@ fn settle_with_yes_previews_then_records() {
     assert!(!asked[1].force);
 }
 
+#[test]
+fn repair_without_a_terminal_only_previews() {
+    let fake = Fake::start();
+    let repair = [
+        "tx",
+        "repair",
+        "shop.3.1042",
+        "--operator",
+        "ada",
+        "--reason",
+        "why",
+    ];
+    let preview = tandem(&fake.url, &repair);
+    assert_exit(&preview, 1);
+    assert!(stdout(&preview).contains("preview, nothing is ordered yet: purchases: shop.3.1042"));
+    assert!(stderr(&preview).contains("add --yes"));
+    let done = tandem(&fake.url, &[&repair[..], &["--yes"]].concat());
+    assert_exit(&done, 0);
+    assert!(stdout(&done).contains("done: purchases: shop.3.1042 is given again"));
+}
+
+#[test]
+fn audits_exit_code_tells_agreement_incompleteness_and_a_cut_apart() {
+    let fake = Fake::start();
+    assert_exit(&tandem(&fake.url, &["audit"]), 0);
+    let since = |time| tandem(&fake.url, &["audit", "--since", time]);
+    let incomplete = since("1995-01-01T00:00:00Z");
+    assert_exit(&incomplete, 2);
+    assert!(stdout(&incomplete).contains("NOT COMPARED: the log has forgotten"));
+    assert_exit(&since("1980-01-01T00:00:00Z"), 4);
+    assert_exit(&since("yesterday"), 2);
+}
+
 /// Runs a settlement on a pseudo-terminal (util-linux `script`) on which `answer` is typed.
 fn settle_on_a_terminal(fake: &Fake, answer: &str) -> Output {
     let verb = format!(

@@ -13,10 +13,13 @@ use tandem_protocol::{ParticipantName, TransactionId};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
-use crate::convert::{MESSAGE_BYTES_MAX, branches_from_wire, error_from_status, vote_from_wire};
+use crate::audit::{AuditAnswer, AuditQuestion};
+use crate::convert::{
+    MESSAGE_BYTES_MAX, branches_from_wire, error_from_status, repaired_from_wire, vote_from_wire,
+};
 use crate::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
-    Prepare, PreparedBranch, Recall, Recalled, RollBack, Stock, Vote,
+    Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, Stock, Vote,
 };
 
 /// How long a client waits for what.
@@ -242,6 +245,15 @@ impl Participant for RemoteParticipant {
         self.read("Commit", answer)
     }
 
+    async fn repair(&self, commit: &Commit) -> Result<Repaired, Error> {
+        let answer = self
+            .call("Repair", commit.into(), |mut c, r| async move {
+                c.repair(r).await
+            })
+            .await?;
+        repaired_from_wire(answer).map_err(|error| self.broken("Repair", &error))
+    }
+
     async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error> {
         self.call("RollBack", roll_back.into(), |mut c, r| async move {
             c.roll_back(r).await
@@ -325,6 +337,24 @@ impl Participant for RemoteParticipant {
             Ok(answer) => self.read("GetStock", answer).map(Some),
             Err(status) if status.code() == Code::Unimplemented => Ok(None),
             Err(status) => Err(self.failure("GetStock", self.timeouts.call, &status)),
+        }
+    }
+
+    async fn audit(&self, question: &AuditQuestion) -> Result<AuditAnswer, Error> {
+        let answer = self
+            .call_within(
+                self.timeouts.call,
+                "Audit",
+                question.into(),
+                |mut c, r| async move { c.audit(r).await },
+            )
+            .await;
+        match answer {
+            Ok(answer) => self.read("Audit", answer),
+            Err(status) if status.code() == Code::Unimplemented => {
+                Ok(AuditAnswer::NotKept(format!("{self} answers no audits")))
+            }
+            Err(status) => Err(self.failure("Audit", self.timeouts.call, &status)),
         }
     }
 }

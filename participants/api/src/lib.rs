@@ -2,6 +2,7 @@
 //! implement, its gRPC client and server sides, and the conformance suite that any participant
 //! must pass.
 
+pub mod audit;
 pub mod client;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -17,5 +18,5 @@ pub use participant::{
 };
 pub use server::ParticipantServer;
 pub use tandem_protocol::{
-    CommitEvidence, Debt, HeuristicKind, PreparedBranch, PreparedId, RefusedEntry, Vote,
+    CommitEvidence, Debt, HeuristicKind, PreparedBranch, PreparedId, RefusedEntry, Repaired, Vote,
 };

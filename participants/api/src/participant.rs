@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tandem_protocol::{
-    CommitEvidence, CoordinatorId, Debt, Entry, Epoch, HeuristicKind, PreparedBranch, Timestamp,
-    TransactionId, Vote,
+    CommitEvidence, CoordinatorId, Debt, Entry, Epoch, HeuristicKind, PreparedBranch, Repaired,
+    Timestamp, TransactionId, Vote,
 };
+
+use crate::audit::{AuditAnswer, AuditQuestion};
 
 /// A store's side of two-phase commit.
 ///
@@ -41,6 +43,18 @@ pub trait Participant: fmt::Debug + Send + Sync + 'static {
     /// remembers of the branch; what was prepared beyond them is released.
     async fn commit(&self, commit: &Commit) -> Result<Committed, Error>;
 
+    /// Carries out a stored commit decision that the store has ended another way, by an operator's
+    /// stored order: what of it is missing is done again, once, and what is there is left as it is.
+    /// Where the branch is still prepared it is committed.
+    async fn repair(&self, commit: &Commit) -> Result<Repaired, Error> {
+        Err(Error::Invalid {
+            detail: format!(
+                "this participant redoes nothing of {}: do it by hand and settle it",
+                commit.transaction
+            ),
+        })
+    }
+
     /// Releases what the transaction prepared and makes later prepares of it vote no.
     async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error>;
 
@@ -62,6 +76,14 @@ pub trait Participant: fmt::Debug + Send + Sync + 'static {
 
     /// Stock of one sku and who holds how much; `None` where the store keeps no stock.
     async fn stock(&self, sku: &str) -> Result<Option<Stock>, Error>;
+
+    /// What the store holds, for an audit; changes nothing, and each answer is bounded.
+    async fn audit(&self, question: &AuditQuestion) -> Result<AuditAnswer, Error> {
+        let _ = question;
+        Ok(AuditAnswer::NotKept(
+            "this participant answers no audits".into(),
+        ))
+    }
 }
 
 /// A coordinator makes itself known.

@@ -13,7 +13,8 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
-use crate::convert::{MESSAGE_BYTES_MAX, branches_to_wire, vote_to_wire};
+use crate::audit::AuditQuestion;
+use crate::convert::{MESSAGE_BYTES_MAX, branches_to_wire, repaired_to_wire, vote_to_wire};
 use crate::{Commit, Enlist, Error, Forget, Participant, Prepare, Recall, RollBack, rules};
 
 /// Most calls that run at the participant at once. Calls beyond it wait for their turn until
@@ -126,6 +127,15 @@ impl ParticipantService for ParticipantServer {
         Ok(Response::new(committed.into()))
     }
 
+    async fn repair(
+        &self,
+        request: Request<v1::CommitRequest>,
+    ) -> Result<Response<v1::RepairResponse>, Status> {
+        let commit = Commit::try_from(request.into_inner())?;
+        let repaired = self.run(|p| async move { p.repair(&commit).await }).await?;
+        Ok(Response::new(repaired_to_wire(repaired)))
+    }
+
     async fn roll_back(
         &self,
         request: Request<v1::RollBackRequest>,
@@ -200,6 +210,17 @@ impl ParticipantService for ParticipantServer {
             Some(stock) => Ok(Response::new(stock.into_wire(sku))),
             None => Err(Status::unimplemented("this store keeps no stock")),
         }
+    }
+
+    async fn audit(
+        &self,
+        request: Request<v1::ParticipantAuditRequest>,
+    ) -> Result<Response<v1::ParticipantAuditResponse>, Status> {
+        let question = AuditQuestion::try_from(request.into_inner())?;
+        let answer = self
+            .run(|p| async move { p.audit(&question).await })
+            .await?;
+        Ok(Response::new(answer.into()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The marker row: what it says of a branch, and how it is written.
 
-use tandem_protocol::{ParticipantName, Timestamp, TransactionId};
+use tandem_protocol::{Epoch, ParticipantName, Timestamp, TransactionId};
 use tokio::time::Instant;
 
 use crate::codes;
@@ -43,7 +43,7 @@ pub(crate) fn condition(transaction: &TransactionId, participant: &ParticipantNa
 }
 
 /// The first statement of each branch. It fails with error 1242 if a higher epoch of the
-/// coordinator is enlisted: that is checked by the server within the branch, so it also stops a
+/// coordinator than the caller's is enlisted: that is checked by the server within the branch, so it also stops a
 /// coordinator whose participant has not heard of its successor. An INSERT … SELECT at READ
 /// COMMITTED locks nothing that it reads (measured on MariaDB 10.11 and MySQL 9.7), so branches in
 /// doubt don't keep the next epoch from enlisting.
@@ -52,13 +52,14 @@ pub(crate) fn insert_marker(
     participant: &ParticipantName,
     session: &Session,
     now: Timestamp,
+    caller: Epoch,
 ) -> String {
     format!(
         "INSERT INTO tandem_branches (participant, coordinator, epoch, `sequence`, state, \
          connection_id, server_start, prepare_time_ms) SELECT '{participant}', '{coordinator}', \
          {epoch}, {sequence}, (SELECT {STATE_COMMITTED} UNION ALL SELECT 0 FROM \
          tandem_coordinators WHERE participant = '{participant}' AND coordinator = \
-         '{coordinator}' AND epoch > {epoch}), {connection_id}, {server_start}, {now}",
+         '{coordinator}' AND epoch > {caller}), {connection_id}, {server_start}, {now}",
         coordinator = transaction.coordinator,
         epoch = transaction.epoch,
         sequence = transaction.sequence,
@@ -80,6 +81,17 @@ pub(crate) fn insert_tombstone(
          connection_id, server_start, prepare_time_ms) VALUES ('{participant}', '{}', {}, {}, \
          {STATE_ROLLED_BACK}, 0, 0, {})",
         transaction.coordinator, transaction.epoch, transaction.sequence, now.0
+    )
+}
+
+/// Takes back what a roll back remembers, where the decision is carried out after all.
+pub(crate) fn delete_tombstone(
+    transaction: &TransactionId,
+    participant: &ParticipantName,
+) -> String {
+    format!(
+        "DELETE FROM tandem_branches WHERE {} AND state = {STATE_ROLLED_BACK}",
+        condition(transaction, participant)
     )
 }
 

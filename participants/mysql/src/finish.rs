@@ -25,11 +25,7 @@ const PREPARE_PATIENCE: Duration = Duration::from_millis(50);
 /// where this process prepared the branch it is checked.
 pub(crate) async fn commit(store: &Store, commit: &Commit) -> Result<Committed, Error> {
     let transaction = &commit.transaction;
-    if commit.entries.is_empty() {
-        return Err(Error::Invalid {
-            detail: format!("the decision to commit {transaction} names no entries"),
-        });
-    }
+    check_entries(commit)?;
     let deadline = Instant::now() + store.settings.settle_timeout;
     let coordinator = &transaction.coordinator;
     store
@@ -62,6 +58,19 @@ pub(crate) async fn commit(store: &Store, commit: &Commit) -> Result<Committed, 
         Settled::Now => Ok(committed(CommitEvidence::Applied)),
         Settled::Before => Ok(committed(CommitEvidence::AlreadyApplied)),
     }
+}
+
+/// A decision to commit commits something.
+pub(crate) fn check_entries(commit: &Commit) -> Result<(), Error> {
+    if commit.entries.is_empty() {
+        return Err(Error::Invalid {
+            detail: format!(
+                "the decision to commit {} names no entries",
+                commit.transaction
+            ),
+        });
+    }
+    Ok(())
 }
 
 /// Releases a branch, whatever state it is in, and remembers durably that it was rolled back.
@@ -174,7 +183,7 @@ async fn claim_from_prepare<'a>(
     }
 }
 
-async fn claim<'a>(
+pub(crate) async fn claim<'a>(
     store: &'a Store,
     transaction: &TransactionId,
     deadline: Instant,

@@ -14,6 +14,7 @@
 //!
 //! Reading order: [`prepare`] and [`isolate`], then [`finish`] and [`settle`], then the rest.
 
+mod audit;
 mod branches;
 mod by_hand;
 mod codes;
@@ -26,12 +27,14 @@ mod forget;
 #[doc(hidden)]
 pub mod fuzzing;
 mod isolate;
+mod kept;
 mod participant;
 mod preflight;
 mod prepare;
 mod processes;
 mod recall;
 mod recover;
+mod repair;
 mod script;
 mod server;
 mod session;

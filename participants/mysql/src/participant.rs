@@ -5,9 +5,10 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use tandem_participant::audit::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
-    Prepare, PreparedBranch, Recall, Recalled, RollBack, Stock, Vote,
+    Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, Stock, Vote,
 };
 use tandem_protocol::{ParticipantName, Timestamp, TransactionId};
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ use crate::branches::Branches;
 use crate::enlist::Coordinators;
 use crate::sessions::{Dial, Sessions};
 use crate::settings::{Checked, Settings, SettingsError};
-use crate::{enlist, finish, forget, preflight, prepare, recall, recover};
+use crate::{audit, enlist, finish, forget, preflight, prepare, recall, recover, repair};
 
 /// Sessions that list, inspect and finish branches; apart from those that prepare, so that a
 /// decision never waits for a prepare.
@@ -104,6 +105,10 @@ impl Participant for MysqlParticipant {
         finish::commit(&self.store, commit).await
     }
 
+    async fn repair(&self, commit: &Commit) -> Result<Repaired, Error> {
+        repair::repair(&self.store, commit).await
+    }
+
     async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error> {
         finish::roll_back(&self.store, roll_back).await
     }
@@ -130,5 +135,9 @@ impl Participant for MysqlParticipant {
 
     async fn stock(&self, _sku: &str) -> Result<Option<Stock>, Error> {
         Ok(None)
+    }
+
+    async fn audit(&self, question: &AuditQuestion) -> Result<AuditAnswer, Error> {
+        audit::answer(&self.store, question).await
     }
 }

@@ -177,7 +177,13 @@ impl Job<'_> {
         let transaction = &self.prepare.transaction;
         [
             format!("XA START {}", self.xid()),
-            evidence::insert_marker(transaction, &self.store.name, session, participant::now()),
+            evidence::insert_marker(
+                transaction,
+                &self.store.name,
+                session,
+                participant::now(),
+                transaction.epoch,
+            ),
         ]
     }
 

@@ -3,6 +3,7 @@
 use tandem_protocol::{Entry, Item, Purchase, TransactionId};
 
 use crate::encode;
+use crate::kept::Kept;
 use crate::settings::{Per, SettingsError, Statement};
 use crate::template::{Form, Piece, Template};
 
@@ -148,6 +149,17 @@ impl Templates {
             return Err(SettingsError::Statements(StatementError::NoPurchaseId));
         }
         Ok(Self(templates))
+    }
+
+    /// Where the statements keep purchases, and where their items.
+    pub(crate) fn kept(&self) -> (Option<&Kept>, Option<&Kept>) {
+        let by_purchase = |per| {
+            let templates = self.0.iter().filter(move |template| template.per == per);
+            templates
+                .filter_map(|template| template.kept.as_ref())
+                .find(|kept| kept.column(Param::PurchaseId).is_some())
+        };
+        (by_purchase(Per::Purchase), by_purchase(Per::Item))
     }
 
     /// The tables that the statements name, as written, without backticks.

@@ -1,5 +1,6 @@
 //! One of the app's statements: its rules, and its parts.
 
+use crate::kept::Kept;
 use crate::settings::{Per, Statement};
 use crate::statements::{Param, StatementError};
 use crate::tokens::{self, Token};
@@ -11,6 +12,8 @@ pub(crate) struct Template {
     pub(crate) form: Form,
     /// The tables that it names, as written, without backticks.
     pub(crate) tables: Vec<String>,
+    /// Where its parameters are kept, if it says so plainly.
+    pub(crate) kept: Option<Kept>,
 }
 
 /// How it is filled in.
@@ -72,6 +75,7 @@ impl Template {
             per: statement.per,
             form: form.unwrap_or_else(|| Form::Single(pieces(&tokens))),
             tables: tables(&tokens),
+            kept: Kept::of(&tokens),
         })
     }
 

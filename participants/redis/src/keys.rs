@@ -46,6 +46,19 @@ impl Keys {
         format!("{}tx:{transaction}", self.prefix)
     }
 
+    /// What the names of all transactions' holds begin with.
+    pub(crate) fn holds_prefix(&self) -> String {
+        format!("{}tx:", self.prefix)
+    }
+
+    pub(crate) fn held(&self) -> String {
+        format!("{}held", self.prefix)
+    }
+
+    pub(crate) fn released(&self, id: &CoordinatorId) -> String {
+        format!("{}released:{id}", self.prefix)
+    }
+
     pub(crate) fn debt(&self) -> String {
         format!("{}debt", self.prefix)
     }
@@ -67,10 +80,10 @@ impl Keys {
         [
             self.coordinator(coordinator),
             self.committed(coordinator),
-            format!("{prefix}released:{coordinator}"),
+            self.released(coordinator),
             format!("{prefix}answers:{coordinator}"),
             format!("{prefix}excepted:{coordinator}"),
-            format!("{prefix}held"),
+            self.held(),
             self.prepared(),
             self.holds(transaction),
             self.debt(),
@@ -99,7 +112,7 @@ pub(crate) fn transaction_of(coordinator: &CoordinatorId, member: &str) -> Optio
     format!("{coordinator}.{member}").parse().ok()
 }
 
-/// The first transaction of a coordinator at or after a place.
+/// The transaction with an [`order`]: the first at or after it.
 pub(crate) fn transaction_at(coordinator: &CoordinatorId, order: u64) -> TransactionId {
     TransactionId {
         coordinator: coordinator.clone(),
@@ -148,6 +161,13 @@ mod tests {
         let last = of("shop.2097151.4294967295");
         assert_eq!(last, (1 << 53) - 1);
         assert_ne!(last as f64, (last - 1) as f64);
+    }
+
+    #[test]
+    fn order_leads_back_to_its_transaction() {
+        let transaction: TransactionId = "shop.3.1042".parse().unwrap();
+        let order = order(&transaction).unwrap();
+        assert_eq!(transaction_at(&transaction.coordinator, order), transaction);
     }
 
     #[test]

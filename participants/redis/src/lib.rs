@@ -30,6 +30,7 @@
 //! - **Bounds.** Stock values lie within 2^53 of zero, epochs below 2^21, sequences below 2^32:
 //!   Lua and the scores of sorted sets count in doubles.
 
+mod audit;
 mod by_hand;
 mod connection;
 mod describe;

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use redis::{Script, ScriptInvocation, Value, pipe};
+use tandem_participant::audit::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist, Enlisted, Error,
     Forget, HeuristicKind, Participant, Prepare, PreparedBranch, Recall, Recalled, RefusedEntry,
-    RollBack, Stock, Vote,
+    Repaired, RollBack, Stock, Vote,
 };
 use tandem_protocol::{Entry, Epoch, ParticipantName, TransactionId};
 
@@ -263,57 +264,16 @@ impl Participant for RedisParticipant {
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, Error> {
-        let transaction = &commit.transaction;
-        let what = format!("commit of {transaction}");
-        let mut call = self.about(&scripts::COMMIT, transaction, commit.caller_epoch)?;
-        let mut stocks = Stocks::default();
-        let mut units: Vec<u64> = Vec::new();
-        let mut skus = HashMap::new();
-        for item in commit
-            .entries
-            .iter()
-            .flat_map(|entry| &entry.purchase.items)
-        {
-            let stock = self.stock_of(&item.sku).map_err(|key| Error::Invalid {
-                detail: format!("{what}: {}", refusal::reserved(&item.sku, &key).detail),
-            })?;
-            skus.insert(stock.clone(), item.sku.as_str());
-            let number = stocks.number(stock);
-            units.resize(stocks.names.len(), 0);
-            units[number] += u64::from(item.quantity);
-        }
-        self.with_stocks(&mut call, &stocks.names);
-        call.arg(units);
-        let limit = self.connection.response_timeout();
-        let mut reply = self.run_on_replicas(&what, limit, &call).await?;
-        let evidence = match reply.word() {
-            "APPLIED" => CommitEvidence::Applied,
-            "ALREADY" => CommitEvidence::AlreadyApplied,
-            "REDONE" => CommitEvidence::Redone,
-            "RELEASED" => {
-                return Err(Error::Heuristic {
-                    kind: HeuristicKind::RolledBack,
-                    detail: format!(
-                        "{what}: {} remembers that it was rolled back or refused; nothing was \
-                         deducted",
-                        self.connection.address()
-                    ),
-                });
-            }
-            "FORGOTTEN" => {
-                return Err(Error::Invalid {
-                    detail: format!(
-                        "{what}: the coordinator has let {} forget it; whether it was deducted is \
-                         no longer known, and nothing was done",
-                        self.connection.address()
-                    ),
-                });
-            }
-            _ => return Err(reply.unexpected()),
-        };
-        Ok(Committed {
+        self.apply("commit", &scripts::COMMIT, commit).await
+    }
+
+    async fn repair(&self, commit: &Commit) -> Result<Repaired, Error> {
+        let Committed { evidence, debts } = self.apply("repair", &scripts::REPAIR, commit).await?;
+        Ok(Repaired {
             evidence,
-            debts: self.debts(&skus, &reply.next::<Vec<Row>>()?),
+            // The memory is one for all entries: none is there without the others.
+            present: Vec::new(),
+            debts,
         })
     }
 
@@ -423,9 +383,74 @@ impl Participant for RedisParticipant {
     async fn stock(&self, sku: &str) -> Result<Option<Stock>, Error> {
         self.read_stock(sku).await
     }
+
+    async fn audit(&self, question: &AuditQuestion) -> Result<AuditAnswer, Error> {
+        self.answer_audit(question).await
+    }
 }
 
 impl RedisParticipant {
+    /// Carries out a decision, by the commit script or the repair script.
+    async fn apply(
+        &self,
+        verb: &str,
+        script: &Script,
+        commit: &Commit,
+    ) -> Result<Committed, Error> {
+        let transaction = &commit.transaction;
+        let what = format!("{verb} of {transaction}");
+        let mut call = self.about(script, transaction, commit.caller_epoch)?;
+        let mut stocks = Stocks::default();
+        let mut units: Vec<u64> = Vec::new();
+        let mut skus = HashMap::new();
+        for item in commit
+            .entries
+            .iter()
+            .flat_map(|entry| &entry.purchase.items)
+        {
+            let stock = self.stock_of(&item.sku).map_err(|key| Error::Invalid {
+                detail: format!("{what}: {}", refusal::reserved(&item.sku, &key).detail),
+            })?;
+            skus.insert(stock.clone(), item.sku.as_str());
+            let number = stocks.number(stock);
+            units.resize(stocks.names.len(), 0);
+            units[number] += u64::from(item.quantity);
+        }
+        self.with_stocks(&mut call, &stocks.names);
+        call.arg(units);
+        let limit = self.connection.response_timeout();
+        let mut reply = self.run_on_replicas(&what, limit, &call).await?;
+        let evidence = match reply.word() {
+            "APPLIED" => CommitEvidence::Applied,
+            "ALREADY" => CommitEvidence::AlreadyApplied,
+            "REDONE" => CommitEvidence::Redone,
+            "RELEASED" => {
+                return Err(Error::Heuristic {
+                    kind: HeuristicKind::RolledBack,
+                    detail: format!(
+                        "{what}: {} remembers that it was rolled back or refused; nothing was \
+                         deducted",
+                        self.connection.address()
+                    ),
+                });
+            }
+            "FORGOTTEN" => {
+                return Err(Error::Invalid {
+                    detail: format!(
+                        "{what}: the coordinator has let {} forget it; whether it was deducted is \
+                         no longer known, and nothing was done",
+                        self.connection.address()
+                    ),
+                });
+            }
+            _ => return Err(reply.unexpected()),
+        };
+        Ok(Committed {
+            evidence,
+            debts: self.debts(&skus, &reply.next::<Vec<Row>>()?),
+        })
+    }
+
     /// What the prepare script is told of an entry: its number, how many items, and for each the
     /// number of its stock and the units.
     fn words_of(&self, entry: &Entry, stocks: &mut Stocks) -> Result<Vec<u64>, RefusedEntry> {

@@ -19,9 +19,27 @@ pub(crate) static PREPARE: LazyLock<Script> = LazyLock::new(|| {
 pub(crate) static COMMIT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         "#!lua flags=allow-oom\n",
+        "local IS_REPAIR = false\n",
         include_str!("scripts/common.lua"),
         include_str!("scripts/stock.lua"),
         include_str!("scripts/commit.lua"),
+    ))
+});
+
+pub(crate) static REPAIR: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        "#!lua flags=allow-oom\n",
+        "local IS_REPAIR = true\n",
+        include_str!("scripts/common.lua"),
+        include_str!("scripts/stock.lua"),
+        include_str!("scripts/commit.lua"),
+    ))
+});
+
+pub(crate) static HOLDINGS: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        "#!lua flags=no-writes,allow-oom\n",
+        include_str!("scripts/holdings.lua"),
     ))
 });
 

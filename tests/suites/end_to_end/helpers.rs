@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use tandem_proto::v1;
-use tandem_tests::{Answer, Asked, Client, PairName, Setup, World};
+use tandem_tests::{Answer, Asked, Client, Judge, PairName, Setup, World, purchase};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -121,4 +122,99 @@ pub(crate) async fn number(world: &World, query: &str) -> Result<i64> {
     let mut session = world.stores.sql().await?;
     let query = sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned()));
     Ok(query.fetch_one(&mut session).await?)
+}
+
+/// One document of the command line.
+pub(crate) fn json(world: &World, arguments: &[&str]) -> Result<Value> {
+    let mut all = arguments.to_vec();
+    all.extend(["--output", "json"]);
+    let output = world.tandem(&all)?;
+    ensure!(
+        output.status.success(),
+        "tandem {all:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// Leaves one decided purchase that nobody has carried out and gives its transaction.
+pub(crate) async fn one_in_doubt(world: &World) -> Result<String> {
+    world.start_to_end_at("decided:kill").await?;
+    world.stores.seed("tea", 10).await?;
+    let client = world.coordinator.client();
+    ask(&client, &purchase("p-1", &[("tea", 2)])).await;
+    world.coordinator.wait_end().await?;
+    let prepared = Judge(&world.stores).prepared_branches().await?;
+    ensure!(prepared.len() == 1, "{prepared:?}");
+    // XA RECOVER shows gtrid and bqual, one after the other.
+    let gtrid = prepared[0].strip_suffix("purchases");
+    gtrid.context("not this coordinator's").map(str::to_owned)
+}
+
+/// Rolls a prepared branch back as a DBA does, once no session keeps it to itself.
+pub(crate) async fn roll_back_by_hand(world: &World, id: &str) -> Result<()> {
+    let statement = format!("XA ROLLBACK '{id}','purchases',1952542308");
+    tandem_tests::until(
+        "the dead coordinator's session has gone",
+        SOON,
+        async || Ok(sql(world, &statement).await.is_ok()),
+    )
+    .await
+}
+
+/// Waits until a branch is listed as ended against the decision, and gives its participant.
+pub(crate) async fn heuristic(world: &World, id: &str) -> Result<String> {
+    let operator = world.coordinator.operator();
+    let damage = tandem_tests::until_some("the damage is listed", SOON, async || {
+        let heuristic = v1::ListTransactionsRequest {
+            heuristic: true,
+            ..Default::default()
+        };
+        Ok(operator.list(heuristic).await?.pop())
+    })
+    .await?;
+    ensure!(damage.transaction_id == id, "{damage:?}");
+    let is_damaged =
+        |branch: &&v1::BranchSummary| branch.progress() == v1::BranchProgress::Heuristic;
+    let branch = damage.branches.iter().find(is_damaged);
+    let branch = branch.context("no branch is damaged")?;
+    ensure!(branch.detail.contains("HEURISTIC_ROLLBACK"), "{branch:?}");
+    Ok(branch.participant.clone())
+}
+
+/// Sends commands to Redis.
+pub(crate) async fn kv(world: &World, commands: &[&[&str]]) -> Result<()> {
+    let mut kv = world.stores.kv().await?;
+    for words in commands {
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command
+            .query_async::<redis::Value>(&mut kv)
+            .await
+            .with_context(|| words.join(" "))?;
+    }
+    Ok(())
+}
+
+/// A transaction's name and place in Redis' memory of its coordinator: `EPOCH.SEQUENCE` and the
+/// score.
+pub(crate) fn memory_of(id: &str) -> Result<(String, String)> {
+    let parts: Vec<&str> = id.split('.').collect();
+    let [_, epoch, sequence] = parts[..] else {
+        anyhow::bail!("{id} is no transaction");
+    };
+    let order = epoch.parse::<u64>()? << 32 | sequence.parse::<u64>()?;
+    Ok((format!("{epoch}.{sequence}"), order.to_string()))
+}
+
+/// Runs a verb that must succeed, and gives what it printed.
+pub(crate) fn tandem(world: &World, arguments: &[&str]) -> Result<String> {
+    let output = world.tandem(arguments)?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(
+        output.status.success(),
+        "tandem {arguments:?}: {printed}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(printed)
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod audit;
 mod bad_input;
 mod crashes;
 mod deadlines;
@@ -12,6 +13,7 @@ mod outages;
 mod purchases;
 mod redis_forgets;
 mod refusals;
+mod repair;
 mod settings;
 mod stale_log;
 
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
         crashes::CASES,
         outages::CASES,
         operator::CASES,
+        repair::CASES,
+        audit::CASES,
         stale_log::CASES,
         redis_forgets::CASES,
         settings::CASES,

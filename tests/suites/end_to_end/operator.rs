@@ -1,7 +1,6 @@
 //! The person who is woken at night: over gRPC and with the command line.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 use tandem_proto::v1;
 use tandem_tests::{Case, Judge, World, purchase, until, until_some};
 use tonic::Code;
@@ -15,33 +14,6 @@ pub(crate) const CASES: &[Case] = &[
     case!(foreign_branch_is_reported_and_left_alone on TWO),
     case!(command_line_submits_and_finds_purchases on ONE),
 ];
-
-/// One document of the command line.
-fn json(world: &World, arguments: &[&str]) -> Result<Value> {
-    let mut all = arguments.to_vec();
-    all.extend(["--output", "json"]);
-    let output = world.tandem(&all)?;
-    ensure!(
-        output.status.success(),
-        "tandem {all:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(serde_json::from_slice(&output.stdout)?)
-}
-
-/// Leaves one decided purchase that nobody has carried out and gives its transaction.
-async fn one_in_doubt(world: &World) -> Result<String> {
-    world.start_to_end_at("decided:kill").await?;
-    world.stores.seed("tea", 10).await?;
-    let client = world.coordinator.client();
-    ask(&client, &purchase("p-1", &[("tea", 2)])).await;
-    world.coordinator.wait_end().await?;
-    let prepared = Judge(&world.stores).prepared_branches().await?;
-    ensure!(prepared.len() == 1, "{prepared:?}");
-    // XA RECOVER shows gtrid and bqual, one after the other.
-    let gtrid = prepared[0].strip_suffix("purchases");
-    gtrid.context("not this coordinator's").map(str::to_owned)
-}
 
 async fn operator_sees_what_is_in_doubt_and_its_end(world: &World) -> Result<()> {
     let id = one_in_doubt(world).await?;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Coordinator, Link, Place, Storing};
 use crate::branch::{CommitEvidence, Debt, Failure, FailureKind, HeuristicKind};
-use crate::event::{Action, Call, Ending, Note, Reply, Settlement};
-use crate::history::Fate;
+use crate::event::{Action, Call, Ending, Note, Reply};
+use crate::history::{ByHand, Fate};
 use crate::id::{ParticipantName, TransactionId};
 use crate::planted::Bug;
 use crate::purchase::Entry;
@@ -90,16 +90,14 @@ impl Coordinator {
         if branch.has_ended() {
             return;
         }
-        if let Some(retry_time) = branch.retry_time() {
-            // The answer to a call that was given up comes late and is as good.
-            branch.progress = Progress::Done;
-            if let Some(member) = self.members.get_mut(participant) {
-                member.due.remove(&(retry_time, id.clone()));
-            }
-        } else {
-            branch.progress = Progress::Done;
+        // The answer to a call that was given up comes late and is as good.
+        let retry_time = branch.retry_time();
+        branch.progress = Progress::Done;
+        if let (Some(retry_time), Some(member)) = (retry_time, self.members.get_mut(participant)) {
+            member.due.remove(&(retry_time, id.clone()));
         }
         self.is_carried_out(now, id, participant, evidence, &debts);
+        self.order_is_overtaken(id, participant);
         if evidence == Some(CommitEvidence::Redone) {
             self.note(Note::Redone {
                 transaction: id.clone(),
@@ -137,7 +135,11 @@ impl Coordinator {
             }
             Call::End(ending) => {
                 self.call_returned(id, participant);
-                self.ending_failed(now, id, participant, ending, failure);
+                self.ending_failed(now, id, participant, ending, false, failure);
+            }
+            Call::Repair => {
+                self.call_returned(id, participant);
+                self.ending_failed(now, id, participant, Ending::Commit, true, failure);
             }
         }
     }
@@ -203,7 +205,7 @@ impl Coordinator {
         let Some(transaction) = self.transactions.remove(id) else {
             return;
         };
-        let settled = settled(&transaction);
+        let words = by_hand(&transaction);
         let State::Committing(Committing {
             entries,
             decide_time,
@@ -215,11 +217,11 @@ impl Coordinator {
             if let Some(kept) = self.history.transaction(id)
                 && kept.fate == Fate::Aborting
             {
-                self.store_end(id, settled);
+                self.store_end(id, words);
             }
             return;
         };
-        self.store_end(id, settled);
+        self.store_end(id, words);
         self.note(Note::Ended {
             transaction: id.clone(),
         });
@@ -235,8 +237,8 @@ impl Coordinator {
         }
     }
 
-    fn store_end(&mut self, id: &TransactionId, settled: Vec<Settlement>) {
-        self.history.end(id, settled);
+    fn store_end(&mut self, id: &TransactionId, words: Vec<ByHand>) {
+        self.history.end(id, words);
         // Never forced: what is lost with it is only that the participants are asked once more.
         let record = Record::Ended {
             transaction: id.clone(),
@@ -250,14 +252,21 @@ impl Coordinator {
         id: &TransactionId,
         participant: &ParticipantName,
         ending: Ending,
+        by_order: bool,
         failure: Failure,
     ) {
-        let is_asked = |branch: &mut Branch| branch.progress == Progress::Asked;
+        // What failed before the branch was to be redone says nothing about redoing it.
+        let is_asked = |branch: &mut Branch| {
+            branch.progress == Progress::Asked && branch.order.is_some() == by_order
+        };
         if !self
             .branch_mut(id, participant, ending)
             .is_some_and(is_asked)
         {
             return;
+        }
+        if matches!(failure.kind, FailureKind::Stuck | FailureKind::Heuristic(_)) {
+            self.order_failed(id, participant, &failure.detail);
         }
         // What waits is not in the pipeline: it must not hold up those that can go on.
         self.pipeline.remove(id);
@@ -311,6 +320,8 @@ impl Coordinator {
             }
             FailureKind::Heuristic(kind) => {
                 branch.progress = Progress::Heuristic(kind);
+                // Redoing it again takes another look, and another order.
+                branch.order = None;
                 self.waits_for_a_person(now, &transaction, &participant);
                 self.found_heuristic(now, transaction, participant, kind, detail);
             }
@@ -365,7 +376,7 @@ impl Coordinator {
         }
     }
 
-    fn call_returned(&mut self, id: &TransactionId, participant: &ParticipantName) {
+    pub(super) fn call_returned(&mut self, id: &TransactionId, participant: &ParticipantName) {
         if let Some(member) = self.members.get_mut(participant) {
             member.retries.remove(id);
         }
@@ -388,14 +399,28 @@ impl Coordinator {
     fn ask_again(&mut self, id: &TransactionId, participant: &ParticipantName) {
         let action = match self.transactions.get_mut(id).map(|t| &mut t.state) {
             Some(State::Committing(committing)) => {
+                let mut by_order = false;
                 if let Some(branch) = committing.branches.get_mut(participant) {
                     branch.progress = Progress::Asked;
+                    by_order = branch.order.is_some();
                 }
-                Action::Commit {
-                    participant: participant.clone(),
-                    transaction: id.clone(),
-                    entries: committing.entries.clone(),
-                    decide_time: committing.decide_time,
+                let (participant, transaction) = (participant.clone(), id.clone());
+                let entries = committing.entries.clone();
+                let decide_time = committing.decide_time;
+                if by_order {
+                    Action::Repair {
+                        participant,
+                        transaction,
+                        entries,
+                        decide_time,
+                    }
+                } else {
+                    Action::Commit {
+                        participant,
+                        transaction,
+                        entries,
+                        decide_time,
+                    }
                 }
             }
             Some(State::Aborting(branches)) => {
@@ -456,16 +481,20 @@ pub(crate) fn branches_mut(transaction: &mut Transaction) -> Option<&mut Branche
 }
 
 /// Which branches of a transaction ended by a person's word.
-pub(crate) fn settled(transaction: &Transaction) -> Vec<Settlement> {
+pub(crate) fn by_hand(transaction: &Transaction) -> Vec<ByHand> {
     let branches = branches(transaction).into_iter().flatten();
     branches
-        .filter_map(|(_, branch)| match &branch.progress {
-            Progress::Settled(settlement) => Some((**settlement).clone()),
-            Progress::Waiting { .. }
-            | Progress::Stuck { .. }
-            | Progress::Asked
-            | Progress::Done
-            | Progress::Heuristic(_) => None,
+        .filter_map(|(_, branch)| match (&branch.progress, &branch.order) {
+            (Progress::Settled(settlement), _) => Some(ByHand::Settled((**settlement).clone())),
+            (Progress::Done, Some(order)) => Some(ByHand::Repaired(order.repair.clone())),
+            (
+                Progress::Waiting { .. }
+                | Progress::Stuck { .. }
+                | Progress::Asked
+                | Progress::Done
+                | Progress::Heuristic(_),
+                _,
+            ) => None,
         })
         .collect()
 }

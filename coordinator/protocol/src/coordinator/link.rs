@@ -6,6 +6,7 @@ use super::finish::branches;
 use super::{Coordinator, Link};
 use crate::branch::{PreparedBranch, PreparedId};
 use crate::event::{Action, Note};
+use crate::history::ByHand;
 use crate::id::{ParticipantName, TransactionId};
 use crate::planted::Bug;
 use crate::recovery::{Known, Verdict, verdict};
@@ -80,10 +81,10 @@ impl Coordinator {
     /// Whether a person has said how a branch ended.
     fn is_settled(&self, id: &TransactionId, participant: &ParticipantName) -> bool {
         let kept = self.history.transaction(id);
-        let mut ended = kept.into_iter().flat_map(|kept| &kept.settled);
+        let mut ended = kept.into_iter().flat_map(|kept| &kept.by_hand);
         let branches = self.transactions.get(id).and_then(branches);
         let branch = branches.and_then(|branches| branches.get(participant));
-        ended.any(|settlement| settlement.participant == *participant)
+        ended.any(|word| matches!(word, ByHand::Settled(s) if s.participant == *participant))
             || branch.is_some_and(|branch| matches!(branch.progress, Progress::Settled(_)))
     }
 

@@ -2,21 +2,25 @@
 //!
 //! The verbs are in files of their own: `submit` (clients), `decide` (votes and decisions),
 //! `finish` (carrying decisions out), `link` (participants coming and going, sweeps), `redo` (stores
-//! that forget), `settle` (the operator), `retire` (forgetting).
+//! that forget), `settle` (the operator), `repair` (his orders to redo), `retire` (forgetting).
 
+mod audit;
 mod decide;
 mod finish;
 mod link;
 mod redo;
+mod repair;
 mod retire;
 mod settle;
 mod submit;
 mod view;
 
+pub use audit::{HistoryPage, RememberedDecision, Standing};
 pub(crate) use decide::past_refusal;
-pub(crate) use finish::{branches_mut, settled};
+pub(crate) use finish::{branches_mut, by_hand};
 use redo::Memory;
 pub use redo::{Loss, MemoryView};
+pub use repair::Damage;
 pub(crate) use view::view;
 pub use view::{BranchProgress, BranchView, PurchaseView, TransactionState, TransactionView};
 
@@ -25,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::branch::PreparedBranch;
-use crate::event::{Action, Event, Note, Position, RequestId, Settlement, Ticket, WaitFor};
+use crate::event::{Action, Event, Note, Position, Repair, RequestId, Settlement, Ticket, WaitFor};
 use crate::history::History;
 use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
 use crate::planted::Bug;
@@ -164,6 +168,10 @@ enum Storing {
     Settlement {
         request: RequestId,
         settlement: Settlement,
+    },
+    Repair {
+        request: RequestId,
+        repair: Repair,
     },
     /// A record of an unfinished transaction, written for the first time or again.
     Keep(TransactionId),
@@ -327,6 +335,16 @@ impl Coordinator {
                 settlement,
                 force,
             } => self.settle(now, request, settlement, force),
+            Event::RepairOrdered {
+                request,
+                repair,
+                decision,
+            } => self.order_repair(now, request, repair, decision),
+            Event::Repaired {
+                transaction,
+                participant,
+                repaired,
+            } => self.repaired(now, &transaction, &participant, repaired),
             Event::Drain => self.draining = true,
             Event::Tick => {}
         }
@@ -408,6 +426,9 @@ impl Coordinator {
                 request,
                 settlement,
             } => self.settlement_stored(now, request, settlement, position),
+            Storing::Repair { request, repair } => {
+                self.repair_stored(now, request, repair, position);
+            }
             Storing::Keep(id) => self.history.place(&id, position),
             Storing::Carried(id, names) => self.history.decided(&id, &names, position),
             Storing::Forgotten { release, before } => self.forgotten_stored(release, before),

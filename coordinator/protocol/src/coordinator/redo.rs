@@ -290,7 +290,7 @@ impl Coordinator {
         }
         let kept = self.history.transaction(id);
         let is_ended = kept.is_some_and(|kept| kept.fate == Fate::Committed);
-        let settled = kept.map(|kept| kept.settled.clone()).unwrap_or_default();
+        let by_hand = kept.map(|kept| kept.by_hand.clone()).unwrap_or_default();
         let decision = decision.filter(|decision| decision.transaction == *id);
         let (Some(decision), true) = (decision, is_ended) else {
             if is_ended {
@@ -305,12 +305,11 @@ impl Coordinator {
             return;
         };
         let branch = |name: &ParticipantName| {
-            let settlement = settled.iter().find(|s| s.participant == *name);
-            Branch::new(match settlement {
-                Some(settlement) => Progress::Settled(Box::new(settlement.clone())),
-                None if forgot.contains(name) => Progress::Waiting { retry_time: now },
-                None => Progress::Done,
-            })
+            let progress = match forgot.contains(name) {
+                true => Progress::Waiting { retry_time: now },
+                false => Progress::Done,
+            };
+            Branch::taken_up(name, progress, &by_hand)
         };
         let branches = decision
             .participants

@@ -190,10 +190,14 @@ fn words(now: Timestamp, id: &TransactionId, branches: &Branches) -> Vec<Record>
                 settlement: (**settlement).clone(),
                 time: now,
             }),
-            Progress::Waiting { .. }
-            | Progress::Stuck { .. }
-            | Progress::Asked
-            | Progress::Done => None,
+            Progress::Waiting { .. } | Progress::Stuck { .. } | Progress::Asked => {
+                let order = branch.order.as_ref()?;
+                Some(Record::RepairOrdered {
+                    repair: order.repair.clone(),
+                    time: now,
+                })
+            }
+            Progress::Done => None,
         })
         .collect()
 }

@@ -3,8 +3,8 @@
 use super::finish::branches;
 use super::{Coordinator, MemoryView};
 use crate::branch::{HeuristicKind, PreparedBranch};
-use crate::event::Settlement;
-use crate::history::Outcome;
+use crate::event::{Repair, Settlement};
+use crate::history::{ByHand, Outcome};
 use crate::id::{Epoch, ParticipantName, TransactionId};
 use crate::purchase::{Entry, Refusal};
 use crate::time::Timestamp;
@@ -23,7 +23,7 @@ pub struct TransactionView {
     pub decide_time: Option<Timestamp>,
     /// The entries that commit or may commit.
     pub entries: Vec<Entry>,
-    /// Its branches; of one that has ended, those that a person settled.
+    /// Its branches; of one that has ended, those that a person settled or had redone.
     pub branches: Vec<BranchView>,
 }
 
@@ -55,6 +55,8 @@ pub struct BranchView {
     pub last_failure: String,
     /// Calls that failed.
     pub failures: u32,
+    /// The operator's order by which it is, or was, redone.
+    pub repair: Option<Repair>,
 }
 
 /// How far a branch is.
@@ -136,7 +138,7 @@ impl Coordinator {
             begin_time: kept.decide_time,
             decide_time: Some(kept.decide_time),
             entries: Vec::new(),
-            branches: kept.settled.iter().map(by_hand).collect(),
+            branches: kept.by_hand.iter().map(by_hand).collect(),
         })
     }
 
@@ -218,6 +220,7 @@ pub(crate) fn view(transaction: &Transaction) -> TransactionView {
                 progress: progress(branch),
                 last_failure: branch.last_failure.clone(),
                 failures: branch.failures,
+                repair: branch.order.as_ref().map(|order| order.repair.clone()),
             })
             .collect(),
     };
@@ -237,13 +240,22 @@ fn simple(name: &ParticipantName, progress: BranchProgress) -> BranchView {
         progress,
         last_failure: String::new(),
         failures: 0,
+        repair: None,
     }
 }
 
-/// What is remembered of a branch that a person settled.
-fn by_hand(settlement: &Settlement) -> BranchView {
-    let progress = BranchProgress::Settled(settlement.clone());
-    simple(&settlement.participant, progress)
+/// What is remembered of a branch that ended by a person's word.
+fn by_hand(word: &ByHand) -> BranchView {
+    match word {
+        ByHand::Settled(settlement) => {
+            let progress = BranchProgress::Settled(settlement.clone());
+            simple(&settlement.participant, progress)
+        }
+        ByHand::Repaired(repair) => BranchView {
+            repair: Some(repair.clone()),
+            ..simple(&repair.participant, BranchProgress::Ended)
+        },
+    }
 }
 
 fn promised(promise: &Promise) -> BranchProgress {

@@ -438,7 +438,7 @@ impl World {
         };
         let ending = match call {
             Call::End(ending) => ending,
-            Call::Prepare => return Vec::new(),
+            Call::Prepare | Call::Repair => return Vec::new(),
         };
         vec![Event::Acknowledged {
             transaction,
@@ -546,6 +546,7 @@ impl World {
                     decision,
                 }]);
             }
+            Action::Repair { .. } => self.broken = Some("nothing is redone that nobody ordered"),
             Action::Reply { request, reply } => self.replied(request, &reply),
             Action::Note(Note::Heuristic { .. }) => {
                 self.broken = Some("no branch ends against the decision by itself");
@@ -554,6 +555,7 @@ impl World {
             Action::Note(_)
             | Action::Forget { .. }
             | Action::ReplySettled { .. }
+            | Action::ReplyRepaired { .. }
             | Action::Release { .. } => {}
         }
     }

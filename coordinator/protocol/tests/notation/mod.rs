@@ -11,7 +11,7 @@ use std::time::Duration;
 use tandem_protocol::{
     Action, Call, CommitEvidence, Debt, Ending, Entry, Event, Failure, FailureKind, HeuristicKind,
     Item, Note, ParticipantName, PreparedBranch, PreparedId, Purchase, Reason, Record, Refusal,
-    RefusedEntry, Reply, Settlement, Timestamp, TransactionId, Vote, WaitFor,
+    RefusedEntry, Repair, Repaired, Reply, Settlement, Timestamp, TransactionId, Vote, WaitFor,
 };
 
 /// Reads an event's line.
@@ -109,6 +109,7 @@ pub(crate) fn parse_event(line: &str) -> Result<Event, String> {
             let participant = words.parse()?;
             let call = match words.next()? {
                 "prepare" => Call::Prepare,
+                "repair" => Call::Repair,
                 other => Call::End(ending(other)?),
             };
             let kind = match words.next()? {
@@ -197,6 +198,44 @@ pub(crate) fn parse_event(line: &str) -> Result<Event, String> {
                 force,
             }
         }
+        "repair" => Event::RepairOrdered {
+            request: words.parse()?,
+            repair: Repair {
+                transaction: words.parse()?,
+                participant: words.parse()?,
+                reason: words.rest(),
+                operator: "ann".into(),
+            },
+            decision: None,
+        },
+        "repaired" => {
+            let transaction = words.parse()?;
+            let participant = words.parse()?;
+            let evidence = match words.peek() {
+                Some("already") => CommitEvidence::AlreadyApplied,
+                _ => CommitEvidence::Redone,
+            };
+            if evidence == CommitEvidence::AlreadyApplied {
+                words.next()?;
+            }
+            let present = match words.option("present")? {
+                None => Vec::new(),
+                Some(list) => list.split(',').map(parse).collect::<Result<_, _>>()?,
+            };
+            let debts = match words.option("owing")? {
+                None => Vec::new(),
+                Some(list) => list.split(',').map(debt).collect::<Result<_, _>>()?,
+            };
+            Event::Repaired {
+                transaction,
+                participant,
+                repaired: Repaired {
+                    evidence,
+                    present,
+                    debts,
+                },
+            }
+        }
         "drain" => Event::Drain,
         "tick" => Event::Tick,
         other => return Err(format!("{other:?} is no event")),
@@ -278,6 +317,7 @@ pub(crate) fn event_text(event: &Event) -> String {
         } => {
             let call = match call {
                 Call::Prepare => "prepare",
+                Call::Repair => "repair",
                 Call::End(ending) => ending_text(*ending),
             };
             let kind = match failure.kind {
@@ -365,6 +405,20 @@ pub(crate) fn event_text(event: &Event) -> String {
                 settlement.reason
             )
         }
+        Event::RepairOrdered {
+            request, repair, ..
+        } => format!(
+            "repair {request} {} {} {}",
+            repair.transaction, repair.participant, repair.reason
+        ),
+        Event::Repaired {
+            transaction,
+            participant,
+            repaired,
+        } => format!(
+            "repaired {transaction} {participant}{}",
+            repaired_text(repaired)
+        ),
         Event::Drain => "drain".into(),
         Event::Tick => "tick".into(),
     }
@@ -400,6 +454,15 @@ pub(crate) fn action_text(action: &Action) -> String {
             "commit {transaction} at {participant}: {}",
             entries_text(entries)
         ),
+        Action::Repair {
+            participant,
+            transaction,
+            entries,
+            ..
+        } => format!(
+            "repair {transaction} at {participant}: {}",
+            entries_text(entries)
+        ),
         Action::RollBack {
             participant,
             transaction,
@@ -429,6 +492,10 @@ pub(crate) fn action_text(action: &Action) -> String {
         Action::ReplySettled { request, result } => match result {
             Ok(()) => format!("reply {request}: settled"),
             Err(error) => format!("reply {request}: not settled: {error}"),
+        },
+        Action::ReplyRepaired { request, result } => match result {
+            Ok(repaired) => format!("reply {request}: repaired{}", repaired_text(repaired)),
+            Err(error) => format!("reply {request}: not repaired: {error}"),
         },
         Action::Release { before } => format!("release log before {before}"),
         Action::Halt { reason } => format!("halt: {reason}"),
@@ -481,6 +548,10 @@ pub(crate) fn record_text(record: &Record) -> String {
             kind,
             ..
         } => format!("heuristic {transaction} at {participant} {kind}"),
+        Record::RepairOrdered { repair, .. } => format!(
+            "repair ordered of {} at {}: {}",
+            repair.transaction, repair.participant, repair.reason
+        ),
         Record::Forgotten { epoch, before } => {
             format!("forgotten before {before} in epoch {epoch}")
         }
@@ -600,6 +671,18 @@ fn note_text(note: &Note) -> String {
             transaction,
             participant,
         } => format!("found undecided {transaction} at {participant}"),
+        Note::RepairOrdered { repair } => format!(
+            "repair ordered of {} at {}",
+            repair.transaction, repair.participant
+        ),
+        Note::Repaired {
+            transaction,
+            participant,
+            present,
+        } => format!(
+            "repaired {transaction} at {participant}{}",
+            optional("leaving", &present.join(","))
+        ),
         Note::Settled { settlement } => format!(
             "settled {} at {} as {}",
             settlement.transaction,
@@ -615,6 +698,19 @@ fn entries_text(entries: &[Entry]) -> String {
         .map(|entry| format!("{}={}", entry.number, entry.purchase.purchase_id))
         .collect();
     texts.join(",")
+}
+
+fn repaired_text(repaired: &Repaired) -> String {
+    let already = match repaired.evidence {
+        CommitEvidence::AlreadyApplied => " already",
+        CommitEvidence::Applied | CommitEvidence::Redone => "",
+    };
+    let present: Vec<String> = repaired.present.iter().map(ToString::to_string).collect();
+    format!(
+        "{already}{}{}",
+        optional("present", &present.join(",")),
+        optional("owing", &debts_text(&repaired.debts))
+    )
 }
 
 fn debts_text(debts: &[Debt]) -> String {

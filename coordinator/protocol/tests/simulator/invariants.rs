@@ -51,6 +51,8 @@ pub(crate) struct Ledger {
     without_effect: BTreeSet<(TransactionId, String)>,
     /// What stores with lives have promised.
     promises: BTreeMap<(ParticipantName, TransactionId), Vote>,
+    /// Branches whose repair was ordered, durably.
+    ordered: BTreeSet<(TransactionId, ParticipantName)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +76,7 @@ impl Ledger {
             attempts: BTreeMap::new(),
             without_effect: BTreeSet::new(),
             promises: BTreeMap::new(),
+            ordered: BTreeSet::new(),
         }
     }
 
@@ -131,6 +134,10 @@ impl Ledger {
 
     /// A record is durable.
     pub(crate) fn stored(&mut self, record: &Record) -> Checked {
+        if let Record::RepairOrdered { repair, .. } = record {
+            let branch = (repair.transaction.clone(), repair.participant.clone());
+            self.ordered.insert(branch);
+        }
         let Record::Decided(decision) = record else {
             return Ok(());
         };
@@ -190,6 +197,25 @@ impl Ledger {
                     invariant_no_commit_without_stored_decision,
                     decision.is_some_and(|decision| decision.entries == *entries),
                     "{transaction} is being committed as {entries:?}, stored is {decision:?}"
+                )
+            }
+            Action::Repair {
+                participant,
+                transaction,
+                entries,
+                ..
+            } => {
+                let decision = self.decided.get(transaction);
+                invariant!(
+                    invariant_no_commit_without_stored_decision,
+                    decision.is_some_and(|decision| decision.entries == *entries),
+                    "{transaction} is being redone as {entries:?}, stored is {decision:?}"
+                )?;
+                let branch = (transaction.clone(), participant.clone());
+                invariant!(
+                    invariant_no_repair_without_stored_order,
+                    self.ordered.contains(&branch),
+                    "{transaction} is being redone at {participant}"
                 )
             }
             Action::RollBack { transaction, .. }

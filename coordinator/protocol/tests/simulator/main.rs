@@ -172,6 +172,10 @@ fn planted_bugs() -> Vec<(Planted, &'static [&'static str])> {
             ],
         ),
         (
+            Core(Bug::RepairBeforeStored),
+            &["invariant_no_repair_without_stored_order"],
+        ),
+        (
             Core(Bug::ReleaseTooFar),
             &["invariant_newest_log_is_never_refused"],
         ),
@@ -265,6 +269,10 @@ fn planted_bugs() -> Vec<(Planted, &'static [&'static str])> {
         (
             Store(Mistake::DebtIsTakenFromStock),
             &["invariant_stock_never_below_zero"],
+        ),
+        (
+            Store(Mistake::RepeatedRepairDeductsAgain),
+            &["invariant_repeated_commit_deducts_once"],
         ),
     ]
 }

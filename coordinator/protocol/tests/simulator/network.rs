@@ -20,6 +20,7 @@ pub(crate) enum Request {
     List,
     Prepare(TransactionId, Vec<Entry>),
     Commit(TransactionId, Vec<Entry>),
+    Repair(TransactionId, Vec<Entry>),
     RollBack(TransactionId),
     Forget(TransactionId, Vec<TransactionId>),
     Recall(u64, Vec<TransactionId>),
@@ -164,7 +165,10 @@ impl World {
         if !store.is_up {
             return Ok(Err(unavailable("connection refused")));
         }
-        let is_ending = matches!(request, Request::Commit(..) | Request::RollBack(_));
+        let is_ending = matches!(
+            request,
+            Request::Commit(..) | Request::Repair(..) | Request::RollBack(_)
+        );
         if is_ending && (is_busy || is_stuck) {
             let kind = if is_stuck {
                 FailureKind::Stuck
@@ -222,6 +226,17 @@ impl World {
                 result.map(|(evidence, debts)| {
                     let ending = Ending::Commit;
                     Said::Done(acknowledged(id, participant, ending, Some(evidence), debts))
+                })
+            }
+            Request::Repair(id, entries) => {
+                let (result, effect) = store.repair(id, epoch, entries);
+                self.ledger.done(store, id, &effect)?;
+                result.map(|repaired| {
+                    Said::Done(Event::Repaired {
+                        transaction: id.clone(),
+                        participant,
+                        repaired,
+                    })
                 })
             }
             Request::RollBack(id) => {
@@ -398,6 +413,7 @@ fn failed(request: &Request, from: &ParticipantName, failure: Failure) -> Vec<Ev
         }
         Request::Prepare(id, _) => (id, Call::Prepare),
         Request::Commit(id, _) => (id, Call::End(Ending::Commit)),
+        Request::Repair(id, _) => (id, Call::Repair),
         Request::RollBack(id) => (id, Call::End(Ending::RollBack)),
     };
     vec![Event::CallFailed {

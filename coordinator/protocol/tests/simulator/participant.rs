@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_protocol::{
     CommitEvidence, Debt, Entry, Epoch, Failure, FailureKind, Fingerprint, HeuristicKind,
-    ParticipantName, PreparedBranch, PreparedId, Reason, Refusal, RefusedEntry, TransactionId,
-    Vote, fingerprint,
+    ParticipantName, PreparedBranch, PreparedId, Reason, Refusal, RefusedEntry, Repaired,
+    TransactionId, Vote, fingerprint,
 };
 
 use crate::plan::{Mistake, Planted};
@@ -261,10 +261,7 @@ impl Store {
         if self.committed.contains(id) && !self.makes(Mistake::RepeatedCommitDeductsAgain) {
             return (already, Effect::None);
         }
-        let repeats = self.makes(Mistake::RepeatedCommitDeductsAgain)
-            || self.makes(Mistake::OnlyMemoryIsAsked);
-        if self.applied.contains_key(id) && !self.released.contains_key(id) && !repeats {
-            // Only the memory of it was lost.
+        if self.has_lost_only_its_memory_of(id) {
             self.prepared.remove(id);
             self.committed.insert(id.clone());
             return (already, Effect::None);
@@ -291,6 +288,41 @@ impl Store {
         };
         let debts = self.apply(id, entries);
         (Ok((evidence, debts)), Effect::Committed)
+    }
+
+    /// Redoes what is missing of a decision, by an operator's order.
+    pub(crate) fn repair(
+        &mut self,
+        id: &TransactionId,
+        caller_epoch: Epoch,
+        entries: &[Entry],
+    ) -> (Result<Repaired, Failure>, Effect) {
+        if let Err(failure) = self.fence(caller_epoch) {
+            return (Err(failure), Effect::None);
+        }
+        let done = |evidence, debts| Repaired {
+            evidence,
+            present: Vec::new(),
+            debts,
+        };
+        let is_done =
+            self.committed.contains(id) && !self.makes(Mistake::RepeatedRepairDeductsAgain);
+        let is_prepared = self.prepared.contains_key(id);
+        if is_done || !is_prepared && self.is_forgotten(id) {
+            return (
+                Ok(done(CommitEvidence::AlreadyApplied, Vec::new())),
+                Effect::None,
+            );
+        }
+        if is_prepared || self.has_lost_only_its_memory_of(id) {
+            let (result, effect) = self.commit(id, caller_epoch, entries);
+            let result = result.map(|(evidence, debts)| done(evidence, debts));
+            return (result, effect);
+        }
+        self.released.remove(id);
+        self.shrink(entries);
+        let debts = self.apply(id, entries);
+        (Ok(done(CommitEvidence::Redone, debts)), Effect::Committed)
     }
 
     pub(crate) fn roll_back(
@@ -395,6 +427,13 @@ impl Store {
             }
         }
         held
+    }
+
+    /// Whether a commit was carried out and only the memory of that is gone.
+    fn has_lost_only_its_memory_of(&self, id: &TransactionId) -> bool {
+        let is_asked = !self.makes(Mistake::RepeatedCommitDeductsAgain)
+            && !self.makes(Mistake::OnlyMemoryIsAsked);
+        is_asked && self.applied.contains_key(id) && !self.released.contains_key(id)
     }
 
     fn shrink(&mut self, entries: &[Entry]) {

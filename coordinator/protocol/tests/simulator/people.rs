@@ -1,8 +1,8 @@
 //! People with access to the stores, and the app that sells beside tandem.
 
 use tandem_protocol::{
-    BranchProgress, Ending, Epoch, Event, ParticipantName, Settlement, TransactionId,
-    TransactionState, TransactionView,
+    BranchProgress, Damage, Decision, Ending, Epoch, Event, ParticipantName, Repair, Settlement,
+    TransactionId, TransactionState, TransactionView,
 };
 
 use crate::invariants::Checked;
@@ -125,7 +125,10 @@ impl World {
                 if !self.lives(life) {
                     return Ok(());
                 }
-                if acts {
+                if acts && self.rng.per_mille(500) {
+                    // Also where nothing is damaged, which is refused.
+                    self.order_repair(&view.id, &branch.participant, None)?;
+                } else if acts {
                     self.carry_out_by_hand(epoch, &view, &branch.participant)?;
                 } else {
                     let transaction = view.id.clone();
@@ -133,7 +136,60 @@ impl World {
                 }
             }
         }
-        Ok(())
+        self.redo_what_has_ended(life)
+    }
+
+    /// Now and then he believes that a store has lost what has ended long ago.
+    fn redo_what_has_ended(&mut self, life: u64) -> Checked {
+        if !self.chance(Trouble::Settling, 150) || !self.lives(life) {
+            return Ok(());
+        }
+        let Some(process) = &self.process else {
+            return Ok(());
+        };
+        let ended: Vec<Decision> = self
+            .ledger
+            .decided()
+            .values()
+            .filter(|decision| {
+                let damage = process
+                    .core
+                    .damage(&decision.transaction, &decision.participants[0]);
+                matches!(damage, Ok(Damage::Ended(Some(_))))
+            })
+            .cloned()
+            .collect();
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let decision = self.rng.pick(&ended).clone();
+        let participant = self.rng.pick(&decision.participants).clone();
+        self.count("ended branches to be redone");
+        let id = decision.transaction.clone();
+        self.order_repair(&id, &participant, Some(decision))
+    }
+
+    fn order_repair(
+        &mut self,
+        id: &TransactionId,
+        participant: &ParticipantName,
+        decision: Option<Decision>,
+    ) -> Checked {
+        self.next_request += 1;
+        let request = self.next_request;
+        if let Some(process) = &mut self.process {
+            process.settling.insert(request);
+        }
+        self.tell(vec![Event::RepairOrdered {
+            request,
+            repair: Repair {
+                transaction: id.clone(),
+                participant: participant.clone(),
+                reason: "it is not there".into(),
+                operator: "ann".into(),
+            },
+            decision,
+        }])
     }
 
     fn carry_out_by_hand(

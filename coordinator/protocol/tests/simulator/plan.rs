@@ -100,6 +100,7 @@ pub(crate) enum Mistake {
     /// A prepare is served after its roll back.
     RollBackIsNotRemembered,
     DebtIsTakenFromStock,
+    RepeatedRepairDeductsAgain,
 }
 
 /// One run: the same plan gives the same events, byte for byte.

@@ -115,6 +115,12 @@ impl World {
                 entries,
                 ..
             } => self.send(&participant, Request::Commit(transaction, entries)),
+            Action::Repair {
+                participant,
+                transaction,
+                entries,
+                ..
+            } => self.send(&participant, Request::Repair(transaction, entries)),
             Action::RollBack {
                 participant,
                 transaction,
@@ -140,6 +146,14 @@ impl World {
                     .as_mut()
                     .is_some_and(|p| p.settling.remove(&request));
                 let detail = format!("settlement {request}");
+                check("invariant_every_call_is_answered_once", was_asked, detail)?;
+            }
+            Action::ReplyRepaired { request, .. } => {
+                let was_asked = self
+                    .process
+                    .as_mut()
+                    .is_some_and(|p| p.settling.remove(&request));
+                let detail = format!("repair {request}");
                 check("invariant_every_call_is_answered_once", was_asked, detail)?;
             }
             Action::Release { before } => {
@@ -188,6 +202,8 @@ impl World {
             Note::Unreadable { .. } => "decisions that can't be read",
             Note::Remembers { .. } => "stores that remember again",
             Note::FoundUndecided { .. } => "branches rolled back by a sweep",
+            Note::RepairOrdered { .. } => "repairs ordered",
+            Note::Repaired { .. } => "branches repaired",
             Note::Settled { .. } => "branches settled",
         };
         self.count(what);

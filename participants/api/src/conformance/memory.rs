@@ -4,6 +4,7 @@
 //! participant of a real store does durably. A "killed" store keeps its state, as one that forces
 //! its writes would, and answers nothing until it is started.
 
+mod audit;
 mod bug;
 mod participant;
 mod store;

@@ -6,6 +6,7 @@
 //! a store: it passes, and with a planted [`memory::Bug`] it does not, which is how the suite
 //! itself is tested.
 
+mod auditing;
 mod dying;
 mod ending;
 mod enlisting;
@@ -14,6 +15,7 @@ mod over_grpc;
 mod preparing;
 mod racing;
 mod remembering;
+mod repairing;
 mod scene;
 
 use std::fmt;
@@ -187,6 +189,14 @@ pub fn cases() -> Vec<Case> {
         ending::roll_back_of_unknown_is_fine,
         ending::roll_back_is_idempotent,
         ending::roll_back_after_commit_is_a_heuristic_error,
+        repairing::repair_redoes_a_rolled_back_branch_once,
+        repairing::repair_of_a_committed_branch_changes_nothing,
+        repairing::repair_of_a_prepared_branch_commits_it,
+        repairing::repair_from_an_older_epoch_is_fenced,
+        repairing::prepare_after_repair_votes_no,
+        auditing::audit_names_what_ended_page_by_page,
+        auditing::audit_shows_holds_and_their_sums needs KeepStock,
+        auditing::audit_shows_the_rows_of_a_commit,
         remembering::inspect_tells_prepared_committed_rolled_back,
         remembering::newest_committed_names_the_last_commit,
         remembering::newest_committed_keeps_the_newest_of_many,

@@ -11,10 +11,11 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 
 use super::{Bench, Capability, unique_id};
+use crate::audit::{AuditAnswer, AuditQuestion};
 use crate::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
-    ParticipantServer, Prepare, PreparedBranch, Recall, Recalled, RemoteParticipant, RollBack,
-    Stock, Timeouts, Vote,
+    ParticipantServer, Prepare, PreparedBranch, Recall, Recalled, RemoteParticipant, Repaired,
+    RollBack, Stock, Timeouts, Vote,
 };
 
 /// A bench whose participants are served on a unix socket each and reached through it.
@@ -121,6 +122,10 @@ impl Participant for Served {
         self.remote.commit(commit).await
     }
 
+    async fn repair(&self, commit: &Commit) -> Result<Repaired, Error> {
+        self.remote.repair(commit).await
+    }
+
     async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error> {
         self.remote.roll_back(roll_back).await
     }
@@ -147,5 +152,9 @@ impl Participant for Served {
 
     async fn stock(&self, sku: &str) -> Result<Option<Stock>, Error> {
         self.remote.stock(sku).await
+    }
+
+    async fn audit(&self, question: &AuditQuestion) -> Result<AuditAnswer, Error> {
+        self.remote.audit(question).await
     }
 }

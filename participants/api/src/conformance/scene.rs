@@ -8,9 +8,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tandem_protocol::{CoordinatorId, Entry, Epoch, Timestamp, TransactionId};
 
 use super::{Bench, unique_id};
+use crate::audit::{AuditAnswer, AuditQuestion};
 use crate::{
     BranchState, Commit, Committed, Enlist, Enlisted, Error, Participant, Prepare, PreparedId,
-    RollBack, Vote,
+    Repaired, RollBack, Vote,
 };
 
 /// What a case and its parts end with.
@@ -105,6 +106,22 @@ impl Scene {
             epoch: self.enlist.epoch,
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
         }
+    }
+
+    /// One call of repair, repeated until it is answered.
+    pub(super) async fn repair(
+        &self,
+        transaction: &TransactionId,
+        entries: &[Entry],
+    ) -> Checked<Repaired> {
+        let commit = self.commit_of(transaction, entries);
+        let what = format!("repair of {transaction}");
+        settle(&what, || self.participant.repair(&commit)).await
+    }
+
+    /// The store's answer to an audit.
+    pub(super) async fn audit(&self, question: &AuditQuestion) -> Checked<AuditAnswer> {
+        settle("audit", || self.participant.audit(question)).await
     }
 
     pub(super) async fn good(&self) -> Checked<Entry> {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     BranchState, BranchTruth, CommitEvidence, Committed, Debt, Description, Enlisted, Error,
-    Finding, Hold, PreparedBranch, PreparedId, Recalled, RefusedEntry, Stock, Vote,
+    Finding, Hold, PreparedBranch, PreparedId, Recalled, RefusedEntry, Repaired, Stock, Vote,
 };
 
 impl From<Enlisted> for v1::EnlistResponse {
@@ -109,19 +109,9 @@ pub fn vote_from_wire(answer: v1::PrepareResponse) -> Result<Vote, Error> {
 
 impl From<Committed> for v1::CommitResponse {
     fn from(committed: Committed) -> Self {
-        let evidence = match committed.evidence {
-            CommitEvidence::Applied => v1::CommitEvidence::Applied,
-            CommitEvidence::AlreadyApplied => v1::CommitEvidence::AlreadyApplied,
-            CommitEvidence::Redone => v1::CommitEvidence::Redone,
-        };
-        let debt = |debt: Debt| v1::Debt {
-            sku: debt.sku,
-            quantity: debt.quantity,
-            detail: debt.detail,
-        };
         Self {
-            evidence: evidence.into(),
-            debts: committed.debts.into_iter().map(debt).collect(),
+            evidence: evidence_to_wire(committed.evidence).into(),
+            debts: committed.debts.into_iter().map(debt_to_wire).collect(),
         }
     }
 }
@@ -130,27 +120,67 @@ impl TryFrom<v1::CommitResponse> for Committed {
     type Error = Error;
 
     fn try_from(answer: v1::CommitResponse) -> Result<Self, Error> {
-        // An evidence that is not known is no evidence: the coordinator asks again, and a
-        // participant that keeps the contract then says that it was done before.
-        let evidence = match v1::CommitEvidence::try_from(answer.evidence) {
-            Ok(v1::CommitEvidence::Applied) => CommitEvidence::Applied,
-            Ok(v1::CommitEvidence::AlreadyApplied) => CommitEvidence::AlreadyApplied,
-            Ok(v1::CommitEvidence::Redone) => CommitEvidence::Redone,
-            Ok(v1::CommitEvidence::Unspecified) => return Err(invalid("evidence", "must be set")),
-            Err(_) => {
-                let rule = format!("{} is not known to this version", answer.evidence);
-                return Err(invalid("evidence", rule));
-            }
-        };
-        let debt = |debt: v1::Debt| Debt {
-            sku: debt.sku,
-            quantity: debt.quantity,
-            detail: debt.detail,
-        };
         Ok(Self {
-            evidence,
-            debts: answer.debts.into_iter().map(debt).collect(),
+            evidence: evidence_from_wire(answer.evidence)?,
+            debts: answer.debts.into_iter().map(debt_from_wire).collect(),
         })
+    }
+}
+
+/// The answer to `Repair`.
+pub fn repaired_to_wire(repaired: Repaired) -> v1::RepairResponse {
+    v1::RepairResponse {
+        evidence: evidence_to_wire(repaired.evidence).into(),
+        present: repaired.present,
+        debts: repaired.debts.into_iter().map(debt_to_wire).collect(),
+    }
+}
+
+/// What came of a repair, from its answer.
+pub(crate) fn repaired_from_wire(answer: v1::RepairResponse) -> Result<Repaired, Error> {
+    Ok(Repaired {
+        evidence: evidence_from_wire(answer.evidence)?,
+        present: answer.present,
+        debts: answer.debts.into_iter().map(debt_from_wire).collect(),
+    })
+}
+
+fn evidence_to_wire(evidence: CommitEvidence) -> v1::CommitEvidence {
+    match evidence {
+        CommitEvidence::Applied => v1::CommitEvidence::Applied,
+        CommitEvidence::AlreadyApplied => v1::CommitEvidence::AlreadyApplied,
+        CommitEvidence::Redone => v1::CommitEvidence::Redone,
+    }
+}
+
+/// An evidence that is not known is no evidence: the coordinator asks again, and a participant
+/// that keeps the contract then says that it was done before.
+fn evidence_from_wire(evidence: i32) -> Result<CommitEvidence, Error> {
+    match v1::CommitEvidence::try_from(evidence) {
+        Ok(v1::CommitEvidence::Applied) => Ok(CommitEvidence::Applied),
+        Ok(v1::CommitEvidence::AlreadyApplied) => Ok(CommitEvidence::AlreadyApplied),
+        Ok(v1::CommitEvidence::Redone) => Ok(CommitEvidence::Redone),
+        Ok(v1::CommitEvidence::Unspecified) => Err(invalid("evidence", "must be set")),
+        Err(_) => {
+            let rule = format!("{evidence} is not known to this version");
+            Err(invalid("evidence", rule))
+        }
+    }
+}
+
+fn debt_to_wire(debt: Debt) -> v1::Debt {
+    v1::Debt {
+        sku: debt.sku,
+        quantity: debt.quantity,
+        detail: debt.detail,
+    }
+}
+
+fn debt_from_wire(debt: v1::Debt) -> Debt {
+    Debt {
+        sku: debt.sku,
+        quantity: debt.quantity,
+        detail: debt.detail,
     }
 }
 

@@ -5,6 +5,7 @@
 //! half-read request and a coordinator never a half-read answer.
 
 mod answer;
+mod audit;
 mod purchase;
 mod request;
 mod status;
@@ -15,8 +16,10 @@ use tandem_protocol::{Timestamp, TransactionId};
 
 use crate::Error;
 
+pub(crate) use answer::repaired_from_wire;
 pub use answer::{
-    branch_to_wire, branches_from_wire, branches_to_wire, vote_from_wire, vote_to_wire,
+    branch_to_wire, branches_from_wire, branches_to_wire, repaired_to_wire, vote_from_wire,
+    vote_to_wire,
 };
 pub use purchase::{entry_from_wire, entry_to_wire, purchase_from_wire};
 pub use status::{ERROR_DOMAIN, error_from_status};

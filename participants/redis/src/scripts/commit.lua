@@ -3,6 +3,8 @@
 -- Stock never goes below zero here. What is not there to deduct (the app took it meanwhile, or
 -- the value is missing or unreadable) is added to the debt: deducted + debt = decided.
 --
+-- With IS_REPAIR it does so too where it was rolled back before: an operator has ordered it.
+--
 -- Runs with allow-oom: a decision must be carried out at the memory limit too.
 --
 -- KEYS, ARGV: common.lua and stock.lua; from ARGV[NEXT] on the units decided of each stock
@@ -19,9 +21,13 @@ if refusal then
   return refusal
 end
 if redis.call('ZSCORE', COMMITTED, MEMBER) then
+  if IS_REPAIR then
+    -- Nothing of it is held any more; what somebody has left under its name is nobody's.
+    release_holds()
+  end
   return {'ALREADY', remembered_answer()}
 end
-if redis.call('ZSCORE', RELEASED, MEMBER) then
+if redis.call('ZSCORE', RELEASED, MEMBER) and not IS_REPAIR then
   return {'RELEASED'}
 end
 local is_prepared = redis.call('ZSCORE', PREPARED, TRANSACTION)
@@ -31,6 +37,7 @@ if string.sub(row, place, place) == '1' then
   -- Only the memory was lost. The stock has the deduction.
   release_holds()
   redis.call('ZADD', COMMITTED, ORDER, MEMBER)
+  redis.call('ZREM', RELEASED, MEMBER)
   redis.call('HINCRBY', COORDINATOR, 'remembered', 1)
   return {'ALREADY', remembered_answer()}
 end
@@ -63,6 +70,9 @@ release_holds()
 redis.call('ZADD', COMMITTED, ORDER, MEMBER)
 redis.call('HINCRBY', COORDINATOR, 'remembered', 1)
 redis.call('HSET', WITNESS, row_name, with_witness(row, place, '1'))
+if IS_REPAIR then
+  redis.call('ZREM', RELEASED, MEMBER)
+end
 if #debts > 0 then
   redis.call('HSET', ANSWERS, MEMBER, cjson.encode(debts))
 else

@@ -87,11 +87,15 @@ pub enum Bug {
     RecallsWhatWasRolledBack,
     /// Answers a commit before it is durable.
     LosesTheLastCommitWhenKilled,
+    /// A repeated repair deducts again.
+    RepairsAgain,
+    /// A repair is remembered and not carried out.
+    RepairsInWordsOnly,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 42] = [
+    pub const ALL: [Bug; 44] = [
         Bug::CommitsAgain,
         Bug::CommitsAfterACheckInTheOpen,
         Bug::CommitsInTwoSteps,
@@ -134,6 +138,8 @@ impl Bug {
         Bug::NamesWhatWasRolledBack,
         Bug::RecallsWhatWasRolledBack,
         Bug::LosesTheLastCommitWhenKilled,
+        Bug::RepairsAgain,
+        Bug::RepairsInWordsOnly,
     ];
 
     /// The case that must catch it.
@@ -186,6 +192,8 @@ impl Bug {
             Bug::NamesWhatWasRolledBack => "newest_committed_names_the_last_commit",
             Bug::RecallsWhatWasRolledBack => "recall_names_what_is_not_committed",
             Bug::LosesTheLastCommitWhenKilled => "store_killed_under_load_ends_exact",
+            Bug::RepairsAgain => "repair_of_a_committed_branch_changes_nothing",
+            Bug::RepairsInWordsOnly => "repair_redoes_a_rolled_back_branch_once",
         }
     }
 }

@@ -8,11 +8,12 @@ use tandem_protocol::{CoordinatorId, Epoch, TransactionId};
 
 use super::Bug;
 use super::store::{Branch, MemoryStore, State, Verdict};
+use crate::audit::{AuditAnswer, AuditQuestion};
 use crate::conformance::scene::now;
 use crate::{
     BranchState, BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist,
     Enlisted, Error, Forget, HeuristicKind, Hold, Participant, Prepare, PreparedBranch, PreparedId,
-    Recall, Recalled, RefusedEntry, RollBack, Stock, Vote,
+    Recall, Recalled, RefusedEntry, Repaired, RollBack, Stock, Vote,
 };
 
 /// How many times a call waits on its way to the store, and as often on its way back: the moments
@@ -253,6 +254,22 @@ impl MemoryParticipant {
         }
     }
 
+    fn repair_in(&self, state: &mut State, commit: &Commit) -> Result<Repaired, Error> {
+        let id = &commit.transaction;
+        self.fence(state, &id.coordinator, commit.caller_epoch)?;
+        let is_committed = matches!(state.verdicts.get(id), Some(Verdict::Committed));
+        if is_committed && !self.has(Bug::RepairsAgain) {
+            return Ok(repaired(CommitEvidence::AlreadyApplied, Vec::new()));
+        }
+        let committed = if self.has(Bug::RepairsInWordsOnly) {
+            done(CommitEvidence::Redone, Vec::new())
+        } else {
+            self.commit_in(state, commit)?
+        };
+        state.verdicts.insert(id.clone(), Verdict::Committed);
+        Ok(repaired(committed.evidence, committed.debts))
+    }
+
     fn roll_back_in(&self, state: &mut State, roll_back: &RollBack) -> Result<(), Error> {
         let id = &roll_back.transaction;
         self.fence(state, &id.coordinator, roll_back.caller_epoch)?;
@@ -361,6 +378,10 @@ impl Participant for MemoryParticipant {
         }
     }
 
+    async fn repair(&self, commit: &Commit) -> Result<Repaired, Error> {
+        self.step(|state| self.repair_in(state, commit)).await
+    }
+
     async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error> {
         self.step(|state| self.roll_back_in(state, roll_back)).await
     }
@@ -466,10 +487,22 @@ impl Participant for MemoryParticipant {
         })
         .await
     }
+
+    async fn audit(&self, question: &AuditQuestion) -> Result<AuditAnswer, Error> {
+        self.step(|state| Ok(state.audit(question))).await
+    }
 }
 
 fn done(evidence: CommitEvidence, debts: Vec<Debt>) -> Committed {
     Committed { evidence, debts }
+}
+
+fn repaired(evidence: CommitEvidence, debts: Vec<Debt>) -> Repaired {
+    Repaired {
+        evidence,
+        present: Vec::new(),
+        debts,
+    }
 }
 
 async fn wait() {

@@ -1,0 +1,146 @@
+//! What an audit asks of memory: page by page, so that no event waits for it.
+
+use super::Coordinator;
+use super::finish::branches;
+use crate::event::Position;
+use crate::history::{ByHand, Fate};
+use crate::id::{ParticipantName, TransactionId};
+use crate::time::Timestamp;
+use crate::transaction::{Branch, Progress, State};
+
+/// Transactions of the history that one page looks at.
+const PAGE_MAX: usize = 1_000;
+
+/// Some of what the log remembers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// Decisions to commit that were made within the time, oldest first.
+    pub decisions: Vec<RememberedDecision>,
+    /// The last transaction that was looked at; `None` where there are no more.
+    pub next: Option<TransactionId>,
+}
+
+/// A decision to commit that the log holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RememberedDecision {
+    /// Which.
+    pub transaction: TransactionId,
+    /// When it was decided.
+    pub decide_time: Timestamp,
+    /// Where it stands in the log, if that is known yet.
+    pub position: Option<Position>,
+    /// Whether every branch has ended.
+    pub has_ended: bool,
+    /// Participants whose branch a person has settled: what their stores remember says nothing.
+    pub settled: Vec<ParticipantName>,
+}
+
+/// What the log says of a transaction that a store speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Another coordinator's.
+    NotOurs,
+    /// Its number has not been given out yet.
+    NotBegun,
+    /// It has not ended, or is being decided.
+    UnderWay,
+    /// Decided and carried out.
+    Committed,
+    /// No decision is stored, and none can be any more.
+    WithoutDecision,
+    /// So old that the log has forgotten what became of it.
+    Forgotten,
+}
+
+impl Coordinator {
+    /// Decisions between two moments, behind a transaction.
+    pub fn decisions(
+        &self,
+        since: Timestamp,
+        until: Timestamp,
+        after: Option<&TransactionId>,
+    ) -> HistoryPage {
+        let mut page = HistoryPage::default();
+        for (number, (id, kept)) in self.history.behind(after).enumerate() {
+            if number == PAGE_MAX {
+                return page;
+            }
+            page.next = Some(id.clone());
+            let is_within = (since..=until).contains(&kept.decide_time);
+            if is_within && kept.fate.is_committed() {
+                page.decisions.push(RememberedDecision {
+                    transaction: id.clone(),
+                    decide_time: kept.decide_time,
+                    position: kept.decision(),
+                    has_ended: kept.fate == Fate::Committed,
+                    settled: self.settled_at(id, &kept.by_hand),
+                });
+            }
+        }
+        page.next = None;
+        page
+    }
+
+    /// One decision that the log holds.
+    pub fn decision(&self, id: &TransactionId) -> Option<RememberedDecision> {
+        let kept = self.history.transaction(id)?;
+        kept.fate.is_committed().then(|| RememberedDecision {
+            transaction: id.clone(),
+            decide_time: kept.decide_time,
+            position: kept.decision(),
+            has_ended: kept.fate == Fate::Committed,
+            settled: self.settled_at(id, &kept.by_hand),
+        })
+    }
+
+    /// The oldest moment that the log remembers, if it has forgotten what was before.
+    pub fn remembers_since(&self) -> Option<Timestamp> {
+        let (_, oldest) = self.history.behind(None).next()?;
+        (self.floor.epoch.0 > 0).then_some(oldest.decide_time)
+    }
+
+    /// What the log says of a transaction of which a participant's store speaks.
+    pub fn standing(&self, id: &TransactionId, participant: &ParticipantName) -> Standing {
+        if id.coordinator != self.id {
+            return Standing::NotOurs;
+        }
+        if (id.epoch, id.sequence) >= (self.epoch, self.next_sequence) {
+            return Standing::NotBegun;
+        }
+        if let Some(transaction) = self.transactions.get(id) {
+            let branch = branches(transaction).and_then(|branches| branches.get(participant));
+            let has_ended = branch.is_some_and(Branch::has_ended);
+            return match (&transaction.state, has_ended) {
+                (State::Committing(_), true) => Standing::Committed,
+                (State::Aborting(_), true) => Standing::WithoutDecision,
+                (
+                    State::Preparing(_)
+                    | State::Deciding(_)
+                    | State::Committing(_)
+                    | State::Aborting(_),
+                    _,
+                ) => Standing::UnderWay,
+            };
+        }
+        match self.history.transaction(id) {
+            Some(kept) if kept.fate.is_committed() => Standing::Committed,
+            Some(_) => Standing::WithoutDecision,
+            None if *id < self.floor => Standing::Forgotten,
+            None => Standing::WithoutDecision,
+        }
+    }
+
+    fn settled_at(&self, id: &TransactionId, by_hand: &[ByHand]) -> Vec<ParticipantName> {
+        let ended = by_hand.iter().filter_map(|word| match word {
+            ByHand::Settled(settlement) => Some(settlement.participant.clone()),
+            ByHand::Repaired(_) => None,
+        });
+        let branches = self.transactions.get(id).and_then(branches);
+        let unfinished = branches
+            .into_iter()
+            .flatten()
+            .filter(|(_, branch)| matches!(branch.progress, Progress::Settled(_)))
+            .map(|(name, _)| name.clone());
+        ended.chain(unfinished).collect()
+    }
+}

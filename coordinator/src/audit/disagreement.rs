@@ -1,0 +1,192 @@
+//! What a disagreement is called, what it means, and what mends it.
+
+use tandem_proto::v1;
+use tandem_protocol::{ParticipantName, Standing, TransactionId};
+
+/// A kind of disagreement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    RowMissing,
+    RowDiffers,
+    RowWithoutDecision,
+    CommitNotRemembered,
+    RollBackRemembered,
+    CommitWithoutDecision,
+    HoldLeft,
+    HeldSumWrong,
+    BranchLeft,
+    Debt,
+    Heuristic,
+    Stuck,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Kind::RowMissing => "ROW_MISSING",
+            Kind::RowDiffers => "ROW_DIFFERS",
+            Kind::RowWithoutDecision => "ROW_WITHOUT_DECISION",
+            Kind::CommitNotRemembered => "COMMIT_NOT_REMEMBERED",
+            Kind::RollBackRemembered => "ROLL_BACK_REMEMBERED",
+            Kind::CommitWithoutDecision => "COMMIT_WITHOUT_DECISION",
+            Kind::HoldLeft => "HOLD_LEFT",
+            Kind::HeldSumWrong => "HELD_SUM_WRONG",
+            Kind::BranchLeft => "BRANCH_LEFT",
+            Kind::Debt => "DEBT",
+            Kind::Heuristic => "HEURISTIC",
+            Kind::Stuck => "STUCK",
+        }
+    }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Kind::RowMissing => {
+                "the purchase was decided and its row was acknowledged; somebody has removed it \
+                 since, or the store has lost it"
+            }
+            Kind::RowDiffers => "somebody has changed the row since it was written",
+            Kind::RowWithoutDecision => {
+                "tandem has not decided this purchase, so that no units were deducted for it"
+            }
+            Kind::CommitNotRemembered => {
+                "the store has acknowledged this commit and does not remember it: it has lost its \
+                 memory, or somebody has removed it; whether its effect is there that memory does \
+                 not tell"
+            }
+            Kind::RollBackRemembered => {
+                "the store has acknowledged this commit and remembers a roll back: its effect is \
+                 not there"
+            }
+            Kind::CommitWithoutDecision => {
+                "somebody has committed it by hand, or the log is an old copy; the next start of \
+                 the coordinator is refused for it"
+            }
+            Kind::HoldLeft => {
+                "units are held for a transaction that will not ask for them, and can't be sold"
+            }
+            Kind::HeldSumWrong => {
+                "what counts as available is wrong by the difference: units can't be sold, or are \
+                 promised twice"
+            }
+            Kind::BranchLeft => {
+                "its rows stay locked until somebody ends it, and tandem never touches what it does \
+                 not own"
+            }
+            Kind::Debt => "units were sold that were not in stock when they were to be deducted",
+            Kind::Heuristic => "the store has ended the branch against the decision",
+            Kind::Stuck => "only a person can end the branch",
+        }
+    }
+}
+
+/// Where a disagreement is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) participant: &'a ParticipantName,
+    pub(super) transaction: &'a str,
+    pub(super) purchase: &'a str,
+}
+
+/// A disagreement in words.
+pub(super) fn disagreement(
+    kind: Kind,
+    place: Place<'_>,
+    detail: String,
+    remedy: String,
+) -> v1::Disagreement {
+    v1::Disagreement {
+        kind: kind.as_str().into(),
+        participant: place.participant.to_string(),
+        transaction_id: place.transaction.into(),
+        purchase_id: place.purchase.into(),
+        detail,
+        meaning: kind.meaning().into(),
+        remedy,
+    }
+}
+
+/// The verb that redoes a branch.
+pub(super) fn repair(id: &TransactionId, participant: &ParticipantName) -> String {
+    format!("`tandem tx repair {id} --participant {participant} --reason TEXT`")
+}
+
+/// What to do about the row of a purchase that was decided.
+pub(super) fn of_row(id: &TransactionId, participant: &ParticipantName) -> String {
+    format!(
+        "{} inserts it again from the decision",
+        repair(id, participant)
+    )
+}
+
+/// What to do about a memory that was lost.
+pub(super) fn of_memory(
+    id: &TransactionId,
+    participant: &ParticipantName,
+    keeps_rows: bool,
+) -> String {
+    let verb = repair(id, participant);
+    if keeps_rows {
+        format!("{verb} writes the memory again, and the rows that are missing")
+    } else {
+        format!(
+            "{verb} deducts the units from the decision and remembers it; compare the stock first: \
+             if only the memory was lost they were deducted before"
+        )
+    }
+}
+
+/// What to do about a commit that the log does not know.
+pub(super) fn of_stranger(id: &TransactionId, participant: &ParticipantName) -> String {
+    format!(
+        "no verb: take back by hand what {participant} has of {id}, then remove its memory of it as \
+         the README says under \"A stale or damaged log\""
+    )
+}
+
+/// What to do about units that are held.
+pub(super) fn of_hold(
+    id: Option<&TransactionId>,
+    standing: Option<Standing>,
+    participant: &ParticipantName,
+) -> String {
+    match (id, standing) {
+        (Some(id), Some(Standing::Committed)) => {
+            format!("{} gives them back", repair(id, participant))
+        }
+        (_, Some(Standing::WithoutDecision)) => {
+            "the next sweep of the coordinator gives them back".into()
+        }
+        _ => "no verb: ask whoever runs that coordinator; if nobody does, remove the transaction \
+              from the prepared set and its units from the sums by hand"
+            .into(),
+    }
+}
+
+/// What to do about a wrong sum.
+pub(super) fn of_sum(stock: &str, units: i64) -> String {
+    format!(
+        "no verb: while nothing is prepared for {stock}, set its field of tandem's `held` hash to \
+         {units}, or remove the field if that is 0"
+    )
+}
+
+/// What to do about a prepared branch.
+pub(super) fn of_branch(standing: Option<Standing>) -> String {
+    match standing {
+        Some(Standing::WithoutDecision) => "the next sweep of the coordinator rolls it back".into(),
+        Some(Standing::Committed) => {
+            "look again; if it stays, end it by hand as its decision says (XA COMMIT)".into()
+        }
+        _ => "no verb: whoever owns it must end it; if nobody does, a DBA with XA COMMIT or XA \
+              ROLLBACK"
+            .into(),
+    }
+}
+
+/// What to do about a debt.
+pub(super) fn of_debt(stock: &str) -> String {
+    format!(
+        "no verb: put the stock of {stock} right, then remove its field of tandem's `debt` hash \
+         (HDEL)"
+    )
+}

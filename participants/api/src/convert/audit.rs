@@ -1,0 +1,216 @@
+//! What an audit asks and is answered.
+
+use tandem_proto::v1;
+use v1::participant_audit_request::Question;
+use v1::participant_audit_response::Answer;
+
+use super::{invalid, required, timestamp_from_wire, timestamp_to_wire, transaction, within};
+use crate::Error;
+use crate::audit::{
+    AuditAnswer, AuditQuestion, Holdings, KeptItem, KeptPurchase, MemoryPage, Remembered, RowsPage,
+    StockUnits, TransactionHolding,
+};
+
+impl From<&AuditQuestion> for v1::ParticipantAuditRequest {
+    fn from(question: &AuditQuestion) -> Self {
+        let question = match question {
+            AuditQuestion::Memory { coordinator, after } => Question::Memory(v1::AuditMemory {
+                coordinator_id: coordinator.to_string(),
+                after_transaction_id: after.as_ref().map(ToString::to_string).unwrap_or_default(),
+            }),
+            AuditQuestion::Purchases { purchase_ids } => Question::Purchases(v1::AuditPurchases {
+                purchase_ids: purchase_ids.clone(),
+            }),
+            AuditQuestion::Rows {
+                since,
+                until,
+                after,
+            } => Question::Rows(v1::AuditRows {
+                since: Some(timestamp_to_wire(*since)),
+                until: Some(timestamp_to_wire(*until)),
+                after_purchase_id: after.clone(),
+            }),
+            AuditQuestion::Holdings => Question::Holdings(v1::AuditHoldings {}),
+        };
+        Self {
+            question: Some(question),
+        }
+    }
+}
+
+impl TryFrom<v1::ParticipantAuditRequest> for AuditQuestion {
+    type Error = Error;
+
+    fn try_from(request: v1::ParticipantAuditRequest) -> Result<Self, Error> {
+        Ok(match required("question", request.question)? {
+            Question::Memory(memory) => AuditQuestion::Memory {
+                coordinator: memory
+                    .coordinator_id
+                    .parse()
+                    .map_err(|error| invalid("memory.coordinator_id", error))?,
+                after: optional("memory.after_transaction_id", &memory.after_transaction_id)?,
+            },
+            Question::Purchases(purchases) => {
+                if purchases.purchase_ids.len() > AuditQuestion::PURCHASES_MAX {
+                    let rule = format!("must hold at most {}", AuditQuestion::PURCHASES_MAX);
+                    return Err(invalid("purchases.purchase_ids", rule));
+                }
+                AuditQuestion::Purchases {
+                    purchase_ids: purchases.purchase_ids,
+                }
+            }
+            Question::Rows(rows) => {
+                let time = |field: &str, time| timestamp_from_wire(field, required(field, time)?);
+                AuditQuestion::Rows {
+                    since: time("rows.since", rows.since)?,
+                    until: time("rows.until", rows.until)?,
+                    after: rows.after_purchase_id,
+                }
+            }
+            Question::Holdings(v1::AuditHoldings {}) => AuditQuestion::Holdings,
+        })
+    }
+}
+
+impl From<AuditAnswer> for v1::ParticipantAuditResponse {
+    fn from(answer: AuditAnswer) -> Self {
+        let answer = match answer {
+            AuditAnswer::NotKept(why) => Answer::NotKept(why),
+            AuditAnswer::Memory(page) => Answer::Memory(v1::MemoryPage {
+                transactions: page
+                    .transactions
+                    .into_iter()
+                    .map(|remembered| v1::RememberedTransaction {
+                        transaction_id: remembered.transaction.to_string(),
+                        committed: remembered.committed,
+                    })
+                    .collect(),
+                next_transaction_id: page.next.map(|id| id.to_string()).unwrap_or_default(),
+            }),
+            AuditAnswer::Purchases(purchases) => Answer::Purchases(v1::PurchaseRows {
+                purchases: purchases.into_iter().map(purchase_to_wire).collect(),
+            }),
+            AuditAnswer::Rows(page) => Answer::Rows(v1::RowsPage {
+                purchases: page.purchases.into_iter().map(purchase_to_wire).collect(),
+                next_purchase_id: page.next.unwrap_or_default(),
+            }),
+            AuditAnswer::Holdings(holdings) => Answer::Holdings(v1::Holdings {
+                holds: holdings
+                    .holds
+                    .into_iter()
+                    .map(|holding| v1::TransactionHolding {
+                        transaction_id: holding.transaction,
+                        units: holding.units.into_iter().map(units_to_wire).collect(),
+                    })
+                    .collect(),
+                held: holdings.held.into_iter().map(units_to_wire).collect(),
+                debts: holdings.debts.into_iter().map(units_to_wire).collect(),
+            }),
+        };
+        Self {
+            answer: Some(answer),
+        }
+    }
+}
+
+impl TryFrom<v1::ParticipantAuditResponse> for AuditAnswer {
+    type Error = Error;
+
+    fn try_from(answer: v1::ParticipantAuditResponse) -> Result<Self, Error> {
+        Ok(match required("answer", answer.answer)? {
+            Answer::NotKept(why) => AuditAnswer::NotKept(why),
+            Answer::Memory(page) => {
+                let remembered = page.transactions.into_iter().enumerate();
+                AuditAnswer::Memory(MemoryPage {
+                    transactions: remembered
+                        .map(|(index, one)| {
+                            let id = transaction("transaction_id", &one.transaction_id);
+                            Ok(Remembered {
+                                transaction: within(format_args!("transactions[{index}]"), id)?,
+                                committed: one.committed,
+                            })
+                        })
+                        .collect::<Result<_, Error>>()?,
+                    next: optional("memory.next_transaction_id", &page.next_transaction_id)?,
+                })
+            }
+            Answer::Purchases(rows) => {
+                AuditAnswer::Purchases(rows.purchases.into_iter().map(purchase_from_wire).collect())
+            }
+            Answer::Rows(page) => AuditAnswer::Rows(RowsPage {
+                purchases: page.purchases.into_iter().map(purchase_from_wire).collect(),
+                next: Some(page.next_purchase_id).filter(|next| !next.is_empty()),
+            }),
+            Answer::Holdings(holdings) => AuditAnswer::Holdings(Holdings {
+                holds: holdings
+                    .holds
+                    .into_iter()
+                    .map(|holding| TransactionHolding {
+                        transaction: holding.transaction_id,
+                        units: holding.units.into_iter().map(units_from_wire).collect(),
+                    })
+                    .collect(),
+                held: holdings.held.into_iter().map(units_from_wire).collect(),
+                debts: holdings.debts.into_iter().map(units_from_wire).collect(),
+            }),
+        })
+    }
+}
+
+fn optional(field: &str, text: &str) -> Result<Option<tandem_protocol::TransactionId>, Error> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        transaction(field, text).map(Some)
+    }
+}
+
+fn purchase_to_wire(purchase: KeptPurchase) -> v1::KeptPurchase {
+    let item = |item: KeptItem| v1::KeptItem {
+        sku: item.sku,
+        quantity: item.quantity,
+        unit_price_minor: item.unit_price_minor,
+    };
+    v1::KeptPurchase {
+        purchase_id: purchase.purchase_id,
+        customer_id: purchase.customer_id,
+        currency: purchase.currency,
+        total_minor: purchase.total_minor,
+        transaction_id: purchase.transaction_id,
+        items: purchase.items.map(|items| v1::KeptItems {
+            items: items.into_iter().map(item).collect(),
+        }),
+    }
+}
+
+fn purchase_from_wire(purchase: v1::KeptPurchase) -> KeptPurchase {
+    let item = |item: v1::KeptItem| KeptItem {
+        sku: item.sku,
+        quantity: item.quantity,
+        unit_price_minor: item.unit_price_minor,
+    };
+    KeptPurchase {
+        purchase_id: purchase.purchase_id,
+        customer_id: purchase.customer_id,
+        currency: purchase.currency,
+        total_minor: purchase.total_minor,
+        transaction_id: purchase.transaction_id,
+        items: purchase
+            .items
+            .map(|items| items.items.into_iter().map(item).collect()),
+    }
+}
+
+fn units_to_wire(units: StockUnits) -> v1::StockUnits {
+    v1::StockUnits {
+        stock: units.stock,
+        units: units.units,
+    }
+}
+
+fn units_from_wire(units: v1::StockUnits) -> StockUnits {
+    StockUnits {
+        stock: units.stock,
+        units: units.units,
+    }
+}

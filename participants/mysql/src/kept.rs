@@ -1,0 +1,129 @@
+//! Where an `INSERT` keeps its parameters: read from the statement, so that rows of the app's own
+//! tables can be looked up and compared.
+
+use crate::statements::Param;
+use crate::tokens::Token;
+
+/// A table, and the columns that hold a parameter as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// As the statement writes it.
+    pub(crate) table: String,
+    columns: Vec<(Param, String)>,
+}
+
+impl Kept {
+    /// Reads `INSERT [INTO] table (columns) VALUES (tuple)`; `None` for any other form. A column
+    /// whose value is an expression is left out: it does not hold the parameter as it is.
+    pub(crate) fn of(tokens: &[Token]) -> Option<Kept> {
+        let tokens: Vec<&Token> = tokens
+            .iter()
+            .filter(|token| **token != Token::Space)
+            .collect();
+        let word = |at: usize, wanted: &str| matches!(tokens.get(at), Some(Token::Word(word)) if word.eq_ignore_ascii_case(wanted));
+        if !word(0, "INSERT") {
+            return None;
+        }
+        let begin = if word(1, "INTO") { 2 } else { 1 };
+        let open = (begin..tokens.len()).find(|at| *tokens[*at] == Token::Mark('('))?;
+        let table: Option<String> = tokens[begin..open]
+            .iter()
+            .map(|token| text(token))
+            .collect();
+        let table = table.filter(|table| !table.is_empty())?;
+        let (columns, behind) = list(&tokens, open)?;
+        if !word(behind, "VALUES") && !word(behind, "VALUE") {
+            return None;
+        }
+        let (values, _) = list(&tokens, behind + 1)?;
+        if columns.len() != values.len() {
+            return None;
+        }
+        let columns = columns
+            .iter()
+            .zip(&values)
+            .filter_map(|(column, value)| match (&column[..], &value[..]) {
+                ([name], [Token::Param(param)]) => Some((*param, text(name)?)),
+                _ => None,
+            })
+            .collect();
+        Some(Kept { table, columns })
+    }
+
+    /// The column that holds a parameter.
+    pub(crate) fn column(&self, param: Param) -> Option<&str> {
+        let found = self.columns.iter().find(|(held, _)| *held == param);
+        found.map(|(_, column)| column.as_str())
+    }
+}
+
+/// The parts of a list in parentheses that are separated by commas, and where it ends.
+fn list<'a>(tokens: &[&'a Token], open: usize) -> Option<(Vec<Vec<&'a Token>>, usize)> {
+    if **tokens.get(open)? != Token::Mark('(') {
+        return None;
+    }
+    let mut parts = vec![Vec::new()];
+    let mut depth = 1;
+    for (at, token) in tokens.iter().enumerate().skip(open + 1) {
+        match token {
+            Token::Mark('(') => depth += 1,
+            Token::Mark(')') => depth -= 1,
+            Token::Mark(',') if depth == 1 => {
+                parts.push(Vec::new());
+                continue;
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            return Some((parts, at + 1));
+        }
+        parts.last_mut()?.push(token);
+    }
+    None
+}
+
+/// A part of a name as it is written.
+fn text(token: &Token) -> Option<String> {
+    match token {
+        Token::Word(text) | Token::Name(text) => Some(text.clone()),
+        Token::Mark('.') => Some(".".into()),
+        Token::Mark(_) | Token::Quoted(_) | Token::Param(_) | Token::Space => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokens;
+
+    fn of(sql: &str) -> Option<Kept> {
+        Kept::of(&tokens::split(sql).expect("valid"))
+    }
+
+    #[test]
+    fn columns_are_matched_with_their_parameters() {
+        let kept = of(
+            "insert into `my shop`.orders (id, `the customer`, total, created, n) values \
+             (:purchase_id, :customer_id, :total_minor / 100, now(), f(1, 2))",
+        )
+        .expect("plain");
+        assert_eq!(kept.table, "`my shop`.orders");
+        assert_eq!(kept.column(Param::PurchaseId), Some("id"));
+        assert_eq!(kept.column(Param::CustomerId), Some("`the customer`"));
+        assert_eq!(kept.column(Param::TotalMinor), None);
+    }
+
+    #[test]
+    fn other_forms_say_nothing() {
+        for sql in [
+            "INSERT INTO t VALUES (:purchase_id)",
+            "INSERT INTO t SET id = :purchase_id",
+            "INSERT INTO t (id) SELECT :purchase_id",
+            "INSERT INTO t (id, n) VALUES (:purchase_id)",
+            "UPDATE t SET id = :purchase_id",
+            "REPLACE INTO t (id) VALUES (:purchase_id)",
+        ] {
+            assert_eq!(of(sql), None, "{sql}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Redoing a branch that somebody ended against its decision.
+//!
+//! What is still prepared is committed, as ever. Otherwise the rows are inserted again, with the
+//! marker row, in a plain transaction of its own: what is committed by it or was committed before
+//! is told by unique keys, the marker's for the branch and the purchase's for each entry.
+
+use tandem_participant::{Commit, CommitEvidence, Error, HeuristicKind, RefusedEntry, Repaired};
+use tandem_protocol::Reason;
+use tokio::time::Instant;
+
+use crate::codes;
+use crate::evidence;
+use crate::finish::{self, check_entries};
+use crate::participant::{self, Store};
+use crate::prepare::refusal;
+use crate::script;
+use crate::session::{Failure, Session};
+use crate::settle::{self, Goal, Settled};
+
+const SAVEPOINT: &str = "tandem_entry";
+
+/// Redoes what is missing of a commit decision.
+pub(crate) async fn repair(store: &Store, commit: &Commit) -> Result<Repaired, Error> {
+    let transaction = &commit.transaction;
+    check_entries(commit)?;
+    let deadline = Instant::now() + store.settings.settle_timeout;
+    store
+        .coordinators
+        .check(
+            store,
+            &transaction.coordinator,
+            commit.caller_epoch,
+            deadline,
+        )
+        .await?;
+    let mut claim = finish::claim(store, transaction, deadline).await?;
+    // A session that keeps the branch to itself lets go of it, so that it can be settled.
+    let _ = std::mem::take(claim.held());
+    let settled = settle::settle(store, transaction, Goal::Commit, false, deadline).await;
+    let was_committed = match settled {
+        Ok(Settled::Now) => {
+            return Ok(Repaired {
+                evidence: CommitEvidence::Applied,
+                present: Vec::new(),
+                debts: Vec::new(),
+            });
+        }
+        Ok(Settled::Before) => true,
+        Err(Error::Heuristic { .. }) => false,
+        Err(error) => return Err(error),
+    };
+    let mut session = store.branch_sessions.lease(deadline).await?;
+    let job = Job {
+        store,
+        commit,
+        was_committed,
+    };
+    let done = job.run(&mut session).await;
+    // After a failure nobody knows what is open in the session: it is closed, and the server rolls
+    // back what it had begun.
+    let repaired = done?;
+    session.give_back();
+    Ok(repaired)
+}
+
+struct Job<'a> {
+    store: &'a Store,
+    commit: &'a Commit,
+    /// Whether the marker row was there, so that only rows may be missing.
+    was_committed: bool,
+}
+
+impl Job<'_> {
+    async fn run(&self, session: &mut Session) -> Result<Repaired, Error> {
+        self.begin(session).await?;
+        let mut present = Vec::new();
+        for entry in &self.commit.entries {
+            let mut statements = vec![format!("SAVEPOINT {SAVEPOINT}")];
+            statements.extend(self.store.settings.templates.render(
+                &self.commit.transaction,
+                &[entry],
+                session.server.statement_bytes(),
+            ));
+            let deadline = self.store.statement_deadline();
+            let Err(failure) = script::run(session, &statements, deadline).await else {
+                continue;
+            };
+            match refusal(&failure, entry) {
+                Some(refused) if refused.refusal.reason == Reason::DuplicatePurchase => {
+                    let undo = format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}");
+                    self.send(session, &undo).await?;
+                    present.push(entry.number);
+                }
+                Some(refused) if refused.refusal.reason == Reason::Locked => {
+                    return Err(self.error(failure));
+                }
+                Some(refused) => return Err(self.refused(&refused)),
+                None => return Err(self.error(failure)),
+            }
+        }
+        self.send(session, "COMMIT").await?;
+        let nothing_was_missing = present.len() == self.commit.entries.len();
+        Ok(Repaired {
+            evidence: if self.was_committed && nothing_was_missing {
+                CommitEvidence::AlreadyApplied
+            } else {
+                CommitEvidence::Redone
+            },
+            // Of a branch that was committed all rows are expected to be there.
+            present: if self.was_committed && nothing_was_missing {
+                Vec::new()
+            } else {
+                present
+            },
+            debts: Vec::new(),
+        })
+    }
+
+    /// Opens the transaction with the marker row, which waits for, and then fails on, any branch
+    /// or repair of the same transaction that is at work elsewhere. The marker of a roll back makes
+    /// way for it.
+    async fn begin(&self, session: &mut Session) -> Result<(), Error> {
+        let (transaction, name) = (&self.commit.transaction, &self.store.name);
+        let mut statements = vec!["START TRANSACTION".to_owned()];
+        if !self.was_committed {
+            statements.push(evidence::delete_tombstone(transaction, name));
+            statements.push(evidence::insert_marker(
+                transaction,
+                name,
+                session,
+                participant::now(),
+                self.commit.caller_epoch,
+            ));
+        }
+        let deadline = self.store.statement_deadline();
+        let Err(failure) = script::run(session, &statements, deadline).await else {
+            return Ok(());
+        };
+        let branch = self.store.branch(transaction);
+        match failure.number() {
+            Some(codes::DUPLICATE_ENTRY) => Err(Error::Busy {
+                detail: format!("{branch} was ended by somebody else just now"),
+            }),
+            Some(codes::SUBQUERY_ROWS) => Err(Error::Fenced {
+                detail: format!(
+                    "a higher epoch of {} is enlisted at {}; this coordinator must stop",
+                    transaction.coordinator, self.store.settings.address
+                ),
+            }),
+            _ => Err(self.error(failure)),
+        }
+    }
+
+    async fn send(&self, session: &mut Session, statement: &str) -> Result<(), Error> {
+        let deadline = self.store.statement_deadline();
+        match session.run(statement, deadline).await {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(self.error(failure)),
+        }
+    }
+
+    /// The schema does not take an entry that it took before: all of the branch stays undone.
+    fn refused(&self, refused: &RefusedEntry) -> Error {
+        Error::Heuristic {
+            kind: HeuristicKind::RolledBack,
+            detail: format!(
+                "{} could not be redone, and nothing of it was: entry {} is refused now: {}: {}",
+                self.store.branch(&self.commit.transaction),
+                refused.number,
+                refused.refusal.reason,
+                refused.refusal.detail
+            ),
+        }
+    }
+
+    fn error(&self, failure: Failure) -> Error {
+        let branch = self.store.branch(&self.commit.transaction);
+        failure.into_error(&format!("redoing {branch}"))
+    }
+}
