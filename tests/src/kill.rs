@@ -134,7 +134,7 @@ async fn round(world: &World, victim: Victim, number: u32, random: &mut Random) 
     skus.push(SCARCE);
     let client = world.coordinator.client();
     let load = Load::start(
-        &[client],
+        &client,
         CLIENTS,
         &format!("{prefix}-"),
         random.number(),

@@ -31,9 +31,14 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts `clients` of them, over `connections` in turn. Purchase ids start with `prefix`; what
-    /// they buy follows from `seed`.
-    pub fn start(
+    /// Starts `clients` of them. Purchase ids start with `prefix`; what they buy follows from
+    /// `seed`.
+    pub fn start(client: &Client, clients: usize, prefix: &str, seed: u64, skus: &[&str]) -> Load {
+        Load::start_over(std::slice::from_ref(client), clients, prefix, seed, skus)
+    }
+
+    /// The same over several connections in turn.
+    pub fn start_over(
         connections: &[Client],
         clients: usize,
         prefix: &str,

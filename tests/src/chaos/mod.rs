@@ -204,7 +204,7 @@ async fn round(
     let port = arena.links()?.of(LinkName::Clients).port();
     let connections = [0; CONNECTIONS].map(|_| Coordinator::client_through(port));
     let seed = hand.random.number();
-    let load = Load::start(&connections, CLIENTS, &prefix, seed, &skus);
+    let load = Load::start_over(&connections, CLIENTS, &prefix, seed, &skus);
     let deaths = strike_all(arena, hand, tally).await?;
     if let Some(armed) = &hand.armed {
         tally.step(armed, deaths);

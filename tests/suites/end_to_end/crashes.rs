@@ -152,7 +152,7 @@ async fn redis_that_lost_its_data_gets_its_purchases_again(world: &World) -> Res
 async fn sigterm_drains_under_load(world: &World) -> Result<()> {
     world.stores.seed("tea", 1_000_000).await?;
     let client = world.coordinator.client();
-    let load = Load::start(&[client], 16, "p", 1, &["tea"]);
+    let load = Load::start(&client, 16, "p", 1, &["tea"]);
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(250)).await;
         world.coordinator.terminate()?;
