@@ -129,9 +129,10 @@ impl Link {
         loop {
             let up_since = match self.connect().await {
                 Ok((enlisted, prepared)) => {
+                    let incarnation = enlisted.incarnation.clone();
                     self.came_up(enlisted, prepared);
                     let since = Instant::now();
-                    let error = self.watch().await;
+                    let error = self.watch(&incarnation).await;
                     self.went_down(&error);
                     Some(since)
                 }
@@ -364,7 +365,7 @@ impl Link {
     }
 
     /// Sweeps at intervals until a call finds the participant unavailable; gives the reason.
-    async fn watch(&self) -> Error {
+    async fn watch(&self, incarnation: &str) -> Error {
         loop {
             let pause = tokio::time::sleep(self.times.sweep_interval);
             tokio::select! {
@@ -384,9 +385,20 @@ impl Link {
                 }),
                 Err(error) => return error,
             }
-            // Asks about nothing: a store that has lost its memory while it ran says so.
-            if let Err(error) = self.recalled(Vec::new()).await {
-                return error;
+            // Asks about nothing: a store that has lost its memory while it ran says so. One in which
+            // a late repeat of the enlistment has arrived since takes this coordinator for enlisted.
+            match self.recalled(Vec::new()).await {
+                Ok(recalled) if recalled.incarnation == incarnation => {}
+                Ok(recalled) => {
+                    return Error::Unavailable {
+                        detail: format!(
+                            "{} is in another life ({}) than the one it was enlisted in \
+                             ({incarnation})",
+                            self.name, recalled.incarnation
+                        ),
+                    };
+                }
+                Err(error) => return error,
             }
         }
     }

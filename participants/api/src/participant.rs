@@ -219,6 +219,8 @@ pub struct Recalled {
     pub forgotten: Vec<TransactionId>,
     /// The first transaction that it was not allowed to forget; `None` if it never was.
     pub remembers_from: Option<TransactionId>,
+    /// See [`Enlisted::incarnation`]. A caller that enlisted in another one must do so again.
+    pub incarnation: String,
 }
 
 /// What a participant says of itself.

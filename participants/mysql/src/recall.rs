@@ -98,5 +98,6 @@ async fn read(
             .cloned()
             .collect(),
         remembers_from,
+        incarnation: String::new(),
     }))
 }

@@ -358,10 +358,12 @@ impl Participant for RedisParticipant {
             .map(|number| recall.transactions.get(number).cloned())
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| reply.unexpected())?;
+        let incarnation = reply.next()?;
         let floor = floor.parse().ok();
         Ok(Recalled {
             forgotten,
             remembers_from: floor.map(|order| keys::transaction_at(coordinator, order)),
+            incarnation,
         })
     }
 

@@ -59,7 +59,8 @@ impl HalfOpen {
 
 enum Said {
     Connected(Vec<Event>),
-    Listed(Event),
+    /// What is prepared, and in which life of the store.
+    Listed(Event, String),
     Done(Event),
     Recalled(Event),
     Forgot,
@@ -194,7 +195,7 @@ impl World {
             // The sweep also asks whether the store still knows who asks.
             Request::List => store
                 .fence_in_life(epoch)
-                .map(|()| Said::Listed(found(store))),
+                .map(|()| Said::Listed(found(store), store.incarnation())),
             Request::Recall(page, ids) => store.recall(epoch, ids).map(|forgotten| {
                 Said::Recalled(Event::Recalled {
                     participant,
@@ -281,7 +282,16 @@ impl World {
         }
         match answer.result {
             Ok(Said::Connected(events)) => self.came_up(&from, events),
-            Ok(Said::Listed(event)) => self.swept(&from, vec![event]),
+            Ok(Said::Listed(event, incarnation)) => {
+                self.swept(&from, vec![event])?;
+                let process = self.process.as_ref();
+                let enlisted_in = process.and_then(|process| process.incarnations.get(&from));
+                if self.is_up(&from) && enlisted_in != Some(&incarnation) {
+                    self.count("stores that an old enlistment has reached in another life");
+                    return self.went_down(&from, Vec::new());
+                }
+                Ok(())
+            }
             Ok(Said::Done(event)) => {
                 let event = self.in_this_life(&from, call, event);
                 self.tell(vec![event])

@@ -21,6 +21,12 @@ impl World {
         if let Some(process) = &mut self.process {
             process.up.insert(store.clone());
             *process.enlistments.entry(store.clone()).or_insert(0) += 1;
+            for event in &events {
+                if let Event::ParticipantUp { incarnation, .. } = event {
+                    let incarnation = incarnation.clone();
+                    process.incarnations.insert(store.clone(), incarnation);
+                }
+            }
             let sweep = Item::Sweep(process.life, store.clone());
             self.at(self.now + SWEEP_MS, sweep);
         }
@@ -307,6 +313,7 @@ impl World {
             last_call: 0,
             up: BTreeSet::new(),
             enlistments: BTreeMap::new(),
+            incarnations: BTreeMap::new(),
             asked_in: BTreeMap::new(),
             requests: BTreeMap::new(),
             settling: BTreeSet::new(),

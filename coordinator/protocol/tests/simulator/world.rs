@@ -85,6 +85,8 @@ pub(crate) struct Process {
     pub(crate) up: BTreeSet<ParticipantName>,
     /// How often each store was enlisted, and how often it had been when each call was made.
     pub(crate) enlistments: BTreeMap<ParticipantName, u64>,
+    /// The life in which each store was enlisted last.
+    pub(crate) incarnations: BTreeMap<ParticipantName, String>,
     pub(crate) asked_in: BTreeMap<u64, u64>,
     pub(crate) requests: BTreeMap<RequestId, (Arc<Purchase>, u32)>,
     pub(crate) settling: BTreeSet<RequestId>,

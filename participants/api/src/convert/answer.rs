@@ -52,6 +52,7 @@ impl From<Recalled> for v1::RecallResponse {
         Self {
             forgotten_transaction_ids: texts(&recalled.forgotten),
             remembers_from_transaction_id: from.unwrap_or_default(),
+            incarnation: recalled.incarnation,
         }
     }
 }
@@ -74,6 +75,7 @@ impl TryFrom<v1::RecallResponse> for Recalled {
             remembers_from: from
                 .map(|text| transaction("remembers_from_transaction_id", &text))
                 .transpose()?,
+            incarnation: answer.incarnation,
         })
     }
 }

@@ -118,7 +118,7 @@ fn a_broken_recall_names_its_field() {
     assert_eq!(field(many), "transaction_ids");
     let answer = v1::RecallResponse {
         forgotten_transaction_ids: vec!["shop.1".into()],
-        remembers_from_transaction_id: String::new(),
+        ..v1::RecallResponse::default()
     };
     let read = Recalled::try_from(answer);
     assert_eq!(field(read), "forgotten_transaction_ids[0]");

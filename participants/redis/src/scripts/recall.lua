@@ -4,7 +4,7 @@
 -- ARGV 1 the caller's epoch; from 2 on EPOCH.SEQUENCE of each transaction, fewer than 8,000
 -- Answers
 --   {"FENCED", epoch} | {"LOST"}
---   {"RECALLED", floor or empty, numbers of those that are not remembered, from 0}
+--   {"RECALLED", floor or empty, numbers of those that are not remembered, from 0, incarnation}
 
 local COORDINATOR, COMMITTED = KEYS[1], KEYS[2]
 local known = redis.call('HMGET', COORDINATOR, 'epoch', 'remembered', 'floor')
@@ -18,7 +18,8 @@ end
 -- Nor has anybody enlisted since it was restarted or promoted.
 local info = redis.pcall('INFO', 'replication')
 local replid = type(info) == 'string' and string.match(info, 'master_replid:(%w+)')
-if replid and redis.call('HGET', KEYS[3], 'replid') ~= replid then
+local life = redis.call('HMGET', KEYS[3], 'replid', 'id')
+if replid and life[1] ~= replid then
   return {'LOST'}
 end
 local forgotten = {}
@@ -29,4 +30,4 @@ if #ARGV > 1 then
     end
   end
 end
-return {'RECALLED', known[3] or '', forgotten}
+return {'RECALLED', known[3] or '', forgotten, replid and replid .. '.' .. life[2] or ''}

@@ -451,6 +451,7 @@ impl Participant for MemoryParticipant {
             Ok(Recalled {
                 forgotten: forgotten.cloned().collect(),
                 remembers_from: None,
+                incarnation: state.incarnation(),
             })
         })
         .await
