@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use tandem::cli::participant::Kind;
-use tandem::cli::{Cli, Command, Failure};
+use tandem::cli::{Cli, Command, Failure, steps};
 use tandem::config::{Config, ConfigError, MysqlSidecar, RedisSidecar};
 use tandem::daemon;
 use tandem::dev;
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
             start(&args.log, RedisSidecar::load(&args.config), serve_redis)
         }
         Command::Dev(args) => dev::run(args),
+        Command::Steps => steps::run(),
     };
     tandem::cli::finish(done)
 }

@@ -11,6 +11,9 @@ use tonic::{Request, Status};
 /// Longest wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
 
+/// Between two pings of a watchful client, and for the answer to one.
+const PING: Duration = Duration::from_secs(1);
+
 /// Longest wait for an operator's answer.
 const OPERATOR_MAX: Duration = Duration::from_secs(15);
 
@@ -49,6 +52,19 @@ impl Client {
         Client {
             service: PurchaseServiceClient::new(lazy(port)),
             deadline: Duration::from_secs(30),
+        }
+    }
+
+    /// The same, but it gives up a connection that is half open.
+    pub(crate) fn watchful(port: u16) -> Client {
+        let channel = endpoint(port)
+            .http2_keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .keep_alive_while_idle(true)
+            .connect_lazy();
+        Client {
+            service: PurchaseServiceClient::new(channel),
+            ..Client::lazy(port)
         }
     }
 
@@ -173,6 +189,18 @@ impl Operator {
         Ok(answer.into_inner())
     }
 
+    /// Has what was ended against its decision redone.
+    ///
+    /// # Errors
+    /// The coordinator's, or the transport's.
+    pub async fn repair(
+        &self,
+        request: v1::RepairTransactionRequest,
+    ) -> Result<v1::RepairTransactionResponse, Status> {
+        let answer = self.0.clone().repair_transaction(asked(request)).await?;
+        Ok(answer.into_inner())
+    }
+
     /// Stock and holds of a sku.
     ///
     /// # Errors
@@ -185,11 +213,14 @@ impl Operator {
 }
 
 fn lazy(port: u16) -> Channel {
+    endpoint(port).connect_lazy()
+}
+
+fn endpoint(port: u16) -> Endpoint {
     Endpoint::from_shared(format!("http://127.0.0.1:{port}"))
         .expect("a port makes a valid address")
         .connect_timeout(CONNECT_MAX)
         .tcp_nodelay(true)
-        .connect_lazy()
 }
 
 fn asked<T>(message: T) -> Request<T> {

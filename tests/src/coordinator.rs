@@ -37,6 +37,7 @@ pub struct Coordinator {
     process: Mutex<Option<Process>>,
     id: String,
     folder: PathBuf,
+    data_dir: PathBuf,
     clients: PortLease,
     operators: PortLease,
 }
@@ -58,10 +59,16 @@ impl Coordinator {
         Ok(Coordinator {
             process: Mutex::new(None),
             id: id.to_owned(),
+            data_dir: folder.join("log"),
             folder,
             clients: PortLease::take(None)?,
             operators: PortLease::take(None)?,
         })
+    }
+
+    /// The same with its decision log elsewhere.
+    pub fn with_data_dir(self, data_dir: PathBuf) -> Coordinator {
+        Coordinator { data_dir, ..self }
     }
 
     /// Writes the configuration and starts the process; does not wait for anything.
@@ -69,8 +76,23 @@ impl Coordinator {
     /// # Errors
     /// If it runs already, or can't be run.
     pub fn launch(&self, start: &Start) -> Result<()> {
+        anyhow::ensure!(self.process_id().is_none(), "the coordinator runs already");
+        self.revive(start)?;
+        Ok(())
+    }
+
+    /// Starts the process if it is down, also if it ended by itself; does not wait for anything.
+    /// Gives whether it was down.
+    ///
+    /// # Errors
+    /// If it can't be run.
+    pub fn revive(&self, start: &Start) -> Result<bool> {
         let mut slot = self.process.lock().unwrap();
-        anyhow::ensure!(slot.is_none(), "the coordinator runs already");
+        if let Some(process) = &mut *slot
+            && process.ended()?.is_none()
+        {
+            return Ok(false);
+        }
         fs::write(self.config_path(), self.config(start))?;
         let mut command = guarded(tandem_program()?);
         command
@@ -78,7 +100,7 @@ impl Coordinator {
             .arg(self.config_path())
             .envs(start.env.iter().map(|(name, value)| (name, value)));
         *slot = Some(Process::start(command, &self.log_path())?);
-        Ok(())
+        Ok(true)
     }
 
     /// Starts the process and waits until every participant is enlisted.
@@ -162,6 +184,17 @@ impl Coordinator {
     pub fn resume(&self) -> Result<()> {
         let slot = self.process.lock().unwrap();
         slot.as_ref().context("the coordinator is down")?.resume()
+    }
+
+    /// Whether its process runs.
+    ///
+    /// # Errors
+    /// If the kernel can't say.
+    pub fn runs(&self) -> Result<bool> {
+        match &mut *self.process.lock().unwrap() {
+            Some(process) => Ok(process.ended()?.is_none()),
+            None => Ok(false),
+        }
     }
 
     /// How it ended, if it has.
@@ -248,7 +281,7 @@ impl Coordinator {
 
     /// The decision log's folder.
     pub fn data_dir(&self) -> PathBuf {
-        self.folder.join("log")
+        self.data_dir.clone()
     }
 
     /// All that it has said.
@@ -280,9 +313,19 @@ impl Coordinator {
         Client::lazy(self.clients.port())
     }
 
+    /// A client with a connection of its own through another port, which notices a dead one.
+    pub fn client_through(port: u16) -> Client {
+        Client::watchful(port)
+    }
+
     /// An operator with a connection of its own.
     pub fn operator(&self) -> Operator {
         Operator::lazy(self.operators.port())
+    }
+
+    /// The port for clients.
+    pub fn client_port(&self) -> u16 {
+        self.clients.port()
     }
 
     /// `http://127.0.0.1:PORT` for clients.
@@ -312,9 +355,10 @@ impl Coordinator {
 
     fn config(&self, start: &Start) -> String {
         format!(
-            "[coordinator]\nid = \"{}\"\ndata_dir = \"log\"\nlisten = \"127.0.0.1:{}\"\n\
+            "[coordinator]\nid = \"{}\"\ndata_dir = \"{}\"\nlisten = \"127.0.0.1:{}\"\n\
              admin_listen = \"127.0.0.1:{}\"\n\n[limits]\n{}\n\n{}",
             self.id,
+            self.data_dir.display(),
             self.clients.port(),
             self.operators.port(),
             start.limits,

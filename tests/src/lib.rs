@@ -8,13 +8,17 @@
 #![allow(clippy::unwrap_used)]
 
 mod answer;
+pub mod chaos;
 mod client;
 mod coordinator;
+mod disk;
 mod judge;
 pub mod kill;
+mod links;
 mod load;
 mod machine;
 mod programs;
+mod proxy;
 mod random;
 mod sidecar;
 mod stores;
@@ -25,10 +29,13 @@ mod world;
 pub use answer::{Answer, Asked};
 pub use client::{Client, Operator, purchase};
 pub use coordinator::{Coordinator, Start, copy_folder};
+pub use disk::{Disk, enter_own_mounts};
 pub use judge::{Books, Judge};
+pub use links::{LinkName, Links};
 pub use load::{Load, Records};
 pub use machine::{Machine, Pair, PairName};
 pub use programs::tandem_program;
+pub use proxy::{Proxy, Way};
 pub use random::Random;
 pub use sidecar::{Sidecar, SidecarKind};
 pub use stores::{StockPlace, Stores, StoresOptions};

@@ -34,11 +34,24 @@ impl Load {
     /// Starts `clients` of them. Purchase ids start with `prefix`; what they buy follows from
     /// `seed`.
     pub fn start(client: &Client, clients: usize, prefix: &str, seed: u64, skus: &[&str]) -> Load {
+        Load::start_over(std::slice::from_ref(client), clients, prefix, seed, skus)
+    }
+
+    /// The same over several connections in turn.
+    pub fn start_over(
+        connections: &[Client],
+        clients: usize,
+        prefix: &str,
+        seed: u64,
+        skus: &[&str],
+    ) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         for number in 0..clients {
             let buyer = Buyer {
-                client: client.clone().with_deadline(CALL_MAX),
+                client: connections[number % connections.len()]
+                    .clone()
+                    .with_deadline(CALL_MAX),
                 prefix: format!("{prefix}-{number}"),
                 random: Random::new(seed.wrapping_add(number as u64)),
                 skus: skus.iter().map(|sku| (*sku).to_owned()).collect(),

@@ -15,6 +15,8 @@ pub enum PairName {
     MysqlRedis,
     /// The installed MariaDB and a fetched Valkey 9.
     MariaDbValkey,
+    /// MySQL 9 and Valkey 9, fetched.
+    MysqlValkey,
 }
 
 impl PairName {
@@ -77,6 +79,7 @@ impl Machine {
             PairName::Installed => (&self.mariadb, &self.redis_installed),
             PairName::MysqlRedis => (&self.mysql, &self.redis),
             PairName::MariaDbValkey => (&self.mariadb, &self.valkey),
+            PairName::MysqlValkey => (&self.mysql, &self.valkey),
         };
         Ok(Pair {
             mysql: mysql.clone()?,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -81,18 +82,73 @@ impl Sidecar {
     /// # Errors
     /// If it does not; with its log.
     pub async fn restart(&self) -> Result<()> {
-        let mut command = guarded(tandem_program()?);
-        command
-            .args(["participant", self.kind.verb(), "--config"])
-            .arg(self.folder.join("sidecar.toml"));
-        let process = Process::start(command, &self.folder.join("sidecar.log"))?;
-        *self.process.lock().unwrap() = Some(process);
+        self.revive(None)?;
         let address = ("127.0.0.1", self.port.port());
         until("the sidecar listens", READY_MAX, async || {
             Ok(TcpStream::connect(address).is_ok())
         })
         .await
         .with_context(|| format!("the sidecar's log ends with:\n{}", self.log_tail()))
+    }
+
+    /// Starts it if it is down, also if it ended by itself, and waits for nothing; with a step
+    /// (`store_prepared:kill`) it ends there. Gives whether it was down.
+    ///
+    /// # Errors
+    /// If it can't be run.
+    pub fn revive(&self, step: Option<&str>) -> Result<bool> {
+        let mut slot = self.process.lock().unwrap();
+        if let Some(process) = &mut *slot
+            && process.ended()?.is_none()
+        {
+            return Ok(false);
+        }
+        let mut command = guarded(tandem_program()?);
+        command
+            .args(["participant", self.kind.verb(), "--config"])
+            .arg(self.folder.join("sidecar.toml"))
+            .envs(step.map(|step| ("TANDEM_AT", step)));
+        *slot = Some(Process::start(command, &self.folder.join("sidecar.log"))?);
+        Ok(true)
+    }
+
+    /// How it ended, if it has by itself.
+    ///
+    /// # Errors
+    /// If the kernel can't say.
+    pub fn ended(&self) -> Result<Option<ExitStatus>> {
+        let mut slot = self.process.lock().unwrap();
+        slot.as_mut().map_or(Ok(None), Process::ended)
+    }
+
+    /// Whether its process runs.
+    ///
+    /// # Errors
+    /// If the kernel can't say.
+    pub fn runs(&self) -> Result<bool> {
+        let mut slot = self.process.lock().unwrap();
+        match &mut *slot {
+            Some(process) => Ok(process.ended()?.is_none()),
+            None => Ok(false),
+        }
+    }
+
+    /// SIGSTOP.
+    ///
+    /// # Errors
+    /// If it is down.
+    pub fn pause(&self) -> Result<()> {
+        let slot = self.process.lock().unwrap();
+        slot.as_ref().context("the sidecar is down")?.pause()
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Errors
+    /// If it is down.
+    pub fn resume(&self) -> Result<()> {
+        let slot = self.process.lock().unwrap();
+        slot.as_ref().context("the sidecar is down")?.resume()
     }
 
     /// SIGKILL.
@@ -112,11 +168,25 @@ impl Sidecar {
 
     /// Its table in a coordinator's configuration.
     pub fn participant(&self) -> String {
+        self.participant_at(self.port())
+    }
+
+    /// The same, reached at another port.
+    pub fn participant_at(&self, port: u16) -> String {
         format!(
-            "[participants.{}.sidecar]\nendpoint = \"{}\"\n",
-            self.kind.name(),
-            self.url()
+            "[participants.{}.sidecar]\nendpoint = \"http://127.0.0.1:{port}\"\n",
+            self.kind.name()
         )
+    }
+
+    /// Which participant it serves.
+    pub fn kind(&self) -> SidecarKind {
+        self.kind
+    }
+
+    /// Its own port.
+    pub fn port(&self) -> u16 {
+        self.port.port()
     }
 
     /// `http://127.0.0.1:PORT`

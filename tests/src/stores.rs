@@ -10,12 +10,15 @@ use anyhow::{Context, Result};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, AsyncConnectionConfig};
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
-use tandem_servers::{Folder, LaunchOptions, MysqlOptions, MysqlServer, RedisServer};
+use tandem_servers::{Flavor, Folder, LaunchOptions, MysqlOptions, MysqlServer, RedisServer};
 
 use crate::machine::Pair;
 
 /// The app's database.
 const DATABASE: &str = "shop";
+
+/// The app's user of it.
+pub(crate) const APP_USER: &str = "shop";
 
 /// A disk that is slow that day makes an answer late, not wrong.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
@@ -33,6 +36,11 @@ pub struct StoresOptions {
     pub redis_args: Vec<OsString>,
     /// Where the stock is kept.
     pub stock: StockPlace,
+    /// Below which folder Redis' data go, if elsewhere than `folder`.
+    pub redis_folder: Option<PathBuf>,
+    /// Whether participants connect as an app's user does, who is no administrator: `read_only`
+    /// binds it.
+    pub app_user: bool,
 }
 
 /// Where the app keeps its stock.
@@ -53,6 +61,7 @@ pub struct Stores {
     /// Redis or Valkey.
     pub redis: RedisServer,
     stock: StockPlace,
+    user: &'static str,
     seeded: Mutex<BTreeMap<String, i64>>,
 }
 
@@ -62,9 +71,8 @@ impl Stores {
     /// # Errors
     /// If a server does not start; with its log.
     pub async fn start(pair: &Pair, options: StoresOptions) -> Result<Stores> {
-        let launch = |extra_args| LaunchOptions {
-            folder: options
-                .folder
+        let launch = |extra_args, folder: &Option<PathBuf>| LaunchOptions {
+            folder: folder
                 .clone()
                 .map_or(Folder::Temporary, Folder::TemporaryIn),
             env: options.env.clone(),
@@ -72,18 +80,24 @@ impl Stores {
             ..LaunchOptions::default()
         };
         let mysql = MysqlOptions {
-            launch: launch(options.mysql_args.clone()),
+            launch: launch(options.mysql_args.clone(), &options.folder),
             ..MysqlOptions::default()
         };
+        let redis_folder = options.redis_folder.clone().or(options.folder.clone());
+        let redis = launch(options.redis_args.clone(), &redis_folder);
         let stores = Stores {
             mysql: MysqlServer::start(&pair.mysql, mysql)?,
-            redis: RedisServer::start(&pair.redis, launch(options.redis_args.clone()))?,
+            redis: RedisServer::start(&pair.redis, redis)?,
             stock: options.stock,
+            user: if options.app_user { APP_USER } else { "root" },
             seeded: Mutex::default(),
         };
         let mut root = MySqlConnection::connect(&stores.mysql.url()).await?;
         root.execute(AssertSqlSafe(format!("CREATE DATABASE {DATABASE}")))
             .await?;
+        if options.app_user {
+            root.execute(AssertSqlSafe(stores.grants())).await?;
+        }
         root.close().await?;
         Ok(stores)
     }
@@ -91,6 +105,21 @@ impl Stores {
     /// `mysql://root@127.0.0.1:PORT/shop`
     pub fn mysql_url(&self) -> String {
         format!("{}{DATABASE}", self.mysql.url())
+    }
+
+    /// Makes a user that may all but administrate.
+    fn grants(&self) -> String {
+        let (needs, administrates) = match self.mysql.binary().flavor {
+            Flavor::MySql => (
+                "GRANT XA_RECOVER_ADMIN, REPLICATION CLIENT ON *.* TO shop; ",
+                "SUPER, CONNECTION_ADMIN, READ_ONLY_ADMIN",
+            ),
+            _ => ("", "SUPER, READ_ONLY ADMIN, CONNECTION ADMIN"),
+        };
+        format!(
+            "CREATE USER {APP_USER}; {needs}GRANT ALL ON *.* TO {APP_USER}; \
+             REVOKE {administrates} ON *.* FROM {APP_USER}"
+        )
     }
 
     /// A new session of the app's database.
@@ -176,15 +205,26 @@ impl Stores {
 
     /// Settings of the MySQL participant.
     pub fn mysql_settings(&self) -> String {
-        format!("url = \"{}\"\n", self.mysql_url())
+        self.mysql_settings_at(self.mysql.port())
+    }
+
+    /// The same, its server reached at another port.
+    pub fn mysql_settings_at(&self, port: u16) -> String {
+        let user = self.user;
+        format!("url = \"mysql://{user}@127.0.0.1:{port}/{DATABASE}\"\n")
     }
 
     /// Settings of the Redis participant.
     pub fn redis_settings(&self) -> String {
+        self.redis_settings_at(self.redis.port())
+    }
+
+    /// The same, its server reached at another port.
+    pub fn redis_settings_at(&self, port: u16) -> String {
         let stock = match self.stock {
             StockPlace::Key => "stock_key = \"stock:{sku}\"",
             StockPlace::Hash => "stock_hash = \"warehouse\"",
         };
-        format!("url = \"{}\"\n{stock}\n", self.redis.url())
+        format!("url = \"redis://127.0.0.1:{port}/\"\n{stock}\n")
     }
 }

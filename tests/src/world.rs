@@ -9,14 +9,22 @@ use tempfile::TempDir;
 
 use crate::answer::Asked;
 use crate::coordinator::{Coordinator, Start, copy_folder};
+use crate::disk::Disk;
 use crate::judge::{Books, Judge};
+use crate::links::Links;
 use crate::machine::Pair;
 use crate::programs::tandem_program;
+use crate::proxy::Proxy;
 use crate::sidecar::{Sidecar, SidecarKind};
 use crate::stores::{Stores, StoresOptions};
 
 /// Short pauses, since a test has no operator who would be annoyed by warnings.
-const LIMITS: &str = "retry_backoff_max_ms = 300\nsweep_interval_s = 1\ncall_timeout_ms = 4000\n";
+pub(crate) const LIMITS: &str =
+    "retry_backoff_max_ms = 300\nsweep_interval_s = 1\ncall_timeout_ms = 4000\n";
+
+/// Room for all that a long run's log holds, its copy that is verified at each start included.
+const LOG_DISK_MIB: u32 = 256;
+const REDIS_DISK_MIB: u32 = 512;
 
 /// How a case's world is to be.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +35,12 @@ pub struct Setup {
     pub limits: String,
     /// Participants in processes of their own.
     pub sidecars: bool,
+    /// A proxy between every two parts that talk to each other; sidecars only.
+    pub links: bool,
+    /// Disks of their own, which can be filled up, for the decision log and for Redis.
+    pub disks: bool,
+    /// Appended to both sidecars' settings.
+    pub sidecar_settings: String,
     /// The case starts the coordinator itself.
     pub coordinator_down: bool,
     /// Set in the coordinator's environment.
@@ -43,8 +57,12 @@ pub struct World {
     pub sidecars: Vec<Sidecar>,
     /// The stores.
     pub stores: Stores,
+    /// The proxies, if there are any.
+    pub links: Option<Links>,
     /// What the coordinator is started with.
     pub start: Start,
+    /// The decision log's disk and Redis', if they have their own.
+    pub disks: Option<[Disk; 2]>,
     folder: TempDir,
 }
 
@@ -55,18 +73,56 @@ impl World {
     /// If something does not start; with its log.
     pub async fn new(pair: &Pair, setup: Setup) -> Result<World> {
         let folder = tempfile::Builder::new().prefix("tandem-test-").tempdir()?;
-        let stores = Stores::start(pair, setup.stores).await?;
+        let disks = if setup.disks {
+            let mount = |name, mebibytes| Disk::mount(folder.path().join(name), mebibytes);
+            Some([
+                mount("log-disk", LOG_DISK_MIB)?,
+                mount("redis-disk", REDIS_DISK_MIB)?,
+            ])
+        } else {
+            None
+        };
+        let mut options = setup.stores;
+        if let Some([_, redis_disk]) = &disks {
+            options.redis_folder = Some(redis_disk.path().to_owned());
+        }
+        let stores = Stores::start(pair, options).await?;
+        let place = folder.path().join("coordinator");
+        fs::create_dir_all(&place)?;
+        let mut coordinator = Coordinator::new(place)?;
+        if let Some([log_disk, _]) = &disks {
+            coordinator = coordinator.with_data_dir(log_disk.path().join("log"));
+        }
         let mut sidecars = Vec::new();
+        let mut links = None;
         let participants = if setup.sidecars {
+            let (mysql, redis) = (stores.mysql.port(), stores.redis.port());
+            let stores_links = if setup.links {
+                Some([Proxy::start(mysql).await?, Proxy::start(redis).await?])
+            } else {
+                None
+            };
+            let [mysql, redis] = match &stores_links {
+                Some(proxies) => proxies.each_ref().map(Proxy::port),
+                None => [mysql, redis],
+            };
             for (kind, settings) in [
-                (SidecarKind::Mysql, stores.mysql_settings()),
-                (SidecarKind::Redis, stores.redis_settings()),
+                (SidecarKind::Mysql, stores.mysql_settings_at(mysql)),
+                (SidecarKind::Redis, stores.redis_settings_at(redis)),
             ] {
                 let place = folder.path().join(kind.name());
+                let settings = settings + &setup.sidecar_settings;
                 sidecars.push(Sidecar::start(kind, place, &settings).await?);
             }
-            let tables: Vec<String> = sidecars.iter().map(Sidecar::participant).collect();
-            tables.join("\n")
+            if let Some(stores_links) = stores_links {
+                links = Some(Links::close(&coordinator, &sidecars, stores_links).await?);
+            }
+            let port = |sidecar: &Sidecar| match &links {
+                Some(links) => links.to_sidecar(sidecar.kind()).port(),
+                None => sidecar.port(),
+            };
+            let tables = sidecars.iter().map(|one| one.participant_at(port(one)));
+            tables.collect::<Vec<String>>().join("\n")
         } else {
             stores.participants()
         };
@@ -79,13 +135,13 @@ impl World {
             participants,
             env: setup.env,
         };
-        let place = folder.path().join("coordinator");
-        fs::create_dir_all(&place)?;
         let world = World {
-            coordinator: Coordinator::new(place)?,
+            coordinator,
             sidecars,
             stores,
+            links,
             start,
+            disks,
             folder,
         };
         if !setup.coordinator_down {
@@ -186,6 +242,7 @@ impl World {
     pub fn keep(&self, name: &str) -> Result<PathBuf> {
         let place = std::env::temp_dir().join(format!("tandem-kept-{name}"));
         copy_folder(self.folder.path(), &place)?;
+        fs::write(place.join("logs.txt"), self.logs())?;
         for (server, name) in [
             (&*self.stores.mysql, "mysql"),
             (&*self.stores.redis, "redis"),

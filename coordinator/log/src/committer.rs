@@ -19,7 +19,7 @@ use crate::panics::caught;
 use crate::queue::{Entry, Found, Shared, Stored, Work};
 use crate::scan::BatchPlace;
 use crate::store::{Store, StoreError};
-use crate::{DecisionLog, Handle, LogOptions, LogStats, Position};
+use crate::{DecisionLog, Handle, LogOptions, LogStats, LogStep, Position};
 
 /// How long a lazy record waits for a force that somebody else needs, in milliseconds.
 pub const LAZY_FORCE_MAX_MS: u64 = 1_000;
@@ -69,6 +69,7 @@ pub(crate) fn spawn(
         shared: shared.clone(),
         files,
         retained,
+        at_step: options.at_step,
         release_before: Position(0),
         head_synced: Instant::now(),
     };
@@ -103,6 +104,7 @@ struct Committer {
     shared: Arc<Shared>,
     files: Files,
     retained: Retained,
+    at_step: fn(LogStep),
     release_before: Position,
     head_synced: Instant,
 }
@@ -145,6 +147,7 @@ impl Committer {
     }
 
     fn store(&mut self, entries: Vec<Entry>) -> Result<(), Fatal> {
+        (self.at_step)(LogStep::Storing);
         let started = Instant::now();
         let mut record_bytes = 0;
         let mut stored: Vec<Stored> = Vec::with_capacity(entries.len());
@@ -160,8 +163,11 @@ impl Committer {
             stored.push(entry.stored);
         }
         self.put(builder)?;
+        (self.at_step)(LogStep::Written);
         self.files.store.force()?;
+        (self.at_step)(LogStep::Forced);
         self.write_head()?;
+        (self.at_step)(LogStep::Marked);
         let took = started.elapsed();
         let retained = &self.retained;
         self.shared.update_stats(|stats| {
@@ -265,6 +271,7 @@ impl Committer {
             position: places[first_kept].first_position - 1,
             hash,
         };
+        (self.at_step)(LogStep::Releasing);
         // A head from before the base could not be compared with anything. Without this a power
         // cut could leave one, and a sound log would be refused.
         self.sync_head()?;
@@ -274,6 +281,7 @@ impl Committer {
         // The base must be durable before the first batch goes: the other way round a power cut
         // could leave a log that begins with a gap.
         self.files.store.force()?;
+        (self.at_step)(LogStep::Rebased);
         for (place, sequence) in self
             .retained
             .places
@@ -282,6 +290,7 @@ impl Committer {
         {
             self.files.store.remove_batch(sequence, place.cells)?;
         }
+        (self.at_step)(LogStep::Released);
         let retained = &self.retained;
         self.shared.update_stats(|stats| retained.describe(stats));
         Ok(releasable - first_kept >= RELEASE_BATCHES_MIN)

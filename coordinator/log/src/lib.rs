@@ -71,6 +71,8 @@ pub struct LogOptions {
     pub queue_bytes_max: usize,
     /// The size of sled's page cache.
     pub cache_bytes: u64,
+    /// Told of each step of the committer, on its thread; for tests that end the process there.
+    pub at_step: fn(LogStep),
     /// Called once, on the committer thread, when a force has failed. By then the log refuses
     /// appends, and nothing that was not acknowledged yet ever will be. The process must end: what
     /// the disk holds is known only after a restart.
@@ -85,6 +87,7 @@ impl LogOptions {
             queue_records_max: QUEUE_RECORDS_MAX,
             queue_bytes_max: QUEUE_BYTES_MAX,
             cache_bytes: CACHE_BYTES,
+            at_step: |_| {},
             on_fatal: Box::new(|why| {
                 eprintln!("{why}");
                 std::process::abort();
@@ -102,6 +105,25 @@ impl fmt::Debug for LogOptions {
             .field("cache_bytes", &self.cache_bytes)
             .finish_non_exhaustive()
     }
+}
+
+/// A step of the committer: between any two of them a killed process leaves something else behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogStep {
+    /// Records are about to be written.
+    Storing,
+    /// They are written, not forced.
+    Written,
+    /// They are durable; the head does not say so.
+    Forced,
+    /// The head says so; who appended them has not heard it.
+    Marked,
+    /// Batches that are no longer needed are about to go.
+    Releasing,
+    /// The log durably begins after them; they are still there.
+    Rebased,
+    /// They are removed, which is not forced.
+    Released,
 }
 
 /// Who a log belongs to; given at creation, kept for the log's life.

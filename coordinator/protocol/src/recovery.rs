@@ -23,6 +23,8 @@ pub(crate) enum Known {
     Undecided,
     /// Decided commit, being carried out.
     Committing,
+    /// Decided commit, and the branch was found ended against that.
+    EndedOtherwise,
     /// Decided commit and ended; remembered.
     Committed,
     /// No decision is stored, and none can be any more.
@@ -38,6 +40,8 @@ pub(crate) enum Known {
 pub enum Verdict {
     /// What must be done is under way already.
     Leave,
+    /// Commit it after all: what was done against the decision has not lasted.
+    Commit,
     /// Release it: no stored decision means abort.
     RollBack,
     /// Show it to the operator and touch nothing.
@@ -56,6 +60,9 @@ pub(crate) fn verdict(id: &PreparedId, known: Known) -> Verdict {
         Known::Undecided | Known::Committing | Known::Committed | Known::BeingRolledBack => {
             Verdict::Leave
         }
+        // A roll back by hand is not forced to the disk (measured on MariaDB 10.11): a crash of the
+        // server takes it back, and nobody else would end the branch then.
+        Known::EndedOtherwise => Verdict::Commit,
         Known::Aborted => Verdict::RollBack,
         // Presumed abort holds only for what the log can still speak about.
         Known::Forgotten => Verdict::Report,

@@ -169,6 +169,39 @@ impl Server {
         if let Some(running) = slot.take() {
             running.stop()?;
         }
+        self.launch(&mut slot)
+    }
+
+    /// Starts the server again if it is down, also if it ended by itself. Gives whether it was.
+    ///
+    /// # Errors
+    ///
+    /// As of [`restart`](Self::restart).
+    pub fn revive(&self) -> Result<bool> {
+        let mut slot = self.process();
+        if let Some(process) = &mut *slot
+            && process.ended()?.is_none()
+        {
+            return Ok(false);
+        }
+        *slot = None;
+        self.launch(&mut slot)?;
+        Ok(true)
+    }
+
+    /// Whether its process runs, as the kernel says.
+    ///
+    /// # Errors
+    ///
+    /// If it can't say.
+    pub fn runs(&self) -> Result<bool> {
+        match &mut *self.process() {
+            Some(process) => Ok(process.ended()?.is_none()),
+            None => Ok(false),
+        }
+    }
+
+    fn launch(&self, slot: &mut Option<Process>) -> Result<()> {
         let mut command = self.binary.command()?;
         command
             .args(&self.args)

@@ -23,6 +23,7 @@ mod purchase_submit;
 mod samples;
 pub mod serve;
 mod status;
+pub mod steps;
 mod stock;
 mod table;
 mod time;
@@ -69,6 +70,9 @@ pub enum Command {
     /// Look at a decision log while no coordinator runs on it
     #[command(subcommand)]
     Log(Log),
+    /// Name the steps at which a process can be told to die, for tests of recovery
+    #[command(hide = true)]
+    Steps,
     /// A verb that asks a running coordinator.
     #[command(flatten)]
     Client(Client),

@@ -361,6 +361,7 @@ impl Driver {
                 participant,
                 transaction,
             } => {
+                crash_point::reach(Step::RollingBack);
                 if let Some(link) = self.links.get(&participant) {
                     link.roll_back(transaction);
                 }
@@ -370,6 +371,7 @@ impl Driver {
                 page,
                 transactions,
             } => {
+                crash_point::reach(Step::Recalling);
                 if let Some(link) = self.links.get(&participant) {
                     link.recall(page, transactions);
                 }
@@ -383,12 +385,14 @@ impl Driver {
                 before,
                 except,
             } => {
+                crash_point::reach(Step::Forgetting);
                 if let Some(link) = self.links.get(&participant) {
                     link.forget(before, except);
                 }
             }
             // A client that has gone away is not told; nothing else changes.
             Action::Reply { request, reply } => {
+                crash_point::reach(Step::Replying);
                 if let Some(sender) = self.replies.remove(&request) {
                     let _ = sender.send(reply);
                 }
@@ -447,6 +451,7 @@ impl Driver {
             };
             match self.log.append(record.encode(), *durability, stored) {
                 Ok(()) => {
+                    crash_point::reach(Step::Appended);
                     self.waiting.pop_front();
                 }
                 // The next stored record makes room and wakes the driver.

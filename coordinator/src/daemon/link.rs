@@ -174,11 +174,14 @@ impl Link {
                 )
                 .await
             {
-                Ok(vote) => Event::Voted {
-                    transaction,
-                    participant,
-                    vote,
-                },
+                Ok(vote) => {
+                    crash_point::reach(Step::Voted);
+                    Event::Voted {
+                        transaction,
+                        participant,
+                        vote,
+                    }
+                }
                 Err(error) => link.failed(transaction, Call::Prepare, &error),
             };
             link.tell(event);
@@ -271,13 +274,16 @@ impl Link {
                 )
                 .await
             {
-                Ok(()) => Event::Acknowledged {
-                    transaction,
-                    participant: link.name.clone(),
-                    ending: Ending::RollBack,
-                    evidence: None,
-                    debts: Vec::new(),
-                },
+                Ok(()) => {
+                    crash_point::reach(Step::RolledBack);
+                    Event::Acknowledged {
+                        transaction,
+                        participant: link.name.clone(),
+                        ending: Ending::RollBack,
+                        evidence: None,
+                        debts: Vec::new(),
+                    }
+                }
                 Err(error) => link.failed(transaction, Call::End(Ending::RollBack), &error),
             };
             link.tell(event);
@@ -337,6 +343,7 @@ impl Link {
     /// Enlists and lists what is prepared.
     async fn connect(&self) -> Result<(Enlisted, Vec<PreparedBranch>), Error> {
         let time = self.times.call_timeout;
+        crash_point::reach(Step::Enlisting);
         let enlisted = self
             .bounded("enlist", None, time, self.participant.enlist(&self.enlist))
             .await;
@@ -349,9 +356,11 @@ impl Link {
             self.lock().description = Some(description);
         }
         let enlisted = enlisted?;
+        crash_point::reach(Step::Enlisted);
         let prepared = self
             .bounded("list", None, time, self.participant.list_prepared())
             .await?;
+        crash_point::reach(Step::Listed);
         Ok((enlisted, prepared))
     }
 

@@ -9,6 +9,8 @@ use tandem_log::{DecisionLog, Durability, Identity, LogOptions, OpenError, Opene
 use tandem_protocol::{CoordinatorId, Epoch, Record, Recovered, Timestamp};
 use uuid::Uuid;
 
+use super::crash_point::{self, Step};
+
 /// How long the first force of a start may take.
 const FIRST_FORCE_MAX: Duration = Duration::from_secs(30);
 
@@ -37,6 +39,7 @@ pub(super) fn begin(
     now: Timestamp,
 ) -> anyhow::Result<Begun> {
     let (log, opened) = open_or_create(dir, coordinator)?;
+    crash_point::reach(Step::LogOpened);
     let found = &opened.identity.coordinator_id;
     if found != coordinator.as_str() {
         bail!(
@@ -62,6 +65,7 @@ pub(super) fn begin(
             time: now,
         },
     )?;
+    crash_point::reach(Step::EpochBegun);
     Ok(Begun {
         log,
         log_id: opened.identity.log_id,
@@ -91,6 +95,7 @@ fn open_or_create(
 
 fn options(dir: &Path) -> LogOptions {
     LogOptions {
+        at_step: |step| crash_point::reach(Step::Log(step)),
         on_fatal: Box::new(|why| {
             tracing::error!("{why}; the process ends, since what the disk holds is unknown now");
             std::process::abort();

@@ -9,9 +9,10 @@ mod log;
 mod notes;
 mod serve;
 mod sidecar;
+mod stepped;
 
 pub use clock::Clock;
-pub use crash_point::{Step, VARIABLE as CRASH_POINT_VARIABLE};
+pub use crash_point::{Step, StoreStep, VARIABLE as CRASH_POINT_VARIABLE};
 pub use driver::{Handle, Stopped};
 pub use link::{Link, LinkState};
 pub use serve::{Identity, serve};

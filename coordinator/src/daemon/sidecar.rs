@@ -6,7 +6,9 @@ use std::time::Duration;
 use tandem_participant::{Participant, ParticipantServer};
 use tokio::sync::watch;
 
+use super::crash_point;
 use super::serve::{bind, server, signal, stopped};
+use super::stepped::Stepped;
 use crate::config::Sidecar;
 
 /// How long open calls may take to end after a signal.
@@ -18,6 +20,12 @@ pub async fn serve_participant(
     sidecar: Sidecar,
     participant: Arc<dyn Participant>,
 ) -> anyhow::Result<()> {
+    // Unwrapped otherwise, since every call would pay for it.
+    let participant = if crash_point::is_chosen() {
+        Arc::new(Stepped(participant))
+    } else {
+        participant
+    };
     let incoming = bind(sidecar.listen).await?;
     let (health_reporter, health) = tonic_health::server::health_reporter();
     let service = ParticipantServer::new(participant).into_service();

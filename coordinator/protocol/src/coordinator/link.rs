@@ -135,6 +135,11 @@ impl Coordinator {
                         });
                     }
                 }
+                Verdict::Commit => {
+                    if let PreparedId::Transaction(id) = branch.id {
+                        self.commit_found(now, &id, participant);
+                    }
+                }
                 Verdict::Report => foreign.push(branch),
                 Verdict::RollBack => {
                     let PreparedId::Transaction(id) = branch.id else {
@@ -203,7 +208,13 @@ impl Coordinator {
         }
         match self.transactions.get(id).map(|t| &t.state) {
             Some(State::Preparing(_) | State::Deciding(_)) => Known::Undecided,
-            Some(State::Committing(_)) => Known::Committing,
+            Some(State::Committing(committing)) => {
+                let branch = committing.branches.get(participant);
+                match branch.map(|branch| &branch.progress) {
+                    Some(Progress::Heuristic(_)) => Known::EndedOtherwise,
+                    _ => Known::Committing,
+                }
+            }
             Some(State::Aborting(branches)) => match branches.get(participant) {
                 Some(branch) if !branch.has_ended() => Known::BeingRolledBack,
                 Some(_) | None => Known::Aborted,
@@ -214,6 +225,18 @@ impl Coordinator {
                 None if *id < self.floor => Known::Forgotten,
                 None => Known::Aborted,
             },
+        }
+    }
+
+    /// Asks again for the commit of a branch that was found ended and is back. If it is not, after
+    /// all, the answer says so by the store's own evidence.
+    fn commit_found(&mut self, now: Timestamp, id: &TransactionId, participant: &ParticipantName) {
+        let transaction = self.transactions.get_mut(id);
+        if let Some(State::Committing(committing)) = transaction.map(|known| &mut known.state)
+            && let Some(branch) = committing.branches.get_mut(participant)
+        {
+            branch.progress = Progress::Waiting { retry_time: now };
+            self.make_due(id, participant, now);
         }
     }
 

@@ -3,10 +3,14 @@
 use std::time::{Duration, Instant};
 
 use tandem_participant::{BranchState, CommitEvidence, Error, HeuristicKind, Participant, Vote};
+use tandem_protocol::TransactionId;
 
 use crate::stand::{
     Stand, ask, close, commit, entries, in_doubt, prepared, roll_back, sql, try_sql, tx, until,
 };
+
+/// One in about three was taken back on MariaDB 10.11, none on MySQL 9.7.
+const TAKEN_BACK_TRIES: u64 = 8;
 
 pub(crate) async fn another_process_commits_after_the_preparer_has_gone(stand: Stand) {
     let first = stand.enlisted().await;
@@ -55,7 +59,7 @@ pub(crate) async fn a_roll_back_by_hand_is_heuristic(stand: Stand) {
     let first = stand.enlisted().await;
     prepared(&first, &tx(1), &["p1"]).await;
     drop(first);
-    by_hand(&stand, "ROLLBACK").await;
+    by_hand(&stand, "ROLLBACK", &tx(1)).await;
     let next = stand.fresh();
     let damage = commit(&next, &tx(1), &["p1"]).await;
     assert!(
@@ -72,11 +76,39 @@ pub(crate) async fn a_roll_back_by_hand_is_heuristic(stand: Stand) {
     roll_back(&next, &tx(1)).await.unwrap();
 }
 
+/// An XA ROLLBACK is not forced to the disk: killed soon after it, the server may have the branch
+/// again. The coordinator then asks once more, and gets its commit.
+pub(crate) async fn a_roll_back_by_hand_that_a_crash_takes_back_is_committed(stand: Stand) {
+    for sequence in 1..=TAKEN_BACK_TRIES {
+        let (transaction, id) = (tx(sequence), format!("p{sequence}"));
+        let first = stand.enlisted().await;
+        prepared(&first, &transaction, &[&id]).await;
+        drop(first);
+        by_hand(&stand, "ROLLBACK", &transaction).await;
+        let next = stand.fresh();
+        let damage = commit(&next, &transaction, &[&id]).await;
+        assert!(matches!(damage, Err(Error::Heuristic { .. })), "{damage:?}");
+        stand.server.kill9().unwrap();
+        stand.server.restart().unwrap();
+        // InnoDB writes its log each second, also when nobody asks.
+        if in_doubt(&next).await.is_empty() {
+            continue;
+        }
+        eprintln!("{:?} took roll back {sequence} back", stand.world);
+        let done = commit(&next, &transaction, &[&id]).await.unwrap();
+        assert_eq!(done.evidence, CommitEvidence::Applied);
+        assert_eq!(stand.purchases().await, [id]);
+        assert!(in_doubt(&next).await.is_empty());
+        return;
+    }
+    eprintln!("SKIPPED: {:?} took no roll back back", stand.world);
+}
+
 pub(crate) async fn a_commit_by_hand_is_heuristic(stand: Stand) {
     let first = stand.enlisted().await;
     prepared(&first, &tx(1), &["p1"]).await;
     drop(first);
-    by_hand(&stand, "COMMIT").await;
+    by_hand(&stand, "COMMIT", &tx(1)).await;
     let next = stand.fresh();
     let damage = roll_back(&next, &tx(1)).await;
     assert!(
@@ -235,9 +267,9 @@ pub(crate) async fn a_read_only_server_is_busy_and_passes(stand: Stand) {
     assert!(in_doubt(&participant).await.is_empty());
 }
 
-/// An administrator ends the branch of transaction 1, once its session has gone.
-async fn by_hand(stand: &Stand, verb: &str) {
-    let statement = format!("XA {verb} {}", stand.xid(&tx(1)));
+/// An administrator ends a branch, once its session has gone.
+async fn by_hand(stand: &Stand, verb: &str, transaction: &TransactionId) {
+    let statement = format!("XA {verb} {}", stand.xid(transaction));
     until("the participant's connections have gone", || async {
         stand.connections().await.is_empty()
     })

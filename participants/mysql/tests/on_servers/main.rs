@@ -36,7 +36,8 @@ enum Needs {
     Nothing,
     /// A server of its own, since it stops it or changes its global settings.
     OwnServer,
-    /// One without a binary log, where a commit from another session is lost most easily.
+    /// One without a binary log, where a commit from another session and a roll back are lost most
+    /// easily.
     NoBinlog,
     /// The same, and it runs only when asked for.
     OwnServerOnDemand,
@@ -89,6 +90,9 @@ fn main() {
             a_commit_by_hand_is_heuristic,
             a_branch_that_no_session_can_end_is_stuck,
             a_transaction_never_seen_is_not_taken_for_committed,
+        ],
+        checks![Needs::NoBinlog, doubt:
+            a_roll_back_by_hand_that_a_crash_takes_back_is_committed,
         ],
         checks![Needs::OwnServer, doubt:
             a_restart_of_the_server_keeps_the_vote,

@@ -1,0 +1,100 @@
+//! `tests/chaos`: many rounds of faults of every kind.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use tandem_tests::chaos::{Kind, Plan, carry_out, steps};
+use tandem_tests::{Machine, PairName, Random, enter_own_mounts};
+
+/// Plays rounds of faults under load on real servers, with a proxy between every two parts; heals
+/// everything after each, and compares both stores with what the clients were told.
+#[derive(Debug, Parser)]
+#[command(name = "tests/chaos")]
+struct Args {
+    /// How many
+    #[arg(long, default_value_t = 100)]
+    rounds: u32,
+    /// On which servers: the installed MariaDB and Redis, or fetched ones
+    #[arg(long, value_enum, default_value_t = Store::Mariadb)]
+    store: Store,
+    /// Repeats the random choices of another run
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Plays only the rounds from this one on
+    #[arg(long, default_value_t = 0)]
+    first: u32,
+    /// Only these kinds of faults
+    #[arg(long, value_delimiter = ',', value_name = "FAULT,...")]
+    faults: Vec<Kind>,
+    /// No process is told to die at a step
+    #[arg(long)]
+    no_steps: bool,
+    /// Appended to the MySQL server's arguments
+    #[arg(long, allow_hyphen_values = true, value_name = "ARG")]
+    mysql_arg: Vec<OsString>,
+    /// Only names the kinds of faults and the steps
+    #[arg(long)]
+    list: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Store {
+    /// MariaDB and Redis as installed
+    Mariadb,
+    /// MySQL 9.7 and Valkey 9
+    Mysql97,
+    /// MySQL 9.7 and Redis 8
+    Redis8,
+}
+
+fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    if args.list {
+        for kind in Kind::all() {
+            println!("fault {kind}");
+        }
+        for (step, role) in steps()? {
+            println!("step {step} ({role})");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    enter_own_mounts();
+    let name = match args.store {
+        Store::Mariadb => PairName::Installed,
+        Store::Mysql97 => PairName::MysqlValkey,
+        Store::Redis8 => PairName::MysqlRedis,
+    };
+    let pair = match Machine::look().pair(name) {
+        Ok(pair) => pair,
+        Err(reason) => anyhow::bail!("the servers are not here: {reason}"),
+    };
+    let plan = Plan {
+        seed: args.seed.unwrap_or_else(Random::seed),
+        rounds: args.rounds,
+        first: args.first,
+        kinds: args.faults,
+        steps: !args.no_steps,
+        mysql_args: args.mysql_arg,
+        verbose: true,
+        pair,
+    };
+    println!(
+        "chaos on {} and {}, {} rounds, seed {}",
+        plan.pair.mysql, plan.pair.redis, plan.rounds, plan.seed
+    );
+    let runtime = tokio::runtime::Runtime::new()?;
+    let outcome = runtime.block_on(carry_out(&plan))?;
+    println!("{}", outcome.tally);
+    for skipped in &outcome.skipped {
+        println!("SKIPPED {skipped}");
+    }
+    println!("all rounds agree: {}", outcome.books);
+    let missing = outcome.tally.missing(plan.rounds);
+    if missing.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("too seldom to show anything: {}", missing.join(", "));
+    Ok(ExitCode::FAILURE)
+}

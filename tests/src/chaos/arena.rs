@@ -1,0 +1,227 @@
+//! The world of a chaos run, and what can be done to each process of it.
+
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use redis::cmd;
+use sqlx::Executor;
+use tokio::task::block_in_place;
+use tokio::time::timeout;
+
+use crate::chaos::by_hand::ByHand;
+use crate::chaos::kind::{Armed, Part};
+use crate::coordinator::Start;
+use crate::disk::Disk;
+use crate::links::{LinkName, Links};
+use crate::machine::Pair;
+use crate::sidecar::Sidecar;
+use crate::stores::StoresOptions;
+use crate::world::{LIMITS, Setup, World};
+
+/// Shorter than the defaults, so that what is silent is noticed within a round. Retention is short
+/// too, so that forgetting is part of every run, but longer than the longest round: a client that
+/// was stuck meanwhile asks again for what it was told at the round's beginning.
+const MORE_LIMITS: &str = "prepare_timeout_ms = 2000\n\n[retention]\npurchases_max = 5000\n";
+
+const SIGKILL: i32 = 9;
+
+/// How often a start may be refused for what a DBA committed by hand.
+const REFUSALS_MAX: u32 = 4;
+
+/// The longest that a store may take to be told to behave again.
+const TELL_MAX: Duration = Duration::from_secs(20);
+
+/// The world, and what was done to it by hand.
+#[derive(Debug)]
+pub(super) struct Arena {
+    pub(super) world: World,
+    /// Branches that a DBA has ended in this round.
+    pub(super) by_hand: Mutex<Vec<ByHand>>,
+    /// Processes that ended by themselves in this round.
+    pub(super) ends: Mutex<Vec<String>>,
+}
+
+impl Arena {
+    pub(super) async fn open(pair: &Pair, mysql_args: &[OsString]) -> Result<Arena> {
+        let setup = Setup {
+            stores: StoresOptions {
+                app_user: true,
+                mysql_args: mysql_args.to_vec(),
+                ..StoresOptions::default()
+            },
+            limits: format!("{LIMITS}{MORE_LIMITS}"),
+            sidecars: true,
+            links: true,
+            disks: Disk::permitted().is_ok(),
+            sidecar_settings: "connect_timeout_ms = 1000\n".to_owned(),
+            ..Setup::default()
+        };
+        Ok(Arena {
+            world: World::new(pair, setup).await?,
+            by_hand: Mutex::default(),
+            ends: Mutex::default(),
+        })
+    }
+
+    pub(super) fn links(&self) -> Result<&Links> {
+        self.world.links.as_ref().context("a world without links")
+    }
+
+    pub(super) fn sidecar(&self, part: Part) -> &Sidecar {
+        &self.world.sidecars[usize::from(part == Part::RedisSidecar)]
+    }
+
+    /// Whether its process runs, as far as the kernel says.
+    pub(super) fn runs(&self, part: Part) -> Result<bool> {
+        // A server that is being started is not to be asked, so that takes a while.
+        block_in_place(|| match part {
+            Part::Coordinator => self.world.coordinator.runs(),
+            Part::MysqlSidecar | Part::RedisSidecar => self.sidecar(part).runs(),
+            Part::Mysql => self.world.stores.mysql.runs(),
+            Part::Redis => self.world.stores.redis.runs(),
+        })
+    }
+
+    /// SIGKILL. Gives whether it ran.
+    pub(super) fn kill(&self, part: Part) -> Result<bool> {
+        let ran = self.runs(part)?;
+        block_in_place(|| match part {
+            Part::Coordinator => self.world.coordinator.kill9(),
+            Part::MysqlSidecar | Part::RedisSidecar => self.sidecar(part).kill9(),
+            Part::Mysql => self.world.stores.mysql.kill9(),
+            Part::Redis => self.world.stores.redis.kill9(),
+        })?;
+        Ok(ran)
+    }
+
+    /// Starts it, if it is down, without a wait for more than a server's own start.
+    pub(super) fn revive(&self, part: Part, step: Option<&str>) -> Result<()> {
+        block_in_place(|| match part {
+            Part::Coordinator => {
+                let env = step.map(|step| ("TANDEM_AT".to_owned(), step.to_owned()));
+                let start = Start {
+                    env: env.into_iter().collect(),
+                    ..self.world.start.clone()
+                };
+                self.world.coordinator.revive(&start)
+            }
+            Part::MysqlSidecar | Part::RedisSidecar => self.sidecar(part).revive(step),
+            Part::Mysql => self.world.stores.mysql.revive(),
+            Part::Redis => self.world.stores.redis.revive(),
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn pause(&self, part: Part) -> Result<()> {
+        block_in_place(|| match part {
+            Part::Coordinator => self.world.coordinator.pause(),
+            Part::MysqlSidecar | Part::RedisSidecar => self.sidecar(part).pause(),
+            Part::Mysql => self.world.stores.mysql.pause(),
+            Part::Redis => self.world.stores.redis.pause(),
+        })
+    }
+
+    pub(super) fn resume(&self, part: Part) -> Result<()> {
+        match part {
+            Part::Coordinator => self.world.coordinator.resume(),
+            Part::MysqlSidecar | Part::RedisSidecar => self.sidecar(part).resume(),
+            Part::Mysql => self.world.stores.mysql.resume(),
+            Part::Redis => self.world.stores.redis.resume(),
+        }
+    }
+
+    /// How one of tandem's processes ended by itself, if it has.
+    fn ended(&self, part: Part) -> Result<Option<ExitStatus>> {
+        match part {
+            Part::Coordinator => self.world.coordinator.ended(),
+            _ => self.sidecar(part).ended(),
+        }
+    }
+
+    /// Starts what has died at its step, for the next death if it is to die again. Gives whether
+    /// it had died.
+    pub(super) fn take_death(&self, armed: &Armed, deaths: u32) -> Result<bool> {
+        let status = self.ended(armed.part)?;
+        let died = status.is_some_and(|status| status.signal() == Some(SIGKILL));
+        if died {
+            self.revive(armed.part, armed.order(deaths + 1).as_deref())?;
+        }
+        Ok(died)
+    }
+
+    /// Remembers which of tandem's processes ended by themselves, for the judgement.
+    pub(super) fn note_ends(&self) -> Result<()> {
+        for part in [Part::Coordinator, Part::MysqlSidecar, Part::RedisSidecar] {
+            if let Some(status) = self.ended(part)? {
+                let end = format!("{part} ended by itself: {status}");
+                let mut ends = self.ends.lock().unwrap();
+                if !ends.contains(&end) {
+                    ends.push(end);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes all faults and waits until every part works again. Gives how many starts were
+    /// refused for what was committed by hand.
+    pub(super) async fn heal(&self, sever: bool) -> Result<u32> {
+        for name in LinkName::ALL {
+            let link = self.links()?.of(name);
+            link.open();
+            if sever {
+                link.sever();
+            }
+        }
+        for disk in self.world.disks.iter().flatten() {
+            disk.empty()?;
+        }
+        self.note_ends()?;
+        for part in Part::ALL {
+            // What is down is started below.
+            let _ = self.resume(part);
+        }
+        for part in [
+            Part::Mysql,
+            Part::Redis,
+            Part::MysqlSidecar,
+            Part::RedisSidecar,
+        ] {
+            self.revive(part, None)?;
+        }
+        timeout(TELL_MAX, self.behave())
+            .await
+            .context("the stores do not answer")??;
+        self.start_coordinator().await
+    }
+
+    /// Both stores as they were configured.
+    async fn behave(&self) -> Result<()> {
+        let mut root = self.world.stores.sql().await?;
+        root.execute("SET GLOBAL read_only = 0").await?;
+        let mut kv = self.world.stores.kv().await?;
+        let all = cmd("CONFIG").arg("SET").arg("maxmemory").arg(0).to_owned();
+        let (): () = all.query_async(&mut kv).await?;
+        Ok(())
+    }
+
+    async fn start_coordinator(&self) -> Result<u32> {
+        let mut refusals = 0;
+        loop {
+            self.revive(Part::Coordinator, None)?;
+            let Err(error) = self.world.coordinator.ready().await else {
+                return Ok(refusals);
+            };
+            // Only the log's own words excuse a coordinator that does not start.
+            let excused = self.runs(Part::Coordinator)? || !self.take_back_commits().await?;
+            if excused || refusals == REFUSALS_MAX {
+                bail!("{error:?}");
+            }
+            refusals += 1;
+        }
+    }
+}

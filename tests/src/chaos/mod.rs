@@ -1,0 +1,331 @@
+//! Real chaos: rounds of faults of every kind under load, each followed by healing, quiet and
+//! judgement from the stores and the clients' records alone.
+
+mod arena;
+mod by_hand;
+mod dump;
+mod kind;
+mod strike;
+mod tally;
+
+use std::ffi::OsString;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::answer::Asked;
+use crate::coordinator::Coordinator;
+use crate::disk::Disk;
+use crate::judge::{Books, Judge};
+use crate::links::LinkName;
+use crate::load::Load;
+use crate::machine::Pair;
+use crate::programs::tandem_program;
+use arena::Arena;
+use by_hand::Verb;
+use kind::{Armed, Deck, Fault, Hand};
+
+pub use kind::{Kind, Part};
+pub use tally::{LONG_ROUNDS, Tally};
+
+/// Clients that buy during each round, and the connections that they share.
+const CLIENTS: usize = 16;
+const CONNECTIONS: usize = 4;
+
+/// Skus that never run out.
+const PLENTY: [&str; 6] = ["tea", "cups", "kettles", "spoons", "trays", "milk"];
+
+/// The sku that runs out in each round, so that there are refusals.
+const SCARCE: &str = "scones";
+
+/// How long the load goes on at least, and how long the first and the second death at a step are
+/// waited for once all faults are over: some steps come seldom.
+const LOAD_MIN: Duration = Duration::from_millis(900);
+const STEP_MAX: Duration = Duration::from_secs(6);
+const AGAIN_MAX: Duration = Duration::from_millis(1_500);
+
+/// How often a prepare is made to fail where only aborts reach a step.
+const ABORT_EACH: Duration = Duration::from_millis(150);
+
+const POLL: Duration = Duration::from_millis(10);
+
+/// The longest that a round may take: two waits of a minute, and what leads to them.
+const ROUND_MAX: Duration = Duration::from_secs(240);
+
+/// What is to be done.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The servers.
+    pub pair: Pair,
+    /// How many rounds.
+    pub rounds: u32,
+    /// Rounds before this one are dealt and not played.
+    pub first: u32,
+    /// What all random choices follow from.
+    pub seed: u64,
+    /// The kinds of faults; all of them if empty.
+    pub kinds: Vec<Kind>,
+    /// Whether a process is told to die at a step in each round.
+    pub steps: bool,
+    /// Appended to the MySQL server's arguments.
+    pub mysql_args: Vec<OsString>,
+    /// Whether each round is reported on stdout.
+    pub verbose: bool,
+}
+
+/// What all rounds together came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Purchases.
+    pub books: Books,
+    /// Faults.
+    pub tally: Tally,
+    /// Kinds that can't be tried on this machine, and why.
+    pub skipped: Vec<String>,
+}
+
+/// The steps at which `tandem` can be told to die, each with the role that passes it.
+///
+/// # Errors
+/// If the program can't be asked.
+pub fn steps() -> Result<Vec<(String, String)>> {
+    let output = Command::new(tandem_program()?).arg("steps").output()?;
+    ensure!(output.status.success(), "tandem steps: {output:?}");
+    let text = String::from_utf8(output.stdout)?;
+    let line = |line: &str| {
+        let (step, role) = line.split_once(' ').context("a step without a role")?;
+        Ok((step.to_owned(), role.to_owned()))
+    };
+    text.lines().map(line).collect()
+}
+
+/// Carries a plan out.
+///
+/// # Errors
+/// At the first round after which something does not hold: its seed and faults, and the folder in
+/// which logs, data and what was told were kept.
+pub async fn carry_out(plan: &Plan) -> Result<Outcome> {
+    let mut kinds = if plan.kinds.is_empty() {
+        Kind::all()
+    } else {
+        plan.kinds.clone()
+    };
+    let mut skipped = Vec::new();
+    if let Err(reason) = Disk::permitted() {
+        let disks = kinds.iter().filter(|kind| kind.needs_disk());
+        skipped = disks.map(|kind| format!("{kind}: {reason}")).collect();
+        kinds.retain(|kind| !kind.needs_disk());
+    }
+    let steps = if plan.steps { steps()? } else { Vec::new() };
+    let steps: Vec<(String, bool)> = steps
+        .into_iter()
+        .filter(|(_, role)| role != "operator")
+        .map(|(step, role)| (step, role == "participant"))
+        .collect();
+    let mut tally = Tally::new(&kinds, &steps);
+    let mut deck = Deck::new(plan.seed, kinds, steps);
+    let arena = Arc::new(Arena::open(&plan.pair, &plan.mysql_args).await?);
+    for sku in PLENTY {
+        arena.world.stores.seed(sku, 1_000_000_000).await?;
+    }
+    let mut total = Books::default();
+    for _ in 0..plan.rounds {
+        let mut hand = deck.deal();
+        if hand.number < plan.first {
+            continue;
+        }
+        let started = Instant::now();
+        let mut records = Vec::new();
+        let played = tokio::time::timeout(
+            ROUND_MAX,
+            round(&arena, &mut hand, &mut records, &mut tally),
+        )
+        .await
+        .unwrap_or_else(|_| Err(anyhow::anyhow!("it did not end in {ROUND_MAX:?}")));
+        let number = hand.number;
+        let books = match played {
+            Ok(books) => books,
+            Err(error) => {
+                let kept = keep(&arena, plan, number, &records).await;
+                return Err(error.context(format!(
+                    "round {number} of chaos on {}, seed {}: {hand}; kept in {kept}",
+                    arena.world.stores.names(),
+                    plan.seed
+                )));
+            }
+        };
+        if plan.verbose {
+            println!(
+                "round {number}, seed {}: {hand}: {books} ({} ms)",
+                plan.seed,
+                started.elapsed().as_millis()
+            );
+        }
+        total = total.plus(books);
+    }
+    ensure!(
+        total.committed > 0,
+        "the rounds show nothing, since nothing was bought: {total}"
+    );
+    Ok(Outcome {
+        books: total,
+        tally,
+        skipped,
+    })
+}
+
+async fn round(
+    arena: &Arc<Arena>,
+    hand: &mut Hand,
+    records: &mut Vec<Asked>,
+    tally: &mut Tally,
+) -> Result<Books> {
+    let world = &arena.world;
+    arena.by_hand.lock().unwrap().clear();
+    arena.ends.lock().unwrap().clear();
+    world.stores.seed(SCARCE, 60).await?;
+    world.stores.take_stock().await?;
+    if let Some(armed) = &hand.armed {
+        arena.kill(armed.part)?;
+        arena.revive(armed.part, armed.order(0).as_deref())?;
+        if armed.part != Part::Coordinator && armed.needs_enlisting() {
+            // It would not notice so short an absence.
+            arena.kill(Part::Coordinator)?;
+            arena.revive(Part::Coordinator, None)?;
+        }
+    }
+    let prefix = prefix(hand.number);
+    let mut skus = PLENTY.to_vec();
+    skus.push(SCARCE);
+    let port = arena.links()?.of(LinkName::Clients).port();
+    let connections = [0; CONNECTIONS].map(|_| Coordinator::client_through(port));
+    let seed = hand.random.number();
+    let load = Load::start_over(&connections, CLIENTS, &prefix, seed, &skus);
+    let deaths = strike_all(arena, hand, tally).await?;
+    if let Some(armed) = &hand.armed {
+        tally.step(armed, deaths);
+        if armed.order(deaths).is_some() {
+            // The order must not outlive the round.
+            arena.note_ends()?;
+            arena.kill(armed.part)?;
+        }
+    }
+    let sever = hand.random.between(0, 1) == 1;
+    tally.refused_starts += arena.heal(sever).await?;
+    // The load goes on over the healed parts for a while.
+    sleep(hand.random.millis(50, 250)).await;
+    let operated = async {
+        loop {
+            arena.operate(tally).await?;
+            sleep(POLL).await;
+        }
+    };
+    *records = tokio::select! {
+        records = load.finish() => records?,
+        failed = operated => return failed,
+    };
+    arena.operate(tally).await?;
+    let judge = Judge(&world.stores);
+    judge.quiet(&world.coordinator.operator()).await?;
+    let books = judge.judge(&prefix, records).await?;
+    for name in LinkName::ALL {
+        arena.links()?.of(name).sever();
+    }
+    arena.judge_ends(hand)?;
+    Ok(books)
+}
+
+/// All faults, each in its time, and the deaths at a step. Gives how many of those came.
+async fn strike_all(arena: &Arc<Arena>, hand: &Hand, tally: &mut Tally) -> Result<u32> {
+    let begun = Instant::now();
+    let mut strikes = JoinSet::new();
+    for fault in hand.faults.clone() {
+        let arena = Arc::clone(arena);
+        strikes.spawn(async move {
+            let struck = arena.strike(&fault).await;
+            (fault, struck)
+        });
+    }
+    let mut deaths = 0;
+    let mut over = None;
+    let mut aborted = begun;
+    loop {
+        while let Some(done) = strikes.try_join_next() {
+            let (fault, struck) = done?;
+            if let Err(reason) = &struck {
+                println!(
+                    "round {}: {} did not strike: {reason:#}",
+                    hand.number, fault.kind
+                );
+            }
+            tally.fault(&fault, struck.unwrap_or(false));
+        }
+        let armed = hand.armed.as_ref();
+        let armed = armed.filter(|armed| armed.order(deaths).is_some());
+        if let Some(armed) = armed {
+            deaths += u32::from(arena.take_death(armed, deaths)?);
+            if armed.needs_aborts() && aborted.elapsed() > ABORT_EACH {
+                // It fails where another fault has stopped MySQL, and then there are aborts.
+                let _ = tokio::time::timeout(ABORT_EACH, arena.kill_sessions()).await;
+                aborted = Instant::now();
+            }
+        }
+        arena.note_ends()?;
+        if strikes.is_empty() && begun.elapsed() >= LOAD_MIN {
+            let over = *over.get_or_insert_with(Instant::now);
+            let patience = if deaths == 0 { STEP_MAX } else { AGAIN_MAX };
+            if armed.is_none() || over.elapsed() >= patience {
+                return Ok(deaths);
+            }
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// Of the purchases of a round.
+fn prefix(number: u32) -> String {
+    format!("r{number}-")
+}
+
+impl Arena {
+    /// A process that was not killed ends only where it must.
+    fn judge_ends(&self, hand: &Hand) -> Result<()> {
+        let has = |kind: Kind| hand.faults.iter().any(|fault: &Fault| fault.kind == kind);
+        let committed = self.by_hand.lock().unwrap().clone();
+        let committed = committed.iter().any(|one| one.verb == Verb::Commit);
+        let died = |end: &String| {
+            let armed = hand.armed.as_ref().map(|armed: &Armed| armed.part);
+            armed.is_some_and(|part| end.starts_with(&part.to_string()) && end.contains("SIGKILL"))
+        };
+        for end in &*self.ends.lock().unwrap() {
+            let coordinator = end.starts_with(&Part::Coordinator.to_string());
+            ensure!(
+                died(end) || coordinator && (has(Kind::FullLogDisk) || committed),
+                "invariant_ends_only_where_it_must: {end}"
+            );
+        }
+        Ok(())
+    }
+}
+
+async fn keep(arena: &Arena, plan: &Plan, number: u32, records: &[Asked]) -> String {
+    for disk in arena.world.disks.iter().flatten() {
+        // Else what fills it would be kept too.
+        let _ = disk.empty();
+    }
+    let name = format!("chaos-{}-{number}", plan.seed);
+    match arena.world.keep(&name) {
+        Ok(place) => {
+            let stores = &arena.world.stores;
+            match dump::write(stores, &prefix(number), records, &place).await {
+                Ok(()) => place.display().to_string(),
+                Err(error) => format!("{} (not all: {error:#})", place.display()),
+            }
+        }
+        Err(error) => format!("nothing: {error:#}"),
+    }
+}
