@@ -6,7 +6,7 @@ use tandem_protocol::{
 };
 
 use crate::invariants::Checked;
-use crate::participant::Store;
+use crate::participant::{Kind, Store};
 use crate::plan::{Planted, Shell, Trouble};
 use crate::world::{Item, LATE_MS, World};
 
@@ -171,7 +171,10 @@ impl World {
             Request::Commit(..) | Request::Repair(..) | Request::RollBack(_)
         );
         if is_ending && (is_busy || is_stuck) {
-            let kind = if is_stuck {
+            // What waits for a person holds up nobody else. At a store that has also lost its holds
+            // that would sell units twice, which is recorded as debt; but no store of holds gets
+            // stuck on its own.
+            let kind = if is_stuck && matches!(store.kind, Kind::Rows(_)) {
                 FailureKind::Stuck
             } else {
                 FailureKind::Busy
