@@ -76,7 +76,15 @@ impl Arena {
                 link.drop_answers(if fault.coin { 1 } else { 3 });
                 Ok(held(link, fault.hold).await)
             }
-            Kind::KillSessions => Ok(self.kill_sessions().await? > 0),
+            Kind::KillSessions => {
+                // While the sidecar is down there are none.
+                let deadline = Instant::now() + VICTIM_MAX;
+                while self.kill_sessions().await? == 0 {
+                    ensure!(Instant::now() < deadline, "there are no sessions");
+                    sleep(POLL).await;
+                }
+                Ok(true)
+            }
             Kind::KillConnections => {
                 let mut kv = self.kv().await?;
                 let kill = cmd("CLIENT")
