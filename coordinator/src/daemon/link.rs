@@ -233,6 +233,7 @@ impl Link {
         decide_time: Timestamp,
     ) {
         let link = Arc::clone(self);
+        let asked_in = self.enlistment();
         tokio::spawn(async move {
             let request = Commit {
                 transaction: transaction.clone(),
@@ -252,7 +253,7 @@ impl Link {
                 },
                 Err(error) => link.failed(transaction, Call::Repair, &error),
             };
-            link.tell(event);
+            link.tell_of_commit(asked_in, event);
         });
     }
 
@@ -496,7 +497,7 @@ impl Link {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reports what became of a commit that was asked for in an enlistment. If the participant was
+    /// Reports what became of a commit or a repair that was asked for in an enlistment. If the participant was
     /// enlisted again since, its answer may be of a life of the store that is over, and what it
     /// speaks of may be gone: it is asked again.
     fn tell_of_commit(&self, asked_in: u64, event: Event) {
@@ -505,20 +506,23 @@ impl Link {
             .enlistments
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Event::Acknowledged { transaction, .. } if *enlistments != asked_in => {
-                self.tell(Event::CallFailed {
-                    transaction,
-                    participant: self.name.clone(),
-                    call: Call::End(Ending::Commit),
-                    failure: Failure {
-                        kind: FailureKind::Unavailable,
-                        detail: format!("{} was enlisted again since it was asked", self.name),
-                    },
-                });
+        let is_over = *enlistments != asked_in;
+        let (transaction, call) = match event {
+            Event::Acknowledged { transaction, .. } if is_over => {
+                (transaction, Call::End(Ending::Commit))
             }
-            event => self.tell(event),
-        }
+            Event::Repaired { transaction, .. } if is_over => (transaction, Call::Repair),
+            event => return self.tell(event),
+        };
+        self.tell(Event::CallFailed {
+            transaction,
+            participant: self.name.clone(),
+            call,
+            failure: Failure {
+                kind: FailureKind::Unavailable,
+                detail: format!("{} was enlisted again since it was asked", self.name),
+            },
+        });
     }
 
     async fn bounded<T>(

@@ -324,22 +324,26 @@ impl World {
         let asked_in = self.process.as_ref().and_then(|p| p.asked_in.get(&call));
         let is_current = asked_in == Some(&self.enlistments(from))
             || self.has(Planted::Shell(Shell::AnswersOutliveTheirStore));
-        match event {
+        let (transaction, participant, call) = match event {
             Event::Acknowledged {
                 transaction,
                 participant,
                 ending: Ending::Commit,
                 ..
-            } if !is_current => {
-                self.count("acknowledgements of another life");
-                Event::CallFailed {
-                    transaction,
-                    participant,
-                    call: Call::End(Ending::Commit),
-                    failure: unavailable("enlisted again since"),
-                }
-            }
-            event => event,
+            } if !is_current => (transaction, participant, Call::End(Ending::Commit)),
+            Event::Repaired {
+                transaction,
+                participant,
+                ..
+            } if !is_current => (transaction, participant, Call::Repair),
+            event => return event,
+        };
+        self.count("acknowledgements of another life");
+        Event::CallFailed {
+            transaction,
+            participant,
+            call,
+            failure: unavailable("enlisted again since"),
         }
     }
 
