@@ -122,9 +122,14 @@ const PLANTED: &[Planted] = &[
     Planted {
         what: "memory of a commit deleted",
         sql: "",
-        redis: "ZREM tandem:committed:shop {member}",
+        // With the count of them, or the next sweep would find and mend it by itself.
+        redis: "ZREM tandem:committed:shop {member}\nHINCRBY tandem:coordinator:shop remembered -1",
         found: &[("COMMIT_NOT_REMEMBERED", "stock")],
-        mended: Mended::ByHand("", "ZADD tandem:committed:shop {order} {member}"),
+        mended: Mended::ByHand(
+            "",
+            "ZADD tandem:committed:shop {order} {member}\n\
+             HINCRBY tandem:coordinator:shop remembered 1",
+        ),
     },
     Planted {
         what: "hold of a transaction that has ended",
@@ -174,9 +179,13 @@ const PLANTED: &[Planted] = &[
     Planted {
         what: "Redis remembers a commit that the log does not know",
         sql: "",
-        redis: "ZADD tandem:committed:shop 4295745073 1.777777",
+        redis: "ZADD tandem:committed:shop 4295745073 1.777777\n\
+                HINCRBY tandem:coordinator:shop remembered 1",
         found: &[("COMMIT_WITHOUT_DECISION", "stock")],
-        mended: Mended::ByHand("", "ZREM tandem:committed:shop 1.777777"),
+        mended: Mended::ByHand(
+            "",
+            "ZREM tandem:committed:shop 1.777777\nHINCRBY tandem:coordinator:shop remembered -1",
+        ),
     },
     Planted {
         what: "debt recorded",

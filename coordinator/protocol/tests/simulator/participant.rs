@@ -314,7 +314,8 @@ impl Store {
                 Effect::None,
             );
         }
-        if is_prepared || self.has_lost_only_its_memory_of(id) {
+        let deducts_again = self.makes(Mistake::RepeatedRepairDeductsAgain);
+        if is_prepared || self.has_lost_only_its_memory_of(id) && !deducts_again {
             let (result, effect) = self.commit(id, caller_epoch, entries);
             let result = result.map(|(evidence, debts)| done(evidence, debts));
             return (result, effect);
