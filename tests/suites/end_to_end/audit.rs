@@ -199,13 +199,16 @@ const PLANTED: &[Planted] = &[
         sql: "DELETE FROM purchases WHERE purchase_id = '{p}'; \
               DELETE FROM purchase_items WHERE purchase_id = '{p}'; \
               DELETE FROM tandem_branches WHERE `sequence` = {sequence}",
-        redis: "ZREM tandem:committed:shop {member}",
+        redis: "ZREM tandem:committed:shop {member}\nHINCRBY tandem:coordinator:shop remembered -1",
         found: &[
             ("ROW_MISSING", "purchases"),
             ("COMMIT_NOT_REMEMBERED", "purchases"),
             ("COMMIT_NOT_REMEMBERED", "stock"),
         ],
-        mended: Mended::Both("ZADD tandem:committed:shop {order} {member}"),
+        mended: Mended::Both(
+            "ZADD tandem:committed:shop {order} {member}\n\
+             HINCRBY tandem:coordinator:shop remembered 1",
+        ),
     },
 ];
 

@@ -314,13 +314,20 @@ impl Store {
                 Effect::None,
             );
         }
-        let deducts_again = self.makes(Mistake::RepeatedRepairDeductsAgain);
-        if is_prepared || self.has_lost_only_its_memory_of(id) && !deducts_again {
+        if is_prepared {
             let (result, effect) = self.commit(id, caller_epoch, entries);
             let result = result.map(|(evidence, debts)| done(evidence, debts));
             return (result, effect);
         }
         self.released.remove(id);
+        if self.applied.contains_key(id) && !self.makes(Mistake::RepeatedRepairDeductsAgain) {
+            // Only the memory of it was lost.
+            self.committed.insert(id.clone());
+            return (
+                Ok(done(CommitEvidence::AlreadyApplied, Vec::new())),
+                Effect::None,
+            );
+        }
         self.shrink(entries);
         let debts = self.apply(id, entries);
         (Ok(done(CommitEvidence::Redone, debts)), Effect::Committed)
