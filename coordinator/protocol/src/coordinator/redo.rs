@@ -288,6 +288,13 @@ impl Coordinator {
         if forgot.is_empty() {
             return;
         }
+        if self.transactions.contains_key(id) {
+            // An operator's order has taken it up meanwhile.
+            for name in &forgot {
+                self.was_forgotten(now, id, name);
+            }
+            return;
+        }
         let kept = self.history.transaction(id);
         let is_ended = kept.is_some_and(|kept| kept.fate == Fate::Committed);
         let by_hand = kept.map(|kept| kept.by_hand.clone()).unwrap_or_default();
