@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use redis::AsyncCommands;
@@ -319,8 +320,15 @@ async fn mysql_restored_from_an_old_copy_is_named_damage(world: &World) -> Resul
     mysql.stop()?;
     copy_folder(&mysql.data_dir(), &copy)?;
     mysql.restart()?;
+    let second = || SystemTime::now().duration_since(UNIX_EPOCH);
+    let started = second()?.as_secs();
     world.coordinator.ready().await?;
     buy(world, "lost", 7).await?;
+    // The lives of a server are told apart by the second of their start.
+    until("another second", Duration::from_secs(5), async || {
+        Ok(second()?.as_secs() > started)
+    })
+    .await?;
     mysql.kill9()?;
     fs::remove_dir_all(mysql.data_dir())?;
     copy_folder(&copy, &mysql.data_dir())?;
