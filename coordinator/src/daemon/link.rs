@@ -196,16 +196,10 @@ impl Link {
         decide_time: Timestamp,
     ) {
         let link = Arc::clone(self);
-        let asked_in = self.enlistment();
-        tokio::spawn(async move {
-            let request = Commit {
-                transaction: transaction.clone(),
-                caller_epoch: link.enlist.epoch,
-                entries,
-                decide_time,
-            };
+        let request = self.decided(transaction.clone(), entries, decide_time);
+        self.carry_out(async move {
             let call = link.participant.commit(&request);
-            let event = match link
+            match link
                 .bounded("commit", Some(&transaction), link.times.call_timeout, call)
                 .await
             {
@@ -220,8 +214,7 @@ impl Link {
                     }
                 }
                 Err(error) => link.failed(transaction, Call::End(Ending::Commit), &error),
-            };
-            link.tell_of_commit(asked_in, event);
+            }
         });
     }
 
@@ -233,16 +226,10 @@ impl Link {
         decide_time: Timestamp,
     ) {
         let link = Arc::clone(self);
-        let asked_in = self.enlistment();
-        tokio::spawn(async move {
-            let request = Commit {
-                transaction: transaction.clone(),
-                caller_epoch: link.enlist.epoch,
-                entries,
-                decide_time,
-            };
+        let request = self.decided(transaction.clone(), entries, decide_time);
+        self.carry_out(async move {
             let call = link.participant.repair(&request);
-            let event = match link
+            match link
                 .bounded("repair", Some(&transaction), link.times.call_timeout, call)
                 .await
             {
@@ -252,7 +239,30 @@ impl Link {
                     repaired,
                 },
                 Err(error) => link.failed(transaction, Call::Repair, &error),
-            };
+            }
+        });
+    }
+
+    fn decided(
+        &self,
+        transaction: TransactionId,
+        entries: Vec<Entry>,
+        decide_time: Timestamp,
+    ) -> Commit {
+        Commit {
+            transaction,
+            caller_epoch: self.enlist.epoch,
+            entries,
+            decide_time,
+        }
+    }
+
+    /// Asks in a task of its own; the answer counts in the present enlistment only.
+    fn carry_out(self: &Arc<Self>, ask: impl Future<Output = Event> + Send + 'static) {
+        let link = Arc::clone(self);
+        let asked_in = self.enlistment();
+        tokio::spawn(async move {
+            let event = ask.await;
             link.tell_of_commit(asked_in, event);
         });
     }

@@ -136,8 +136,7 @@ impl Coordinators {
     }
 
     /// Whether the server was started again since the coordinator enlisted: nobody has asked it yet
-    /// what it may have lost. A start within the
-    /// same second as the one before can't be told from it.
+    /// what it may have lost. A start within the same second as the one before can't be told from it.
     pub(crate) fn is_restarted(&self, coordinator: &CoordinatorId, session: &Session) -> bool {
         let known = self.known();
         let known = known.get(coordinator);
