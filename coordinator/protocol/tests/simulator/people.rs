@@ -1,8 +1,8 @@
 //! People with access to the stores, and the app that sells beside tandem.
 
 use tandem_protocol::{
-    BranchProgress, Damage, Decision, Ending, Epoch, Event, ParticipantName, Repair, Settlement,
-    TransactionId, TransactionState, TransactionView,
+    BranchProgress, Damage, Decision, Ending, Entry, Epoch, Event, ParticipantName, Repair,
+    Settlement, TransactionId, TransactionState, TransactionView,
 };
 
 use crate::invariants::Checked;
@@ -136,7 +136,30 @@ impl World {
                 }
             }
         }
-        self.redo_what_has_ended(life)
+        self.redo_what_has_ended(life)?;
+        self.redo_what_is_held_after_a_settlement(life)
+    }
+
+    /// What he carried out by hand where the store had lost its memory the store knows nothing of: a
+    /// late repeat of the prepare holds units again. The audit names them, and a repair ends them.
+    fn redo_what_is_held_after_a_settlement(&mut self, life: u64) -> Checked {
+        let Some(process) = self.process.as_ref().filter(|_| self.lives(life)) else {
+            return Ok(());
+        };
+        let is_left = |(participant, id, _): &&(ParticipantName, TransactionId, Vec<Entry>)| {
+            let store = &self.stores[participant];
+            let has_ended = matches!(
+                process.core.damage(id, participant),
+                Ok(Damage::Ended(Some(_)))
+            );
+            store.is_up && store.prepared.contains_key(id) && has_ended
+        };
+        let Some((participant, id, _)) = self.by_hand.iter().find(is_left).cloned() else {
+            return Ok(());
+        };
+        self.count("holds left after a settlement");
+        let decision = self.ledger.decided().get(&id).cloned();
+        self.order_repair(&id, &participant, decision)
     }
 
     /// Now and then he believes that a store has lost what has ended long ago.
