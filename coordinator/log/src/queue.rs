@@ -127,11 +127,11 @@ impl Shared {
             return Err(AppendError::QueueFull);
         }
         let forced = entry.durability == Durability::Forced;
-        // The first lazy entry is what the committer times its sleep by.
-        let wake = forced || queue.entries.is_empty() || self.is_filling_up(&queue);
         queue.bytes += bytes;
         queue.forced += usize::from(forced);
         queue.entries.push_back(entry);
+        // A lazy entry wakes nobody: the committer never sleeps for longer than one may wait.
+        let wake = forced || self.is_filling_up(&queue);
         drop(queue);
         if wake {
             self.work.notify_one();
@@ -183,38 +183,26 @@ impl Shared {
         queue.release_news |= releasing;
         loop {
             let closing = matches!(queue.phase, Phase::Closing);
-            let lazy_left = queue
-                .entries
-                .front()
-                .map(|oldest| self.lazy_max.saturating_sub(oldest.queued.elapsed()));
-            let due = lazy_left.is_some_and(|left| left.is_zero());
-            if let Some(lazy_left) = lazy_left {
-                if queue.forced > 0 || closing || due || self.is_filling_up(&queue) {
-                    return Work::Store(queue.take(bytes_max));
-                }
-                if !queue.reads.is_empty() {
-                    return Work::Read(std::mem::take(&mut queue.reads));
-                }
-                if queue.release_news {
-                    return Work::Release(queue.take_release());
-                }
-                queue = self
-                    .work
-                    .wait_timeout(queue, lazy_left)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0;
-            } else if !queue.reads.is_empty() {
-                return Work::Read(std::mem::take(&mut queue.reads));
-            } else if queue.release_news {
-                return Work::Release(queue.take_release());
-            } else if closing {
-                return Work::Close;
-            } else {
-                queue = self
-                    .work
-                    .wait(queue)
-                    .unwrap_or_else(PoisonError::into_inner);
+            let oldest = queue.entries.front().map(|oldest| oldest.queued.elapsed());
+            let lazy_left = self.lazy_max.saturating_sub(oldest.unwrap_or_default());
+            let wanted = queue.forced > 0 || closing || self.is_filling_up(&queue);
+            if oldest.is_some() && (wanted || lazy_left.is_zero()) {
+                return Work::Store(queue.take(bytes_max));
             }
+            if !queue.reads.is_empty() {
+                return Work::Read(std::mem::take(&mut queue.reads));
+            }
+            if queue.release_news {
+                return Work::Release(queue.take_release());
+            }
+            if closing {
+                return Work::Close;
+            }
+            queue = self
+                .work
+                .wait_timeout(queue, lazy_left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 

@@ -46,6 +46,7 @@ impl Coordinator {
         member.enlisted = true;
         let before = std::mem::replace(&mut member.incarnation, incarnation);
         member.refuses_singly = refuses_singly;
+        let seen = std::mem::take(&mut member.memory.seen);
         // What waited for its back-off has no reason to wait any more.
         let waiting: Vec<TransactionId> = member
             .due
@@ -60,7 +61,7 @@ impl Coordinator {
             self.question_commit(now, id, participant);
         }
         self.release_held_back(now);
-        self.look_through_memory(now, participant, &before);
+        self.look_through_memory(now, participant, &before, &seen);
     }
 
     /// Looks at a commit that a store remembers. If the log says that there is none, somebody has
@@ -123,7 +124,11 @@ impl Coordinator {
         let mut held_back = BTreeSet::new();
         let is_newest = self.is_newest();
         for branch in found {
-            match verdict(&branch.id, self.known(&branch.id, participant)) {
+            let known = self.known(&branch.id, participant);
+            if let (Known::Committing, PreparedId::Transaction(id)) = (known, &branch.id) {
+                self.is_held(now, id, participant);
+            }
+            match verdict(&branch.id, known) {
                 Verdict::Leave => {
                     if let PreparedId::Transaction(transaction) = branch.id
                         && self.has(Bug::SweepIgnoresLive)

@@ -39,6 +39,11 @@ pub(super) struct Memory {
     reading: BTreeSet<TransactionId>,
     /// Decided, and to be carried out before the store is offered anything new.
     redoing: BTreeSet<TransactionId>,
+    /// Decided, and maybe lost with an earlier life of the store, and the units held for it too:
+    /// carried out before it is offered anything new, unless a sweep finds the branch.
+    unseen: BTreeSet<TransactionId>,
+    /// Decided, and found prepared by the list that comes before the store is enlisted.
+    pub(super) seen: BTreeSet<TransactionId>,
     /// What it lost when it was last found to have lost something.
     loss: Option<Loss>,
 }
@@ -95,7 +100,7 @@ pub struct MemoryView {
 impl Memory {
     /// Whether the store can be offered new purchases.
     fn is_whole(&self) -> bool {
-        self.is_looked_through() && self.redoing.is_empty()
+        self.is_looked_through() && self.redoing.is_empty() && self.unseen.is_empty()
     }
 
     /// Whether everything that the store forgot is known, and its decisions are in memory.
@@ -108,9 +113,19 @@ impl Memory {
     pub(super) fn view(&self) -> MemoryView {
         MemoryView {
             is_asked: !matches!(self.look, Look::Through { .. }),
-            to_redo: self.forgotten.len() + self.reading.len() + self.redoing.len(),
+            to_redo: self.forgotten.len()
+                + self.reading.len()
+                + self.redoing.len()
+                + self.unseen.len(),
             loss: self.loss.clone(),
         }
+    }
+
+    /// Takes a transaction for carried out, or for one that nothing new needs to wait for. Gives
+    /// whether anything did.
+    fn settle(&mut self, id: &TransactionId) -> bool {
+        let is_unseen = self.unseen.remove(id);
+        self.redoing.remove(id) || is_unseen
     }
 }
 
@@ -122,12 +137,13 @@ impl Coordinator {
     }
 
     /// Begins to ask a store what it remembers, unless this life of it was asked before. `before`
-    /// is its life until now.
+    /// is its life until now, `seen` what its list of prepared branches has just shown.
     pub(super) fn look_through_memory(
         &mut self,
         now: Timestamp,
         participant: &ParticipantName,
         before: &str,
+        seen: &BTreeSet<TransactionId>,
     ) {
         let is_ignored = self.has(Bug::AnotherLifeIsNotLookedThrough);
         let Some(member) = self.members.get(participant) else {
@@ -150,7 +166,7 @@ impl Coordinator {
             self.void_promises(participant);
         }
         if is_other {
-            self.redo_first(participant);
+            self.redo_first(participant, seen);
         }
         let Some(member) = self.members.get_mut(participant) else {
             return;
@@ -343,6 +359,16 @@ impl Coordinator {
         self.carry(now, id);
     }
 
+    /// An operator's order takes up what a participant has acknowledged. Where the store has not
+    /// said yet whether it remembers that, nothing new comes before it.
+    pub(super) fn is_ordered(&mut self, id: &TransactionId, participant: &ParticipantName) {
+        if let Some(member) = self.members.get_mut(participant)
+            && !member.memory.is_looked_through()
+        {
+            member.memory.unseen.insert(id.clone());
+        }
+    }
+
     /// A branch is carried out, on this evidence.
     pub(super) fn is_carried_out(
         &mut self,
@@ -355,7 +381,7 @@ impl Coordinator {
         let Some(member) = self.members.get_mut(participant) else {
             return;
         };
-        if !member.memory.redoing.remove(id) {
+        if !member.memory.settle(id) {
             return;
         }
         if let Some(loss) = &mut member.memory.loss
@@ -379,8 +405,27 @@ impl Coordinator {
         participant: &ParticipantName,
     ) {
         if let Some(member) = self.members.get_mut(participant)
-            && member.memory.redoing.remove(id)
+            && member.memory.settle(id)
         {
+            self.end_loss(now, participant);
+        }
+    }
+
+    /// A sweep has found the branch of a decision in the store's present life: what it needs is
+    /// held for it.
+    pub(super) fn is_held(
+        &mut self,
+        now: Timestamp,
+        id: &TransactionId,
+        participant: &ParticipantName,
+    ) {
+        let Some(member) = self.members.get_mut(participant) else {
+            return;
+        };
+        // The list that an enlistment begins with comes before it.
+        if matches!(member.link, Link::Down { .. }) {
+            member.memory.seen.insert(id.clone());
+        } else if member.memory.unseen.remove(id) {
             self.end_loss(now, participant);
         }
     }
@@ -508,9 +553,9 @@ impl Coordinator {
         }
     }
 
-    /// What is decided and not carried out comes before anything new: the store may have lost the
-    /// units that it held for it.
-    fn redo_first(&mut self, participant: &ParticipantName) {
+    /// What is decided and not carried out comes before anything new, unless it is found prepared:
+    /// the store may have lost the units that it held for it.
+    fn redo_first(&mut self, participant: &ParticipantName, seen: &BTreeSet<TransactionId>) {
         let is_open = |transaction: &Transaction| match &transaction.state {
             State::Deciding(decision) => decision.participants.contains(participant),
             State::Committing(committing) => {
@@ -527,14 +572,14 @@ impl Coordinator {
             }
             State::Preparing(_) | State::Aborting(_) => false,
         };
-        let open: Vec<TransactionId> = self
+        let open: BTreeSet<TransactionId> = self
             .transactions
             .values()
             .filter(|transaction| is_open(transaction))
             .map(|transaction| transaction.id.clone())
             .collect();
         if let Some(member) = self.members.get_mut(participant) {
-            member.memory.redoing.extend(open);
+            member.memory.unseen = open.difference(seen).cloned().collect();
         }
     }
 }

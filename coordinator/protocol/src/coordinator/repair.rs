@@ -129,6 +129,7 @@ impl Coordinator {
             state: State::Committing(committing),
         };
         self.transactions.insert(id.clone(), transaction);
+        self.is_ordered(id, participant);
         self.history.redo(id);
         self.carry(now, id);
         Ok(())
@@ -165,6 +166,7 @@ impl Coordinator {
                 repair: repair.clone(),
                 request: Some(request),
             }));
+            self.is_ordered(id, participant);
             self.make_due(id, participant, now);
         }
         self.note(Note::RepairOrdered { repair });
