@@ -11,7 +11,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -71,4 +73,15 @@ int fsync(int fd)
 int fdatasync(int fd)
 {
     return forced("fdatasync", fd);
+}
+
+/* MariaDB takes every file beside /dev/shm for persistent memory: it maps its redo log and never
+ * forces it, which no disk would let it (measured on 10.11.19: one forced write for an INSERT
+ * instead of two). So that folder is not there. */
+int stat64(const char *path, struct stat64 *found)
+{
+    if (strcmp(path, "/dev/shm") != 0)
+        return fstatat64(AT_FDCWD, path, found, 0);
+    errno = ENOENT;
+    return -1;
 }
