@@ -1,13 +1,15 @@
 //! All transactions of one coordinator: its queue, its pipeline, its participants, its memory.
 //!
 //! The verbs are in files of their own: `submit` (clients), `decide` (votes and decisions),
-//! `finish` (carrying decisions out), `link` (participants coming and going, sweeps), `redo` (stores
-//! that forget), `settle` (the operator), `repair` (his orders to redo), `retire` (forgetting).
+//! `finish` (carrying decisions out), `link` (participants coming and going, sweeps), `memory` (what
+//! stores remember), `redo` (stores that forgot), `settle` (the operator), `repair` (his orders to
+//! redo), `retire` (forgetting).
 
 mod audit;
 mod decide;
 mod finish;
 mod link;
+mod memory;
 mod redo;
 mod repair;
 mod retire;
@@ -18,8 +20,8 @@ mod view;
 pub use audit::{HistoryPage, RememberedDecision, Standing};
 pub(crate) use decide::past_refusal;
 pub(crate) use finish::{branches_mut, by_hand};
-use redo::Memory;
-pub use redo::{Loss, MemoryView};
+use memory::Memory;
+pub use memory::{Loss, MemoryView};
 pub use repair::Damage;
 pub(crate) use view::view;
 pub use view::{BranchProgress, BranchView, PurchaseView, TransactionState, TransactionView};
