@@ -564,7 +564,8 @@ impl Link {
     fn backoff(&self) -> ExponentialBackoff {
         ExponentialBuilder::default()
             .with_min_delay(self.times.backoff_min)
-            .with_max_delay(self.times.backoff_max)
+            // The jitter adds up to as much again.
+            .with_max_delay(self.times.backoff_max / 2)
             .with_jitter()
             .without_max_times()
             .build()

@@ -122,11 +122,12 @@ impl Coordinator {
     ) {
         let mut foreign = Vec::new();
         let mut held_back = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let is_newest = self.is_newest();
         for branch in found {
             let known = self.known(&branch.id, participant);
             if let (Known::Committing, PreparedId::Transaction(id)) = (known, &branch.id) {
-                self.is_held(now, id, participant);
+                seen.insert(id.clone());
             }
             match verdict(&branch.id, known) {
                 Verdict::Leave => {
@@ -175,6 +176,7 @@ impl Coordinator {
             member.held_back.extend(held_back);
             member.swept = true;
         }
+        self.are_held(now, participant, seen);
     }
 
     /// Whether every participant has been asked by this process and none knows a decision that

@@ -171,23 +171,24 @@ impl Coordinator {
         }
     }
 
-    /// A sweep has found the branch of a decision in the store's present life: what it needs is
-    /// held for it.
-    pub(super) fn is_held(
+    /// A list shows that branches of decisions are prepared in the store's present life: what they
+    /// need is held for them.
+    pub(super) fn are_held(
         &mut self,
         now: Timestamp,
-        id: &TransactionId,
         participant: &ParticipantName,
+        seen: BTreeSet<TransactionId>,
     ) {
         let Some(member) = self.members.get_mut(participant) else {
             return;
         };
         // The list that an enlistment begins with comes before it.
         if matches!(member.link, Link::Down { .. }) {
-            member.memory.seen.insert(id.clone());
-        } else if member.memory.unseen.remove(id) {
-            self.end_loss(now, participant);
+            member.memory.seen = seen;
+            return;
         }
+        member.memory.unseen.retain(|id| !seen.contains(id));
+        self.end_loss(now, participant);
     }
 
     fn end_loss(&mut self, now: Timestamp, participant: &ParticipantName) {
