@@ -1,6 +1,6 @@
 //! The core in a world where everything fails, by seeds.
 //!
-//! `SEEDS=5000 cargo test -p tandem-protocol --test simulator` plays more of them, `tests/soak`
+//! `SEEDS=5000 cargo test -p tandem-protocol-tests --test simulator` plays more of them, `tests/soak`
 //! many more; `SEED=n` plays one and prints its trace.
 
 #![allow(clippy::unwrap_used)]

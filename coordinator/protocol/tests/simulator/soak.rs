@@ -143,7 +143,7 @@ pub(crate) fn play_or_fail(seed: u64) -> Outcome {
     let from = again.trace.len().saturating_sub(TRACE_LINES);
     panic!(
         "{}\n\nseed {seed} breaks {}: {}\nThe end of the smallest run that breaks it is above. All \
-         of it:\n  {small} cargo test -p tandem-protocol --test simulator every_seed -- --nocapture",
+         of it:\n  {small} cargo test -p tandem-protocol-tests --test simulator every_seed -- --nocapture",
         again.trace[from..].join("\n"),
         violation.invariant,
         violation.detail
