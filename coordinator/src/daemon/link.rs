@@ -507,9 +507,9 @@ impl Link {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reports what became of a commit or a repair that was asked for in an enlistment. If the participant was
-    /// enlisted again since, its answer may be of a life of the store that is over, and what it
-    /// speaks of may be gone: it is asked again.
+    /// Reports what became of a commit or a repair that was asked for in an enlistment. If the
+    /// participant was enlisted again since, its answer may be of a life of the store that is over,
+    /// and what it speaks of may be gone: it is asked again.
     fn tell_of_commit(&self, asked_in: u64, event: Event) {
         // Held until the event is sent, so that it can't come behind the next enlistment's.
         let enlistments = self

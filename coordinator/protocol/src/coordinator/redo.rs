@@ -289,14 +289,14 @@ impl Coordinator {
             }
             State::Preparing(_) | State::Aborting(_) => false,
         };
-        let open: BTreeSet<TransactionId> = self
+        let unseen = self
             .transactions
             .values()
-            .filter(|transaction| is_open(transaction))
+            .filter(|transaction| is_open(transaction) && !seen.contains(&transaction.id))
             .map(|transaction| transaction.id.clone())
             .collect();
         if let Some(member) = self.members.get_mut(participant) {
-            member.memory.unseen = open.difference(seen).cloned().collect();
+            member.memory.unseen = unseen;
         }
     }
 }
