@@ -36,6 +36,11 @@ use limits::{call, force_rate};
 use measure::{Manner, Measured};
 use report::{json, plot, table};
 
+/// The clients, whoever's they are, are not to be measured by what glibc's allocator costs them on
+/// two cores that the servers want too. The coordinator and Redis use the same one.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Compares tandem with INSERT, then DECRBY, and with the machine's limits.
 ///
 /// Without a choice of what is measured, everything is, in less than twenty minutes.
