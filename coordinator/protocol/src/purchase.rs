@@ -3,38 +3,87 @@
 use std::fmt;
 use std::sync::Arc;
 
+use prost::Message;
+use prost::bytes::{Buf, BufMut};
+use prost::encoding::{DecodeContext, WireType, uint32};
+
 /// A purchase as a client submits it. Its fields were checked at the edge; the limits are in
-/// `purchase.proto`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// `purchase.proto`. The tags are those of an entry in the log.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct Purchase {
     /// The idempotency key.
+    #[prost(string, tag = "2")]
     pub purchase_id: String,
     /// Who buys.
+    #[prost(string, tag = "3")]
     pub customer_id: String,
     /// An ISO 4217 code in capitals.
+    #[prost(string, tag = "4")]
     pub currency: String,
     /// 1 to 100 items, no sku twice.
+    #[prost(message, repeated, tag = "5")]
     pub items: Vec<Item>,
 }
 
 /// One line of a purchase.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct Item {
     /// What is bought.
+    #[prost(string, tag = "1")]
     pub sku: String,
     /// How many units, at least 1.
+    #[prost(uint32, tag = "2")]
     pub quantity: u32,
     /// Price of one unit in the currency's minor unit.
+    #[prost(int64, tag = "3")]
     pub unit_price_minor: i64,
 }
 
 /// A purchase as a part of a transaction.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Entry {
     /// Its number within the transaction, from 0; fixed for the transaction's life.
     pub number: u32,
     /// Its content.
     pub purchase: Arc<Purchase>,
+}
+
+/// The tag of an entry's number; the others are the purchase's.
+const NUMBER_TAG: u32 = 1;
+
+/// As the log holds it: one message of the number and the purchase's fields.
+impl Message for Entry {
+    fn encode_raw(&self, buf: &mut impl BufMut) {
+        if self.number != 0 {
+            uint32::encode(NUMBER_TAG, &self.number, buf);
+        }
+        self.purchase.encode_raw(buf);
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        buf: &mut impl Buf,
+        context: DecodeContext,
+    ) -> Result<(), prost::DecodeError> {
+        if tag == NUMBER_TAG {
+            return uint32::merge(wire_type, &mut self.number, buf, context);
+        }
+        Arc::make_mut(&mut self.purchase).merge_field(tag, wire_type, buf, context)
+    }
+
+    fn encoded_len(&self) -> usize {
+        let number = match self.number {
+            0 => 0,
+            number => uint32::encoded_len(NUMBER_TAG, &number),
+        };
+        number + self.purchase.encoded_len()
+    }
+
+    fn clear(&mut self) {
+        *self = Entry::default();
+    }
 }
 
 /// Why a store refuses one purchase.

@@ -2,15 +2,13 @@
 //!
 //! The log's batches carry the checksum and the chain; a record carries its format version.
 
-use std::sync::Arc;
-
 use prost::Message;
 use sha2::{Digest, Sha256};
 
 use crate::branch::HeuristicKind;
 use crate::event::{Ending, Repair, Settlement};
 use crate::id::{CoordinatorId, Epoch, IdError, ParticipantName, TransactionId};
-use crate::purchase::{Entry, Item, Purchase, Reason, Refusal};
+use crate::purchase::{Entry, Purchase, Reason, Refusal};
 use crate::time::Timestamp;
 
 /// The format that this version writes; it reads this one only, until there is a second.
@@ -117,7 +115,7 @@ pub type Fingerprint = [u8; 16];
 
 /// Fingerprint of a purchase's whole content, its id included.
 pub fn fingerprint(purchase: &Purchase) -> Fingerprint {
-    digest(&EntryMessage::from_purchase(0, purchase).encode_to_vec())
+    digest(&purchase.encode_to_vec())
 }
 
 /// The first 16 bytes of `bytes`' SHA-256.
@@ -132,7 +130,8 @@ pub fn entry_bytes(purchase: &Purchase) -> usize {
     // A refusal holds the id, the fingerprint, a participant's name, a reason, a detail, and
     // about 20 bytes of tags and lengths.
     let refused = purchase.purchase_id.len() + 16 + 32 + 20 + REFUSAL_DETAIL_BYTES_MAX + 20;
-    let survives = EntryMessage::from_purchase(u32::MAX, purchase).encoded_len() + 4;
+    // Its fields, its number, and the tag and length before both.
+    let survives = purchase.encoded_len() + 6 + 4;
     refused.max(survives)
 }
 
@@ -240,33 +239,9 @@ struct DecidedMessage {
     #[prost(string, repeated, tag = "3")]
     participants: Vec<String>,
     #[prost(message, repeated, tag = "4")]
-    entries: Vec<EntryMessage>,
+    entries: Vec<Entry>,
     #[prost(message, repeated, tag = "5")]
     refused: Vec<RefusedPurchaseMessage>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct EntryMessage {
-    #[prost(uint32, tag = "1")]
-    number: u32,
-    #[prost(string, tag = "2")]
-    purchase_id: String,
-    #[prost(string, tag = "3")]
-    customer_id: String,
-    #[prost(string, tag = "4")]
-    currency: String,
-    #[prost(message, repeated, tag = "5")]
-    items: Vec<ItemMessage>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct ItemMessage {
-    #[prost(string, tag = "1")]
-    sku: String,
-    #[prost(uint32, tag = "2")]
-    quantity: u32,
-    #[prost(int64, tag = "3")]
-    unit_price_minor: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -371,11 +346,7 @@ impl Kind {
                     .iter()
                     .map(ToString::to_string)
                     .collect(),
-                entries: decision
-                    .entries
-                    .iter()
-                    .map(|entry| EntryMessage::from_purchase(entry.number, &entry.purchase))
-                    .collect(),
+                entries: decision.entries.clone(),
                 refused: decision.refused.iter().map(Into::into).collect(),
             }),
             Record::Refused {
@@ -440,11 +411,7 @@ impl Kind {
                     .iter()
                     .map(|name| name.parse().map_err(RecordError::from))
                     .collect::<Result<_, _>>()?,
-                entries: m
-                    .entries
-                    .into_iter()
-                    .map(EntryMessage::into_entry)
-                    .collect(),
+                entries: m.entries,
                 refused: refused(m.refused)?,
             }),
             Kind::Refused(m) => Record::Refused {
@@ -510,46 +477,6 @@ fn transaction(message: Option<TransactionMessage>) -> Result<TransactionId, Rec
         epoch: Epoch(message.epoch),
         sequence: message.sequence,
     })
-}
-
-impl EntryMessage {
-    fn from_purchase(number: u32, purchase: &Purchase) -> EntryMessage {
-        EntryMessage {
-            number,
-            purchase_id: purchase.purchase_id.clone(),
-            customer_id: purchase.customer_id.clone(),
-            currency: purchase.currency.clone(),
-            items: purchase
-                .items
-                .iter()
-                .map(|item| ItemMessage {
-                    sku: item.sku.clone(),
-                    quantity: item.quantity,
-                    unit_price_minor: item.unit_price_minor,
-                })
-                .collect(),
-        }
-    }
-
-    fn into_entry(self) -> Entry {
-        Entry {
-            number: self.number,
-            purchase: Arc::new(Purchase {
-                purchase_id: self.purchase_id,
-                customer_id: self.customer_id,
-                currency: self.currency,
-                items: self
-                    .items
-                    .into_iter()
-                    .map(|item| Item {
-                        sku: item.sku,
-                        quantity: item.quantity,
-                        unit_price_minor: item.unit_price_minor,
-                    })
-                    .collect(),
-            }),
-        }
-    }
 }
 
 impl From<&RefusedPurchase> for RefusedPurchaseMessage {
