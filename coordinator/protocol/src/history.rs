@@ -8,23 +8,9 @@ use std::time::Duration;
 
 use crate::event::{Position, Repair, Settlement};
 use crate::id::{ParticipantName, TransactionId};
-use crate::purchase::Refusal;
-use crate::record::{Fingerprint, digest};
+use crate::index::{Index, Outcome, Past, PurchaseKey};
+use crate::record::Fingerprint;
 use crate::time::Timestamp;
-
-/// A purchase with an outcome that the log holds.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Past {
-    pub(crate) fingerprint: Fingerprint,
-    pub(crate) transaction: TransactionId,
-    pub(crate) outcome: Outcome,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Outcome {
-    Committed,
-    Refused(Box<(ParticipantName, Refusal)>),
-}
 
 /// A transaction that the log remembers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -98,12 +84,11 @@ impl Kept {
     }
 }
 
-/// The first 16 bytes of the SHA-256 of a purchase id, which may itself be 64 bytes long.
-type PurchaseKey = [u8; 16];
-
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct History {
-    purchases: BTreeMap<PurchaseKey, Past>,
+    purchases: Index,
+    /// Whether the log is being replayed, during which nobody asks for a purchase.
+    is_replaying: bool,
     transactions: BTreeMap<TransactionId, Kept>,
     /// Where the transactions' records begin in the log, oldest first. An entry counts only while
     /// its transaction is kept with this position.
@@ -127,8 +112,22 @@ pub(crate) enum Retire {
 }
 
 impl History {
+    /// A history that is filled by a replay of the log.
+    pub(crate) fn replaying() -> History {
+        History {
+            is_replaying: true,
+            ..History::default()
+        }
+    }
+
+    /// Makes a history that was filled by a replay ready to be asked.
+    pub(crate) fn replayed(&mut self) {
+        self.purchases.catch_up();
+        self.is_replaying = false;
+    }
+
     pub(crate) fn purchase(&self, purchase_id: &str) -> Option<&Past> {
-        self.purchases.get(&digest(purchase_id.as_bytes()))
+        self.purchases.get(&PurchaseKey::of(purchase_id))
     }
 
     pub(crate) fn transaction(&self, id: &TransactionId) -> Option<&Kept> {
@@ -141,19 +140,22 @@ impl History {
         id: &TransactionId,
         decide_time: Timestamp,
         fate: Fate,
-        purchases: impl Iterator<Item = (String, Fingerprint, Outcome)>,
+        purchases: impl Iterator<Item = (PurchaseKey, Fingerprint, Outcome)>,
     ) {
         let known = self.forget(id);
         let position = known.as_ref().and_then(|kept| kept.position);
         let mut keys = Vec::new();
-        for (purchase_id, fingerprint, outcome) in purchases {
-            let key = digest(purchase_id.as_bytes());
+        for (key, fingerprint, outcome) in purchases {
             let past = Past {
                 fingerprint,
                 transaction: id.clone(),
                 outcome,
             };
-            self.purchases.insert(key, past);
+            if self.is_replaying {
+                self.purchases.insert_later(key, past);
+            } else {
+                self.purchases.insert(key, past);
+            }
             keys.push(key);
         }
         if fate.has_ended() {
@@ -332,15 +334,9 @@ impl History {
         if kept.fate.has_ended() {
             self.ended_purchases -= kept.purchases.len();
         }
+        self.purchases.catch_up();
         for key in &kept.purchases {
-            // A refused id may have come again and been decided anew.
-            if self
-                .purchases
-                .get(key)
-                .is_some_and(|past| past.transaction == *id)
-            {
-                self.purchases.remove(key);
-            }
+            self.purchases.remove_if_of(key, id);
         }
         Some(kept)
     }

@@ -15,12 +15,14 @@ mod coordinator;
 mod event;
 mod history;
 mod id;
+mod index;
 mod planted;
 mod purchase;
 mod record;
 mod recovery;
 mod time;
 mod transaction;
+mod unordered;
 
 pub use branch::{
     CommitEvidence, Debt, Failure, FailureKind, HeuristicKind, PreparedBranch, PreparedId,
@@ -41,5 +43,5 @@ pub use purchase::{Entry, Item, Purchase, Reason, Refusal};
 pub use record::{
     Decision, Fingerprint, Record, RecordError, RefusedPurchase, entry_bytes, fingerprint,
 };
-pub use recovery::{Recovered, ReplayError, Verdict};
+pub use recovery::{LogRecord, Recovered, ReplayError, Verdict};
 pub use time::Timestamp;

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::branch::PreparedId;
 use crate::coordinator::{TransactionView, branches_mut, by_hand, past_refusal, view};
 use crate::event::Position;
-use crate::history::{Fate, History, Outcome};
+use crate::history::{Fate, History};
 use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
-use crate::record::{Decision, Record, RecordError, fingerprint};
+use crate::index::{Outcome, PurchaseKey};
+use crate::record::{Decision, Fingerprint, Record, RecordError, fingerprint};
 use crate::time::Timestamp;
 use crate::transaction::{Branch, Branches, Committing, Order, Progress, State, Transaction};
 
@@ -84,6 +85,43 @@ pub struct Recovered {
     pub(crate) next_position: Position,
 }
 
+/// A record of the log, as the replay takes it in.
+#[derive(Debug)]
+pub struct LogRecord {
+    position: Position,
+    record: Record,
+    /// Of the purchases that it commits, in their order.
+    fingerprints: Vec<Fingerprint>,
+}
+
+impl LogRecord {
+    /// Reads a record by itself: the costly half of a replay, and the one that can be done for
+    /// many records at once.
+    pub fn read(position: Position, bytes: &[u8]) -> Result<LogRecord, ReplayError> {
+        let record =
+            Record::decode(bytes).map_err(|source| ReplayError::Record { position, source })?;
+        let entries = match &record {
+            Record::Decided(decision) => decision.entries.as_slice(),
+            Record::EpochStarted { .. }
+            | Record::Refused { .. }
+            | Record::Ended { .. }
+            | Record::Settled { .. }
+            | Record::Heuristic { .. }
+            | Record::RepairOrdered { .. }
+            | Record::Forgotten { .. } => &[],
+        };
+        let fingerprints = entries
+            .iter()
+            .map(|entry| fingerprint(&entry.purchase))
+            .collect();
+        Ok(LogRecord {
+            position,
+            record,
+            fingerprints,
+        })
+    }
+}
+
 /// A log whose records do not make sense together.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
@@ -138,11 +176,26 @@ impl Recovered {
         coordinator: &CoordinatorId,
         records: impl IntoIterator<Item = (Position, &'a [u8])>,
     ) -> Result<Recovered, ReplayError> {
-        let mut recovered = Recovered::default();
+        let read = |(position, bytes)| LogRecord::read(position, bytes);
+        Recovered::replay_read(coordinator, records.into_iter().map(read))
+    }
+
+    /// Takes in a log's records, in their order, that were read before.
+    pub fn replay_read(
+        coordinator: &CoordinatorId,
+        records: impl IntoIterator<Item = Result<LogRecord, ReplayError>>,
+    ) -> Result<Recovered, ReplayError> {
+        let mut recovered = Recovered {
+            history: History::replaying(),
+            ..Recovered::default()
+        };
         let mut unfinished = BTreeMap::new();
-        for (position, bytes) in records {
-            let record =
-                Record::decode(bytes).map_err(|source| ReplayError::Record { position, source })?;
+        for record in records {
+            let LogRecord {
+                position,
+                record,
+                fingerprints,
+            } = record?;
             if let Some(id) = record.transaction()
                 && id.coordinator != *coordinator
             {
@@ -152,12 +205,13 @@ impl Recovered {
                     expected: coordinator.clone(),
                 });
             }
-            recovered.apply(&mut unfinished, position, record)?;
+            recovered.apply(&mut unfinished, position, record, fingerprints)?;
             if recovered.epoch == Some(Epoch(u64::MAX)) {
                 return Err(ReplayError::NoEpochLeft { position });
             }
             recovered.next_position = position.saturating_add(1);
         }
+        recovered.history.replayed();
         recovered.unfinished = unfinished.into_values().collect();
         Ok(recovered)
     }
@@ -187,10 +241,13 @@ impl Recovered {
         unfinished: &mut BTreeMap<TransactionId, Transaction>,
         position: Position,
         record: Record,
+        fingerprints: Vec<Fingerprint>,
     ) -> Result<(), ReplayError> {
         match record {
             Record::EpochStarted { epoch, .. } => self.saw_epoch(epoch),
-            Record::Decided(decision) => self.decided(unfinished, position, decision)?,
+            Record::Decided(decision) => {
+                self.decided(unfinished, position, decision, fingerprints)?
+            }
             Record::Refused {
                 transaction,
                 time,
@@ -270,6 +327,7 @@ impl Recovered {
         unfinished: &mut BTreeMap<TransactionId, Transaction>,
         position: Position,
         decision: Decision,
+        fingerprints: Vec<Fingerprint>,
     ) -> Result<(), ReplayError> {
         let id = decision.transaction;
         self.saw_epoch(id.epoch);
@@ -294,10 +352,10 @@ impl Recovered {
                 return Ok(());
             }
         };
-        let committed = decision.entries.iter().map(|entry| {
-            let purchase = &entry.purchase;
-            let key = purchase.purchase_id.clone();
-            (key, fingerprint(purchase), Outcome::Committed)
+        let committed = decision.entries.iter().zip(fingerprints);
+        let committed = committed.map(|(entry, fingerprint)| {
+            let key = PurchaseKey::of(&entry.purchase.purchase_id);
+            (key, fingerprint, Outcome::Committed)
         });
         let refused = decision.refused.iter().map(past_refusal);
         let purchases = committed.chain(refused);

@@ -2,17 +2,22 @@
 
 use std::path::Path;
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use tandem_log::{DecisionLog, Durability, Identity, LogOptions, OpenError, Opened};
-use tandem_protocol::{CoordinatorId, Epoch, Record, Recovered, Timestamp};
+use tandem_log::{DecisionLog, Durability, Identity, LogOptions, OpenError, Opened, Position};
+use tandem_protocol::{CoordinatorId, Epoch, LogRecord, Record, Recovered, ReplayError, Timestamp};
 use uuid::Uuid;
 
 use super::crash_point::{self, Step};
 
 /// How long the first force of a start may take.
 const FIRST_FORCE_MAX: Duration = Duration::from_secs(30);
+
+/// Records that are read at a time, and how often that many are read ahead of the replay.
+const READ_AHEAD_RECORDS: usize = 256;
+const READ_AHEAD_PARTS: usize = 16;
 
 /// A log in which this process's epoch has begun, durably.
 #[derive(Debug)]
@@ -48,11 +53,7 @@ pub(super) fn begin(
             dir.display()
         );
     }
-    let records = opened
-        .records
-        .iter()
-        .map(|(position, bytes)| (position.0, bytes.as_slice()));
-    let recovered = Recovered::replay(coordinator, records)?;
+    let recovered = replay(coordinator, opened.records)?;
     let epoch = recovered.next_epoch();
     let instance_id = Uuid::now_v7().to_string();
     // Without this force a crash could give the same epoch to two processes, and with it the same
@@ -91,6 +92,30 @@ fn open_or_create(
         }
         opened => opened.with_context(|| format!("can't use the decision log {}", dir.display())),
     }
+}
+
+/// Replays the records, while a thread of its own reads them ahead: with ten million purchases
+/// that is half of a start's time.
+fn replay(
+    coordinator: &CoordinatorId,
+    records: Vec<(Position, Vec<u8>)>,
+) -> Result<Recovered, ReplayError> {
+    thread::scope(|scope| {
+        let (sender, receiver) = mpsc::sync_channel(READ_AHEAD_PARTS);
+        scope.spawn(move || {
+            let mut records = records
+                .into_iter()
+                .map(|(position, bytes)| LogRecord::read(position.0, &bytes));
+            loop {
+                let part: Vec<_> = records.by_ref().take(READ_AHEAD_RECORDS).collect();
+                // Nobody receives once a record is refused.
+                if part.is_empty() || sender.send(part).is_err() {
+                    return;
+                }
+            }
+        });
+        Recovered::replay_read(coordinator, receiver.into_iter().flatten())
+    })
 }
 
 fn options(dir: &Path) -> LogOptions {

@@ -6,12 +6,13 @@ use super::submit::RETRY_AFTER;
 use super::{Coordinator, Link, Place, Storing};
 use crate::branch::Vote;
 use crate::event::{Action, Note, Position, Reply};
-use crate::history::{Fate, Outcome};
+use crate::history::Fate;
 use crate::id::{ParticipantName, TransactionId};
+use crate::index::{Outcome, PurchaseKey};
 use crate::planted::Bug;
 use crate::purchase::{Entry, Refusal};
 use crate::record::{
-    Decision, REFUSAL_DETAIL_BYTES_MAX, Record, RefusedPurchase, entry_bytes, fingerprint,
+    Decision, Fingerprint, REFUSAL_DETAIL_BYTES_MAX, Record, RefusedPurchase, fingerprint,
 };
 use crate::time::Timestamp;
 use crate::transaction::{
@@ -191,7 +192,7 @@ impl Coordinator {
             let purchase_id = &entry.purchase.purchase_id;
             if let Some(in_flight) = self.in_flight.get_mut(purchase_id) {
                 in_flight.place = Place::Queued;
-                self.queue.push_front(purchase_id.clone());
+                self.queue.push_front(entry.purchase);
             }
         }
     }
@@ -242,14 +243,14 @@ impl Coordinator {
         let mut entries = Vec::new();
         let mut bytes = 0;
         while entries.len() < self.settings.transaction_purchases_max {
-            let Some(purchase_id) = self.queue.front() else {
+            let Some(purchase) = self.queue.front() else {
                 break;
             };
-            let Some(in_flight) = self.in_flight.get_mut(purchase_id) else {
+            let Some(in_flight) = self.in_flight.get_mut(&purchase.purchase_id) else {
                 self.queue.pop_front();
                 continue;
             };
-            bytes += entry_bytes(&in_flight.purchase);
+            bytes += in_flight.bytes;
             if bytes > self.settings.transaction_bytes_max && !entries.is_empty() {
                 break;
             }
@@ -445,9 +446,14 @@ impl Coordinator {
     /// Adds a stored decision to the memory of outcomes.
     fn remember(&mut self, decision: &Decision, position: Position) {
         let committed = decision.entries.iter().map(|entry| {
+            let purchase_id = &entry.purchase.purchase_id;
+            let fingerprint = match self.in_flight.get(purchase_id) {
+                Some(in_flight) => in_flight.fingerprint,
+                None => fingerprint(&entry.purchase),
+            };
             (
-                entry.purchase.purchase_id.clone(),
-                fingerprint(&entry.purchase),
+                PurchaseKey::of(purchase_id),
+                fingerprint,
                 Outcome::Committed,
             )
         });
@@ -463,11 +469,9 @@ impl Coordinator {
     }
 }
 
-pub(crate) fn past_refusal(
-    refused: &RefusedPurchase,
-) -> (String, crate::record::Fingerprint, Outcome) {
+pub(crate) fn past_refusal(refused: &RefusedPurchase) -> (PurchaseKey, Fingerprint, Outcome) {
     (
-        refused.purchase_id.clone(),
+        PurchaseKey::of(&refused.purchase_id),
         refused.fingerprint,
         Outcome::Refused(Box::new((
             refused.participant.clone(),

@@ -40,6 +40,7 @@ use crate::record::{Fingerprint, Record, RefusedPurchase};
 use crate::recovery::Recovered;
 use crate::time::Timestamp;
 use crate::transaction::{State, Transaction};
+use crate::unordered::UnorderedMap;
 
 /// Bounds and times of a coordinator.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -86,13 +87,13 @@ pub struct Coordinator {
     pipeline: BTreeSet<TransactionId>,
     /// Transactions without a refusal until groups are prepared at all participants at once.
     caution: u32,
-    /// Purchases that no transaction has taken yet; their content is in `in_flight`.
-    queue: VecDeque<String>,
-    in_flight: BTreeMap<String, InFlight>,
+    /// Purchases that no transaction has taken yet.
+    queue: VecDeque<Arc<Purchase>>,
+    in_flight: UnorderedMap<String, InFlight>,
     /// Purchases that begin again once what was prepared for them is rolled back: before that
     /// they would stand in their own way.
     again: BTreeMap<TransactionId, Vec<Entry>>,
-    deadlines: BTreeSet<(Timestamp, RequestId, String)>,
+    deadlines: BTreeMap<(Timestamp, RequestId), Arc<Purchase>>,
     history: History,
     /// Everything before this transaction that has ended is forgotten. It only rises.
     floor: TransactionId,
@@ -141,6 +142,8 @@ enum Link {
 struct InFlight {
     purchase: Arc<Purchase>,
     fingerprint: Fingerprint,
+    /// What it takes in a decision, at most.
+    bytes: usize,
     place: Place,
     waiters: Vec<Waiter>,
 }
@@ -232,9 +235,9 @@ impl Coordinator {
             transactions: BTreeMap::new(),
             pipeline: BTreeSet::new(),
             queue: VecDeque::new(),
-            in_flight: BTreeMap::new(),
+            in_flight: UnorderedMap::default(),
             again: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
+            deadlines: BTreeMap::new(),
             history: recovered.history,
             floor,
             next_position: recovered.next_position,
@@ -354,7 +357,7 @@ impl Coordinator {
 
     /// When the next [`Event::Tick`] is due, if no other event comes before.
     pub fn next_deadline(&self) -> Timestamp {
-        let requests = self.deadlines.first().map(|(deadline, _, _)| *deadline);
+        let requests = self.deadlines.keys().next().map(|(deadline, _)| *deadline);
         let prepares =
             self.pipeline
                 .iter()

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::{Coordinator, InFlight, Link, Place, Waiter};
 use crate::event::{Action, Reply, RequestId, WaitFor};
-use crate::history::Outcome;
 use crate::id::TransactionId;
+use crate::index::Outcome;
 use crate::planted::Bug;
 use crate::purchase::Purchase;
-use crate::record::fingerprint;
+use crate::record::{entry_bytes, fingerprint};
 use crate::time::Timestamp;
 use crate::transaction::State;
 
@@ -45,8 +45,8 @@ impl Coordinator {
                 return self.reply(request, Reply::QueueFull { retry_after });
             }
             in_flight.waiters.push(waiter);
-            self.deadlines
-                .insert((deadline, request, purchase.purchase_id.clone()));
+            let in_flight = in_flight.purchase.clone();
+            self.deadlines.insert((deadline, request), in_flight);
             return self.reply_if_decided(&purchase.purchase_id);
         }
         if let Some(past) = self.history.purchase(&purchase.purchase_id)
@@ -90,13 +90,12 @@ impl Coordinator {
             let retry_after = RETRY_AFTER;
             return self.reply(request, Reply::QueueFull { retry_after });
         }
-        let purchase_id = purchase.purchase_id.clone();
-        self.deadlines
-            .insert((deadline, request, purchase_id.clone()));
-        self.queue.push_back(purchase_id.clone());
+        self.deadlines.insert((deadline, request), purchase.clone());
+        self.queue.push_back(purchase.clone());
         self.in_flight.insert(
-            purchase_id,
+            purchase.purchase_id.clone(),
             InFlight {
+                bytes: entry_bytes(&purchase),
                 purchase,
                 fingerprint,
                 place: Place::Queued,
@@ -108,13 +107,12 @@ impl Coordinator {
     /// Answers those who have waited as long as they can.
     pub(super) fn expire_requests(&mut self, now: Timestamp) {
         let mut dropped = BTreeSet::new();
-        while let Some((deadline, _, _)) = self.deadlines.first()
-            && *deadline <= now
+        while let Some(first) = self.deadlines.first_entry()
+            && first.key().0 <= now
         {
-            let Some((_, request, purchase_id)) = self.deadlines.pop_first() else {
-                break;
-            };
-            let reply = match self.committed_by(&purchase_id) {
+            let ((_, request), purchase) = first.remove_entry();
+            let purchase_id = &purchase.purchase_id;
+            let reply = match self.committed_by(purchase_id) {
                 Some((transaction, decide_time)) => Reply::OutcomeCommitted {
                     transaction,
                     decide_time,
@@ -126,18 +124,19 @@ impl Coordinator {
                 None => Reply::OutcomeUnknown,
             };
             self.reply(request, reply);
-            let Some(in_flight) = self.in_flight.get_mut(&purchase_id) else {
+            let Some(in_flight) = self.in_flight.get_mut(purchase_id) else {
                 continue;
             };
             in_flight.waiters.retain(|waiter| waiter.request != request);
             // Nobody waits and nothing has been asked of any store: the purchase is dropped.
             if in_flight.waiters.is_empty() && in_flight.place == Place::Queued {
-                self.in_flight.remove(&purchase_id);
-                dropped.insert(purchase_id);
+                self.in_flight.remove(purchase_id);
+                dropped.insert(purchase_id.clone());
             }
         }
         if !dropped.is_empty() {
-            self.queue.retain(|queued| !dropped.contains(queued));
+            self.queue
+                .retain(|queued| !dropped.contains(&queued.purchase_id));
         }
     }
 
@@ -149,11 +148,11 @@ impl Coordinator {
         let Some(detail) = self.down_for_long(now) else {
             return;
         };
-        while let Some(purchase_id) = self.queue.pop_front() {
+        while let Some(purchase) = self.queue.pop_front() {
             let detail = detail.clone();
             let retry_after = RETRY_AFTER;
             self.reply_all(
-                &purchase_id,
+                &purchase.purchase_id,
                 Reply::Unavailable {
                     detail,
                     retry_after,
@@ -165,7 +164,7 @@ impl Coordinator {
     /// Answers everyone who waits for a purchase and lets go of it.
     pub(super) fn reply_all(&mut self, purchase_id: &str, reply: Reply) {
         if let Some(in_flight) = self.in_flight.remove(purchase_id) {
-            self.reply_waiters(purchase_id, in_flight.waiters, &reply);
+            self.reply_waiters(in_flight.waiters, &reply);
         }
     }
 
@@ -186,17 +185,16 @@ impl Coordinator {
             decide_time,
             applied: false,
         };
-        self.reply_waiters(purchase_id, decided, &reply);
+        self.reply_waiters(decided, &reply);
     }
 
     pub(super) fn reply(&mut self, request: RequestId, reply: Reply) {
         self.actions.push(Action::Reply { request, reply });
     }
 
-    fn reply_waiters(&mut self, purchase_id: &str, waiters: Vec<Waiter>, reply: &Reply) {
+    fn reply_waiters(&mut self, waiters: Vec<Waiter>, reply: &Reply) {
         for waiter in waiters {
-            self.deadlines
-                .remove(&(waiter.deadline, waiter.request, purchase_id.to_owned()));
+            self.deadlines.remove(&(waiter.deadline, waiter.request));
             self.reply(waiter.request, reply.clone());
         }
     }
