@@ -146,11 +146,7 @@ impl History {
         let position = known.as_ref().and_then(|kept| kept.position);
         let mut keys = Vec::new();
         for (key, fingerprint, outcome) in purchases {
-            let past = Past {
-                fingerprint,
-                transaction: id.clone(),
-                outcome,
-            };
+            let past = Past::new(fingerprint, id, outcome);
             if self.is_replaying {
                 self.purchases.insert_later(key, past);
             } else {

@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use crate::id::{ParticipantName, TransactionId};
+use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
 use crate::purchase::Refusal;
 use crate::record::{Fingerprint, digest};
 use crate::unordered::UnorderedMap;
@@ -10,9 +10,39 @@ use crate::unordered::UnorderedMap;
 /// A purchase with an outcome that the log holds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Past {
-    pub(crate) fingerprint: Fingerprint,
-    pub(crate) transaction: TransactionId,
-    pub(crate) outcome: Outcome,
+    fingerprint: Fingerprint,
+    // Its transaction, without the coordinator's id, which is the same for all.
+    epoch: Epoch,
+    sequence: u64,
+    outcome: Outcome,
+}
+
+impl Past {
+    pub(crate) fn new(fingerprint: Fingerprint, of: &TransactionId, outcome: Outcome) -> Past {
+        Past {
+            fingerprint,
+            epoch: of.epoch,
+            sequence: of.sequence,
+            outcome,
+        }
+    }
+
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    pub(crate) fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// The transaction that decided it, of the coordinator whose history this is.
+    pub(crate) fn transaction(&self, coordinator: &CoordinatorId) -> TransactionId {
+        TransactionId {
+            coordinator: coordinator.clone(),
+            epoch: self.epoch,
+            sequence: self.sequence,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -111,8 +141,9 @@ impl Index {
     /// Removes the purchase with this id if it belongs to a transaction: a refused id may have come
     /// again and been decided anew.
     pub(crate) fn remove_if_of(&mut self, key: &PurchaseKey, transaction: &TransactionId) {
-        let past = self.get(key);
-        if past.is_some_and(|past| past.transaction == *transaction) {
+        let is_of =
+            |past: &Past| (past.epoch, past.sequence) == (transaction.epoch, transaction.sequence);
+        if self.get(key).is_some_and(is_of) {
             self.purchases.remove(key);
         }
     }

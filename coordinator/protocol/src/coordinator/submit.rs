@@ -52,20 +52,21 @@ impl Coordinator {
         if let Some(past) = self.history.purchase(&purchase.purchase_id)
             && !self.has(Bug::OutcomeIsNotLookedUp)
         {
-            let reply = if past.fingerprint != fingerprint && compares {
+            let transaction = past.transaction(&self.id);
+            let reply = if past.fingerprint() != fingerprint && compares {
                 Reply::Reused
             } else {
-                match &past.outcome {
+                match past.outcome() {
                     Outcome::Committed => Reply::Committed {
-                        transaction: past.transaction.clone(),
                         decide_time: self
                             .history
-                            .transaction(&past.transaction)
+                            .transaction(&transaction)
                             .map_or(now, |kept| kept.decide_time),
+                        transaction,
                         applied: true,
                     },
                     Outcome::Refused(refused) => Reply::Refused {
-                        transaction: past.transaction.clone(),
+                        transaction,
                         participant: refused.0.clone(),
                         refusal: refused.1.clone(),
                     },
