@@ -1,12 +1,18 @@
 //! Reads a whole database and checks all of its evidence.
 
 use std::collections::VecDeque;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 
 use crate::batch::{self, BATCH_FORMAT, Batch, BatchError, declared_length};
 use crate::mark::{Kind, MARK_FORMAT, Mark, MarkError, Point};
 use crate::store::{Key, Store};
 use crate::{Damage, Position};
+
+/// Values that are read ahead of their check; of up to 64 KiB each.
+const READ_AHEAD_VALUES: usize = 64;
 
 /// Where a retained batch begins, and how many cells it has: what releasing it takes.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +54,20 @@ pub(crate) fn check_files(database: &Path) -> Result<(), Damage> {
 pub(crate) fn scan(store: &Store, head: Result<Mark, Damage>) -> Scan {
     let mut reader = Reader::new(head.as_ref().ok().cloned());
     reader.scan.damage.extend(head.err());
-    let read = store.for_each(|key, name, value| reader.take(key, name, value));
+    // Reading the files and checking what was read take about as long as each other.
+    let read = thread::scope(|scope| {
+        let (sender, receiver) = mpsc::sync_channel(READ_AHEAD_VALUES);
+        let reading = scope.spawn(move || {
+            store.for_each(|key, name, value| {
+                // The receiver takes all that comes.
+                let _ = sender.send((key, name, value));
+            })
+        });
+        for (key, name, value) in receiver {
+            reader.take(key, &name, &value);
+        }
+        reading.join().unwrap_or_else(|panic| resume_unwind(panic))
+    });
     if let Err(error) = read {
         reader.scan.damage.push(Damage::DatabaseUnreadable {
             reason: error.to_string(),

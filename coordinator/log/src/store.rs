@@ -24,6 +24,9 @@ use thiserror::Error;
 use crate::folder;
 use crate::panics::caught;
 
+/// A key or a value as it was read: a share of what is in the cache.
+pub(crate) type Bytes = sled::IVec;
+
 /// The longest value: 20 of them, the most that sled merges into one leaf, stay below the size from
 /// which on sled writes a blob.
 pub(crate) const CELL_BYTES_MAX: usize = 6 * 1024;
@@ -102,12 +105,12 @@ impl Store {
     /// Hands every key and value to `visit`, in order of the keys; cells in their batches' order.
     pub(crate) fn for_each(
         &self,
-        mut visit: impl FnMut(Key, &[u8], &[u8]),
+        mut visit: impl FnMut(Key, Bytes, Bytes),
     ) -> Result<(), StoreError> {
         guarded(|| {
             for item in self.db().iter() {
                 let (key, value) = item?;
-                visit(read_key(&key), &key, &value);
+                visit(read_key(&key), key, value);
             }
             Ok(())
         })
