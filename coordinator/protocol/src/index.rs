@@ -116,7 +116,7 @@ impl Index {
 
     /// Puts an insertion off until [`Index::catch_up`].
     ///
-    /// Ten million insertions as they come wait 0.5 us each, for memory; part by part, 0.1.
+    /// Ten million insertions as they come wait 0.5 us each, for memory; part by part, 0.15.
     pub(crate) fn insert_later(&mut self, key: PurchaseKey, past: Past) {
         if self.later.is_empty() {
             self.later.resize_with(PARTS, Vec::new);
@@ -150,5 +150,34 @@ impl Index {
 
     pub(crate) fn len(&self) -> usize {
         self.purchases.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn past(sequence: u64) -> Past {
+        Past {
+            fingerprint: [7; 16],
+            epoch: Epoch(1),
+            sequence,
+            outcome: Outcome::Committed,
+        }
+    }
+
+    #[test]
+    fn what_was_put_off_is_there_as_if_it_had_not_been() {
+        let (mut at_once, mut later) = (Index::default(), Index::default());
+        for sequence in 0..5_000 {
+            // Each id comes five times.
+            let key = PurchaseKey::of(&format!("p-{}", sequence % 1_000));
+            at_once.insert(key, past(sequence));
+            later.insert_later(key, past(sequence));
+        }
+        later.catch_up();
+        assert_eq!(later, at_once);
+        assert_eq!(later.len(), 1_000);
+        assert_eq!(later.get(&PurchaseKey::of("p-3")), Some(&past(4_003)));
     }
 }

@@ -154,3 +154,30 @@ impl fmt::Display for Reason {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is in logs already must stay readable.
+    #[test]
+    fn entry_is_one_message_of_its_number_and_its_purchase() {
+        let entry = Entry {
+            number: 3,
+            purchase: Arc::new(Purchase {
+                purchase_id: "p".into(),
+                customer_id: "c".into(),
+                currency: "EUR".into(),
+                items: vec![Item {
+                    sku: "s".into(),
+                    quantity: 2,
+                    unit_price_minor: 5,
+                }],
+            }),
+        };
+        let bytes = b"\x08\x03\x12\x01p\x1a\x01c\x22\x03EUR\x2a\x07\x0a\x01s\x10\x02\x18\x05";
+        assert_eq!(entry.encode_to_vec(), bytes);
+        assert_eq!(entry.encoded_len(), bytes.len());
+        assert_eq!(Entry::decode(bytes.as_slice()), Ok(entry));
+    }
+}
