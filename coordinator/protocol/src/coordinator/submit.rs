@@ -45,8 +45,8 @@ impl Coordinator {
                 return self.reply(request, Reply::QueueFull { retry_after });
             }
             in_flight.waiters.push(waiter);
-            let in_flight = in_flight.purchase.clone();
-            self.deadlines.insert((deadline, request), in_flight);
+            let known = in_flight.purchase.clone();
+            self.deadlines.insert((deadline, request), known);
             return self.reply_if_decided(&purchase.purchase_id);
         }
         if let Some(past) = self.history.purchase(&purchase.purchase_id)
