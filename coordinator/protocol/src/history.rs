@@ -87,8 +87,6 @@ impl Kept {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct History {
     purchases: Index,
-    /// Whether the log is being replayed, during which nobody asks for a purchase.
-    is_replaying: bool,
     transactions: BTreeMap<TransactionId, Kept>,
     /// Where the transactions' records begin in the log, oldest first. An entry counts only while
     /// its transaction is kept with this position.
@@ -112,18 +110,17 @@ pub(crate) enum Retire {
 }
 
 impl History {
-    /// A history that is filled by a replay of the log.
-    pub(crate) fn replaying() -> History {
+    /// A history that a replay of the log fills, during which nobody asks for a purchase.
+    pub(crate) fn filling() -> History {
         History {
-            is_replaying: true,
+            purchases: Index::filling(),
             ..History::default()
         }
     }
 
-    /// Makes a history that was filled by a replay ready to be asked.
-    pub(crate) fn replayed(&mut self) {
-        self.purchases.catch_up();
-        self.is_replaying = false;
+    /// Makes a history that was filled ready to be asked.
+    pub(crate) fn filled(&mut self) {
+        self.purchases.filled();
     }
 
     pub(crate) fn purchase(&self, purchase_id: &str) -> Option<&Past> {
@@ -147,11 +144,7 @@ impl History {
         let mut keys = Vec::new();
         for (key, fingerprint, outcome) in purchases {
             let past = Past::new(fingerprint, id, outcome);
-            if self.is_replaying {
-                self.purchases.insert_later(key, past);
-            } else {
-                self.purchases.insert(key, past);
-            }
+            self.purchases.insert(key, past);
             keys.push(key);
         }
         if fate.has_ended() {
@@ -330,7 +323,6 @@ impl History {
         if kept.fate.has_ended() {
             self.ended_purchases -= kept.purchases.len();
         }
-        self.purchases.catch_up();
         for key in &kept.purchases {
             self.purchases.remove_if_of(key, id);
         }

@@ -100,20 +100,12 @@ impl LogRecord {
     pub fn read(position: Position, bytes: &[u8]) -> Result<LogRecord, ReplayError> {
         let record =
             Record::decode(bytes).map_err(|source| ReplayError::Record { position, source })?;
-        let entries = match &record {
-            Record::Decided(decision) => decision.entries.as_slice(),
-            Record::EpochStarted { .. }
-            | Record::Refused { .. }
-            | Record::Ended { .. }
-            | Record::Settled { .. }
-            | Record::Heuristic { .. }
-            | Record::RepairOrdered { .. }
-            | Record::Forgotten { .. } => &[],
+        let fingerprints = if let Record::Decided(decision) = &record {
+            let entries = decision.entries.iter();
+            entries.map(|entry| fingerprint(&entry.purchase)).collect()
+        } else {
+            Vec::new()
         };
-        let fingerprints = entries
-            .iter()
-            .map(|entry| fingerprint(&entry.purchase))
-            .collect();
         Ok(LogRecord {
             position,
             record,
@@ -186,7 +178,7 @@ impl Recovered {
         records: impl IntoIterator<Item = Result<LogRecord, ReplayError>>,
     ) -> Result<Recovered, ReplayError> {
         let mut recovered = Recovered {
-            history: History::replaying(),
+            history: History::filling(),
             ..Recovered::default()
         };
         let mut unfinished = BTreeMap::new();
@@ -211,7 +203,7 @@ impl Recovered {
             }
             recovered.next_position = position.saturating_add(1);
         }
-        recovered.history.replayed();
+        recovered.history.filled();
         recovered.unfinished = unfinished.into_values().collect();
         Ok(recovered)
     }

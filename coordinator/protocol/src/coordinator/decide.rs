@@ -12,7 +12,8 @@ use crate::index::{Outcome, PurchaseKey};
 use crate::planted::Bug;
 use crate::purchase::{Entry, Refusal};
 use crate::record::{
-    Decision, Fingerprint, REFUSAL_DETAIL_BYTES_MAX, Record, RefusedPurchase, fingerprint,
+    Decision, Fingerprint, REFUSAL_DETAIL_BYTES_MAX, Record, RefusedPurchase, entry_bytes,
+    fingerprint,
 };
 use crate::time::Timestamp;
 use crate::transaction::{
@@ -250,7 +251,7 @@ impl Coordinator {
                 self.queue.pop_front();
                 continue;
             };
-            bytes += in_flight.bytes;
+            bytes += entry_bytes(&in_flight.purchase);
             if bytes > self.settings.transaction_bytes_max && !entries.is_empty() {
                 break;
             }

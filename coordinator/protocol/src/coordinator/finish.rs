@@ -52,7 +52,6 @@ impl Coordinator {
                         purchase.purchase_id.clone(),
                         super::InFlight {
                             fingerprint: crate::record::fingerprint(&purchase),
-                            bytes: crate::record::entry_bytes(&purchase),
                             purchase,
                             place: Place::In(id.clone()),
                             waiters: Vec::new(),

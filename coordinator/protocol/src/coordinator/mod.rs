@@ -142,8 +142,6 @@ enum Link {
 struct InFlight {
     purchase: Arc<Purchase>,
     fingerprint: Fingerprint,
-    /// What it takes in a decision, at most.
-    bytes: usize,
     place: Place,
     waiters: Vec<Waiter>,
 }

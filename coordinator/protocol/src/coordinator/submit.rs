@@ -10,7 +10,7 @@ use crate::id::TransactionId;
 use crate::index::Outcome;
 use crate::planted::Bug;
 use crate::purchase::Purchase;
-use crate::record::{entry_bytes, fingerprint};
+use crate::record::fingerprint;
 use crate::time::Timestamp;
 use crate::transaction::State;
 
@@ -53,10 +53,10 @@ impl Coordinator {
             && !self.has(Bug::OutcomeIsNotLookedUp)
         {
             let transaction = past.transaction(&self.id);
-            let reply = if past.fingerprint() != fingerprint && compares {
+            let reply = if past.fingerprint != fingerprint && compares {
                 Reply::Reused
             } else {
-                match past.outcome() {
+                match &past.outcome {
                     Outcome::Committed => Reply::Committed {
                         decide_time: self
                             .history
@@ -96,7 +96,6 @@ impl Coordinator {
         self.in_flight.insert(
             purchase.purchase_id.clone(),
             InFlight {
-                bytes: entry_bytes(&purchase),
                 purchase,
                 fingerprint,
                 place: Place::Queued,

@@ -158,7 +158,7 @@ impl Coordinator {
         let past = self.history.purchase(purchase_id)?;
         let transaction = past.transaction(&self.id);
         let decide_time = self.history.transaction(&transaction)?.decide_time;
-        Some(match past.outcome() {
+        Some(match &past.outcome {
             Outcome::Committed => PurchaseView::Committed {
                 transaction,
                 decide_time,
