@@ -17,8 +17,8 @@ pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
 pub(crate) const DEADLOCK: u16 = 1213;
 /// M: `ER_CHECKREAD`, seen before a deadlock on 11.8.
 pub(crate) const RECORD_CHANGED: u16 = 1020;
-/// `ER_SUBQUERY_NO_1_ROW`: how the marker row's statement says that the epoch is fenced.
-pub(crate) const SUBQUERY_ROWS: u16 = 1242;
+/// `ER_DATA_OUT_OF_RANGE`: how the marker row's statement says that the epoch is fenced.
+pub(crate) const OUT_OF_RANGE: u16 = 1690;
 /// `ER_XAER_NOTA`: unknown xid, which is not an answer.
 pub(crate) const XA_UNKNOWN: u16 = 1397;
 /// `ER_XAER_RMERR`; on Y what `XA RECOVER` answers without `XA_RECOVER_ADMIN`.

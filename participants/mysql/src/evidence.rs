@@ -42,11 +42,12 @@ pub(crate) fn condition(transaction: &TransactionId, participant: &ParticipantNa
     )
 }
 
-/// The first statement of each branch. It fails with error 1242 if a higher epoch of the
-/// coordinator than the caller's is enlisted: that is checked by the server within the branch, so it also stops a
-/// coordinator whose participant has not heard of its successor. An INSERT … SELECT at READ
-/// COMMITTED locks nothing that it reads (measured on MariaDB 10.11 and MySQL 9.7), so branches in
-/// doubt don't keep the next epoch from enlisting.
+/// The first statement of each branch. It fails with error 1690, an overflow, if a higher epoch of
+/// the coordinator than the caller's is enlisted: the server checks that within the branch, so it
+/// also stops a coordinator whose participant has not heard of its successor. An overflow is an
+/// error in every `sql_mode`. An INSERT … SELECT at READ COMMITTED locks nothing that it reads, so
+/// branches in doubt don't keep the next epoch from enlisting; a subquery within VALUES does lock on
+/// MySQL (all measured on MariaDB 10.11 and MySQL 9.7).
 pub(crate) fn insert_marker(
     transaction: &TransactionId,
     participant: &ParticipantName,
@@ -57,9 +58,10 @@ pub(crate) fn insert_marker(
     format!(
         "INSERT INTO tandem_branches (participant, coordinator, epoch, `sequence`, state, \
          connection_id, server_start, prepare_time_ms) SELECT '{participant}', '{coordinator}', \
-         {epoch}, {sequence}, (SELECT {STATE_COMMITTED} UNION ALL SELECT 0 FROM \
+         {epoch}, {sequence}, {STATE_COMMITTED} + {max} * EXISTS (SELECT 1 FROM \
          tandem_coordinators WHERE participant = '{participant}' AND coordinator = \
          '{coordinator}' AND epoch > {caller}), {connection_id}, {server_start}, {now}",
+        max = u64::MAX,
         coordinator = transaction.coordinator,
         epoch = transaction.epoch,
         sequence = transaction.sequence,

@@ -211,7 +211,7 @@ impl Job<'_> {
                 self.clean_up(session).await?;
                 Ok(Outcome::Before("it was committed or rolled back"))
             }
-            (1, codes::SUBQUERY_ROWS) => {
+            (1, codes::OUT_OF_RANGE) => {
                 self.clean_up(session).await?;
                 Err(Error::Fenced {
                     detail: format!(

@@ -141,7 +141,7 @@ impl Job<'_> {
             Some(codes::DUPLICATE_ENTRY) => Err(Error::Busy {
                 detail: format!("{branch} was ended by somebody else just now"),
             }),
-            Some(codes::SUBQUERY_ROWS) => Err(Error::Fenced {
+            Some(codes::OUT_OF_RANGE) => Err(Error::Fenced {
                 detail: format!(
                     "a higher epoch of {} is enlisted at {}; this coordinator must stop",
                     transaction.coordinator, self.store.settings.address

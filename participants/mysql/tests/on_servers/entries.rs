@@ -8,7 +8,8 @@ use tandem_participant::{Error, Participant, RefusedEntry, Vote};
 use tandem_protocol::{Entry, Purchase, Reason};
 
 use crate::stand::{
-    Stand, ask, column, commit, decision, enlist, entries, entry, in_doubt, prepared, sql, tx,
+    SQL_MODES, Stand, ask, column, commit, decision, enlist, entries, entry, in_doubt, in_sql_mode,
+    prepared, sql, tx,
 };
 
 pub(crate) async fn bad_entries_are_refused_and_their_neighbours_kept(stand: Stand) {
@@ -177,21 +178,11 @@ pub(crate) async fn values_survive_every_sql_mode(stand: Stand) {
     )
     .await;
     let insert = "INSERT INTO orders VALUES (:purchase_id, :customer_id)";
-    let modes = [
-        "",
-        "ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT",
-        "TRADITIONAL",
-    ];
-    let before = column(&mut hand, "SELECT @@GLOBAL.sql_mode").await;
-    for (sequence, mode) in (1..).zip(modes) {
-        // Sessions take the mode when they connect; the global one is put back at once.
+    for (sequence, mode) in (1..).zip(SQL_MODES) {
         let participant = with_statements(&stand, &[(Per::Purchase, insert)]).await;
-        sql(&mut hand, &format!("SET GLOBAL sql_mode = '{mode}'")).await;
         let id = format!("o{sequence}");
-        let vote = participant
-            .prepare(&ask(&tx(sequence), vec![by(&id, nasty)]))
-            .await;
-        sql(&mut hand, &format!("SET GLOBAL sql_mode = '{}'", before[0])).await;
+        let ask = ask(&tx(sequence), vec![by(&id, nasty)]);
+        let vote = in_sql_mode(&mut hand, mode, participant.prepare(&ask)).await;
         assert!(matches!(vote, Ok(Vote::Yes { .. })), "{mode}: {vote:?}");
         commit(&participant, &tx(sequence), &[&id]).await.unwrap();
         let stored = format!("SELECT HEX(customer) FROM orders WHERE id = '{id}'");

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use tandem_participant::{Enlist, Error, Forget, Participant, RollBack, Vote};
 use tandem_protocol::{Epoch, TransactionId};
 
-use crate::stand::{Stand, ask, commit, enlist, entries, in_doubt, prepared, roll_back, tx};
+use crate::stand::{
+    SQL_MODES, Stand, ask, commit, enlist, entries, in_doubt, in_sql_mode, prepared, roll_back, tx,
+};
 
 pub(crate) async fn a_stale_coordinator_is_fenced(stand: Stand) {
     let participant = stand.fresh();
@@ -58,10 +60,23 @@ pub(crate) async fn a_stale_coordinator_is_fenced(stand: Stand) {
 pub(crate) async fn a_prepare_is_fenced_by_the_store_itself(stand: Stand) {
     let old = stand.enlisted().await;
     prepared(&old, &tx(1), &["p1"]).await;
+    let mut others = Vec::new();
+    for _ in SQL_MODES {
+        others.push(stand.enlisted().await);
+    }
     let new = stand.fresh();
     new.enlist(&enlist(2)).await.unwrap();
-    let vote = old.prepare(&ask(&tx(2), entries(&["p2"]))).await;
+    let ask = ask(&tx(2), entries(&["p2"]));
+    let vote = old.prepare(&ask).await;
     assert!(matches!(vote, Err(Error::Fenced { .. })), "{vote:?}");
+    let mut hand = stand.hand().await;
+    for (other, mode) in others.iter().zip(SQL_MODES) {
+        let vote = in_sql_mode(&mut hand, mode, other.prepare(&ask)).await;
+        assert!(
+            matches!(vote, Err(Error::Fenced { .. })),
+            "{mode}: {vote:?}"
+        );
+    }
     assert_eq!(in_doubt(&new).await, [tx(1)]);
 }
 

@@ -44,6 +44,13 @@ pub(crate) struct Stand {
     pub(crate) name: String,
 }
 
+/// Modes that read texts, or treat values that do not fit, each in another way.
+pub(crate) const SQL_MODES: [&str; 3] = [
+    "",
+    "ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT",
+    "TRADITIONAL",
+];
+
 static STANDS: AtomicU32 = AtomicU32::new(1);
 
 impl World {
@@ -248,6 +255,22 @@ pub(crate) async fn column(connection: &mut MySqlConnection, text: &str) -> Vec<
             String::from_utf8(bytes).unwrap()
         })
         .collect()
+}
+
+/// Does `work` while sessions that connect take this mode; those that were there keep theirs.
+pub(crate) async fn in_sql_mode<T>(
+    hand: &mut MySqlConnection,
+    mode: &str,
+    work: impl Future<Output = T>,
+) -> T {
+    // Checks share servers, and one must not take the other's mode for the server's own.
+    static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _one = ONE.lock().await;
+    let before = column(hand, "SELECT @@GLOBAL.sql_mode").await;
+    sql(hand, &format!("SET GLOBAL sql_mode = '{mode}'")).await;
+    let done = work.await;
+    sql(hand, &format!("SET GLOBAL sql_mode = '{}'", before[0])).await;
+    done
 }
 
 pub(crate) async fn close(connection: MySqlConnection) {
