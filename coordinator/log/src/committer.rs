@@ -4,7 +4,6 @@
 //! says so. While it forces, the next records gather: the slower the disk, the larger the groups.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use crate::batch::{self, Batch, BatchBuilder, declared_previous};
+use crate::folder;
 use crate::head::HeadFile;
 use crate::mark::{Kind, Mark, Point};
 use crate::panics::caught;
@@ -40,7 +40,7 @@ pub(crate) struct Files {
     pub(crate) store: Store,
     pub(crate) head: HeadFile,
     /// Held for as long as the rest is open; the last field, so that it is dropped last.
-    pub(crate) _lock: File,
+    pub(crate) _lock: folder::Lock,
 }
 
 /// What a log holds.

@@ -67,9 +67,22 @@ pub(crate) fn make(dir: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Locks a folder until the returned file is dropped. It is the folder itself that is locked, so
-/// an inspection leaves no trace.
-pub(crate) fn lock(dir: &Path, shared: bool) -> Result<File, OpenError> {
+/// A lock on a folder, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a process that another thread is just starting has a copy of
+    /// the descriptor until it executes its program, and the lock with it (flock(2), fork(2)).
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the log's folder stays locked until this process ends");
+        }
+    }
+}
+
+/// Locks a folder. It is the folder itself that is locked, so an inspection leaves no trace.
+pub(crate) fn lock(dir: &Path, shared: bool) -> Result<Lock, OpenError> {
     let file = File::open(dir).map_err(failed("open the folder", dir))?;
     let locked = if shared {
         file.try_lock_shared()
@@ -77,7 +90,7 @@ pub(crate) fn lock(dir: &Path, shared: bool) -> Result<File, OpenError> {
         file.try_lock()
     };
     match locked {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
             dir: dir.to_owned(),
         }),
@@ -153,5 +166,26 @@ pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
         action,
         path,
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_lock_ends_although_a_process_that_is_being_started_has_a_copy_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = lock(dir.path(), false).unwrap();
+        let copy = held.0.try_clone().unwrap();
+        assert!(matches!(
+            lock(dir.path(), false),
+            Err(OpenError::InUse { .. })
+        ));
+        drop(held);
+        lock(dir.path(), false).unwrap();
+        drop(copy);
     }
 }

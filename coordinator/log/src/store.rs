@@ -199,8 +199,8 @@ impl Drop for Store {
         {
             tracing::warn!(%panic, %path, "sled did not close cleanly");
         }
-        // sled's own threads keep the file for a moment longer. Whoever opens the folder next must
-        // not meet them.
+        // sled's own threads keep the file for a moment longer, and so does a process that is being
+        // started. Whoever opens the folder next must not meet them, nor the lock that tells.
         let deadline = Instant::now() + SLED_CLOSE_MAX;
         while self.data.try_lock().is_err() {
             if Instant::now() > deadline {
@@ -208,6 +208,9 @@ impl Drop for Store {
                 return;
             }
             thread::sleep(SLED_CLOSE_POLL);
+        }
+        if let Err(error) = self.data.unlock() {
+            tracing::warn!(%error, %path, "the database stays locked until this process ends");
         }
     }
 }
@@ -277,5 +280,23 @@ pub(crate) fn read_key(key: &[u8]) -> Key {
             cell: u16::from_be_bytes([c0, c1]),
         },
         _ => Key::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_closed_database_opens_although_a_process_that_is_being_started_has_copies_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("log/sled");
+        let store = Store::open(&dir, 1 << 20, false).unwrap();
+        let copy = store.data.try_clone().unwrap();
+        drop(store);
+        Store::open(&dir, 1 << 20, false).unwrap();
+        drop(copy);
     }
 }
