@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use super::*;
 
 const COORDINATOR: &str = r#"
@@ -63,6 +65,29 @@ fn example_file_shows_every_key_of_the_optional_sections() {
         table["retention"].as_table().unwrap().len(),
         format!("{:?}", Retention::default()).matches(": ").count()
     );
+}
+
+#[test]
+fn readme_gives_the_default_limits() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(path).unwrap().replace(',', "");
+    let limits = Limits::default();
+    let retention = Retention::default();
+    assert_eq!(retention.age, Duration::from_secs(24 * 60 * 60));
+    for row in [
+        format!(
+            "| queue purchases per transaction transactions at once | {} {} {}; settings |",
+            limits.queue_purchases_max,
+            limits.transaction_purchases_max,
+            limits.pipeline_transactions_max
+        ),
+        format!(
+            "| remembered purchases | the last {} for a day; settings |",
+            retention.purchases_max
+        ),
+    ] {
+        assert!(readme.contains(&row), "{row}");
+    }
 }
 
 #[test]
