@@ -81,6 +81,16 @@ impl Store {
             self.name, self.settings.address
         )
     }
+
+    /// What the overflow of a marker row's statement means.
+    pub(crate) fn fenced(&self, transaction: &TransactionId) -> Error {
+        Error::Fenced {
+            detail: format!(
+                "a higher epoch of {} is enlisted at {}; this coordinator must stop",
+                transaction.coordinator, self.settings.address
+            ),
+        }
+    }
 }
 
 /// Now, for what is written into rows for people and for comparison with the coordinator's clock.

@@ -213,12 +213,7 @@ impl Job<'_> {
             }
             (1, codes::OUT_OF_RANGE) => {
                 self.clean_up(session).await?;
-                Err(Error::Fenced {
-                    detail: format!(
-                        "a higher epoch of {} is enlisted at {}; this coordinator must stop",
-                        self.prepare.transaction.coordinator, self.store.settings.address
-                    ),
-                })
+                Err(self.store.fenced(&self.prepare.transaction))
             }
             (1, number) if codes::is_locked(number) => {
                 self.clean_up(session).await?;

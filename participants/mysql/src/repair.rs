@@ -141,12 +141,7 @@ impl Job<'_> {
             Some(codes::DUPLICATE_ENTRY) => Err(Error::Busy {
                 detail: format!("{branch} was ended by somebody else just now"),
             }),
-            Some(codes::OUT_OF_RANGE) => Err(Error::Fenced {
-                detail: format!(
-                    "a higher epoch of {} is enlisted at {}; this coordinator must stop",
-                    transaction.coordinator, self.store.settings.address
-                ),
-            }),
+            Some(codes::OUT_OF_RANGE) => Err(self.store.fenced(transaction)),
             _ => Err(self.error(failure)),
         }
     }
