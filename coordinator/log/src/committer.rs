@@ -32,8 +32,11 @@ const HEAD_SYNC_MAX_MS: u64 = 1_000;
 const FORCE_BYTES_MAX: usize = 1024 * 1024;
 /// Releasing costs two forces, so it is done for many batches at once.
 const RELEASE_BATCHES_MIN: usize = 128;
-/// And for not too many, since records wait meanwhile.
+/// And for not too many, since an open after a crash removes what was left of them.
 const RELEASE_BATCHES_MAX: usize = 1_024;
+/// How many cells are removed at a time, at least: few, since records wait meanwhile, and so few
+/// that those of the next records fit into the same force.
+const REMOVE_CELLS: u16 = 16;
 
 /// What is open of a log.
 pub(crate) struct Files {
@@ -71,6 +74,8 @@ pub(crate) fn spawn(
         retained,
         at_step: options.at_step,
         release_before: Position(0),
+        removable: VecDeque::new(),
+        cells_stored: 0,
         head_synced: Instant::now(),
     };
     let on_fatal = options.on_fatal;
@@ -106,6 +111,10 @@ struct Committer {
     retained: Retained,
     at_step: fn(LogStep),
     release_before: Position,
+    /// Batches (sequence, cells) from before the base that are still to be removed.
+    removable: VecDeque<(u64, u16)>,
+    /// How many cells the last force stored.
+    cells_stored: u16,
     head_synced: Instant,
 }
 
@@ -151,6 +160,7 @@ impl Committer {
         let started = Instant::now();
         let mut record_bytes = 0;
         let mut stored: Vec<Stored> = Vec::with_capacity(entries.len());
+        self.cells_stored = 0;
         let first_position = self.retained.tip.position + 1;
         let mut builder = self.retained.next_batch();
         for entry in entries {
@@ -220,6 +230,7 @@ impl Committer {
         let position = self.retained.tip.position + u64::from(builder.count());
         let (bytes, hash) = builder.finish();
         let cells = self.files.store.put_batch(sequence, &bytes)?;
+        self.cells_stored += cells;
         self.retained.places.push_back(BatchPlace {
             first_position,
             cells,
@@ -249,14 +260,25 @@ impl Committer {
     }
 
     /// Drops batches that hold only released records, if there are many; the newest always stays.
-    /// Answers whether there are more to drop at once.
+    /// Answers whether there is more to do at once.
     fn release(&mut self) -> Result<bool, Fatal> {
+        let removing = !self.removable.is_empty();
+        if removing {
+            self.remove_some()?;
+        } else {
+            self.move_base()?;
+        }
+        Ok(removing || !self.removable.is_empty())
+    }
+
+    /// Lets the log begin after the batches that hold only released records.
+    fn move_base(&mut self) -> Result<(), Fatal> {
         let places = &self.retained.places;
         let releasable = places
             .partition_point(|place| place.first_position <= self.release_before.0)
             .saturating_sub(1);
         if releasable < RELEASE_BATCHES_MIN {
-            return Ok(false);
+            return Ok(());
         }
         let first_kept = releasable.min(RELEASE_BATCHES_MAX);
         let first_sequence = self.retained.base.point.sequence + 1;
@@ -282,18 +304,29 @@ impl Committer {
         // could leave a log that begins with a gap.
         self.files.store.force()?;
         (self.at_step)(LogStep::Rebased);
-        for (place, sequence) in self
-            .retained
-            .places
-            .drain(..first_kept)
-            .zip(first_sequence..)
-        {
-            self.files.store.remove_batch(sequence, place.cells)?;
-        }
-        (self.at_step)(LogStep::Released);
+        let dropped = self.retained.places.drain(..first_kept);
+        self.removable
+            .extend((first_sequence..).zip(dropped.map(|place| place.cells)));
         let retained = &self.retained;
         self.shared.update_stats(|stats| retained.describe(stats));
-        Ok(releasable - first_kept >= RELEASE_BATCHES_MIN)
+        Ok(())
+    }
+
+    /// Removes a few of the batches that the log begins after: at least as much as was stored, or
+    /// they would become ever more.
+    fn remove_some(&mut self) -> Result<(), Fatal> {
+        let mut left = REMOVE_CELLS.max(self.cells_stored);
+        while let Some((sequence, cells)) = self.removable.pop_front() {
+            self.files.store.remove_batch(sequence, cells)?;
+            left = left.saturating_sub(cells);
+            if left == 0 {
+                break;
+            }
+        }
+        if self.removable.is_empty() {
+            (self.at_step)(LogStep::Released);
+        }
+        Ok(())
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn create(
         identity: identity.clone(),
         point: Point::genesis(identity),
     };
-    let store = Store::open(&dir.join(DATABASE_FOLDER), options.cache_bytes, true)
+    let mut store = Store::open(&dir.join(DATABASE_FOLDER), options.cache_bytes, true)
         .map_err(storage("create", &dir))?;
     store
         .put_base(&base.encode(Kind::Base))
@@ -84,7 +84,8 @@ pub(crate) fn open(options: LogOptions) -> Result<(DecisionLog, Opened), OpenErr
     folder::remove(&checking).map_err(failed("remove", &checking))?;
     refuse_damage(&dir, checked?.damage)?;
 
-    let store = Store::open(&database, options.cache_bytes, true).map_err(storage("open", &dir))?;
+    let mut store =
+        Store::open(&database, options.cache_bytes, true).map_err(storage("open", &dir))?;
     let found = scan(&store, read_head(&dir));
     refuse_damage(&dir, found.damage.clone())?;
     for (sequence, cells) in &found.leftovers {

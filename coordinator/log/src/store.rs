@@ -12,6 +12,13 @@
 //!   message is not only a value: after ten changes sled rewrites a whole leaf, which has up to 20
 //!   values. Values of 16 KB and more did produce such files, 6 KB ones never.
 //! - The background flusher swallows I/O errors, so it is off.
+//! - A segment's header says up to where the log is stable, and sled takes for stable what it has
+//!   written. If two segments are begun between two forces, a power cut can leave the second one
+//!   without the first; the next open then believes the header, finds nothing where it points and
+//!   gives up everything since its last snapshot. So segments are long, and the store forces before
+//!   so much is changed that a second one could begin ([`CHANGES_PER_FORCE`]). It also keeps sled
+//!   from writing over a segment whose content is not yet durable elsewhere: it does that only two
+//!   segments later.
 
 use std::fs::{self, File};
 use std::io;
@@ -30,6 +37,14 @@ pub(crate) type Bytes = sled::IVec;
 /// The longest value: 20 of them, the most that sled merges into one leaf, stay below the size from
 /// which on sled writes a blob.
 pub(crate) const CELL_BYTES_MAX: usize = 6 * 1024;
+/// How long a segment of sled's file is; a power of two.
+const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
+/// How many cells are written or removed between two forces, at most. With them sled writes no more
+/// than 3 MB, so no more than one segment begins. For 32 cells of 6 KB at the end of the key space
+/// that is: 0.2 MB for the cells themselves; 4 leaves of up to 20 cells written anew after ten
+/// changes each, and 4 that are split, 1.1 MB; and for each of these 12 rewritings one more leaf
+/// that is moved out of a segment half empty, 1.5 MB. Removals write less.
+const CHANGES_PER_FORCE: u16 = 32;
 /// How long a close waits until sled's threads have let go of the database.
 const SLED_CLOSE_MAX: Duration = Duration::from_secs(5);
 const SLED_CLOSE_POLL: Duration = Duration::from_millis(1);
@@ -70,6 +85,8 @@ pub(crate) struct Store {
     /// The own descriptor on `db` that makes a flush durable.
     data: File,
     data_path: PathBuf,
+    /// How many cells were written or removed since the last force.
+    changes: u16,
 }
 
 impl Store {
@@ -90,6 +107,7 @@ impl Store {
             db: Some(db),
             data,
             data_path,
+            changes: 0,
         };
         if durable {
             // Without the file contents a later open fails on half a `conf`; without the folders'
@@ -117,7 +135,8 @@ impl Store {
     }
 
     /// Writes the base. Durable after the next [`force`](Self::force).
-    pub(crate) fn put_base(&self, bytes: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn put_base(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.change(1)?;
         guarded(|| {
             self.db().insert(BASE_KEY, bytes)?;
             Ok(())
@@ -125,12 +144,12 @@ impl Store {
     }
 
     /// Writes a batch, cell by cell; returns how many cells. Durable after the next force.
-    pub(crate) fn put_batch(&self, sequence: u64, bytes: &[u8]) -> Result<u16, StoreError> {
+    pub(crate) fn put_batch(&mut self, sequence: u64, bytes: &[u8]) -> Result<u16, StoreError> {
+        let cells = bytes.len().div_ceil(CELL_BYTES_MAX) as u16;
+        self.change(cells)?;
         guarded(|| {
-            let mut cells = 0;
-            for cell in bytes.chunks(CELL_BYTES_MAX) {
-                self.db().insert(cell_key(sequence, cells), cell)?;
-                cells += 1;
+            for (cell, bytes) in (0..cells).zip(bytes.chunks(CELL_BYTES_MAX)) {
+                self.db().insert(cell_key(sequence, cell), bytes)?;
             }
             Ok(cells)
         })
@@ -160,10 +179,12 @@ impl Store {
         })
     }
 
-    /// Removes the cells of a batch.
-    pub(crate) fn remove_batch(&self, sequence: u64, cells: u16) -> Result<(), StoreError> {
+    /// Removes the cells of a batch, the last one first: a power cut leaves some of the first, as
+    /// it does of a batch that is being written, and such a batch is known as torn.
+    pub(crate) fn remove_batch(&mut self, sequence: u64, cells: u16) -> Result<(), StoreError> {
+        self.change(cells)?;
         guarded(|| {
-            for cell in 0..cells {
+            for cell in (0..cells).rev() {
                 self.db().remove(cell_key(sequence, cell))?;
             }
             Ok(())
@@ -172,7 +193,7 @@ impl Store {
 
     /// Makes everything written so far durable. After an error nothing is known about what the disk
     /// holds, and a second try could succeed without having written: never try again.
-    pub(crate) fn force(&self) -> Result<(), StoreError> {
+    pub(crate) fn force(&mut self) -> Result<(), StoreError> {
         guarded(|| {
             self.db().flush()?;
             Ok(())
@@ -181,7 +202,18 @@ impl Store {
         // the last seconds could be lost after it was acknowledged.
         self.data
             .sync_data()
-            .map_err(io_error("sync", &self.data_path))
+            .map_err(io_error("sync", &self.data_path))?;
+        self.changes = 0;
+        Ok(())
+    }
+
+    /// Forces what was changed before if together with `cells` more it would be too much.
+    fn change(&mut self, cells: u16) -> Result<(), StoreError> {
+        if self.changes.saturating_add(cells) > CHANGES_PER_FORCE {
+            self.force()?;
+        }
+        self.changes = self.changes.saturating_add(cells);
+        Ok(())
     }
 
     fn db(&self) -> &sled::Db {
@@ -220,6 +252,7 @@ fn open_sled(dir: &Path, cache_bytes: u64) -> Result<sled::Db, StoreError> {
         Ok(sled::Config::new()
             .path(dir)
             .cache_capacity(cache_bytes)
+            .segment_size(SEGMENT_BYTES)
             .use_compression(false)
             .flush_every_ms(None)
             .open()?)

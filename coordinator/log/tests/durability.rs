@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use common::disk::{Disk, Event, Survives, read_trace};
 use common::recorder::{Recorder, was_killed};
-use common::workload::{Acknowledged, End, content, variables};
+use common::workload::{Acknowledged, End, LARGE, content, every, variables};
 use common::*;
 use tandem_log::{DecisionLog, LogOptions, OpenError};
 
@@ -19,6 +19,9 @@ const CUTS: usize = 400;
 const DECISIONS: usize = 1_000;
 const AGAIN: usize = 10;
 const CUTS_AGAIN: usize = 10;
+/// Of several cells each, and cuts while they are stored.
+const LARGE_DECISIONS: u64 = 600;
+const LARGE_CUTS: usize = 60;
 const SEED: u64 = 20_240_607;
 
 /// The calls that are made to fail one by one, all that the log makes; see `recorder.c`.
@@ -138,6 +141,58 @@ fn every_acknowledged_record_survives_power_cuts() {
         "{seen:?}"
     );
     assert!(seen.acknowledged_checked > 50_000, "{seen:?}");
+}
+
+/// sled takes for stable what it has written, which a power cut can take back: a segment that was
+/// begun must be durable before the next one is.
+#[test]
+fn large_records_survive_power_cuts_while_segments_are_begun() {
+    let folder = fast_folder();
+    let recorder = Recorder::build(folder.path());
+    let root = new_root(folder.path(), "large");
+    let before = || Disk::empty(&root);
+    let trace = folder.path().join("large.trace");
+    let (first, step) = LARGE;
+    let range = first..first + LARGE_DECISIONS * step;
+    let variables = every(step, &root, range, End::Close);
+    assert!(
+        recorder
+            .run("workload", &slash(&root), &trace, &variables)
+            .success()
+    );
+    let events = read_trace(&trace);
+
+    let mut disk = before();
+    let first = first_acknowledgement(&events);
+    let begun: Vec<usize> = (0..events.len())
+        .filter(|at| {
+            disk.apply(&events[*at]);
+            *at >= first && disk.segments_begun("sled/db", SEGMENT_BYTES) > 0
+        })
+        .collect();
+    assert!(begun.len() > 10, "{}", begun.len());
+    let mut numbers = Numbers(SEED);
+    let mut cuts: Vec<usize> = (0..LARGE_CUTS)
+        // The power goes before the event, so this is what has begun.
+        .map(|_| begun[numbers.below(begun.len())] + 1)
+        .collect();
+    cuts.sort_unstable();
+    let mut seen = Seen::default();
+    let nothing = Acknowledged::default();
+    cut_power(
+        nothing,
+        folder.path(),
+        before(),
+        &events,
+        &cuts,
+        &mut numbers,
+        &mut seen,
+    );
+    println!(
+        "{} events with a segment begun and not forced; {seen:?}",
+        begun.len()
+    );
+    assert_eq!(seen.opened, LARGE_CUTS);
 }
 
 #[test]
@@ -275,6 +330,8 @@ struct Seen {
     never_created: usize,
     acknowledged_checked: usize,
     unacknowledged_kept: usize,
+    /// Events at which a segment had been begun and not been forced yet.
+    segments_begun: usize,
 }
 
 /// Lets the events happen, and cuts the power before each event in `cuts` (sorted). Keeps some of
@@ -316,6 +373,13 @@ fn cut_power(
         }
         disk.apply(event);
         acknowledged.apply(event);
+        let begun = disk.segments_begun("sled/db", SEGMENT_BYTES);
+        seen.segments_begun += usize::from(begun > 0);
+        assert!(
+            begun < 2,
+            "{begun} segments were begun without a force, event {at}: sled would take what it lost \
+             of the first for stable"
+        );
     }
     saved
 }

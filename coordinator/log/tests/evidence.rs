@@ -166,6 +166,7 @@ fn leftovers_of_interrupted_opens_do_no_harm() {
 fn edit(dir: &Path, change: impl FnOnce(&sled::Db)) {
     let db = sled::Config::new()
         .path(dir.join("sled"))
+        .segment_size(SEGMENT_BYTES)
         .flush_every_ms(None)
         .open()
         .unwrap();

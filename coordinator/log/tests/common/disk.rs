@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::Numbers;
 
 const SECTOR: usize = 512;
+const SEGMENT_HEADER_BYTES: usize = 20;
 const O_CREAT: u64 = 0o100;
 const O_TRUNC: u64 = 0o1000;
 
@@ -270,6 +271,27 @@ impl Disk {
 
     fn folder_of(&self, path: &Path) -> usize {
         self.names[path.parent().unwrap()]
+    }
+
+    /// How many of sled's segments (of `segment_bytes` in the file `name`) were begun since it was
+    /// last synced.
+    pub fn segments_begun(&self, name: &str, segment_bytes: usize) -> usize {
+        let begins = |change: &&Change| match change {
+            // What is not in use is filled with zeros.
+            Change::Write(offset, bytes) => {
+                offset.is_multiple_of(segment_bytes)
+                    && bytes
+                        .iter()
+                        .take(SEGMENT_HEADER_BYTES)
+                        .any(|byte| *byte != 0)
+            }
+            Change::Length(_) => false,
+        };
+        self.names
+            .iter()
+            .filter(|(path, _)| path.ends_with(name))
+            .map(|(_, node)| self.nodes[*node].changes.iter().filter(begins).count())
+            .sum()
     }
 
     /// Writes to `target` what the disk holds if the power goes now.

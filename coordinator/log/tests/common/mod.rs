@@ -13,6 +13,9 @@ use std::time::Duration;
 use tandem_log::{Damage, DecisionLog, Durability, Identity, LogOptions, OpenError, Position};
 use tempfile::TempDir;
 
+/// How long sled's segments are; see `store.rs`.
+pub const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
+
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// In memory where there is such a folder: these tests are about content, not about the disk.

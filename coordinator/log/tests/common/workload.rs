@@ -37,10 +37,21 @@ pub fn variables(
     numbers: std::ops::Range<u64>,
     end: End,
 ) -> Vec<(&'static str, String)> {
+    every(1, root, numbers, end)
+}
+
+/// As [`variables`], with every `step`th number alone.
+pub fn every(
+    step: u64,
+    root: &Path,
+    numbers: std::ops::Range<u64>,
+    end: End,
+) -> Vec<(&'static str, String)> {
     vec![
         ("WORKLOAD_ROOT", root.to_str().unwrap().to_owned()),
         ("WORKLOAD_FROM", numbers.start.to_string()),
         ("WORKLOAD_TO", numbers.end.to_string()),
+        ("WORKLOAD_STEP", step.to_string()),
         ("WORKLOAD_END", format!("{end:?}")),
     ]
 }
@@ -50,6 +61,7 @@ pub fn run() {
     let variable = |name: &str| std::env::var(name).unwrap();
     let root = PathBuf::from(variable("WORKLOAD_ROOT"));
     let to: u64 = variable("WORKLOAD_TO").parse().unwrap();
+    let step: u64 = variable("WORKLOAD_STEP").parse().unwrap();
     let next = AtomicU64::new(variable("WORKLOAD_FROM").parse().unwrap());
 
     let options = || LogOptions::new(root.join("log"));
@@ -70,7 +82,7 @@ pub fn run() {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 loop {
-                    let number = next.fetch_add(1, Ordering::SeqCst);
+                    let number = next.fetch_add(step, Ordering::SeqCst);
                     if number >= to {
                         break;
                     }
@@ -117,7 +129,7 @@ fn one(log: &DecisionLog, told: &Arc<Mutex<File>>, number: u64) {
     let Ok(position) = wait.recv_timeout(DEADLINE) else {
         wait_for_the_end();
     };
-    if number.is_multiple_of(20) && position.0 > KEPT {
+    if position.0.is_multiple_of(20) && position.0 > KEPT {
         let before = Position(position.0 - KEPT);
         tell(told, b'r', before, 0);
         log.release_before(before);
@@ -131,13 +143,16 @@ fn tell(told: &Mutex<File>, kind: u8, position: Position, number: u64) {
     told.lock().unwrap().write_all(&line).unwrap();
 }
 
+/// Numbers of records that take several of the log's values each: this one, and each fifth after.
+pub const LARGE: (u64, u64) = (2, 5);
+
 /// The record of a number; one in five takes several of the log's values.
 pub fn content(number: u64) -> Vec<u8> {
     let mut bytes = super::record(number);
-    if number % 5 == 2 {
+    if number % LARGE.1 == LARGE.0 {
         let length = 20_000 + (number * 977 % 40_000) as usize;
-        let pattern = bytes.clone();
-        bytes = pattern.into_iter().cycle().take(length).collect();
+        bytes = bytes.repeat(length.div_ceil(bytes.len()));
+        bytes.truncate(length);
     }
     bytes
 }
