@@ -22,29 +22,47 @@ use crate::transaction::{
 
 impl Coordinator {
     /// Begins transactions while there are purchases and slots: whatever is queued, up to the
-    /// maximum, shares one. There is no timer: under light load that is one purchase, at once, and
-    /// a purchase waits for another transaction only until that one leaves its slot.
+    /// maximum, shares one. Under light load that is one purchase, at once, and a purchase waits
+    /// for others only while another transaction is under way.
     pub(super) fn fill_pipeline(&mut self, now: Timestamp) {
-        while !self.queue.is_empty()
+        while self.may_begin() {
+            if !self.fills_a_slot(now) {
+                return;
+            }
+            self.begin(now);
+        }
+        self.slot_held_until = None;
+    }
+
+    fn may_begin(&self) -> bool {
+        !self.queue.is_empty()
             && self.pipeline.len() < self.settings.pipeline_transactions_max
             && self.transactions.len() < self.settings.unfinished_transactions_max
             && self.members.values().all(|m| matches!(m.link, Link::Up))
             && self.remembers_all()
-            && self.fills_a_slot()
-        {
-            self.begin(now);
-        }
     }
 
-    /// Whether the queue would make a transaction at least as large as the largest under way.
+    /// Whether the queue would make a transaction at least as large as the largest under way, or
+    /// has waited for that for about as long as a transaction takes.
     ///
     /// Without this the first few of many purchases that come in together take the free slot, and
     /// the others wait for the next one: transactions of 93, 3 and 32 purchases in turn were seen.
-    fn fills_a_slot(&self) -> bool {
-        self.pipeline
+    /// And without an end to it one large transaction that hangs would keep all later purchases
+    /// waiting beside free slots.
+    fn fills_a_slot(&mut self, now: Timestamp) -> bool {
+        let is_large = self
+            .pipeline
             .iter()
             .filter_map(|id| self.transactions.get(id))
-            .all(|transaction| self.queue.len() >= transaction.size())
+            .all(|transaction| self.queue.len() >= transaction.size());
+        let until = *self
+            .slot_held_until
+            .get_or_insert(now + 2 * self.prepare_took);
+        if is_large || until <= now {
+            self.slot_held_until = None;
+            return true;
+        }
+        false
     }
 
     pub(super) fn voted(
@@ -344,6 +362,7 @@ impl Coordinator {
             let detail = format!("the store of {name} was restarted after its vote");
             return self.abort(id, &detail);
         }
+        self.prepare_took = now.since(transaction.begin_time);
         let refused = std::mem::take(&mut preparing.refused);
         let all = std::mem::take(&mut preparing.entries);
         let participants = preparing.promises.keys().cloned().collect();

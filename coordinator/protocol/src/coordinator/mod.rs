@@ -85,6 +85,10 @@ pub struct Coordinator {
     transactions: BTreeMap<TransactionId, Transaction>,
     /// Transactions that occupy a slot: until they end, or one of their calls fails.
     pipeline: BTreeSet<TransactionId>,
+    /// Until when a free slot waits for more purchases to share it, while it does.
+    slot_held_until: Option<Timestamp>,
+    /// How long the last decision took from the beginning of its transaction.
+    prepare_took: Duration,
     /// Transactions without a refusal until groups are prepared at all participants at once.
     caution: u32,
     /// Purchases that no transaction has taken yet.
@@ -232,6 +236,8 @@ impl Coordinator {
                 .collect(),
             transactions: BTreeMap::new(),
             pipeline: BTreeSet::new(),
+            slot_held_until: None,
+            prepare_took: Duration::ZERO,
             queue: VecDeque::new(),
             in_flight: UnorderedMap::default(),
             again: BTreeMap::new(),
@@ -378,6 +384,7 @@ impl Coordinator {
             .into_iter()
             .chain(prepares)
             .chain(members)
+            .chain(self.slot_held_until)
             .chain([self.next_retire])
             .min()
             .unwrap_or(self.next_retire)
