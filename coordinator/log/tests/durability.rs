@@ -167,7 +167,7 @@ fn large_records_survive_power_cuts_while_segments_are_begun() {
     let begun: Vec<usize> = (0..events.len())
         .filter(|at| {
             disk.apply(&events[*at]);
-            *at >= first && disk.segments_begun("sled/db", SEGMENT_BYTES) > 0
+            *at >= first && disk.segments_begun() > 0
         })
         .collect();
     assert!(begun.len() > 10, "{}", begun.len());
@@ -373,7 +373,7 @@ fn cut_power(
         }
         disk.apply(event);
         acknowledged.apply(event);
-        let begun = disk.segments_begun("sled/db", SEGMENT_BYTES);
+        let begun = disk.segments_begun();
         seen.segments_begun += usize::from(begun > 0);
         assert!(
             begun < 2,

@@ -164,12 +164,7 @@ fn leftovers_of_interrupted_opens_do_no_harm() {
 
 /// Changes the database of a closed log behind its back.
 fn edit(dir: &Path, change: impl FnOnce(&sled::Db)) {
-    let db = sled::Config::new()
-        .path(dir.join("sled"))
-        .segment_size(SEGMENT_BYTES)
-        .flush_every_ms(None)
-        .open()
-        .unwrap();
+    let db = database(dir);
     change(&db);
     db.flush().unwrap();
     drop(db);

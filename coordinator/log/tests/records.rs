@@ -217,11 +217,7 @@ fn log_in_use_is_refused_by_name() {
 fn database_that_a_stranger_has_open_is_refused() {
     let folder = fast_folder();
     close(create(folder.path()));
-    let stranger = sled::Config::new()
-        .path(folder.path().join("sled"))
-        .segment_size(SEGMENT_BYTES)
-        .open()
-        .unwrap();
+    let stranger = database(folder.path());
     let refused = DecisionLog::open(LogOptions::new(folder.path())).err();
     assert!(matches!(refused, Some(OpenError::InUse { .. })));
     drop(stranger);

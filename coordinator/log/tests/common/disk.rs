@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::Numbers;
+use super::{Numbers, SEGMENT_BYTES};
 
 const SECTOR: usize = 512;
 const SEGMENT_HEADER_BYTES: usize = 20;
@@ -273,13 +273,12 @@ impl Disk {
         self.names[path.parent().unwrap()]
     }
 
-    /// How many of sled's segments (of `segment_bytes` in the file `name`) were begun since it was
-    /// last synced.
-    pub fn segments_begun(&self, name: &str, segment_bytes: usize) -> usize {
+    /// How many of sled's segments were begun since its file was last synced.
+    pub fn segments_begun(&self) -> usize {
         let begins = |change: &&Change| match change {
             // What is not in use is filled with zeros.
             Change::Write(offset, bytes) => {
-                offset.is_multiple_of(segment_bytes)
+                offset.is_multiple_of(SEGMENT_BYTES)
                     && bytes
                         .iter()
                         .take(SEGMENT_HEADER_BYTES)
@@ -289,7 +288,7 @@ impl Disk {
         };
         self.names
             .iter()
-            .filter(|(path, _)| path.ends_with(name))
+            .filter(|(path, _)| path.ends_with("sled/db"))
             .map(|(_, node)| self.nodes[*node].changes.iter().filter(begins).count())
             .sum()
     }

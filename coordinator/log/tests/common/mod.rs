@@ -69,6 +69,16 @@ pub fn record(number: u64) -> Vec<u8> {
     bytes
 }
 
+/// Opens a log's database behind the log's back.
+pub fn database(dir: &Path) -> sled::Db {
+    sled::Config::new()
+        .path(dir.join("sled"))
+        .segment_size(SEGMENT_BYTES)
+        .flush_every_ms(None)
+        .open()
+        .unwrap()
+}
+
 /// The files below a folder, in order.
 pub fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
