@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tandem_participant::{
-    Commit, Description, Enlist, Enlisted, Error, Forget, Participant, Prepare, PreparedBranch,
-    Recall, Recalled, RollBack,
+    Acknowledged, Commit, Description, Enlist, Enlisted, Error, Forget, Participant, Prepare,
+    PreparedBranch, Recall, Recalled, RollBack,
 };
 use tandem_protocol::{
     Call, Ending, Entry, Event, Failure, FailureKind, ParticipantName, Timestamp, TransactionId,
@@ -162,6 +162,9 @@ impl Link {
             let request = Prepare {
                 transaction: transaction.clone(),
                 entries,
+                participants: Vec::new(),
+                incarnation: String::new(),
+                acknowledged: Acknowledged::default(),
                 timeout: left,
             };
             let participant = link.name.clone();
@@ -174,12 +177,12 @@ impl Link {
                 )
                 .await
             {
-                Ok(vote) => {
+                Ok(voted) => {
                     crash_point::reach(Step::Voted);
                     Event::Voted {
                         transaction,
                         participant,
-                        vote,
+                        vote: voted.vote,
                     }
                 }
                 Err(error) => link.failed(transaction, Call::Prepare, &error),
@@ -308,6 +311,7 @@ impl Link {
             let request = Forget {
                 before,
                 except,
+                closed: None,
                 caller_epoch: link.enlist.epoch,
             };
             let call = link.participant.forget(&request);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tandem_participant::{Enlist, Participant, RemoteParticipant, Timeouts};
+use tandem_participant::{Acknowledged, Enlist, Participant, RemoteParticipant, Timeouts};
 use tandem_proto::FILE_DESCRIPTOR_SET;
 use tandem_proto::v1::operator_service_server::OperatorServiceServer;
 use tandem_proto::v1::purchase_service_server::PurchaseServiceServer;
@@ -91,6 +91,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         log_id: begun.log_id.clone(),
         epoch: begun.epoch,
         instance_id: begun.instance_id,
+        acknowledged: Acknowledged::default(),
     };
     let mut links = BTreeMap::new();
     for (name, settings) in &config.participants {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tandem_participant::audit::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
-    BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
-    Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, Stock, Vote,
+    BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Look, Looked,
+    Participant, Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, Stock, Voted,
 };
 use tandem_protocol::TransactionId;
 
@@ -18,6 +18,10 @@ pub(super) struct Stepped(pub(super) Arc<dyn Participant>);
 
 #[async_trait]
 impl Participant for Stepped {
+    async fn look(&self, look: &Look) -> Result<Looked, Error> {
+        self.0.look(look).await
+    }
+
     async fn enlist(&self, enlist: &Enlist) -> Result<Enlisted, Error> {
         between(
             StoreStep::Enlisting,
@@ -27,7 +31,7 @@ impl Participant for Stepped {
         .await
     }
 
-    async fn prepare(&self, prepare: &Prepare) -> Result<Vote, Error> {
+    async fn prepare(&self, prepare: &Prepare) -> Result<Voted, Error> {
         between(
             StoreStep::Preparing,
             self.0.prepare(prepare),

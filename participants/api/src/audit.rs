@@ -29,11 +29,21 @@ pub enum AuditQuestion {
     },
     /// What is held and owed, seen at one moment.
     Holdings,
+    /// How much was deducted for a coordinator in all, of at most
+    /// [`AuditQuestion::SKUS_MAX`] skus.
+    Deducted {
+        /// For whom.
+        coordinator: CoordinatorId,
+        /// Of what.
+        skus: Vec<String>,
+    },
 }
 
 impl AuditQuestion {
     /// Most purchases that are asked for at once.
     pub const PURCHASES_MAX: usize = 200;
+    /// Most skus that are asked for at once.
+    pub const SKUS_MAX: usize = 1_000;
 }
 
 /// The answer to an [`AuditQuestion`].
@@ -49,6 +59,19 @@ pub enum AuditAnswer {
     Rows(RowsPage),
     /// To [`AuditQuestion::Holdings`].
     Holdings(Holdings),
+    /// To [`AuditQuestion::Deducted`]: each sku that was asked for, in that order.
+    Deducted(Vec<SkuDeducted>),
+}
+
+/// What a store of stock has counted of one sku.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkuDeducted {
+    /// Which.
+    pub sku: String,
+    /// The app's value; `None` when the key is missing or is not an integer.
+    pub value: Option<i64>,
+    /// Units that were deducted for the coordinator in all, debt included.
+    pub deducted: u64,
 }
 
 /// Some of what a store remembers.

@@ -9,17 +9,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tandem_proto::v1;
 use tandem_proto::v1::participant_service_client::ParticipantServiceClient;
-use tandem_protocol::{ParticipantName, TransactionId};
+use tandem_protocol::{CoordinatorId, ParticipantName, TransactionId};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
 use crate::audit::{AuditAnswer, AuditQuestion};
 use crate::convert::{
-    MESSAGE_BYTES_MAX, branches_from_wire, error_from_status, repaired_from_wire, vote_from_wire,
+    MESSAGE_BYTES_MAX, branches_from_wire, error_from_status, repaired_from_wire, voted_from_wire,
 };
 use crate::{
-    BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
-    Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, Stock, Vote,
+    BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Look, Looked,
+    Participant, Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, Stock, Vote, Voted,
 };
 
 /// How long a client waits for what.
@@ -204,6 +204,20 @@ impl fmt::Debug for RemoteParticipant {
 
 #[async_trait]
 impl Participant for RemoteParticipant {
+    async fn look(&self, look: &Look) -> Result<Looked, Error> {
+        let answer = self
+            .call(
+                "Look",
+                look.into(),
+                |mut c, r| async move { c.look(r).await },
+            )
+            .await?;
+        let looked: Looked = self.read("Look", answer)?;
+        check_newest(&look.coordinator, &looked.newest_committed)
+            .map_err(|what| self.broken("Look", &what))?;
+        Ok(looked)
+    }
+
     async fn enlist(&self, enlist: &Enlist) -> Result<Enlisted, Error> {
         let answer = self
             .call("Enlist", enlist.into(), |mut c, r| async move {
@@ -211,17 +225,12 @@ impl Participant for RemoteParticipant {
             })
             .await?;
         let enlisted: Enlisted = self.read("Enlist", answer)?;
-        let mut newest = enlisted.newest_committed.iter();
-        match newest.find(|id| id.coordinator != enlist.coordinator) {
-            Some(id) => {
-                let what = format!("newest_committed: {id} is another coordinator's");
-                Err(self.broken("Enlist", &what))
-            }
-            None => Ok(enlisted),
-        }
+        check_newest(&enlist.coordinator, &enlisted.newest_committed)
+            .map_err(|what| self.broken("Enlist", &what))?;
+        Ok(enlisted)
     }
 
-    async fn prepare(&self, prepare: &Prepare) -> Result<Vote, Error> {
+    async fn prepare(&self, prepare: &Prepare) -> Result<Voted, Error> {
         let deadline = prepare
             .timeout
             .saturating_add(self.timeouts.prepare_transit);
@@ -231,9 +240,9 @@ impl Participant for RemoteParticipant {
             })
             .await
             .map_err(|status| self.failure("Prepare", deadline, &status))?;
-        let vote = vote_from_wire(answer).map_err(|error| self.broken("Prepare", &error))?;
-        check_vote(prepare, &vote).map_err(|what| self.broken("Prepare", &what))?;
-        Ok(vote)
+        let voted = voted_from_wire(answer).map_err(|error| self.broken("Prepare", &error))?;
+        check_vote(prepare, &voted.vote).map_err(|what| self.broken("Prepare", &what))?;
+        Ok(voted)
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, Error> {
@@ -368,6 +377,14 @@ fn parse(endpoint: &str) -> Option<Endpoint> {
         Endpoint::from_shared(endpoint.to_owned()).ok()
     } else {
         None
+    }
+}
+
+/// A store names the commits of the coordinator that asks.
+fn check_newest(coordinator: &CoordinatorId, newest: &[TransactionId]) -> Result<(), String> {
+    match newest.iter().find(|id| id.coordinator != *coordinator) {
+        Some(id) => Err(format!("newest_committed: {id} is another coordinator's")),
+        None => Ok(()),
     }
 }
 

@@ -13,8 +13,9 @@ pub mod server;
 
 pub use client::{RemoteParticipant, Timeouts};
 pub use participant::{
-    BranchState, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Finding,
-    Forget, Hold, Participant, Prepare, Recall, Recalled, RollBack, Stock,
+    Acknowledged, BranchState, BranchTruth, Commit, Committed, Description, Enlist, Enlisted,
+    Error, Finding, Forget, Hold, KnownCoordinator, Look, Looked, Participant, Prepare, Recall,
+    Recalled, RollBack, Stock, Voted,
 };
 pub use server::ParticipantServer;
 pub use tandem_protocol::{

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tandem_protocol::{
-    CommitEvidence, CoordinatorId, Debt, Entry, Epoch, HeuristicKind, PreparedBranch, Repaired,
-    Timestamp, TransactionId, Vote,
+    CommitEvidence, CoordinatorId, Debt, Entry, Epoch, HeuristicKind, ParticipantName,
+    PreparedBranch, Repaired, Timestamp, TransactionId, Vote,
 };
 
 use crate::audit::{AuditAnswer, AuditQuestion};
@@ -30,14 +30,22 @@ use crate::audit::{AuditAnswer, AuditQuestion};
 /// - Every call ends within a bounded time by itself, with [`Error::Unavailable`] if need be.
 #[async_trait]
 pub trait Participant: fmt::Debug + Send + Sync + 'static {
+    /// What the store knows of a coordinator. It changes and creates nothing, not even a table, so
+    /// that a coordinator whose log is not the newest learns so before it has left a trace.
+    async fn look(&self, look: &Look) -> Result<Looked, Error>;
+
     /// Makes a coordinator known to the store, durably, and checks the store's settings
     /// ([`Error::Unsafe`]). [`Error::Fenced`] where the store knows a higher epoch, the same epoch
-    /// of another instance, or another log of the same coordinator.
+    /// of another instance, or another log of the same coordinator. Where the store does not know
+    /// what [`Enlist::acknowledged`] names, another life of it begins.
     async fn enlist(&self, enlist: &Enlist) -> Result<Enlisted, Error>;
 
     /// Prepares a branch with every entry that the store can promise to commit. The entries that
-    /// it can't are in the vote. When all are refused nothing stays prepared.
-    async fn prepare(&self, prepare: &Prepare) -> Result<Vote, Error>;
+    /// it can't are in the vote. When all are refused nothing stays prepared. A store that does not
+    /// know what [`Prepare::acknowledged`] names, or that lives another life than
+    /// [`Prepare::incarnation`], has lost something: it prepares nothing and answers
+    /// [`Error::NotEnlisted`].
+    async fn prepare(&self, prepare: &Prepare) -> Result<Voted, Error>;
 
     /// Carries out a stored commit decision: the entries named, once, whatever the store
     /// remembers of the branch; what was prepared beyond them is released.
@@ -86,6 +94,52 @@ pub trait Participant: fmt::Debug + Send + Sync + 'static {
     }
 }
 
+/// What a store has acknowledged to a coordinator. A store that does not know it is not the one that
+/// acknowledged, or not any more: it was restored, put back in time, or is a replica that lagged.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The highest number of changes ([`Voted::changes`]) that the store has told in its present
+    /// life; 0 where it has told none.
+    pub changes: u64,
+    /// The transactions of the coordinator whose commit it has acknowledged last, at most
+    /// [`Acknowledged::COMMITTED_MAX`].
+    pub committed: Vec<TransactionId>,
+}
+
+impl Acknowledged {
+    /// How many commits are named at most: as many as may be acknowledged in another order than the
+    /// store made them in.
+    pub const COMMITTED_MAX: usize = 8;
+}
+
+/// Asks what a store knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// Of whom.
+    pub coordinator: CoordinatorId,
+}
+
+/// The answer to [`Look`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// The coordinator's last enlistment; `None` where it never enlisted here, as far as the store
+    /// remembers.
+    pub known: Option<KnownCoordinator>,
+    /// See [`Enlisted::newest_committed`].
+    pub newest_committed: Vec<TransactionId>,
+}
+
+/// A coordinator as a store knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownCoordinator {
+    /// See [`Enlist::log_id`].
+    pub log_id: String,
+    /// The highest epoch that has enlisted.
+    pub epoch: Epoch,
+    /// See [`Enlist::instance_id`].
+    pub instance_id: String,
+}
+
 /// A coordinator makes itself known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Enlist {
@@ -97,6 +151,9 @@ pub struct Enlist {
     pub epoch: Epoch,
     /// Identity of the coordinator's process, new at each start; at most 64 bytes.
     pub instance_id: String,
+    /// What the store has acknowledged to this process. The store begins another life if it does
+    /// not know it.
+    pub acknowledged: Acknowledged,
 }
 
 /// The answer to [`Enlist`].
@@ -105,6 +162,8 @@ pub struct Enlisted {
     /// Identity of the store's present life; a vote holds only within it. Empty where votes
     /// outlive the store's restarts.
     pub incarnation: String,
+    /// See [`Voted::changes`].
+    pub changes: u64,
     /// The newest transactions of this coordinator that the store has committed, at most
     /// [`Enlisted::NEWEST_COMMITTED_MAX`], in any order. A log that does not know them is stale.
     pub newest_committed: Vec<TransactionId>,
@@ -125,8 +184,31 @@ pub struct Prepare {
     pub transaction: TransactionId,
     /// 1 or more entries, in the order of their numbers; numbers may be missing.
     pub entries: Vec<Entry>,
+    /// All participants of the transaction. A recovery that has nothing but the stores needs them.
+    pub participants: Vec<ParticipantName>,
+    /// The life of the store in which the coordinator has enlisted ([`Enlisted::incarnation`]).
+    pub incarnation: String,
+    /// What the store must know.
+    pub acknowledged: Acknowledged,
     /// Time left to answer.
     pub timeout: Duration,
+}
+
+/// The answer to [`Prepare`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Voted {
+    /// The promise.
+    pub vote: Vote,
+    /// How many promises and commits of all coordinators the store has counted, this one included.
+    /// It never falls unless the store has lost something. 0 where the store counts none.
+    pub changes: u64,
+}
+
+impl From<Vote> for Voted {
+    /// The vote of a store that does not count.
+    fn from(vote: Vote) -> Self {
+        Voted { vote, changes: 0 }
+    }
 }
 
 /// A stored commit decision.
@@ -149,6 +231,8 @@ pub struct Committed {
     pub evidence: CommitEvidence,
     /// What could not be deducted; recorded at the store as debt.
     pub debts: Vec<Debt>,
+    /// See [`Voted::changes`].
+    pub changes: u64,
 }
 
 /// An abort: of a transaction that has no stored decision.
@@ -191,6 +275,9 @@ pub struct Forget {
     pub before: TransactionId,
     /// ... except these.
     pub except: Vec<TransactionId>,
+    /// No transaction before this one will be prepared any more: late prepares of them are refused,
+    /// and that they were rolled back may be forgotten.
+    pub closed: Option<TransactionId>,
     /// Epoch of the coordinator that asks.
     pub caller_epoch: Epoch,
 }
@@ -221,6 +308,8 @@ pub struct Recalled {
     pub remembers_from: Option<TransactionId>,
     /// See [`Enlisted::incarnation`]. A caller that enlisted in another one must do so again.
     pub incarnation: String,
+    /// See [`Voted::changes`].
+    pub changes: u64,
 }
 
 /// What a participant says of itself.

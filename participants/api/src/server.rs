@@ -14,8 +14,8 @@ use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
 use crate::audit::AuditQuestion;
-use crate::convert::{MESSAGE_BYTES_MAX, branches_to_wire, repaired_to_wire, vote_to_wire};
-use crate::{Commit, Enlist, Error, Forget, Participant, Prepare, Recall, RollBack, rules};
+use crate::convert::{MESSAGE_BYTES_MAX, branches_to_wire, repaired_to_wire, voted_to_wire};
+use crate::{Commit, Enlist, Error, Forget, Look, Participant, Prepare, Recall, RollBack, rules};
 
 /// Most calls that run at the participant at once. Calls beyond it wait for their turn until
 /// their caller gives up; HTTP/2's limit of streams bounds how many wait.
@@ -98,6 +98,15 @@ impl fmt::Debug for ParticipantServer {
 
 #[tonic::async_trait]
 impl ParticipantService for ParticipantServer {
+    async fn look(
+        &self,
+        request: Request<v1::LookRequest>,
+    ) -> Result<Response<v1::LookResponse>, Status> {
+        let look = Look::try_from(request.into_inner())?;
+        let looked = self.run(|p| async move { p.look(&look).await }).await?;
+        Ok(Response::new(looked.into()))
+    }
+
     async fn enlist(
         &self,
         request: Request<v1::EnlistRequest>,
@@ -112,10 +121,10 @@ impl ParticipantService for ParticipantServer {
         request: Request<v1::PrepareRequest>,
     ) -> Result<Response<v1::PrepareResponse>, Status> {
         let prepare = Prepare::try_from(request.into_inner())?;
-        let vote = self
+        let voted = self
             .run(|p| async move { p.prepare(&prepare).await })
             .await?;
-        Ok(Response::new(vote_to_wire(vote)))
+        Ok(Response::new(voted_to_wire(voted)))
     }
 
     async fn commit(

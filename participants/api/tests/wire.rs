@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tandem_participant::{
-    BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Finding, Forget,
-    HeuristicKind, Participant, ParticipantServer, Prepare, PreparedBranch, Recall, Recalled,
-    RefusedEntry, RemoteParticipant, RollBack, Stock, Timeouts, Vote, convert, rules,
+    Acknowledged, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Finding,
+    Forget, HeuristicKind, Participant, ParticipantServer, Prepare, PreparedBranch, Recall,
+    Recalled, RefusedEntry, RemoteParticipant, RollBack, Stock, Timeouts, Vote, convert, rules,
 };
 use tandem_proto::v1;
 use tandem_proto::v1::participant_service_client::ParticipantServiceClient;
@@ -601,6 +601,9 @@ fn prepare(entries: usize) -> Prepare {
     Prepare {
         transaction: "shop.1.1".parse().unwrap(),
         entries: (0..).take(entries).map(entry).collect(),
+        participants: Vec::new(),
+        incarnation: String::new(),
+        acknowledged: Acknowledged::default(),
         timeout: Duration::from_secs(1),
     }
 }

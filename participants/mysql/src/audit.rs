@@ -41,7 +41,9 @@ pub(crate) async fn answer(store: &Store, question: &AuditQuestion) -> Result<Au
             until,
             after,
         } => audit.rows(*since, *until, after).await,
-        AuditQuestion::Holdings => Ok(AuditAnswer::NotKept("this store keeps no stock".into())),
+        AuditQuestion::Holdings | AuditQuestion::Deducted { .. } => {
+            Ok(AuditAnswer::NotKept("this store keeps no stock".into()))
+        }
     };
     let answer = answer.map_err(|failure| failure.into_error("reading for an audit"))?;
     session.give_back();

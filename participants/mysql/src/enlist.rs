@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use tandem_participant::{Enlist, Enlisted, Error};
+use tandem_participant::{Enlist, Enlisted, Error, KnownCoordinator, Look, Looked};
 use tandem_protocol::{CoordinatorId, Epoch, TransactionId};
 use tokio::time::Instant;
 
+use crate::codes;
 use crate::encode;
 use crate::evidence;
 use crate::participant::Store;
@@ -35,6 +36,42 @@ struct Known {
     forgotten: (Epoch, u64),
     /// When the server was started that it was read from, in seconds since the Unix epoch.
     server_start: u64,
+}
+
+/// What the tables say of a coordinator; where there are none, nothing.
+pub(crate) async fn look(store: &Store, look: &Look) -> Result<Looked, Error> {
+    let deadline = store.statement_deadline();
+    let mut session = store.service_sessions.lease(deadline).await?;
+    let query = format!(
+        "SELECT log_id, epoch, instance_id FROM tandem_coordinators WHERE {}",
+        condition(store, &look.coordinator)
+    );
+    let doing = format!("looking for coordinator {}", look.coordinator);
+    let rows = match session.query(&query, deadline).await {
+        Err(failure) if failure.number() == Some(codes::NO_SUCH_TABLE) => {
+            session.give_back();
+            return Ok(Looked::default());
+        }
+        rows => rows.map_err(|failure| failure.into_error(&doing))?,
+    };
+    let known = rows.first().map(|row| {
+        Ok(KnownCoordinator {
+            log_id: session::field(row, 0)?,
+            epoch: Epoch(session::field_number(row, 1)?),
+            instance_id: session::field(row, 2)?,
+        })
+    });
+    let known = known
+        .transpose()
+        .map_err(|failure: Failure| failure.into_error(&doing))?;
+    let newest_committed = newest_committed(store, &mut session, &look.coordinator, deadline)
+        .await
+        .map_err(|failure| failure.into_error(&doing))?;
+    session.give_back();
+    Ok(Looked {
+        known,
+        newest_committed,
+    })
 }
 
 /// Checks the server, makes the tables, and stores the epoch if no other fences it off.
@@ -83,6 +120,7 @@ pub(crate) async fn enlist(store: &Store, enlist: &Enlist) -> Result<Enlisted, E
     );
     Ok(Enlisted {
         incarnation: String::new(),
+        changes: 0,
         newest_committed,
         refuses_singly: false,
     })

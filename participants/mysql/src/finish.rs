@@ -205,5 +205,6 @@ fn committed(evidence: CommitEvidence) -> Committed {
     Committed {
         evidence,
         debts: Vec::new(),
+        changes: 0,
     }
 }

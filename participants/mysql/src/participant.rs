@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use tandem_participant::audit::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
-    BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
-    Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, Stock, Vote,
+    BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Look, Looked,
+    Participant, Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, Stock, Voted,
 };
 use tandem_protocol::{ParticipantName, Timestamp, TransactionId};
 use tokio::time::Instant;
@@ -103,12 +103,17 @@ pub(crate) fn now() -> Timestamp {
 
 #[async_trait]
 impl Participant for MysqlParticipant {
+    async fn look(&self, look: &Look) -> Result<Looked, Error> {
+        enlist::look(&self.store, look).await
+    }
+
     async fn enlist(&self, enlist: &Enlist) -> Result<Enlisted, Error> {
         enlist::enlist(&self.store, enlist).await
     }
 
-    async fn prepare(&self, prepare: &Prepare) -> Result<Vote, Error> {
-        prepare::prepare(&self.store, prepare).await
+    async fn prepare(&self, prepare: &Prepare) -> Result<Voted, Error> {
+        let vote = prepare::prepare(&self.store, prepare).await?;
+        Ok(vote.into())
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, Error> {

@@ -91,6 +91,7 @@ async fn read(
     }
     let is_forgotten = |id: &&TransactionId| !there.contains(&(id.epoch, id.sequence));
     Ok(Some(Recalled {
+        changes: 0,
         forgotten: recall
             .transactions
             .iter()

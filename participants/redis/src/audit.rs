@@ -35,6 +35,9 @@ impl RedisParticipant {
                 Ok(AuditAnswer::NotKept("this store keeps no rows".into()))
             }
             AuditQuestion::Holdings => self.read_holdings().await.map(AuditAnswer::Holdings),
+            AuditQuestion::Deducted { .. } => {
+                Ok(AuditAnswer::NotKept("deductions are not counted".into()))
+            }
         }
     }
 

@@ -9,8 +9,8 @@ use redis::{Script, ScriptInvocation, Value, pipe};
 use tandem_participant::audit::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist, Enlisted, Error,
-    Forget, HeuristicKind, Participant, Prepare, PreparedBranch, Recall, Recalled, RefusedEntry,
-    Repaired, RollBack, Stock, Vote,
+    Forget, HeuristicKind, Look, Looked, Participant, Prepare, PreparedBranch, Recall, Recalled,
+    RefusedEntry, Repaired, RollBack, Stock, Vote, Voted,
 };
 use tandem_protocol::{Entry, Epoch, ParticipantName, TransactionId};
 
@@ -173,6 +173,10 @@ impl RedisParticipant {
 
 #[async_trait]
 impl Participant for RedisParticipant {
+    async fn look(&self, look: &Look) -> Result<Looked, Error> {
+        self.read_coordinator(&look.coordinator).await
+    }
+
     async fn enlist(&self, enlist: &Enlist) -> Result<Enlisted, Error> {
         keys::check_epoch(enlist.epoch)?;
         let findings = self.describe().await?.findings;
@@ -216,6 +220,7 @@ impl Participant for RedisParticipant {
         let newest: Vec<String> = reply.next()?;
         Ok(Enlisted {
             incarnation,
+            changes: 0,
             newest_committed: newest
                 .iter()
                 .filter_map(|member| keys::transaction_of(id, member))
@@ -224,7 +229,7 @@ impl Participant for RedisParticipant {
         })
     }
 
-    async fn prepare(&self, prepare: &Prepare) -> Result<Vote, Error> {
+    async fn prepare(&self, prepare: &Prepare) -> Result<Voted, Error> {
         let transaction = &prepare.transaction;
         let what = format!("prepare of {transaction}");
         let mut call = self.about(&scripts::PREPARE, transaction, transaction.epoch)?;
@@ -246,7 +251,8 @@ impl Participant for RedisParticipant {
                 let why: String = reply.next()?;
                 return Ok(Vote::No {
                     detail: late_prepare(transaction, &why),
-                });
+                }
+                .into());
             }
             "VOTE" => {}
             _ => return Err(reply.unexpected()),
@@ -260,7 +266,8 @@ impl Participant for RedisParticipant {
         Ok(Vote::Yes {
             refused,
             incarnation,
-        })
+        }
+        .into())
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, Error> {
@@ -268,7 +275,9 @@ impl Participant for RedisParticipant {
     }
 
     async fn repair(&self, commit: &Commit) -> Result<Repaired, Error> {
-        let Committed { evidence, debts } = self.apply("repair", &scripts::REPAIR, commit).await?;
+        let Committed {
+            evidence, debts, ..
+        } = self.apply("repair", &scripts::REPAIR, commit).await?;
         Ok(Repaired {
             evidence,
             // The memory is one for all entries: none is there without the others.
@@ -364,6 +373,7 @@ impl Participant for RedisParticipant {
             forgotten,
             remembers_from: floor.map(|order| keys::transaction_at(coordinator, order)),
             incarnation,
+            changes: 0,
         })
     }
 
@@ -450,6 +460,7 @@ impl RedisParticipant {
         Ok(Committed {
             evidence,
             debts: self.debts(&skus, &reply.next::<Vec<Row>>()?),
+            changes: 0,
         })
     }
 

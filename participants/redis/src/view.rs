@@ -4,14 +4,15 @@ use std::collections::HashMap;
 
 use redis::pipe;
 use tandem_participant::{
-    BranchState, BranchTruth, Error, Hold, PreparedBranch, PreparedId, Stock,
+    BranchState, BranchTruth, Enlisted, Error, Hold, KnownCoordinator, Looked, PreparedBranch,
+    PreparedId, Stock,
 };
-use tandem_protocol::{Timestamp, TransactionId};
+use tandem_protocol::{CoordinatorId, Epoch, Timestamp, TransactionId};
 
 use crate::participant::RedisParticipant;
 use crate::reply::Row;
 use crate::settings::StockPlace;
-use crate::{refusal, scripts};
+use crate::{keys, refusal, scripts};
 
 /// Prepared transactions that are asked for their holds in one round trip.
 const HOLDS_BATCH_MAX: usize = 500;
@@ -20,6 +21,38 @@ const HOLDS_BATCH_MAX: usize = 500;
 const HOLDS_NAMED_MAX: usize = 20;
 
 impl RedisParticipant {
+    pub(crate) async fn read_coordinator(
+        &self,
+        coordinator: &CoordinatorId,
+    ) -> Result<Looked, Error> {
+        let what = format!("looking for coordinator {coordinator}");
+        let mut commands = pipe();
+        commands
+            .hmget(
+                self.keys.coordinator(coordinator),
+                &["epoch", "log", "instance"],
+            )
+            .zrevrange(
+                self.keys.committed(coordinator),
+                0,
+                Enlisted::NEWEST_COMMITTED_MAX as isize - 1,
+            );
+        type Known = (Option<u64>, Option<String>, Option<String>);
+        let ((epoch, log, instance), newest): (Known, Vec<String>) =
+            self.connection.commands(&what, &commands).await?;
+        Ok(Looked {
+            known: epoch.map(|epoch| KnownCoordinator {
+                log_id: log.unwrap_or_default(),
+                epoch: Epoch(epoch),
+                instance_id: instance.unwrap_or_default(),
+            }),
+            newest_committed: newest
+                .iter()
+                .filter_map(|member| keys::transaction_of(coordinator, member))
+                .collect(),
+        })
+    }
+
     pub(crate) async fn read_prepared(&self) -> Result<Vec<PreparedBranch>, Error> {
         let what = "listing prepared transactions";
         let mut commands = pipe();

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use sqlx::{Connection, MySqlConnection};
 use tandem_mysql::{MysqlParticipant, Settings};
 use tandem_participant::conformance::{Bench, Capability, unique_id};
-use tandem_participant::{Enlist, Participant};
+use tandem_participant::{Acknowledged, Enlist, Participant};
 use tandem_protocol::{Entry, Epoch, Item, Purchase};
 use tandem_servers::{MysqlOptions, MysqlServer, ServerBinary};
 
@@ -40,6 +40,7 @@ impl Stand for MysqlBench {
             log_id: unique_id("log-"),
             epoch: Epoch(1),
             instance_id: unique_id("i-"),
+            acknowledged: Acknowledged::default(),
         };
         bench.open()?.enlist(&enlist).await?;
         Ok(bench)

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use tandem_log::{Identity, LogOptions};
 use tandem_participant::conformance::memory::{Bug, MemoryParticipant, MemoryStore};
 use tandem_participant::{
-    BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
-    Prepare, PreparedBranch, Recall, Recalled, RollBack, Stock, Vote,
+    Acknowledged, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget,
+    Look, Looked, Participant, Prepare, PreparedBranch, Recall, Recalled, RollBack, Stock, Voted,
 };
 use tandem_protocol::{CoordinatorId, Epoch, Item, Recovered, Settings};
 use tempfile::TempDir;
@@ -68,6 +68,10 @@ impl Watched {
 
 #[async_trait]
 impl Participant for Watched {
+    async fn look(&self, look: &Look) -> Result<Looked, Error> {
+        self.inner.look(look).await
+    }
+
     async fn enlist(&self, enlist: &Enlist) -> Result<Enlisted, Error> {
         let at_once = self.enlisting.fetch_add(1, Ordering::SeqCst);
         assert_eq!(at_once, 0, "two tasks probe one participant");
@@ -77,7 +81,7 @@ impl Participant for Watched {
         enlisted
     }
 
-    async fn prepare(&self, prepare: &Prepare) -> Result<Vote, Error> {
+    async fn prepare(&self, prepare: &Prepare) -> Result<Voted, Error> {
         self.inner.prepare(prepare).await
     }
 
@@ -214,6 +218,7 @@ fn enlist(epoch: u64) -> Enlist {
         log_id: "log-1".into(),
         epoch: Epoch(epoch),
         instance_id: "one".into(),
+        acknowledged: Acknowledged::default(),
     }
 }
 

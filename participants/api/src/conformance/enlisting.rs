@@ -129,6 +129,7 @@ pub(super) async fn forget_from_an_older_epoch_is_fenced(bench: Arc<dyn Bench>) 
     let forget = Forget {
         before: old.next(),
         except: Vec::new(),
+        closed: None,
         caller_epoch: old.enlist.epoch,
     };
     let new = old.next_epoch().await?;

@@ -13,9 +13,9 @@ use tonic::transport::Server;
 use super::{Bench, Capability, unique_id};
 use crate::audit::{AuditAnswer, AuditQuestion};
 use crate::{
-    BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Participant,
-    ParticipantServer, Prepare, PreparedBranch, Recall, Recalled, RemoteParticipant, Repaired,
-    RollBack, Stock, Timeouts, Vote,
+    BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Look, Looked,
+    Participant, ParticipantServer, Prepare, PreparedBranch, Recall, Recalled, RemoteParticipant,
+    Repaired, RollBack, Stock, Timeouts, Voted,
 };
 
 /// A bench whose participants are served on a unix socket each and reached through it.
@@ -110,11 +110,15 @@ impl Drop for Served {
 
 #[async_trait]
 impl Participant for Served {
+    async fn look(&self, look: &Look) -> Result<Looked, Error> {
+        self.remote.look(look).await
+    }
+
     async fn enlist(&self, enlist: &Enlist) -> Result<Enlisted, Error> {
         self.remote.enlist(enlist).await
     }
 
-    async fn prepare(&self, prepare: &Prepare) -> Result<Vote, Error> {
+    async fn prepare(&self, prepare: &Prepare) -> Result<Voted, Error> {
         self.remote.prepare(prepare).await
     }
 

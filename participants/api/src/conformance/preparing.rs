@@ -213,6 +213,7 @@ pub(super) async fn another_coordinators_branch_is_listed_and_untouched(
     let forget = Forget {
         before: ours.next(),
         except: Vec::new(),
+        closed: None,
         caller_epoch: ours.enlist.epoch,
     };
     settle("forget", || ours.participant.forget(&forget)).await?;

@@ -113,6 +113,7 @@ pub(super) async fn forget_keeps_the_excepted(bench: Arc<dyn Bench>) -> Checked<
     let forget = Forget {
         before: transactions[2].clone(),
         except: vec![transactions[0].clone()],
+        closed: None,
         caller_epoch: scene.enlist.epoch,
     };
     for _ in 0..2 {
@@ -148,6 +149,7 @@ pub(super) async fn forget_touches_no_other_coordinator(bench: Arc<dyn Bench>) -
     let forget = Forget {
         before: one.next(),
         except: Vec::new(),
+        closed: None,
         caller_epoch: one.enlist.epoch,
     };
     settle("forget", || one.participant.forget(&forget)).await?;

@@ -10,8 +10,8 @@ use tandem_protocol::{CoordinatorId, Entry, Epoch, Timestamp, TransactionId};
 use super::{Bench, unique_id};
 use crate::audit::{AuditAnswer, AuditQuestion};
 use crate::{
-    BranchState, Commit, Committed, Enlist, Enlisted, Error, Participant, Prepare, PreparedId,
-    Repaired, RollBack, Vote,
+    Acknowledged, BranchState, Commit, Committed, Enlist, Enlisted, Error, Participant, Prepare,
+    PreparedId, Repaired, RollBack, Vote,
 };
 
 /// What a case and its parts end with.
@@ -57,6 +57,7 @@ impl Scene {
             log_id: unique_id("log-"),
             epoch: Epoch(1),
             instance_id: unique_id("run-"),
+            acknowledged: Acknowledged::default(),
         };
         Self::enlisted(bench.clone(), bench.participant().await?, enlist).await
     }
@@ -141,9 +142,13 @@ impl Scene {
         let prepare = Prepare {
             transaction: transaction.clone(),
             entries: entries.to_vec(),
+            participants: Vec::new(),
+            incarnation: String::new(),
+            acknowledged: Acknowledged::default(),
             timeout: PREPARE_TIMEOUT,
         };
-        self.participant.prepare(&prepare).await
+        let voted = self.participant.prepare(&prepare).await?;
+        Ok(voted.vote)
     }
 
     /// Prepares a new transaction and expects every entry to be promised.

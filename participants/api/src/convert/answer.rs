@@ -1,7 +1,7 @@
 //! What participants answer.
 
 use tandem_proto::v1;
-use tandem_protocol::{Reason, Refusal, Timestamp, TransactionId};
+use tandem_protocol::{Epoch, Reason, Refusal, Timestamp, TransactionId};
 
 use super::{
     REFUSAL_DETAIL_BYTES_MAX, invalid, required, timestamp_from_wire, timestamp_to_wire,
@@ -9,8 +9,48 @@ use super::{
 };
 use crate::{
     BranchState, BranchTruth, CommitEvidence, Committed, Debt, Description, Enlisted, Error,
-    Finding, Hold, PreparedBranch, PreparedId, Recalled, RefusedEntry, Repaired, Stock, Vote,
+    Finding, Hold, KnownCoordinator, Looked, PreparedBranch, PreparedId, Recalled, RefusedEntry,
+    Repaired, Stock, Vote, Voted,
 };
+
+impl From<Looked> for v1::LookResponse {
+    fn from(looked: Looked) -> Self {
+        Self {
+            known: looked.known.map(|known| v1::KnownCoordinator {
+                log_id: known.log_id,
+                epoch: known.epoch.0,
+                instance_id: known.instance_id,
+            }),
+            newest_committed: texts(&looked.newest_committed),
+        }
+    }
+}
+
+impl TryFrom<v1::LookResponse> for Looked {
+    type Error = Error;
+
+    fn try_from(answer: v1::LookResponse) -> Result<Self, Error> {
+        Ok(Self {
+            known: answer.known.map(|known| KnownCoordinator {
+                log_id: known.log_id,
+                epoch: Epoch(known.epoch),
+                instance_id: known.instance_id,
+            }),
+            newest_committed: newest_committed(&answer.newest_committed)?,
+        })
+    }
+}
+
+fn newest_committed(texts: &[String]) -> Result<Vec<TransactionId>, Error> {
+    if texts.len() > Enlisted::NEWEST_COMMITTED_MAX {
+        let rule = format!("must hold at most {}", Enlisted::NEWEST_COMMITTED_MAX);
+        return Err(invalid("newest_committed", rule));
+    }
+    let read = |(index, text): (usize, &String)| {
+        transaction(format_args!("newest_committed[{index}]"), text)
+    };
+    texts.iter().enumerate().map(read).collect()
+}
 
 impl From<Enlisted> for v1::EnlistResponse {
     fn from(enlisted: Enlisted) -> Self {
@@ -18,6 +58,7 @@ impl From<Enlisted> for v1::EnlistResponse {
             incarnation: enlisted.incarnation,
             newest_committed: texts(&enlisted.newest_committed),
             refuses_singly: enlisted.refuses_singly,
+            changes: enlisted.changes,
         }
     }
 }
@@ -26,21 +67,10 @@ impl TryFrom<v1::EnlistResponse> for Enlisted {
     type Error = Error;
 
     fn try_from(answer: v1::EnlistResponse) -> Result<Self, Error> {
-        if answer.newest_committed.len() > Enlisted::NEWEST_COMMITTED_MAX {
-            let rule = format!("must hold at most {}", Enlisted::NEWEST_COMMITTED_MAX);
-            return Err(invalid("newest_committed", rule));
-        }
-        let read = |(index, text): (usize, &String)| {
-            transaction(format_args!("newest_committed[{index}]"), text)
-        };
         Ok(Self {
             incarnation: answer.incarnation,
-            newest_committed: answer
-                .newest_committed
-                .iter()
-                .enumerate()
-                .map(read)
-                .collect::<Result<_, _>>()?,
+            changes: answer.changes,
+            newest_committed: newest_committed(&answer.newest_committed)?,
             refuses_singly: answer.refuses_singly,
         })
     }
@@ -53,6 +83,7 @@ impl From<Recalled> for v1::RecallResponse {
             forgotten_transaction_ids: texts(&recalled.forgotten),
             remembers_from_transaction_id: from.unwrap_or_default(),
             incarnation: recalled.incarnation,
+            changes: recalled.changes,
         }
     }
 }
@@ -76,19 +107,22 @@ impl TryFrom<v1::RecallResponse> for Recalled {
                 .map(|text| transaction("remembers_from_transaction_id", &text))
                 .transpose()?,
             incarnation: answer.incarnation,
+            changes: answer.changes,
         })
     }
 }
 
 /// The answer to `Prepare`.
-pub fn vote_to_wire(vote: Vote) -> v1::PrepareResponse {
-    let vote = match vote {
+pub fn voted_to_wire(voted: Voted) -> v1::PrepareResponse {
+    let changes = voted.changes;
+    let vote = match voted.vote {
         Vote::Yes {
             refused,
             incarnation,
         } => v1::prepare_response::Vote::Yes(v1::VoteYes {
             refused: refused.into_iter().map(refused_to_wire).collect(),
             incarnation,
+            changes,
         }),
         Vote::No { detail } => v1::prepare_response::Vote::No(v1::VoteNo { detail }),
     };
@@ -99,13 +133,16 @@ pub fn vote_to_wire(vote: Vote) -> v1::PrepareResponse {
 ///
 /// # Errors
 /// [`Error::Invalid`] when there is none.
-pub fn vote_from_wire(answer: v1::PrepareResponse) -> Result<Vote, Error> {
+pub fn voted_from_wire(answer: v1::PrepareResponse) -> Result<Voted, Error> {
     Ok(match required("vote", answer.vote)? {
-        v1::prepare_response::Vote::Yes(yes) => Vote::Yes {
-            refused: yes.refused.into_iter().map(refused_from_wire).collect(),
-            incarnation: yes.incarnation,
+        v1::prepare_response::Vote::Yes(yes) => Voted {
+            vote: Vote::Yes {
+                refused: yes.refused.into_iter().map(refused_from_wire).collect(),
+                incarnation: yes.incarnation,
+            },
+            changes: yes.changes,
         },
-        v1::prepare_response::Vote::No(no) => Vote::No { detail: no.detail },
+        v1::prepare_response::Vote::No(no) => Vote::No { detail: no.detail }.into(),
     })
 }
 
@@ -114,6 +151,7 @@ impl From<Committed> for v1::CommitResponse {
         Self {
             evidence: evidence_to_wire(committed.evidence).into(),
             debts: committed.debts.into_iter().map(debt_to_wire).collect(),
+            changes: committed.changes,
         }
     }
 }
@@ -125,6 +163,7 @@ impl TryFrom<v1::CommitResponse> for Committed {
         Ok(Self {
             evidence: evidence_from_wire(answer.evidence)?,
             debts: answer.debts.into_iter().map(debt_from_wire).collect(),
+            changes: answer.changes,
         })
     }
 }

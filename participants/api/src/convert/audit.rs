@@ -8,8 +8,9 @@ use super::{invalid, required, timestamp_from_wire, timestamp_to_wire, transacti
 use crate::Error;
 use crate::audit::{
     AuditAnswer, AuditQuestion, Holdings, KeptItem, KeptPurchase, MemoryPage, Remembered, RowsPage,
-    StockUnits, TransactionHolding,
+    SkuDeducted, StockUnits, TransactionHolding,
 };
+use crate::rules;
 
 impl From<&AuditQuestion> for v1::ParticipantAuditRequest {
     fn from(question: &AuditQuestion) -> Self {
@@ -31,6 +32,12 @@ impl From<&AuditQuestion> for v1::ParticipantAuditRequest {
                 after_purchase_id: after.clone(),
             }),
             AuditQuestion::Holdings => Question::Holdings(v1::AuditHoldings {}),
+            AuditQuestion::Deducted { coordinator, skus } => {
+                Question::Deducted(v1::AuditDeducted {
+                    coordinator_id: coordinator.to_string(),
+                    skus: skus.clone(),
+                })
+            }
         };
         Self {
             question: Some(question),
@@ -68,6 +75,25 @@ impl TryFrom<v1::ParticipantAuditRequest> for AuditQuestion {
                 }
             }
             Question::Holdings(v1::AuditHoldings {}) => AuditQuestion::Holdings,
+            Question::Deducted(deducted) => {
+                if deducted.skus.len() > AuditQuestion::SKUS_MAX {
+                    let rule = format!("must hold at most {}", AuditQuestion::SKUS_MAX);
+                    return Err(invalid("deducted.skus", rule));
+                }
+                if let Some(index) = deducted.skus.iter().position(|sku| !rules::is_sku(sku)) {
+                    return Err(invalid(
+                        format_args!("deducted.skus[{index}]"),
+                        rules::SKU_RULE,
+                    ));
+                }
+                AuditQuestion::Deducted {
+                    coordinator: deducted
+                        .coordinator_id
+                        .parse()
+                        .map_err(|error| invalid("deducted.coordinator_id", error))?,
+                    skus: deducted.skus,
+                }
+            }
         })
     }
 }
@@ -105,6 +131,16 @@ impl From<AuditAnswer> for v1::ParticipantAuditResponse {
                     .collect(),
                 held: holdings.held.into_iter().map(units_to_wire).collect(),
                 debts: holdings.debts.into_iter().map(units_to_wire).collect(),
+            }),
+            AuditAnswer::Deducted(skus) => Answer::Deducted(v1::Deducted {
+                skus: skus
+                    .into_iter()
+                    .map(|one| v1::SkuDeducted {
+                        sku: one.sku,
+                        stock: one.value,
+                        deducted: one.deducted,
+                    })
+                    .collect(),
             }),
         };
         Self {
@@ -153,6 +189,17 @@ impl TryFrom<v1::ParticipantAuditResponse> for AuditAnswer {
                 held: holdings.held.into_iter().map(units_from_wire).collect(),
                 debts: holdings.debts.into_iter().map(units_from_wire).collect(),
             }),
+            Answer::Deducted(deducted) => AuditAnswer::Deducted(
+                deducted
+                    .skus
+                    .into_iter()
+                    .map(|one| SkuDeducted {
+                        sku: one.sku,
+                        value: one.stock,
+                        deducted: one.deducted,
+                    })
+                    .collect(),
+            ),
         })
     }
 }

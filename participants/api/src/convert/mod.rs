@@ -18,8 +18,8 @@ use crate::Error;
 
 pub(crate) use answer::repaired_from_wire;
 pub use answer::{
-    branch_to_wire, branches_from_wire, branches_to_wire, repaired_to_wire, vote_from_wire,
-    vote_to_wire,
+    branch_to_wire, branches_from_wire, branches_to_wire, repaired_to_wire, voted_from_wire,
+    voted_to_wire,
 };
 pub use purchase::{entry_from_wire, entry_to_wire, purchase_from_wire};
 pub use status::{ERROR_DOMAIN, error_from_status};

@@ -3,13 +3,58 @@
 use std::time::Duration;
 
 use tandem_proto::v1;
-use tandem_protocol::{CoordinatorId, Epoch, IdError};
+use tandem_protocol::{CoordinatorId, Epoch, IdError, ParticipantName, TransactionId};
 
 use super::purchase::entries_from_wire;
 use super::{
     entry_to_wire, identity, invalid, required, timestamp_from_wire, timestamp_to_wire, transaction,
 };
-use crate::{Commit, Enlist, Error, Forget, Prepare, Recall, RollBack};
+use crate::{Acknowledged, Commit, Enlist, Error, Forget, Look, Prepare, Recall, RollBack};
+
+impl From<&Look> for v1::LookRequest {
+    fn from(look: &Look) -> Self {
+        Self {
+            coordinator_id: look.coordinator.to_string(),
+        }
+    }
+}
+
+impl TryFrom<v1::LookRequest> for Look {
+    type Error = Error;
+
+    fn try_from(request: v1::LookRequest) -> Result<Self, Error> {
+        Ok(Self {
+            coordinator: coordinator(&request.coordinator_id)?,
+        })
+    }
+}
+
+impl From<&Acknowledged> for v1::Acknowledged {
+    fn from(acknowledged: &Acknowledged) -> Self {
+        Self {
+            changes: acknowledged.changes,
+            committed_transaction_ids: texts(&acknowledged.committed),
+        }
+    }
+}
+
+/// A coordinator that says nothing has been told nothing: one of an earlier build, or a new one.
+fn acknowledged(
+    of: &CoordinatorId,
+    acknowledged: Option<v1::Acknowledged>,
+) -> Result<Acknowledged, Error> {
+    let acknowledged = acknowledged.unwrap_or_default();
+    let field = "acknowledged.committed_transaction_ids";
+    let committed = acknowledged.committed_transaction_ids;
+    if committed.len() > Acknowledged::COMMITTED_MAX {
+        let rule = format!("must hold at most {}", Acknowledged::COMMITTED_MAX);
+        return Err(invalid(field, rule));
+    }
+    Ok(Acknowledged {
+        changes: acknowledged.changes,
+        committed: transactions_of(of, field, &committed)?,
+    })
+}
 
 impl From<&Enlist> for v1::EnlistRequest {
     fn from(enlist: &Enlist) -> Self {
@@ -18,6 +63,7 @@ impl From<&Enlist> for v1::EnlistRequest {
             log_id: enlist.log_id.clone(),
             epoch: enlist.epoch.0,
             instance_id: enlist.instance_id.clone(),
+            acknowledged: Some((&enlist.acknowledged).into()),
         }
     }
 }
@@ -26,14 +72,13 @@ impl TryFrom<v1::EnlistRequest> for Enlist {
     type Error = Error;
 
     fn try_from(request: v1::EnlistRequest) -> Result<Self, Error> {
+        let coordinator = coordinator(&request.coordinator_id)?;
         Ok(Self {
-            coordinator: request
-                .coordinator_id
-                .parse()
-                .map_err(|error: IdError| invalid("coordinator_id", error))?,
             log_id: identity("log_id", request.log_id)?,
             epoch: epoch("epoch", request.epoch)?,
             instance_id: identity("instance_id", request.instance_id)?,
+            acknowledged: acknowledged(&coordinator, request.acknowledged)?,
+            coordinator,
         })
     }
 }
@@ -44,6 +89,9 @@ impl From<&Prepare> for v1::PrepareRequest {
             transaction_id: prepare.transaction.to_string(),
             entries: prepare.entries.iter().map(entry_to_wire).collect(),
             timeout: Some(duration_to_wire(prepare.timeout)),
+            participants: texts(&prepare.participants),
+            incarnation: prepare.incarnation.clone(),
+            acknowledged: Some((&prepare.acknowledged).into()),
         }
     }
 }
@@ -53,8 +101,12 @@ impl TryFrom<v1::PrepareRequest> for Prepare {
 
     fn try_from(request: v1::PrepareRequest) -> Result<Self, Error> {
         let timeout = required("timeout", request.timeout)?;
+        let transaction = transaction("transaction_id", &request.transaction_id)?;
         Ok(Self {
-            transaction: transaction("transaction_id", &request.transaction_id)?,
+            participants: participants(&request.participants)?,
+            incarnation: request.incarnation,
+            acknowledged: acknowledged(&transaction.coordinator, request.acknowledged)?,
+            transaction,
             entries: entries_from_wire(request.entries)?,
             timeout: Duration::try_from(timeout)
                 .map_err(|_| invalid("timeout", "must be a duration of 0 or more"))?,
@@ -115,7 +167,12 @@ impl From<&Forget> for v1::ForgetRequest {
             coordinator_id: forget.before.coordinator.to_string(),
             caller_epoch: forget.caller_epoch.0,
             before_transaction_id: forget.before.to_string(),
-            except_transaction_ids: forget.except.iter().map(ToString::to_string).collect(),
+            except_transaction_ids: texts(&forget.except),
+            closed_transaction_id: forget
+                .closed
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
         }
     }
 }
@@ -129,18 +186,20 @@ impl TryFrom<v1::ForgetRequest> for Forget {
             let rule = "must be the coordinator of before_transaction_id";
             return Err(invalid("coordinator_id", rule));
         }
-        let mut except = Vec::with_capacity(request.except_transaction_ids.len());
-        for (index, text) in request.except_transaction_ids.iter().enumerate() {
-            let field = format!("except_transaction_ids[{index}]");
-            let kept = transaction(&field, text)?;
-            if kept.coordinator != before.coordinator {
-                return Err(invalid(field, "must be of the same coordinator"));
-            }
-            except.push(kept);
-        }
+        let of = &before.coordinator;
+        let except = transactions_of(
+            of,
+            "except_transaction_ids",
+            &request.except_transaction_ids,
+        )?;
+        let closed = Some(request.closed_transaction_id).filter(|text| !text.is_empty());
+        let closed = closed.map_or(Ok(Vec::new()), |text| {
+            transactions_of(of, "closed_transaction_id", &[text])
+        })?;
         Ok(Self {
             before,
             except,
+            closed: closed.into_iter().next(),
             caller_epoch: epoch("caller_epoch", request.caller_epoch)?,
         })
     }
@@ -151,11 +210,7 @@ impl From<&Recall> for v1::RecallRequest {
         Self {
             coordinator_id: recall.coordinator.to_string(),
             caller_epoch: recall.caller_epoch.0,
-            transaction_ids: recall
-                .transactions
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            transaction_ids: texts(&recall.transactions),
         }
     }
 }
@@ -168,25 +223,52 @@ impl TryFrom<v1::RecallRequest> for Recall {
             let rule = format!("must hold at most {}", Recall::TRANSACTIONS_MAX);
             return Err(invalid("transaction_ids", rule));
         }
-        let coordinator: CoordinatorId = request
-            .coordinator_id
-            .parse()
-            .map_err(|error: IdError| invalid("coordinator_id", error))?;
-        let mut transactions = Vec::with_capacity(request.transaction_ids.len());
-        for (index, text) in request.transaction_ids.iter().enumerate() {
-            let field = format!("transaction_ids[{index}]");
-            let asked = transaction(&field, text)?;
-            if asked.coordinator != coordinator {
-                return Err(invalid(field, "must be of the coordinator that asks"));
-            }
-            transactions.push(asked);
-        }
+        let coordinator = coordinator(&request.coordinator_id)?;
         Ok(Self {
-            coordinator,
             caller_epoch: epoch("caller_epoch", request.caller_epoch)?,
-            transactions,
+            transactions: transactions_of(
+                &coordinator,
+                "transaction_ids",
+                &request.transaction_ids,
+            )?,
+            coordinator,
         })
     }
+}
+
+fn coordinator(text: &str) -> Result<CoordinatorId, Error> {
+    text.parse()
+        .map_err(|error: IdError| invalid("coordinator_id", error))
+}
+
+fn participants(names: &[String]) -> Result<Vec<ParticipantName>, Error> {
+    let read = |(index, name): (usize, &String)| {
+        name.parse()
+            .map_err(|error: IdError| invalid(format_args!("participants[{index}]"), error))
+    };
+    names.iter().enumerate().map(read).collect()
+}
+
+/// Transactions that must all be of one coordinator.
+fn transactions_of(
+    coordinator: &CoordinatorId,
+    field: &str,
+    texts: &[String],
+) -> Result<Vec<TransactionId>, Error> {
+    let read = |(index, text): (usize, &String)| {
+        let field = format!("{field}[{index}]");
+        let read = transaction(&field, text)?;
+        if read.coordinator == *coordinator {
+            Ok(read)
+        } else {
+            Err(invalid(field, "must be of the same coordinator"))
+        }
+    };
+    texts.iter().enumerate().map(read).collect()
+}
+
+fn texts<T: ToString>(ids: &[T]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
 }
 
 fn epoch(field: &str, epoch: u64) -> Result<Epoch, Error> {

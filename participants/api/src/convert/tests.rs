@@ -187,7 +187,7 @@ fn a_forget_that_mixes_coordinators_is_refused() {
 
 #[test]
 fn a_vote_that_is_missing_is_no_vote() {
-    let vote = vote_from_wire(v1::PrepareResponse { vote: None });
+    let vote = voted_from_wire(v1::PrepareResponse { vote: None });
     assert_eq!(field(vote), "vote");
 }
 
@@ -204,7 +204,7 @@ fn a_reason_of_another_make_is_still_a_refusal() {
     let answer = v1::PrepareResponse {
         vote: Some(v1::prepare_response::Vote::Yes(yes)),
     };
-    let Vote::Yes { refused, .. } = vote_from_wire(answer).unwrap() else {
+    let Vote::Yes { refused, .. } = voted_from_wire(answer).unwrap().vote else {
         panic!("expected yes");
     };
     assert_eq!(refused[0].number, 4);

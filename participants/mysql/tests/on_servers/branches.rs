@@ -51,7 +51,8 @@ pub(crate) async fn a_commit_writes_the_rows_once(stand: Stand) {
     assert_eq!(state, BranchState::Committed);
     let late = participant
         .prepare(&ask(&transaction, entries(&["p3"])))
-        .await;
+        .await
+        .map(|voted| voted.vote);
     assert!(matches!(late, Ok(Vote::No { .. })), "{late:?}");
     assert!(in_doubt(&participant).await.is_empty());
 }
@@ -67,7 +68,8 @@ pub(crate) async fn a_roll_back_leaves_nothing_and_a_late_prepare_is_refused(sta
     assert_eq!(state, BranchState::RolledBack);
     let late = participant
         .prepare(&ask(&transaction, entries(&["p1"])))
-        .await;
+        .await
+        .map(|voted| voted.vote);
     assert!(matches!(late, Ok(Vote::No { .. })), "{late:?}");
     assert!(in_doubt(&participant).await.is_empty());
     // The same purchase in another transaction is not held back by the first.
@@ -83,7 +85,10 @@ pub(crate) async fn a_roll_back_before_its_prepare_refuses_it_in_the_next_proces
     roll_back(&participant, &tx(1)).await.unwrap();
     drop(participant);
     let next = stand.fresh();
-    let late = next.prepare(&ask(&tx(1), entries(&["p1"]))).await;
+    let late = next
+        .prepare(&ask(&tx(1), entries(&["p1"])))
+        .await
+        .map(|voted| voted.vote);
     assert!(matches!(late, Ok(Vote::No { .. })), "{late:?}");
     assert!(in_doubt(&next).await.is_empty());
 }
@@ -95,10 +100,12 @@ pub(crate) async fn a_repeated_prepare_has_the_same_vote(stand: Stand) {
     let first = participant
         .prepare(&ask(&tx(2), entries(&["p1", "p2"])))
         .await
+        .map(|voted| voted.vote)
         .unwrap();
     let second = participant
         .prepare(&ask(&tx(2), entries(&["p1", "p2"])))
         .await
+        .map(|voted| voted.vote)
         .unwrap();
     assert_eq!(first, second);
     assert!(matches!(&first, Vote::Yes { refused, .. } if refused.len() == 1));
@@ -106,7 +113,8 @@ pub(crate) async fn a_repeated_prepare_has_the_same_vote(stand: Stand) {
     let other = stand
         .fresh()
         .prepare(&ask(&tx(2), entries(&["p1", "p2"])))
-        .await;
+        .await
+        .map(|voted| voted.vote);
     assert!(matches!(other, Ok(Vote::No { .. })), "{other:?}");
     assert_eq!(in_doubt(&participant).await, [tx(2)]);
 }
@@ -127,7 +135,7 @@ pub(crate) async fn a_running_prepare_is_ended_by_its_roll_back(stand: Stand) {
         async move {
             let mut prepare = ask(&tx(1), entries(&["p1"]));
             prepare.timeout = Duration::from_secs(35);
-            participant.prepare(&prepare).await
+            participant.prepare(&prepare).await.map(|voted| voted.vote)
         }
     });
     until("the prepare waits for the lock", || async {
@@ -148,7 +156,10 @@ pub(crate) async fn a_running_prepare_is_ended_by_its_roll_back(stand: Stand) {
     assert!(matches!(vote, Err(Error::Unavailable { .. })), "{vote:?}");
     sql(&mut hand, "ROLLBACK").await;
     assert!(in_doubt(&participant).await.is_empty());
-    let late = participant.prepare(&ask(&tx(1), entries(&["p1"]))).await;
+    let late = participant
+        .prepare(&ask(&tx(1), entries(&["p1"])))
+        .await
+        .map(|voted| voted.vote);
     assert!(matches!(late, Ok(Vote::No { .. })), "{late:?}");
 }
 
@@ -165,7 +176,7 @@ pub(crate) async fn a_prepare_ends_at_its_deadline(stand: Stand) {
     let mut prepare = ask(&tx(1), entries(&["p1"]));
     prepare.timeout = Duration::from_millis(400);
     let begun = Instant::now();
-    let vote = participant.prepare(&prepare).await;
+    let vote = participant.prepare(&prepare).await.map(|voted| voted.vote);
     assert!(matches!(vote, Err(Error::Unavailable { .. })), "{vote:?}");
     assert!(
         begun.elapsed() < Duration::from_millis(600),
@@ -186,7 +197,7 @@ pub(crate) async fn a_decision_does_not_wait_for_sessions_that_prepares_use(stan
     prepared(&participant, &tx(1), &["p1"]).await;
     let mut second = ask(&tx(2), entries(&["p2"]));
     second.timeout = Duration::from_millis(300);
-    let vote = participant.prepare(&second).await;
+    let vote = participant.prepare(&second).await.map(|voted| voted.vote);
     if stand.world.ties() {
         let Err(Error::Unavailable { detail }) = vote else {
             panic!("{vote:?}");
@@ -250,7 +261,10 @@ pub(crate) async fn a_namesake_in_another_database_is_left_alone(stand: Stand) {
 
     let participant = stand.enlisted().await;
     assert!(in_doubt(&participant).await.is_empty());
-    let vote = participant.prepare(&ask(&tx(1), entries(&["ours"]))).await;
+    let vote = participant
+        .prepare(&ask(&tx(1), entries(&["ours"])))
+        .await
+        .map(|voted| voted.vote);
     assert!(matches!(vote, Ok(Vote::No { .. })), "{vote:?}");
     roll_back(&participant, &tx(1)).await.unwrap();
     assert_eq!(in_doubt(&namesake).await, [tx(1)]);
@@ -269,6 +283,7 @@ pub(crate) async fn a_large_branch_is_whole(stand: Stand) {
     let vote = participant
         .prepare(&ask(&tx(2), entries(&ids)))
         .await
+        .map(|voted| voted.vote)
         .unwrap();
     assert!(
         matches!(&vote, Vote::Yes { refused, .. } if refused.len() == 1 && refused[0].number == 150),
@@ -300,6 +315,7 @@ pub(crate) async fn forgetting_spares_branches_in_doubt_and_those_named(stand: S
     let forget = Forget {
         before: tx(7),
         except: vec![tx(2), tx(3)],
+        closed: None,
         caller_epoch: Epoch(1),
     };
     // A wait for the branch in doubt would end with the lock timeout's error.
@@ -313,7 +329,10 @@ pub(crate) async fn forgetting_spares_branches_in_doubt_and_those_named(stand: S
 
     // What is forgotten can't come back, here or in the next process.
     for participant in [&participant, &stand.fresh()] {
-        let late = participant.prepare(&ask(&tx(6), entries(&["p6"]))).await;
+        let late = participant
+            .prepare(&ask(&tx(6), entries(&["p6"])))
+            .await
+            .map(|voted| voted.vote);
         assert!(matches!(late, Ok(Vote::No { .. })), "{late:?}");
     }
     commit(&participant, &tx(3), &["p3"]).await.unwrap();
@@ -329,6 +348,7 @@ pub(crate) async fn a_server_that_is_not_there_is_named(stand: Stand) {
         participant
             .prepare(&ask(&tx(1), entries(&["p1"])))
             .await
+            .map(|voted| voted.vote)
             .unwrap_err(),
         roll_back(&participant, &tx(1)).await.unwrap_err(),
     ] {

@@ -146,7 +146,10 @@ pub(crate) async fn a_branch_that_no_session_can_end_is_stuck(stand: Stand) {
     }
     let state = participant.inspect(&tx(1)).await.unwrap().state;
     assert_eq!(state, BranchState::Unclear);
-    let vote = participant.prepare(&ask(&tx(1), entries(&["p1"]))).await;
+    let vote = participant
+        .prepare(&ask(&tx(1), entries(&["p1"])))
+        .await
+        .map(|voted| voted.vote);
     assert!(matches!(vote, Err(Error::Busy { .. })), "{vote:?}");
     // As the restart would: the branch is back, or it is gone.
     sql(&mut hand, "ROLLBACK").await;
@@ -210,7 +213,10 @@ pub(crate) async fn a_backup_lock_is_busy_and_passes(stand: Stand) {
     assert!(matches!(busy, Err(Error::Busy { .. })), "{busy:?}");
     let busy = roll_back(&participant, &tx(2)).await;
     assert!(matches!(busy, Err(Error::Busy { .. })), "{busy:?}");
-    let refused = participant.prepare(&ask(&tx(3), entries(&["p3"]))).await;
+    let refused = participant
+        .prepare(&ask(&tx(3), entries(&["p3"])))
+        .await
+        .map(|voted| voted.vote);
     let locked = matches!(&refused, Err(Error::Busy { .. }))
         || matches!(&refused, Ok(Vote::Yes { refused, .. }) if refused.len() == 1);
     assert!(locked, "{refused:?}");
@@ -258,7 +264,10 @@ pub(crate) async fn a_read_only_server_is_busy_and_passes(stand: Stand) {
     }
     let busy = roll_back(&participant, &tx(2)).await;
     assert!(matches!(busy, Err(Error::Busy { .. })), "{busy:?}");
-    let vote = participant.prepare(&ask(&tx(3), entries(&["p3"]))).await;
+    let vote = participant
+        .prepare(&ask(&tx(3), entries(&["p3"])))
+        .await
+        .map(|voted| voted.vote);
     assert!(matches!(vote, Err(Error::Busy { .. })), "{vote:?}");
     sql(&mut root, "SET GLOBAL read_only = 0").await;
     commit(&participant, &tx(1), &["p1"]).await.unwrap();

@@ -153,7 +153,10 @@ pub(crate) async fn an_error_that_is_no_entrys_refuses_nobody(stand: Stand) {
     let mut hand = stand.hand().await;
     sql(&mut hand, "RENAME TABLE purchase_items TO elsewhere").await;
     for ids in [&["a"][..], &["a", "b"]] {
-        let vote = participant.prepare(&ask(&tx(1), entries(ids))).await;
+        let vote = participant
+            .prepare(&ask(&tx(1), entries(ids)))
+            .await
+            .map(|voted| voted.vote);
         let Err(Error::Invalid { detail }) = vote else {
             panic!("{vote:?}");
         };
@@ -164,7 +167,8 @@ pub(crate) async fn an_error_that_is_no_entrys_refuses_nobody(stand: Stand) {
 
     let twice = participant
         .prepare(&ask(&tx(2), vec![entry(0, "x"), entry(1, "x")]))
-        .await;
+        .await
+        .map(|voted| voted.vote);
     assert!(matches!(twice, Err(Error::Invalid { .. })), "{twice:?}");
 }
 
@@ -183,7 +187,10 @@ pub(crate) async fn values_survive_every_sql_mode(stand: Stand) {
         let id = format!("o{sequence}");
         let ask = ask(&tx(sequence), vec![by(&id, nasty)]);
         let vote = in_sql_mode(&mut hand, mode, participant.prepare(&ask)).await;
-        assert!(matches!(vote, Ok(Vote::Yes { .. })), "{mode}: {vote:?}");
+        assert!(
+            matches!(&vote, Ok(voted) if matches!(voted.vote, Vote::Yes { .. })),
+            "{mode}: {vote:?}"
+        );
         commit(&participant, &tx(sequence), &[&id]).await.unwrap();
         let stored = format!("SELECT HEX(customer) FROM orders WHERE id = '{id}'");
         let hex: String = nasty.bytes().map(|byte| format!("{byte:02X}")).collect();
@@ -226,7 +233,8 @@ pub(crate) async fn purchases_that_deadlock_are_tried_again(stand: Stand) {
                 }
                 let vote = participant
                     .prepare(&ask(&transaction, vec![entry.clone()]))
-                    .await;
+                    .await
+                    .map(|voted| voted.vote);
                 match vote.unwrap() {
                     Vote::Yes { refused, .. } if refused.is_empty() => {
                         let commit = decision(&transaction, vec![entry]);
@@ -273,7 +281,7 @@ async fn refused_entries(
     participant: &MysqlParticipant,
     prepare: &tandem_participant::Prepare,
 ) -> Vec<RefusedEntry> {
-    match participant.prepare(prepare).await {
+    match participant.prepare(prepare).await.map(|voted| voted.vote) {
         Ok(Vote::Yes { refused, .. }) => refused,
         other => panic!("{other:?}"),
     }

@@ -29,13 +29,17 @@ pub(crate) async fn a_stale_coordinator_is_fenced(stand: Stand) {
             let fenced = participant.enlist(enlist).await;
             assert!(matches!(fenced, Err(Error::Fenced { .. })), "{fenced:?}");
         }
-        let vote = participant.prepare(&ask(&tx(1), entries(&["p1"]))).await;
+        let vote = participant
+            .prepare(&ask(&tx(1), entries(&["p1"])))
+            .await
+            .map(|voted| voted.vote);
         assert!(matches!(vote, Err(Error::Fenced { .. })), "{vote:?}");
         let done = roll_back(participant, &tx(1)).await;
         assert!(matches!(done, Err(Error::Fenced { .. })), "{done:?}");
         let forget = Forget {
             before: tx(1),
             except: Vec::new(),
+            closed: None,
             caller_epoch: Epoch(2),
         };
         let done = participant.forget(&forget).await;
@@ -67,7 +71,7 @@ pub(crate) async fn a_prepare_is_fenced_by_the_store_itself(stand: Stand) {
     let new = stand.fresh();
     new.enlist(&enlist(2)).await.unwrap();
     let ask = ask(&tx(2), entries(&["p2"]));
-    let vote = old.prepare(&ask).await;
+    let vote = old.prepare(&ask).await.map(|voted| voted.vote);
     assert!(matches!(vote, Err(Error::Fenced { .. })), "{vote:?}");
     let mut hand = stand.hand().await;
     for (other, mode) in others.iter().zip(SQL_MODES) {
@@ -108,6 +112,7 @@ pub(crate) async fn enlisting_tells_the_newest_commits_and_waits_for_no_branch(s
     assert_eq!(newest, expected);
     let late = participant
         .prepare(&ask(&"shop.2.1".parse().unwrap(), entries(&["q"])))
-        .await;
+        .await
+        .map(|voted| voted.vote);
     assert!(matches!(late, Ok(Vote::Yes { .. })), "{late:?}");
 }

@@ -10,7 +10,8 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use tandem_mysql::{MysqlParticipant, Settings};
 use tandem_participant::{
-    Commit, Committed, Enlist, Error, Participant, Prepare, PreparedId, RollBack, Vote,
+    Acknowledged, Commit, Committed, Enlist, Error, Participant, Prepare, PreparedId, RollBack,
+    Vote,
 };
 use tandem_protocol::{Entry, Epoch, Item, Purchase, Timestamp, TransactionId};
 use tandem_servers::Flavor;
@@ -283,6 +284,7 @@ pub(crate) fn enlist(epoch: u64) -> Enlist {
         log_id: "log-1".into(),
         epoch: Epoch(epoch),
         instance_id: format!("instance-{epoch}"),
+        acknowledged: Acknowledged::default(),
     }
 }
 
@@ -319,6 +321,9 @@ pub(crate) fn ask(transaction: &TransactionId, entries: Vec<Entry>) -> Prepare {
     Prepare {
         transaction: transaction.clone(),
         entries,
+        participants: Vec::new(),
+        incarnation: String::new(),
+        acknowledged: Acknowledged::default(),
         timeout: Duration::from_secs(8),
     }
 }
@@ -329,7 +334,10 @@ pub(crate) async fn prepared(
     transaction: &TransactionId,
     ids: &[&str],
 ) {
-    let vote = participant.prepare(&ask(transaction, entries(ids))).await;
+    let vote = participant
+        .prepare(&ask(transaction, entries(ids)))
+        .await
+        .map(|voted| voted.vote);
     assert!(
         matches!(&vote, Ok(Vote::Yes { refused, .. }) if refused.is_empty()),
         "{vote:?}"

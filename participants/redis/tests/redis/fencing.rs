@@ -36,7 +36,12 @@ async fn calls_of_an_older_epoch_are_fenced_and_change_nothing() {
         stage.enlist(2, "i").await.unwrap();
         let cart: &[&[(&str, u32)]] = &[&[("tea", 1)]];
         let participant = &stage.participant;
-        detail(participant.prepare(&prepare("shop.1.2", cart)).await);
+        detail(
+            participant
+                .prepare(&prepare("shop.1.2", cart))
+                .await
+                .map(|voted| voted.vote),
+        );
         detail(participant.commit(&commit("shop.1.1", cart)).await);
         detail(participant.roll_back(&roll_back("shop.1.1")).await);
         detail(participant.forget(&forget("shop.1.2", &[])).await);

@@ -37,7 +37,12 @@ async fn a_flushed_store_does_nothing_until_it_was_asked_what_it_lost() {
         let () = stage.cli("FLUSHALL").await;
         let () = stage.cli("SET stock:tea 9").await;
         let participant = &stage.participant;
-        not_enlisted(participant.prepare(&prepare("shop.1.2", cart)).await);
+        not_enlisted(
+            participant
+                .prepare(&prepare("shop.1.2", cart))
+                .await
+                .map(|voted| voted.vote),
+        );
         not_enlisted(participant.commit(&commit("shop.1.1", cart)).await);
         not_enlisted(participant.roll_back(&roll_back("shop.1.2")).await);
         not_enlisted(participant.forget(&forget("shop.1.2", &[])).await);
@@ -123,7 +128,13 @@ async fn a_restarted_server_promises_nothing_until_somebody_enlists() {
         stage.server.kill9().unwrap();
         stage.server.restart().unwrap();
         let _ = stage.participant.list_prepared().await;
-        not_enlisted(stage.participant.prepare(&prepare("shop.1.2", cart)).await);
+        not_enlisted(
+            stage
+                .participant
+                .prepare(&prepare("shop.1.2", cart))
+                .await
+                .map(|voted| voted.vote),
+        );
         not_enlisted(stage.forgotten(&[]).await);
         // What is decided can't wait, and can't be done twice.
         let committed = stage.commit("shop.1.1", cart).await;

@@ -101,7 +101,11 @@ async fn forgetting_takes_all_memory_in_more_than_one_batch() {
             let participant = stage.participant.clone();
             calls.spawn(async move {
                 let refused = prepare(&format!("shop.1.{n}"), &[&[("tea", 2)]]);
-                participant.prepare(&refused).await.unwrap();
+                participant
+                    .prepare(&refused)
+                    .await
+                    .map(|voted| voted.vote)
+                    .unwrap();
                 let aborted = roll_back(&format!("kiosk.1.{n}"));
                 participant.roll_back(&aborted).await.unwrap();
             });

@@ -239,7 +239,10 @@ async fn held_never_exceeds_stock_under_concurrent_callers() {
                     let id = format!("shop{caller}.1.{n}");
                     let units = 1 + dice.below(4) as u32;
                     let cart: &[&[(&str, u32)]] = &[&[("a", units)]];
-                    let vote = participant.prepare(&crate::stage::prepare(&id, cart)).await;
+                    let vote = participant
+                        .prepare(&crate::stage::prepare(&id, cart))
+                        .await
+                        .map(|voted| voted.vote);
                     let is_held = refused(&vote.unwrap()).is_empty();
                     if is_held && dice.below(3) > 0 {
                         let decision = crate::stage::commit(&id, cart);

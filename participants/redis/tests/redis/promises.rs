@@ -34,7 +34,11 @@ async fn fields_of_a_hash_are_held_and_deducted_alike() {
         let () = stage.cli("HSET warehouse tea 10 milk many").await;
         let hash = stage.participant(|settings| settings.stock_hash = Some("warehouse".into()));
         let carts: &[&[(&str, u32)]] = &[&[("tea", 4)], &[("milk", 1)], &[("salt", 1)]];
-        let vote = hash.prepare(&prepare("shop.1.1", carts)).await.unwrap();
+        let vote = hash
+            .prepare(&prepare("shop.1.1", carts))
+            .await
+            .map(|voted| voted.vote)
+            .unwrap();
         assert_eq!(
             refused(&vote),
             [(1, Reason::NotANumber), (2, Reason::UnknownSku)]
@@ -44,7 +48,11 @@ async fn fields_of_a_hash_are_held_and_deducted_alike() {
         stage.assert_quiet().await;
 
         let () = stage.cli("SET warehouse burnt").await;
-        let vote = hash.prepare(&prepare("shop.1.2", carts)).await.unwrap();
+        let vote = hash
+            .prepare(&prepare("shop.1.2", carts))
+            .await
+            .map(|voted| voted.vote)
+            .unwrap();
         assert_eq!(refused(&vote)[0], (0, Reason::NotANumber));
     })
     .await;
@@ -103,7 +111,11 @@ async fn a_sku_can_not_name_a_key_of_tandems_own() {
         let () = stage.cli("SET tandem:trap 5").await;
         let bare = stage.participant(|settings| settings.stock_key = Some("{sku}".into()));
         let carts: &[&[(&str, u32)]] = &[&[("tandem:trap", 1)]];
-        let vote = bare.prepare(&prepare("shop.1.1", carts)).await.unwrap();
+        let vote = bare
+            .prepare(&prepare("shop.1.1", carts))
+            .await
+            .map(|voted| voted.vote)
+            .unwrap();
         assert_eq!(refused(&vote), [(0, Reason::UnknownSku)]);
         assert!(matches!(
             bare.commit(&commit("shop.1.1", carts)).await,

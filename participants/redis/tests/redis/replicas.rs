@@ -58,14 +58,20 @@ async fn a_primary_that_is_cut_off_from_its_replicas_promises_nothing() {
         };
         // A replica may tell of its disk a second late.
         let (participant, hasty) = (waiting(5_000), waiting(300));
-        let vote = participant.prepare(&prepare("shop.1.1", CART)).await;
+        let vote = participant
+            .prepare(&prepare("shop.1.1", CART))
+            .await
+            .map(|voted| voted.vote);
         assert!(matches!(vote, Ok(Vote::Yes { .. })), "{vote:?}");
         let committed = participant.commit(&commit("shop.1.1", CART)).await.unwrap();
         assert_eq!(committed.evidence, CommitEvidence::Applied);
 
         replica.pause().unwrap();
         let began = Instant::now();
-        let vote = hasty.prepare(&prepare("shop.1.2", CART)).await;
+        let vote = hasty
+            .prepare(&prepare("shop.1.2", CART))
+            .await
+            .map(|voted| voted.vote);
         assert!(matches!(&vote, Err(Error::Busy { .. })), "{vote:?}");
         assert!(began.elapsed() < Duration::from_secs(3));
         let late = hasty.commit(&commit("shop.1.2", CART)).await;
@@ -80,7 +86,10 @@ async fn a_primary_that_is_cut_off_from_its_replicas_promises_nothing() {
 
         // One that was left alone for good.
         replica.kill9().unwrap();
-        let vote = hasty.prepare(&prepare("shop.1.3", CART)).await;
+        let vote = hasty
+            .prepare(&prepare("shop.1.3", CART))
+            .await
+            .map(|voted| voted.vote);
         assert!(matches!(&vote, Err(Error::Busy { .. })), "{vote:?}");
     })
     .await;

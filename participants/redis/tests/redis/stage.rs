@@ -7,8 +7,8 @@ use std::time::Duration;
 use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
 use tandem_participant::{
-    Commit, Committed, Enlist, Enlisted, Error, Forget, Participant, Prepare, Recall, RollBack,
-    Stock, Vote,
+    Acknowledged, Commit, Committed, Enlist, Enlisted, Error, Forget, Participant, Prepare, Recall,
+    RollBack, Stock, Vote,
 };
 use tandem_protocol::{Entry, Epoch, Item, Purchase, Reason, Timestamp, TransactionId};
 use tandem_redis::{RedisParticipant, Settings};
@@ -112,7 +112,11 @@ impl Stage {
 
     pub(crate) async fn prepare(&self, id: &str, carts: &[&[(&str, u32)]]) -> Vote {
         let prepare = prepare(id, carts);
-        self.participant.prepare(&prepare).await.unwrap()
+        self.participant
+            .prepare(&prepare)
+            .await
+            .map(|voted| voted.vote)
+            .unwrap()
     }
 
     pub(crate) async fn commit(&self, id: &str, carts: &[&[(&str, u32)]]) -> Committed {
@@ -199,6 +203,9 @@ pub(crate) fn prepare(transaction: &str, carts: &[&[(&str, u32)]]) -> Prepare {
     Prepare {
         transaction: id(transaction),
         entries: entries(carts),
+        participants: Vec::new(),
+        incarnation: String::new(),
+        acknowledged: Acknowledged::default(),
         timeout: Duration::from_secs(5),
     }
 }
@@ -227,6 +234,7 @@ pub(crate) fn forget(before: &str, except: &[&str]) -> Forget {
         caller_epoch: before.epoch,
         before,
         except: except.iter().map(|text| id(text)).collect(),
+        closed: None,
     }
 }
 
@@ -236,6 +244,7 @@ pub(crate) fn enlist(coordinator: &str, log: &str, epoch: u64, instance: &str) -
         log_id: log.to_owned(),
         epoch: Epoch(epoch),
         instance_id: instance.to_owned(),
+        acknowledged: Acknowledged::default(),
     }
 }
 

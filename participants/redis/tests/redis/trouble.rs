@@ -24,7 +24,11 @@ async fn at_the_memory_limit_decisions_are_carried_out_and_promises_are_refused(
 
         let before = stage.keys("").await;
         let promise = prepare("shop.1.3", &[&[("jam", 1)]]);
-        let full = stage.participant.prepare(&promise).await;
+        let full = stage
+            .participant
+            .prepare(&promise)
+            .await
+            .map(|voted| voted.vote);
         assert!(matches!(full, Err(Error::Busy { .. })), "{full:?}");
         assert_eq!(stage.keys("").await, before);
 
@@ -119,7 +123,11 @@ async fn a_hung_server_costs_the_deadline_and_what_was_asked_may_still_happen() 
             settings.response_timeout_ms = 200;
         });
         let carts: &[&[(&str, u32)]] = &[&[("tea", 2)]];
-        hasty.prepare(&prepare("shop.1.1", carts)).await.unwrap();
+        hasty
+            .prepare(&prepare("shop.1.1", carts))
+            .await
+            .map(|voted| voted.vote)
+            .unwrap();
         stage.server.pause().unwrap();
         let began = Instant::now();
         let error = hasty.commit(&commit("shop.1.1", carts)).await.unwrap_err();
@@ -171,7 +179,14 @@ async fn a_prepare_ends_within_the_time_left() {
         let mut late = prepare("shop.1.2", &[&[("tea", 1)]]);
         late.timeout = Duration::from_millis(100);
         let began = Instant::now();
-        assert!(stage.participant.prepare(&late).await.is_err());
+        assert!(
+            stage
+                .participant
+                .prepare(&late)
+                .await
+                .map(|voted| voted.vote)
+                .is_err()
+        );
         assert!(began.elapsed() < Duration::from_secs(1));
         stage.server.resume().unwrap();
     })

@@ -2,11 +2,11 @@
 //! coordinator reads them. What is read, written again and read again is the same.
 
 use tandem_participant::convert::{
-    branches_from_wire, branches_to_wire, error_from_status, vote_from_wire, vote_to_wire,
+    branches_from_wire, branches_to_wire, error_from_status, voted_from_wire, voted_to_wire,
 };
 use tandem_participant::{
     BranchState, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Finding,
-    Forget, HeuristicKind, Prepare, RollBack, Stock, Vote,
+    Forget, HeuristicKind, Prepare, RollBack, Stock, Vote, Voted,
 };
 use tandem_proto::v1;
 use tandem_protocol::Timestamp;
@@ -108,8 +108,8 @@ pub(super) fn answers() -> Vec<Target> {
             |input| {
                 round(
                     input,
-                    vote_from_wire,
-                    |read| vote_to_wire(read.clone()),
+                    voted_from_wire,
+                    |read| voted_to_wire(read.clone()),
                     vote,
                 )
             },
@@ -242,8 +242,8 @@ where
     })
 }
 
-fn vote(vote: &Vote) -> String {
-    match vote {
+fn vote(voted: &Voted) -> String {
+    match &voted.vote {
         Vote::Yes { refused, .. } => {
             assert!(
                 refused
@@ -330,6 +330,14 @@ fn enlist() -> v1::EnlistRequest {
         log_id: "log-1".into(),
         epoch: 3,
         instance_id: "instance-1".into(),
+        acknowledged: Some(acknowledged()),
+    }
+}
+
+fn acknowledged() -> v1::Acknowledged {
+    v1::Acknowledged {
+        changes: 7,
+        committed_transaction_ids: vec!["shop.3.1041".into()],
     }
 }
 
@@ -341,6 +349,9 @@ fn prepare() -> v1::PrepareRequest {
             seconds: 5,
             nanos: 1,
         }),
+        participants: vec!["purchases".into(), "stock".into()],
+        incarnation: "life-1".into(),
+        acknowledged: Some(acknowledged()),
     }
 }
 
@@ -366,6 +377,7 @@ fn forget() -> v1::ForgetRequest {
         caller_epoch: 4,
         before_transaction_id: "shop.3.1042".into(),
         except_transaction_ids: vec!["shop.3.7".into(), "shop.2.1".into()],
+        closed_transaction_id: "shop.3.1050".into(),
     }
 }
 
@@ -374,6 +386,7 @@ fn enlisted() -> v1::EnlistResponse {
         incarnation: "life-1".into(),
         newest_committed: vec!["shop.3.1041".into(), "shop.3.1040".into()],
         refuses_singly: true,
+        changes: 7,
     }
 }
 
@@ -387,6 +400,7 @@ fn yes() -> v1::PrepareResponse {
         vote: Some(v1::prepare_response::Vote::Yes(v1::VoteYes {
             refused: vec![refused],
             incarnation: "life-1".into(),
+            changes: 8,
         })),
     }
 }
@@ -407,6 +421,7 @@ fn committed() -> v1::CommitResponse {
     v1::CommitResponse {
         evidence: 1,
         debts: vec![debt],
+        changes: 9,
     }
 }
 

@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tandem_participant::{Commit, Enlist, Error, Forget, Participant, Prepare, RollBack, Vote};
+use tandem_participant::{
+    Acknowledged, Commit, Enlist, Error, Forget, Participant, Prepare, RollBack, Vote,
+};
 use tandem_protocol::{Entry, Epoch, Item, Purchase, Timestamp, TransactionId};
 use tandem_redis::{RedisParticipant, Settings, fuzzing};
 use tempfile::TempDir;
@@ -184,23 +186,29 @@ impl Stand {
                 let prepare = Prepare {
                     transaction: id,
                     entries,
+                    participants: Vec::new(),
+                    incarnation: String::new(),
+                    acknowledged: Acknowledged::default(),
                     timeout: Duration::from_secs(5),
                 };
-                participant.prepare(&prepare).await.map(|vote| match vote {
-                    Vote::Yes { refused, .. } => {
-                        assert!(said("VOTE"));
-                        for entry in &refused {
-                            assert!(entry.number < 2, "an entry that was not asked for");
-                            assert!(entry.refusal.detail.len() <= DETAIL_BYTES_MAX);
+                participant
+                    .prepare(&prepare)
+                    .await
+                    .map(|voted| match voted.vote {
+                        Vote::Yes { refused, .. } => {
+                            assert!(said("VOTE"));
+                            for entry in &refused {
+                                assert!(entry.number < 2, "an entry that was not asked for");
+                                assert!(entry.refusal.detail.len() <= DETAIL_BYTES_MAX);
+                            }
+                            let reasons = refused.iter().map(|entry| entry.refusal.reason.as_str());
+                            format!("yes {}", reasons.take(2).collect::<Vec<_>>().join(" "))
                         }
-                        let reasons = refused.iter().map(|entry| entry.refusal.reason.as_str());
-                        format!("yes {}", reasons.take(2).collect::<Vec<_>>().join(" "))
-                    }
-                    Vote::No { detail } => {
-                        assert!(said("NO"));
-                        format!("no {}", shape(&detail))
-                    }
-                })
+                        Vote::No { detail } => {
+                            assert!(said("NO"));
+                            format!("no {}", shape(&detail))
+                        }
+                    })
             }
             1 => {
                 let commit = Commit {
@@ -230,6 +238,7 @@ impl Stand {
                     log_id: "log-1".into(),
                     epoch: Epoch(3),
                     instance_id: "instance-1".into(),
+                    acknowledged: Acknowledged::default(),
                 };
                 participant
                     .enlist(&enlist)
@@ -249,6 +258,7 @@ impl Stand {
                     caller_epoch: id.epoch,
                     before: id,
                     except: Vec::new(),
+                    closed: None,
                 };
                 participant.forget(&forget).await.map(|()| {
                     assert!(said("DONE"));

@@ -36,6 +36,9 @@ impl State {
             AuditQuestion::Purchases { .. } | AuditQuestion::Rows { .. } => {
                 AuditAnswer::NotKept("this store keeps no rows".into())
             }
+            AuditQuestion::Deducted { .. } => {
+                AuditAnswer::NotKept("this store counts no deductions".into())
+            }
             AuditQuestion::Holdings => AuditAnswer::Holdings(Holdings {
                 holds: self
                     .prepared

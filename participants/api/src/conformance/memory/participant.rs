@@ -12,8 +12,9 @@ use crate::audit::{AuditAnswer, AuditQuestion};
 use crate::conformance::scene::now;
 use crate::{
     BranchState, BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist,
-    Enlisted, Error, Forget, HeuristicKind, Hold, Participant, Prepare, PreparedBranch, PreparedId,
-    Recall, Recalled, RefusedEntry, Repaired, RollBack, Stock, Vote,
+    Enlisted, Error, Forget, HeuristicKind, Hold, KnownCoordinator, Look, Looked, Participant,
+    Prepare, PreparedBranch, PreparedId, Recall, Recalled, RefusedEntry, Repaired, RollBack, Stock,
+    Vote, Voted,
 };
 
 /// How many times a call waits on its way to the store, and as often on its way back: the moments
@@ -309,6 +310,21 @@ impl MemoryParticipant {
 
 #[async_trait]
 impl Participant for MemoryParticipant {
+    async fn look(&self, look: &Look) -> Result<Looked, Error> {
+        self.step(|state| {
+            let known = state.coordinators.get(&look.coordinator);
+            Ok(Looked {
+                known: known.map(|known| KnownCoordinator {
+                    log_id: known.log_id.clone(),
+                    epoch: known.epoch,
+                    instance_id: known.instance_id.clone(),
+                }),
+                newest_committed: self.newest_committed(state, &look.coordinator),
+            })
+        })
+        .await
+    }
+
     async fn enlist(&self, enlist: &Enlist) -> Result<Enlisted, Error> {
         self.step(|state| {
             if let Some(known) = state.coordinators.get(&enlist.coordinator)
@@ -330,6 +346,7 @@ impl Participant for MemoryParticipant {
             state.coordinators.insert(coordinator, enlist.clone());
             Ok(Enlisted {
                 incarnation: state.incarnation(),
+                changes: 0,
                 newest_committed,
                 refuses_singly: true,
             })
@@ -337,8 +354,9 @@ impl Participant for MemoryParticipant {
         .await
     }
 
-    async fn prepare(&self, prepare: &Prepare) -> Result<Vote, Error> {
-        self.step(|state| self.prepare_in(state, prepare)).await
+    async fn prepare(&self, prepare: &Prepare) -> Result<Voted, Error> {
+        let vote = self.step(|state| self.prepare_in(state, prepare)).await?;
+        Ok(vote.into())
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, Error> {
@@ -452,6 +470,7 @@ impl Participant for MemoryParticipant {
                 forgotten: forgotten.cloned().collect(),
                 remembers_from: None,
                 incarnation: state.incarnation(),
+                changes: 0,
             })
         })
         .await
@@ -495,7 +514,11 @@ impl Participant for MemoryParticipant {
 }
 
 fn done(evidence: CommitEvidence, debts: Vec<Debt>) -> Committed {
-    Committed { evidence, debts }
+    Committed {
+        evidence,
+        debts,
+        changes: 0,
+    }
 }
 
 fn repaired(evidence: CommitEvidence, debts: Vec<Debt>) -> Repaired {
