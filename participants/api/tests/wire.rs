@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use tandem_participant::{
     Acknowledged, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Finding,
-    Forget, HeuristicKind, Participant, ParticipantServer, Prepare, PreparedBranch, Recall,
-    Recalled, RefusedEntry, RemoteParticipant, RollBack, Stock, Timeouts, Vote, convert, rules,
+    Forget, HeuristicKind, Look, Looked, Participant, ParticipantServer, Prepare, PreparedBranch,
+    Recall, Recalled, RefusedEntry, RemoteParticipant, RollBack, Stock, Timeouts, Vote, Voted,
+    convert, rules,
 };
 use tandem_proto::v1;
 use tandem_proto::v1::participant_service_client::ParticipantServiceClient;
@@ -138,6 +139,7 @@ async fn a_malformed_request_names_its_field() {
         transaction_id: "shop.1.1".into(),
         entries: vec![v1::Entry::default()],
         timeout: Some(prost_types::Duration::default()),
+        ..v1::PrepareRequest::default()
     };
     let status = client.prepare(request).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
@@ -186,13 +188,13 @@ async fn a_store_without_stock_says_none() {
 async fn the_largest_transaction_passes() {
     let wire = Wire::serve(Scripted::default()).await;
     let remote = wire.remote(Timeouts::default());
-    let vote = remote
+    let voted = remote
         .prepare(&prepare(convert::ENTRIES_MAX))
         .await
         .unwrap();
     // The scripted participant says how many entries it was given.
     assert_eq!(
-        vote,
+        voted.vote,
         Vote::No {
             detail: "128 entries, 12800 items".into()
         }
@@ -427,11 +429,15 @@ impl Scripted {
 
 #[async_trait]
 impl Participant for Scripted {
+    async fn look(&self, _: &Look) -> Result<Looked, Error> {
+        panic!("no test looks")
+    }
+
     async fn enlist(&self, _: &Enlist) -> Result<Enlisted, Error> {
         panic!("no test enlists")
     }
 
-    async fn prepare(&self, prepare: &Prepare) -> Result<Vote, Error> {
+    async fn prepare(&self, prepare: &Prepare) -> Result<Voted, Error> {
         let items: usize = prepare.entries.iter().map(|e| e.purchase.items.len()).sum();
         let vote = match self.refuses {
             None => Vote::No {
@@ -448,13 +454,17 @@ impl Participant for Scripted {
                 incarnation: String::new(),
             },
         };
-        self.play(vote).await
+        self.play(vote.into()).await
     }
 
     async fn commit(&self, _: &Commit) -> Result<Committed, Error> {
         let evidence = tandem_participant::CommitEvidence::Applied;
-        let debts = Vec::new();
-        self.play(Committed { evidence, debts }).await
+        self.play(Committed {
+            evidence,
+            debts: Vec::new(),
+            changes: 0,
+        })
+        .await
     }
 
     async fn roll_back(&self, _: &RollBack) -> Result<(), Error> {

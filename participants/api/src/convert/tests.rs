@@ -32,6 +32,7 @@ fn prepare() -> v1::PrepareRequest {
             seconds: 2,
             nanos: 5,
         }),
+        ..v1::PrepareRequest::default()
     }
 }
 
@@ -78,6 +79,7 @@ fn requests_come_back_as_they_were() {
         log_id: "l".into(),
         epoch: 3,
         instance_id: "i".into(),
+        ..v1::EnlistRequest::default()
     };
     let read = Enlist::try_from(enlist.clone()).unwrap();
     assert_eq!(v1::EnlistRequest::from(&read), enlist);
@@ -92,6 +94,7 @@ fn requests_come_back_as_they_were() {
         caller_epoch: 2,
         before_transaction_id: "shop.1.7".into(),
         except_transaction_ids: vec!["shop.1.3".into()],
+        ..v1::ForgetRequest::default()
     };
     let read = Forget::try_from(forget.clone()).unwrap();
     assert_eq!(v1::ForgetRequest::from(&read), forget);
@@ -163,6 +166,7 @@ fn a_broken_enlist_names_its_field() {
             log_id: log.into(),
             epoch,
             instance_id: instance.into(),
+            ..v1::EnlistRequest::default()
         }))
     };
     assert_eq!(broken("Shop", "l", 1, "i"), "coordinator_id");
@@ -179,6 +183,7 @@ fn a_forget_that_mixes_coordinators_is_refused() {
             caller_epoch: 1,
             before_transaction_id: "shop.1.7".into(),
             except_transaction_ids: vec![except.into()],
+            ..v1::ForgetRequest::default()
         }))
     };
     assert_eq!(broken("other", "shop.1.3"), "coordinator_id");
@@ -194,6 +199,7 @@ fn a_vote_that_is_missing_is_no_vote() {
 #[test]
 fn a_reason_of_another_make_is_still_a_refusal() {
     let yes = v1::VoteYes {
+        changes: 8,
         refused: vec![v1::RefusedEntry {
             number: 4,
             reason: "CREDIT_LIMIT".into(),
@@ -217,6 +223,7 @@ fn a_reason_of_another_make_is_still_a_refusal() {
 fn evidence_of_another_version_is_no_evidence() {
     for evidence in [0, 4, -1] {
         let answer = v1::CommitResponse {
+            changes: 9,
             evidence,
             debts: Vec::new(),
         };
@@ -261,6 +268,7 @@ fn a_foreign_branch_keeps_its_text() {
 #[test]
 fn too_many_newest_commits_are_refused() {
     let answer = v1::EnlistResponse {
+        changes: 7,
         incarnation: String::new(),
         newest_committed: vec!["shop.1.1".into(); Enlisted::NEWEST_COMMITTED_MAX + 1],
         refuses_singly: false,
