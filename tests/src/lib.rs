@@ -38,7 +38,7 @@ pub use programs::tandem_program;
 pub use proxy::{Proxy, Way};
 pub use random::Random;
 pub use sidecar::{Sidecar, SidecarKind};
-pub use stores::{StockPlace, Stores, StoresOptions};
+pub use stores::{StockPlace, Stores, StoresOptions, redis_member};
 pub use suite::{Body, Case, conclude, run, run_suite, skipped};
 pub use wait::{until, until_some};
 pub use world::{Setup, World};

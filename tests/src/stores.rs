@@ -228,3 +228,14 @@ impl Stores {
         format!("url = \"redis://127.0.0.1:{port}/\"\n{stock}\n")
     }
 }
+
+/// A transaction's name in the sets of what Redis remembers of its coordinator: before each number a
+/// letter that says how many digits it has, `a` for one.
+pub fn redis_member(epoch: u64, sequence: u64) -> String {
+    let with_length = |number: u64| {
+        let digits = number.to_string();
+        let letter = b'a' + u8::try_from(digits.len() - 1).unwrap_or(u8::MAX - b'a');
+        format!("{}{digits}", char::from(letter))
+    };
+    format!("{}.{}", with_length(epoch), with_length(sequence))
+}

@@ -333,7 +333,7 @@ fn work(
                 }
                 (_, TransactionState::Committing) => {
                     let mysql = || tandem_mysql::commit_by_hand(&view.id, name);
-                    let redis = || tandem_redis::commit_by_hand(&view.id, &view.entries);
+                    let redis = || tandem_redis::commit_by_hand(&view.id, name, &view.entries);
                     match kind(name) {
                         Some(ParticipantSettings::Mysql(_)) => mysql(),
                         Some(ParticipantSettings::Redis(_)) => redis(),
@@ -417,7 +417,7 @@ POSITION  TIME                      RECORD
 
 shop.1.3: decided commit at 2026-03-01T12:00:00.000Z; purchases p-7, p-8
   at purchases: if XA RECOVER lists shop.1.3: XA COMMIT 'shop.1.3','purchases',1952542308; if not, it is committed when this gives a row: SELECT 1 FROM tandem_branches WHERE participant = 'purchases' AND coordinator = 'shop' AND epoch = 1 AND `sequence` = 3 AND state = 1 FOR UPDATE NOWAIT
-  at stock: done when ZSCORE tandem:committed:shop 1.3 gives a number, or when character 4 of HGET witness:tandem:shop 1.0 is 1; if neither, the stock is to be reduced: chair by 1, lamp by 2 (units that are still held for it are in HGETALL tandem:tx:shop.1.3)
+  at stock: done when ZSCORE tandem:committed:shop:stock a1.a3 gives a number, or when character 4 of GET witness:tandem:shop:stock:1.0 is 1 (with a stock hash: HGET HASH witness:tandem:shop:stock:1.0); if neither, the stock is to be reduced: chair by 1, lamp by 2 (units that are still held for it are in HGETALL tandem:tx:shop.1.3/stock)
 
 WHAT MUST BE DONE
 Start `tandem serve` on this folder; it carries out the above by itself.
@@ -433,7 +433,7 @@ Of shop, epoch 1 to 1, a prepared branch that is not listed above is to be commi
         assert!(
             page.contains("  at stock: commit. MySQL: if XA RECOVER lists shop.1.3: XA COMMIT")
         );
-        assert!(page.contains(". Redis: done when ZSCORE tandem:committed:shop "));
+        assert!(page.contains(". Redis: done when ZSCORE tandem:committed:shop:stock a1.a3 "));
         assert!(!page.contains("POSITION"), "{page}");
     }
 

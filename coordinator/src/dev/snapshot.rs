@@ -196,10 +196,15 @@ impl InRedis {
                 .map(|((sku, _), units)| ((*sku).to_owned(), units))
                 .collect(),
             held: by_sku(held),
-            prepared,
+            prepared: prepared.into_iter().map(transaction_of).collect(),
             debt: by_sku(debt),
         })
     }
+}
+
+/// The transaction of a branch, `TRANSACTION/PARTICIPANT`.
+fn transaction_of(branch: String) -> String {
+    branch.split('/').next().unwrap_or_default().to_owned()
 }
 
 fn by_sku(by_key: Units) -> Units {

@@ -2,12 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use tandem_protocol::{Entry, TransactionId};
+use tandem_protocol::{Entry, ParticipantName, TransactionId};
 
-use crate::keys::{member, witness};
+use crate::keys::{Keys, member};
+use crate::settings::{Pattern, StockPlace, default_key_prefix};
 
-/// How to carry out a commit decision with a client of the server: text for a person.
-pub fn commit_by_hand(transaction: &TransactionId, entries: &[Entry]) -> String {
+/// How to carry out a commit decision with a client of the server: text for a person. It is written for
+/// stock in keys of its own and for the default prefix, since the log does not know the settings.
+pub fn commit_by_hand(
+    transaction: &TransactionId,
+    participant: &ParticipantName,
+    entries: &[Entry],
+) -> String {
     let mut units: BTreeMap<&str, u64> = BTreeMap::new();
     for item in entries.iter().flat_map(|entry| &entry.purchase.items) {
         *units.entry(&item.sku).or_default() += u64::from(item.quantity);
@@ -16,13 +22,16 @@ pub fn commit_by_hand(transaction: &TransactionId, entries: &[Entry]) -> String 
         .iter()
         .map(|(sku, quantity)| format!("{sku} by {quantity}"))
         .collect();
-    let (row, place) = witness(transaction);
+    let place = StockPlace::Keys(Pattern::default());
+    let keys = Keys::new(default_key_prefix(), participant.clone(), &place);
+    let (row, place) = keys.witness(transaction);
     format!(
-        "done when ZSCORE tandem:committed:{coordinator} {} gives a number, or when character \
-         {place} of HGET witness:tandem:{coordinator} {row} is 1; if neither, the stock is to be \
-         reduced: {} (units that are still held for it are in HGETALL tandem:tx:{transaction})",
+        "done when ZSCORE {} {} gives a number, or when character {place} of GET {row} is 1 (with a \
+         stock hash: HGET HASH {row}); if neither, the stock is to be reduced: {} (units that are still \
+         held for it are in HGETALL {})",
+        keys.committed(&transaction.coordinator),
         member(transaction),
         units.join(", "),
-        coordinator = transaction.coordinator,
+        keys.holds(&keys.branch(transaction)),
     )
 }

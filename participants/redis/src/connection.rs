@@ -1,6 +1,7 @@
 //! One connection that all calls share, made when it is needed and made anew when it broke.
 
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -13,6 +14,10 @@ use tokio::time::timeout;
 
 use crate::settings::Wait;
 
+/// A connection that was silent for longer is asked whether it is alive before it is used: a server that
+/// drops silent clients, and one that was restarted, then costs nobody a failed purchase.
+const TRUSTED_SILENCE: Duration = Duration::from_secs(1);
+
 /// A way to one server. Nothing is tried twice here: trying again is the caller's.
 pub(crate) struct Connection {
     client: Client,
@@ -20,13 +25,31 @@ pub(crate) struct Connection {
     connect_timeout: Duration,
     response_timeout: Duration,
     shared: Mutex<Shared>,
+    /// The server's run in which somebody has enlisted through this object.
+    enlisted_run: std::sync::Mutex<Option<Run>>,
 }
+
+/// One run of a server, its `run_id`; empty where the user may not read it.
+pub(crate) type Run = Arc<str>;
 
 #[derive(Default)]
 struct Shared {
     /// Grows with each connection, so that a late failure of one does not close its successor.
     generation: u64,
-    link: Option<MultiplexedConnection>,
+    open: Option<Open>,
+}
+
+struct Open {
+    link: MultiplexedConnection,
+    run: Run,
+    used: Instant,
+}
+
+/// A connection to use for one question.
+struct Link {
+    generation: u64,
+    link: MultiplexedConnection,
+    run: Run,
 }
 
 /// Why a command has no result.
@@ -34,6 +57,8 @@ enum Failure {
     Connect(String),
     Timeout(Duration),
     Answer(RedisError),
+    /// The server was started again, or is another, since anybody enlisted.
+    OtherRun,
 }
 
 impl Connection {
@@ -48,6 +73,7 @@ impl Connection {
             connect_timeout,
             response_timeout,
             shared: Mutex::default(),
+            enlisted_run: std::sync::Mutex::default(),
         }
     }
 
@@ -73,7 +99,43 @@ impl Connection {
             .map_err(|failure| self.explain(what, failure))
     }
 
-    /// Runs a script as [`Self::script`] does, then waits until replicas have what it wrote.
+    /// Runs a script as [`Self::script`] does, unless the server runs anew since somebody enlisted: then
+    /// nobody has looked at what it has lost, or at what a torn file would do to the first write.
+    pub(crate) async fn script_in_life<T: FromRedisValue>(
+        &self,
+        what: &str,
+        limit: Duration,
+        call: &ScriptInvocation<'_>,
+    ) -> Result<T, Error> {
+        self.ask_in_life(limit, async |link| call.invoke_async(link).await)
+            .await
+            .map_err(|failure| self.explain(what, failure))
+    }
+
+    /// The server's present run.
+    pub(crate) async fn run(&self, what: &str) -> Result<Run, Error> {
+        let link = self.link().await;
+        link.map(|link| link.run)
+            .map_err(|failure| self.explain(what, failure))
+    }
+
+    /// Notes in which run of the server somebody has enlisted.
+    pub(crate) fn enlisted_in(&self, run: Run) {
+        *self.enlisted() = Some(run);
+    }
+
+    /// Whether somebody has enlisted through this object.
+    pub(crate) fn is_enlisted(&self) -> bool {
+        self.enlisted().is_some()
+    }
+
+    fn enlisted(&self) -> std::sync::MutexGuard<'_, Option<Run>> {
+        self.enlisted_run
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a script as [`Self::script_in_life`] does, then waits until replicas have what it wrote.
     ///
     /// Both go through one connection: a server answers for the writes before it on the same one,
     /// and another connection may be to another server by then.
@@ -92,7 +154,7 @@ impl Connection {
         let wait_ms = u64::try_from(wait.time.as_millis()).unwrap_or(u64::MAX);
         command.arg(wait.replicas).arg(wait_ms);
         let (answer, there) = self
-            .ask(limit + wait.time, async |link| {
+            .ask_in_life(limit + wait.time, async |link| {
                 let answer = call.invoke_async(link).await?;
                 let there: Vec<u32> = if wait.aof {
                     command.query_async(link).await?
@@ -154,14 +216,40 @@ impl Connection {
         limit: Duration,
         question: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
     ) -> Result<T, Failure> {
-        let (generation, mut link) = self.link().await?;
+        let link = self.link().await?;
+        self.ask_on(link, limit, question).await
+    }
+
+    async fn ask_in_life<T>(
+        &self,
+        limit: Duration,
+        question: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
+    ) -> Result<T, Failure> {
+        let link = self.link().await?;
+        if self.enlisted().as_ref() != Some(&link.run) {
+            return Err(Failure::OtherRun);
+        }
+        self.ask_on(link, limit, question).await
+    }
+
+    async fn ask_on<T>(
+        &self,
+        link: Link,
+        limit: Duration,
+        question: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
+    ) -> Result<T, Failure> {
+        let Link {
+            generation,
+            mut link,
+            ..
+        } = link;
         let failure = match timeout(limit, question(&mut link)).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) => Failure::Answer(error),
             Err(_) => Failure::Timeout(limit),
         };
         let is_broken = match &failure {
-            Failure::Connect(_) => false,
+            Failure::Connect(_) | Failure::OtherRun => false,
             // A half-open connection gives no error; only a new one shows whether it was that.
             Failure::Timeout(_) => true,
             // A primary that became a replica keeps its old connections.
@@ -173,30 +261,40 @@ impl Connection {
         if is_broken {
             let mut shared = self.shared.lock().await;
             if shared.generation == generation {
-                shared.link = None;
+                shared.open = None;
             }
         }
         Err(failure)
     }
 
-    async fn link(&self) -> Result<(u64, MultiplexedConnection), Failure> {
+    async fn link(&self) -> Result<Link, Failure> {
         // The deadline spans the wait for others who connect, or n callers would wait n times.
         let connected = timeout(self.connect_timeout, async {
             let mut shared = self.shared.lock().await;
-            if let Some(link) = &shared.link {
-                return Ok((shared.generation, link.clone()));
+            let generation = shared.generation;
+            if let Some(open) = &mut shared.open {
+                if open.used.elapsed() < TRUSTED_SILENCE || is_alive(&mut open.link).await {
+                    open.used = Instant::now();
+                    return Ok(Link {
+                        generation,
+                        link: open.link.clone(),
+                        run: open.run.clone(),
+                    });
+                }
+                shared.open = None;
             }
-            // `ask` keeps the time: the client's own limit is 500 ms unless it is told otherwise.
-            let config = AsyncConnectionConfig::new()
-                .set_connection_timeout(None)
-                .set_response_timeout(None);
-            let link = self
-                .client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await?;
+            let (link, run) = self.open().await?;
             shared.generation += 1;
-            shared.link = Some(link.clone());
-            Ok((shared.generation, link))
+            shared.open = Some(Open {
+                link: link.clone(),
+                run: run.clone(),
+                used: Instant::now(),
+            });
+            Ok(Link {
+                generation: shared.generation,
+                link,
+                run,
+            })
         });
         match connected.await {
             Ok(connected) => connected
@@ -208,9 +306,34 @@ impl Connection {
         }
     }
 
+    async fn open(&self) -> RedisResult<(MultiplexedConnection, Run)> {
+        // `ask` keeps the time: the client's own limit is 500 ms unless it is told otherwise.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let mut link = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        let info: RedisResult<String> = cmd("INFO").arg("server").query_async(&mut link).await;
+        let info = match info {
+            // A user who may not read it is told so elsewhere (SETTINGS_UNREADABLE).
+            Err(error) if matches!(error.code(), Some("NOPERM" | "ERR")) => String::new(),
+            info => info?,
+        };
+        let run = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+        Ok((link, Run::from(run.unwrap_or_default().trim())))
+    }
+
     fn explain(&self, what: &str, failure: Failure) -> Error {
         let address = &self.address;
         match failure {
+            Failure::OtherRun => Error::NotEnlisted {
+                detail: format!(
+                    "{what}: {address} was started again, or is another server, since the coordinator \
+                     enlisted; nothing was done"
+                ),
+            },
             Failure::Connect(detail) => Error::Unavailable {
                 detail: format!("{what}: connecting to {address}: {detail}"),
             },
@@ -233,6 +356,15 @@ impl Connection {
                 }
             }
         }
+    }
+}
+
+async fn is_alive(link: &mut MultiplexedConnection) -> bool {
+    let answer: RedisResult<String> = cmd("PING").query_async(link).await;
+    // Whoever may not ask is answered all the same.
+    match answer {
+        Ok(_) => true,
+        Err(error) => !error.is_unrecoverable_error(),
     }
 }
 

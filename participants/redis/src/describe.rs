@@ -3,74 +3,90 @@
 use std::collections::HashMap;
 
 use redis::cmd;
-use tandem_participant::{Description, Error, Finding};
+use tandem_participant::Error;
 
 use crate::connection::Connection;
 
-/// Names of all findings.
+/// Names of all findings that a configuration can accept.
 pub(crate) const FINDINGS: &[&str] = &[
+    "AOF_NOT_REWRITTEN",
     "APPENDFSYNC_NOT_ALWAYS",
     "CLUSTER",
     "EVICTION",
     "NO_AOF",
+    "NO_FSYNC_ON_REWRITE",
     "REPLICA",
     "SETTINGS_UNREADABLE",
     "VERSION_TOO_OLD",
 ];
 
+/// Settings that are read.
+const SETTINGS: [&str; 4] = [
+    "appendonly",
+    "appendfsync",
+    "maxmemory-policy",
+    "no-appendfsync-on-rewrite",
+];
+
 /// Lowest major version: scripts with a shebang came with Redis 7.0.
 const MAJOR_MIN: u64 = 7;
 
-/// Reads what the server is and how it is set.
-pub(crate) async fn describe(
-    connection: &Connection,
-    accept: &[String],
-) -> Result<Description, Error> {
-    let what = "reading the server's settings";
-    let info = connection.command_if_allowed(what, &cmd("INFO")).await?;
-    let mut settings = HashMap::new();
-    for name in ["appendonly", "appendfsync", "maxmemory-policy"] {
-        let mut command = cmd("CONFIG");
-        command.arg("GET").arg(name);
-        let answer: Result<HashMap<String, String>, String> =
-            connection.command_if_allowed(what, &command).await?;
-        settings.insert(name, answer.map(|mut found| found.remove(name)));
-    }
-    let seen = Seen {
-        info: info.map(|text: String| lines(&text)),
-        settings,
-    };
-    let field = |name: &str| seen.info_field(name).unwrap_or_default();
-    let (product, version) = match field("valkey_version") {
-        "" => ("Redis", field("redis_version")),
-        version => ("Valkey", version),
-    };
-    Ok(Description {
-        kind: "redis".to_owned(),
-        server: format!(
-            "{product} {}",
-            if version.is_empty() { "?" } else { version }
-        ),
-        address: connection.address().to_owned(),
-        incarnation: field("master_replid").to_owned(),
-        findings: findings(&seen)
-            .into_iter()
-            .map(|(name, detail)| Finding {
-                accepted: accept.iter().any(|accepted| accepted == name),
-                name: name.to_owned(),
-                detail,
-            })
-            .collect(),
-    })
-}
+/// The first Valkey that takes a transaction which is torn at the end of its file back whole (measured on
+/// 9.1.2). No Redis does up to 8.0.6.
+const VALKEY_REVERTS_FROM: u64 = 9;
 
 /// What a server showed of itself; errors are its words.
-struct Seen {
+pub(crate) struct Seen {
     info: Result<HashMap<String, String>, String>,
     settings: HashMap<&'static str, Result<Option<String>, String>>,
 }
 
 impl Seen {
+    /// Reads what the server is and how it is set; changes nothing.
+    pub(crate) async fn read(connection: &Connection) -> Result<Seen, Error> {
+        let what = "reading the server's settings";
+        let info = connection.command_if_allowed(what, &cmd("INFO")).await?;
+        let mut settings = HashMap::new();
+        for name in SETTINGS {
+            let mut command = cmd("CONFIG");
+            command.arg("GET").arg(name);
+            let answer: Result<HashMap<String, String>, String> =
+                connection.command_if_allowed(what, &command).await?;
+            settings.insert(name, answer.map(|mut found| found.remove(name)));
+        }
+        Ok(Seen {
+            info: info.map(|text: String| lines(&text)),
+            settings,
+        })
+    }
+
+    /// Product and version, as `Redis 7.0.15`.
+    pub(crate) fn server(&self) -> String {
+        let (product, version) = self.product();
+        format!(
+            "{product} {}",
+            if version.is_empty() { "?" } else { version }
+        )
+    }
+
+    fn product(&self) -> (&'static str, &str) {
+        let field = |name: &str| self.info_field(name).unwrap_or_default();
+        match field("valkey_version") {
+            "" => ("Redis", field("redis_version")),
+            version => ("Valkey", version),
+        }
+    }
+
+    /// Whether half a transaction may stand at the end of the append-only file, to take effect at a later
+    /// start: the server loads such a file wrongly, and has begun no other since it was started.
+    pub(crate) fn may_keep_torn_end(&self) -> bool {
+        let (product, version) = self.product();
+        let reverts = product == "Valkey" && major(version) >= Some(VALKEY_REVERTS_FROM);
+        !reverts
+            && self.info_field("aof_enabled") == Some("1")
+            && self.info_field("aof_rewrites") == Some("0")
+    }
+
     fn info_field(&self, name: &str) -> Option<&str> {
         self.info.as_ref().ok()?.get(name).map(String::as_str)
     }
@@ -100,6 +116,10 @@ impl Seen {
     }
 }
 
+fn major(version: &str) -> Option<u64> {
+    version.split('.').next()?.parse().ok()
+}
+
 fn lines(info: &str) -> HashMap<String, String> {
     info.lines()
         .filter_map(|line| line.split_once(':'))
@@ -107,22 +127,25 @@ fn lines(info: &str) -> HashMap<String, String> {
         .collect()
 }
 
-fn findings(seen: &Seen) -> Vec<(&'static str, String)> {
+/// What is unsafe about it: names and details.
+pub(crate) fn findings(seen: &Seen) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
     if let Some(unreadable) = seen.unreadable() {
         found.push((
             "SETTINGS_UNREADABLE",
             format!(
                 "not allowed to see whether the server keeps what it acknowledges, nor when it was \
-                 restarted from elsewhere: {unreadable}. Allow the user INFO and CONFIG|GET \
+                 restarted, nor what a crash has left in its append-only file: {unreadable}. Allow the user INFO and CONFIG|GET \
                  (ACL SETUSER … +info +config|get), or accept this after checking by hand: \
                  appendonly yes, appendfsync always, maxmemory-policy noeviction, a primary"
             ),
         ));
     }
     let version = seen.info_field("redis_version");
-    let major = version.and_then(|v| v.split('.').next()?.parse::<u64>().ok());
-    if major.is_some_and(|major| major < MAJOR_MIN) {
+    if version
+        .and_then(major)
+        .is_some_and(|major| major < MAJOR_MIN)
+    {
         found.push((
             "VERSION_TOO_OLD",
             format!(
@@ -154,6 +177,15 @@ fn findings(seen: &Seen) -> Vec<(&'static str, String)> {
                  power cut or a full disk loses them. CONFIG SET appendfsync always, and the same \
                  in redis.conf"
             ),
+        ));
+    }
+    if seen.setting("no-appendfsync-on-rewrite") == Some("yes") {
+        found.push((
+            "NO_FSYNC_ON_REWRITE",
+            "no-appendfsync-on-rewrite is yes: while the append-only file is rewritten or a snapshot \
+             is saved, writes are acknowledged before they are on disk, whatever appendfsync says. \
+             CONFIG SET no-appendfsync-on-rewrite no, and the same in redis.conf"
+                .to_owned(),
         ));
     }
     // volatile-* evicts only keys with a time to live, and tandem's have none.
@@ -193,11 +225,10 @@ mod tests {
     use super::*;
 
     /// Names of the findings; each must be one that a configuration can accept.
-    fn names(info: &str, settings: [&str; 3]) -> Vec<&'static str> {
-        let names = ["appendonly", "appendfsync", "maxmemory-policy"];
+    fn names(info: &str, settings: [&str; 4]) -> Vec<&'static str> {
         let seen = Seen {
             info: Ok(lines(info)),
-            settings: names
+            settings: SETTINGS
                 .into_iter()
                 .zip(settings.map(|value| Ok(Some(value.to_owned()))))
                 .collect(),
@@ -208,12 +239,12 @@ mod tests {
             .collect()
     }
 
-    const SAFE: [&str; 3] = ["yes", "always", "noeviction"];
+    const SAFE: [&str; 4] = ["yes", "always", "noeviction", "no"];
 
     #[test]
     fn a_safe_primary_has_no_findings() {
         assert!(names("redis_version:7.0.15\r\nrole:master\r\n", SAFE).is_empty());
-        assert!(names("role:master\r\n", ["yes", "always", "volatile-lru"]).is_empty());
+        assert!(names("role:master\r\n", ["yes", "always", "volatile-lru", "no"]).is_empty());
     }
 
     #[test]
@@ -221,17 +252,41 @@ mod tests {
         assert_eq!(
             names(
                 "redis_version:6.2.1\r\nrole:slave\r\ncluster_enabled:1\r\n",
-                ["no", "everysec", "allkeys-lru"]
+                ["no", "everysec", "allkeys-lru", "yes"]
             ),
             [
                 "VERSION_TOO_OLD",
                 "NO_AOF",
                 "APPENDFSYNC_NOT_ALWAYS",
+                "NO_FSYNC_ON_REWRITE",
                 "EVICTION",
                 "REPLICA",
                 "CLUSTER"
             ]
         );
+    }
+
+    #[test]
+    fn a_torn_end_is_cut_off_once_in_a_run_of_the_servers_that_keep_it() {
+        let may = |info: &str| {
+            let seen = Seen {
+                info: Ok(lines(info)),
+                settings: HashMap::new(),
+            };
+            seen.may_keep_torn_end()
+        };
+        assert!(may(
+            "redis_version:8.0.6\r\naof_enabled:1\r\naof_rewrites:0\r\n"
+        ));
+        assert!(!may(
+            "redis_version:8.0.6\r\naof_enabled:1\r\naof_rewrites:1\r\n"
+        ));
+        assert!(!may(
+            "redis_version:8.0.6\r\naof_enabled:0\r\naof_rewrites:0\r\n"
+        ));
+        let valkey = "redis_version:7.2.4\r\naof_enabled:1\r\naof_rewrites:0\r\nvalkey_version:";
+        assert!(may(&format!("{valkey}8.1.0\r\n")));
+        assert!(!may(&format!("{valkey}9.1.2\r\n")));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The participant: each call of the trait is one script.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -9,13 +10,13 @@ use redis::{Script, ScriptInvocation, Value, pipe};
 use tandem_participant::audit::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist, Enlisted, Error,
-    Forget, HeuristicKind, Look, Looked, Participant, Prepare, PreparedBranch, Recall, Recalled,
-    RefusedEntry, Repaired, RollBack, Stock, Vote, Voted,
+    Finding, Forget, HeuristicKind, Look, Looked, Participant, Prepare, PreparedBranch, Recall,
+    Recalled, RefusedEntry, Repaired, RollBack, Stock, Vote, Voted,
 };
 use tandem_protocol::{Entry, Epoch, ParticipantName, TransactionId};
 
 use crate::connection::Connection;
-use crate::describe::describe;
+use crate::describe::{self, Seen};
 use crate::keys::{self, Keys};
 use crate::refusal;
 use crate::reply::{Reply, Row};
@@ -27,12 +28,15 @@ const FORGET_BATCH_MAX: usize = 2_000;
 
 /// The stock of one Redis or Valkey server.
 pub struct RedisParticipant {
-    name: ParticipantName,
     pub(crate) place: StockPlace,
     pub(crate) keys: Keys,
+    /// The user in the url, for advice.
+    pub(crate) user: String,
     accept: Vec<String>,
     wait: Option<Wait>,
     pub(crate) connection: Connection,
+    /// What the last enlistment found out by trying, by the finding's name.
+    learnt: Mutex<BTreeMap<&'static str, String>>,
 }
 
 impl RedisParticipant {
@@ -41,18 +45,46 @@ impl RedisParticipant {
         name: ParticipantName,
         settings: Settings,
     ) -> Result<RedisParticipant, SettingsError> {
+        let place = settings.stock_place()?;
+        let client = settings.client()?;
+        let user = client.get_connection_info().redis_settings().username();
         Ok(RedisParticipant {
-            name,
-            place: settings.stock_place()?,
+            user: user.unwrap_or("default").to_owned(),
             wait: settings.wait(),
             connection: Connection::new(
-                settings.client()?,
+                client,
                 Duration::from_millis(settings.connect_timeout_ms),
                 Duration::from_millis(settings.response_timeout_ms),
             ),
-            keys: Keys::new(settings.key_prefix),
+            keys: Keys::new(settings.key_prefix, name, &place),
+            place,
             accept: settings.accept,
+            learnt: Mutex::default(),
         })
+    }
+
+    /// Notes what an enlistment found out by trying.
+    pub(crate) fn learn(&self, name: &'static str, detail: Option<String>) {
+        let mut learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+        match detail {
+            Some(detail) => learnt.insert(name, detail),
+            None => learnt.remove(name),
+        };
+    }
+
+    /// Everything unsafe that is known of the server.
+    pub(crate) fn findings_of(&self, seen: &Seen) -> Vec<Finding> {
+        let learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+        let learnt = learnt.iter().map(|(name, detail)| (*name, detail.clone()));
+        describe::findings(seen)
+            .into_iter()
+            .chain(learnt)
+            .map(|(name, detail)| Finding {
+                accepted: self.accept.iter().any(|accepted| accepted == name),
+                name: name.to_owned(),
+                detail,
+            })
+            .collect()
     }
 
     /// The stock key of a sku, or its field in the stock hash. The error is a key that would be one
@@ -67,7 +99,15 @@ impl RedisParticipant {
                     Ok(key)
                 }
             }
-            StockPlace::Hash { field, .. } => Ok(field.of(sku)),
+            // Fields of tandem's own are beside those of the app.
+            StockPlace::Hash { field, .. } => {
+                let field = field.of(sku);
+                if self.keys.are_own_fields(&field) {
+                    Err(field)
+                } else {
+                    Ok(field)
+                }
+            }
         }
     }
 
@@ -77,29 +117,29 @@ impl RedisParticipant {
         script: &'a Script,
         transaction: &TransactionId,
         caller: Epoch,
-    ) -> Result<ScriptInvocation<'a>, Error> {
-        keys::check_epoch(caller)?;
+    ) -> ScriptInvocation<'a> {
         let mut call = script.prepare_invoke();
-        for key in self.keys.of_transaction(transaction) {
+        for key in self.keys.of_branch(transaction) {
             call.key(key);
         }
-        call.arg(transaction.to_string())
+        let (row, place) = self.keys.witness(transaction);
+        call.arg(self.keys.branch(transaction))
             .arg(keys::member(transaction))
-            .arg(keys::order(transaction)?)
-            .arg(caller.0);
-        Ok(call)
+            .arg(caller.0)
+            .arg(self.keys.prefix())
+            .arg(self.keys.owner(&transaction.coordinator))
+            .arg(format!("{row} {place}"))
+            .arg(self.keys.place());
+        call
     }
 
     /// Adds the keys and words that `stock.lua` lists.
     fn with_stocks(&self, call: &mut ScriptInvocation<'_>, stocks: &[String]) {
+        call.arg(stocks.len());
         match &self.place {
-            StockPlace::Keys(_) => {
-                call.key(stocks).arg("key").arg(stocks.len());
-            }
-            StockPlace::Hash { key, .. } => {
-                call.key(key).arg("hash").arg(stocks.len()).arg(stocks);
-            }
-        }
+            StockPlace::Keys(_) => call.key(stocks),
+            StockPlace::Hash { .. } => call.arg(stocks),
+        };
     }
 
     pub(crate) async fn run(
@@ -112,15 +152,32 @@ impl RedisParticipant {
         Reply::read(what, answer)
     }
 
-    /// As [`Self::run`], for the scripts that refuse a caller of an old epoch.
+    /// For the scripts that refuse a caller of an old epoch, or in another life of the store.
     async fn run_fenced(
         &self,
         what: &str,
         limit: Duration,
         call: &ScriptInvocation<'_>,
     ) -> Result<Reply, Error> {
-        let reply = self.run(what, limit, call).await?;
-        self.unless_refused(what, reply)
+        self.join_run(what).await?;
+        let answer = self.connection.script_in_life(what, limit, call).await?;
+        self.unless_refused(what, Reply::read(what, answer)?)
+    }
+
+    /// A process that has just begun serves those who have enlisted in this run of the server already,
+    /// through another.
+    async fn join_run(&self, what: &str) -> Result<(), Error> {
+        if self.connection.is_enlisted() {
+            return Ok(());
+        }
+        let mut commands = pipe();
+        commands.hget(self.keys.store(), "run");
+        let (enlisted,): (Option<String>,) = self.connection.commands(what, &commands).await?;
+        let run = self.connection.run(what).await?;
+        if enlisted.as_deref() == Some(&*run) {
+            self.connection.enlisted_in(run);
+        }
+        Ok(())
     }
 
     /// As [`Self::run_fenced`], for what must be on the replicas before it counts.
@@ -133,6 +190,7 @@ impl RedisParticipant {
         let Some(wait) = self.wait else {
             return self.run_fenced(what, limit, call).await;
         };
+        self.join_run(what).await?;
         let answer = self.connection.script_on_replicas(what, limit, call, wait);
         self.unless_refused(what, Reply::read(what, answer.await?)?)
     }
@@ -174,65 +232,17 @@ impl RedisParticipant {
 #[async_trait]
 impl Participant for RedisParticipant {
     async fn look(&self, look: &Look) -> Result<Looked, Error> {
-        self.read_coordinator(&look.coordinator).await
+        self.look_for(&look.coordinator).await
     }
 
     async fn enlist(&self, enlist: &Enlist) -> Result<Enlisted, Error> {
-        keys::check_epoch(enlist.epoch)?;
-        let findings = self.describe().await?.findings;
-        if findings.iter().any(|finding| !finding.accepted) {
-            return Err(Error::Unsafe { findings });
-        }
-        let id = &enlist.coordinator;
-        let what = format!("enlisting {id}");
-        let mut call = scripts::ENLIST.prepare_invoke();
-        call.key(self.keys.coordinator(id))
-            .key(self.keys.committed(id))
-            .key(self.keys.life())
-            .key(self.keys.witness(id))
-            .arg(enlist.epoch.0)
-            .arg(&enlist.log_id)
-            .arg(&enlist.instance_id)
-            .arg(Enlisted::NEWEST_COMMITTED_MAX);
-        let limit = self.connection.response_timeout();
-        let mut reply = self.run(&what, limit, &call).await?;
-        match reply.word() {
-            "ENLISTED" => {}
-            "FENCED" => {
-                let (kind, known): (String, String) = (reply.next()?, reply.next()?);
-                return Err(Error::Fenced {
-                    detail: fenced(enlist, self.connection.address(), &kind, &known),
-                });
-            }
-            _ => return Err(reply.unexpected()),
-        }
-        let known: String = reply.next()?;
-        if known == "NEW" && enlist.epoch > Epoch(1) {
-            tracing::warn!(
-                participant = %self.name,
-                address = self.connection.address(),
-                coordinator = %id,
-                epoch = enlist.epoch.0,
-                "the store remembers nothing of this coordinator: it is new, or it lost its data",
-            );
-        }
-        let incarnation = reply.next()?;
-        let newest: Vec<String> = reply.next()?;
-        Ok(Enlisted {
-            incarnation,
-            changes: 0,
-            newest_committed: newest
-                .iter()
-                .filter_map(|member| keys::transaction_of(id, member))
-                .collect(),
-            refuses_singly: true,
-        })
+        self.enlist_coordinator(enlist).await
     }
 
     async fn prepare(&self, prepare: &Prepare) -> Result<Voted, Error> {
         let transaction = &prepare.transaction;
         let what = format!("prepare of {transaction}");
-        let mut call = self.about(&scripts::PREPARE, transaction, transaction.epoch)?;
+        let mut call = self.about(&scripts::PREPARE, transaction, transaction.epoch);
         let mut stocks = Stocks::default();
         let mut words: Vec<u64> = Vec::new();
         let mut refused = Vec::new();
@@ -243,6 +253,14 @@ impl Participant for RedisParticipant {
             }
         }
         self.with_stocks(&mut call, &stocks.names);
+        let participants: Vec<&str> = prepare.participants.iter().map(|p| p.as_str()).collect();
+        call.arg(&prepare.incarnation)
+            .arg(prepare.acknowledged.changes)
+            .arg(participants.join(","))
+            .arg(prepare.acknowledged.committed.len());
+        for committed in &prepare.acknowledged.committed {
+            call.arg(keys::member(committed));
+        }
         call.arg(words);
         let limit = prepare.timeout.min(self.connection.response_timeout());
         let mut reply = self.run_on_replicas(&what, limit, &call).await?;
@@ -258,16 +276,19 @@ impl Participant for RedisParticipant {
             _ => return Err(reply.unexpected()),
         }
         let incarnation = reply.next()?;
+        let changes = reply.next_number()?;
         for row in reply.next::<Vec<Row>>()? {
             let entry = self.refused_entry(&prepare.entries, &row);
             refused.push(entry.ok_or_else(|| reply.unexpected())?);
         }
         refused.sort_by_key(|entry| entry.number);
-        Ok(Vote::Yes {
-            refused,
-            incarnation,
-        }
-        .into())
+        Ok(Voted {
+            vote: Vote::Yes {
+                refused,
+                incarnation,
+            },
+            changes,
+        })
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, Error> {
@@ -289,7 +310,7 @@ impl Participant for RedisParticipant {
     async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error> {
         let transaction = &roll_back.transaction;
         let what = format!("roll back of {transaction}");
-        let call = self.about(&scripts::ROLL_BACK, transaction, roll_back.caller_epoch)?;
+        let call = self.about(&scripts::ROLL_BACK, transaction, roll_back.caller_epoch);
         let limit = self.connection.response_timeout();
         let reply = self.run_fenced(&what, limit, &call).await?;
         match reply.word() {
@@ -319,15 +340,16 @@ impl Participant for RedisParticipant {
         let mut except = Vec::with_capacity(forget.except.len());
         for transaction in &forget.except {
             if transaction.coordinator == before.coordinator && transaction < before {
-                except.push((keys::order(transaction)?, keys::member(transaction)));
+                except.push(keys::member(transaction));
             }
         }
         except.sort_unstable();
         except.dedup();
-        let mut call = self.about(&scripts::FORGET, before, forget.caller_epoch)?;
-        call.arg(FORGET_BATCH_MAX);
-        for (order, member) in except {
-            call.arg(member).arg(order);
+        let mut call = self.about(&scripts::FORGET, before, forget.caller_epoch);
+        let closed = forget.closed.as_ref().map(keys::member);
+        call.arg(FORGET_BATCH_MAX).arg(closed.unwrap_or_default());
+        for member in except {
+            call.arg(member);
         }
         let limit = self.connection.response_timeout();
         let began = Instant::now();
@@ -346,11 +368,11 @@ impl Participant for RedisParticipant {
     async fn recall(&self, recall: &Recall) -> Result<Recalled, Error> {
         let coordinator = &recall.coordinator;
         let what = format!("asking what is remembered of {coordinator}");
-        keys::check_epoch(recall.caller_epoch)?;
         let mut call = scripts::RECALL.prepare_invoke();
-        call.key(self.keys.coordinator(coordinator))
+        call.key(self.keys.store())
+            .key(self.keys.coordinator(coordinator))
             .key(self.keys.committed(coordinator))
-            .key(self.keys.life())
+            .key(self.keys.busy())
             .arg(recall.caller_epoch.0);
         for transaction in &recall.transactions {
             call.arg(keys::member(transaction));
@@ -368,28 +390,29 @@ impl Participant for RedisParticipant {
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| reply.unexpected())?;
         let incarnation = reply.next()?;
-        let floor = floor.parse().ok();
         Ok(Recalled {
             forgotten,
-            remembers_from: floor.map(|order| keys::transaction_at(coordinator, order)),
+            remembers_from: keys::transaction_of(coordinator, &floor),
             incarnation,
-            changes: 0,
+            changes: reply.next_number()?,
         })
     }
 
     async fn describe(&self) -> Result<Description, Error> {
-        let mut description = describe(&self.connection, &self.accept).await?;
+        let seen = Seen::read(&self.connection).await?;
         let mut commands = pipe();
-        commands.hget(self.keys.life(), "id");
+        commands.hget(self.keys.store(), "life");
         let what = "reading the store's life";
         // Best effort: a cluster without slots can be described too.
-        let life = self.connection.commands(what, &commands).await;
-        if let Ok((Some(life),)) = life as Result<(Option<String>,), Error>
-            && !description.incarnation.is_empty()
-        {
-            description.incarnation = format!("{}.{life}", description.incarnation);
-        }
-        Ok(description)
+        let life: Result<(Option<String>,), Error> =
+            self.connection.commands(what, &commands).await;
+        Ok(Description {
+            kind: "redis".to_owned(),
+            server: seen.server(),
+            address: self.connection.address().to_owned(),
+            incarnation: life.ok().and_then(|(life,)| life).unwrap_or_default(),
+            findings: self.findings_of(&seen),
+        })
     }
 
     async fn stock(&self, sku: &str) -> Result<Option<Stock>, Error> {
@@ -411,7 +434,7 @@ impl RedisParticipant {
     ) -> Result<Committed, Error> {
         let transaction = &commit.transaction;
         let what = format!("{verb} of {transaction}");
-        let mut call = self.about(script, transaction, commit.caller_epoch)?;
+        let mut call = self.about(script, transaction, commit.caller_epoch);
         let mut stocks = Stocks::default();
         let mut units: Vec<u64> = Vec::new();
         let mut skus = HashMap::new();
@@ -430,6 +453,16 @@ impl RedisParticipant {
         }
         self.with_stocks(&mut call, &stocks.names);
         call.arg(units);
+        let id = &transaction.coordinator;
+        let counts: Vec<String> = stocks
+            .names
+            .iter()
+            .map(|s| self.keys.count(id, s))
+            .collect();
+        match &self.place {
+            StockPlace::Keys(_) => call.key(counts),
+            StockPlace::Hash { .. } => call.arg(counts),
+        };
         let limit = self.connection.response_timeout();
         let mut reply = self.run_on_replicas(&what, limit, &call).await?;
         let evidence = match reply.word() {
@@ -459,8 +492,8 @@ impl RedisParticipant {
         };
         Ok(Committed {
             evidence,
+            changes: reply.next_number()?,
             debts: self.debts(&skus, &reply.next::<Vec<Row>>()?),
-            changes: 0,
         })
     }
 
@@ -500,7 +533,7 @@ impl RedisParticipant {
 impl fmt::Debug for RedisParticipant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisParticipant")
-            .field("name", &self.name)
+            .field("name", self.keys.participant())
             .field("address", &self.connection.address())
             .finish_non_exhaustive()
     }
@@ -534,27 +567,4 @@ fn late_prepare(transaction: &TransactionId, why: &str) -> String {
         _ => "it is older than what the coordinator let the store forget",
     };
     format!("transaction {transaction} is not prepared: {why}")
-}
-
-fn fenced(enlist: &Enlist, address: &str, kind: &str, known: &str) -> String {
-    let Enlist {
-        coordinator, epoch, ..
-    } = enlist;
-    match kind {
-        "LOG" => format!(
-            "{address} knows coordinator {coordinator} with log {known}, not with log {}: either \
-             two coordinators have the same id, or the log was replaced; start with the log that \
-             it knows, or give this coordinator another id",
-            enlist.log_id
-        ),
-        "EPOCH" => format!(
-            "{address} knows epoch {known} of coordinator {coordinator}, and this log is at epoch \
-             {epoch}: the log is an old copy, or a newer process runs; start with the newest log"
-        ),
-        _ => format!(
-            "{address} knows epoch {epoch} of coordinator {coordinator} from another process \
-             ({known}): if one runs on a copy of this log, stop it; if that was a start that was \
-             refused for its old copy, start this one again, which begins the next epoch"
-        ),
-    }
 }

@@ -40,9 +40,9 @@ pub(crate) fn reserved(sku: &str, key: &str) -> Refusal {
     }
 }
 
-/// What could not be deducted. `row` is stock, units owed, problem, value found.
+/// What could not be deducted. `row` is stock, units owed, problem, value found, and what is owed in all.
 pub(crate) fn debt(place: &StockPlace, sku: &str, row: &Row) -> Option<Debt> {
-    let [stock, units, problem, value] = row.as_slice() else {
+    let [stock, units, problem, value, ..] = row.as_slice() else {
         return None;
     };
     let detail = match problem.as_str() {

@@ -38,6 +38,17 @@ impl Reply {
             .ok_or_else(|| self.unexpected())
     }
 
+    /// A number that comes as text: a Lua number would be cut.
+    pub(crate) fn next_number(&mut self) -> Result<u64, Error> {
+        let text: String = self.next()?;
+        text.parse().map_err(|_| self.unexpected())
+    }
+
+    /// Whether something comes next.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.rest.as_slice().is_empty()
+    }
+
     /// For an answer that no script gives: nothing is known of the outcome.
     pub(crate) fn unexpected(&self) -> Error {
         Error::Unavailable {

@@ -77,6 +77,21 @@ pub(crate) static RECALL: LazyLock<Script> = LazyLock::new(|| {
 pub(crate) static ENLIST: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         "#!lua flags=allow-oom\n",
+        include_str!("scripts/common.lua"),
         include_str!("scripts/enlist.lua"),
+    ))
+});
+
+pub(crate) static MIGRATE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        "#!lua flags=allow-oom\n",
+        include_str!("scripts/migrate.lua"),
+    ))
+});
+
+pub(crate) static TRIAL: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        "#!lua flags=allow-oom\n",
+        include_str!("scripts/trial.lua"),
     ))
 });

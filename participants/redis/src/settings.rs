@@ -223,7 +223,7 @@ impl Settings {
     }
 }
 
-fn default_key_prefix() -> String {
+pub(crate) fn default_key_prefix() -> String {
     "tandem:".to_owned()
 }
 
@@ -257,7 +257,7 @@ pub(crate) enum StockPlace {
 }
 
 /// A text with one place for a sku: what is before it and after it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Pattern {
     before: String,
     after: String,

@@ -1,18 +1,17 @@
 //! What people and recovery read: prepared transactions, one transaction's truth, a sku's stock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use redis::pipe;
 use tandem_participant::{
-    BranchState, BranchTruth, Enlisted, Error, Hold, KnownCoordinator, Looked, PreparedBranch,
-    PreparedId, Stock,
+    BranchState, BranchTruth, Error, Hold, PreparedBranch, PreparedId, Stock,
 };
-use tandem_protocol::{CoordinatorId, Epoch, Timestamp, TransactionId};
+use tandem_protocol::{Timestamp, TransactionId};
 
 use crate::participant::RedisParticipant;
 use crate::reply::Row;
 use crate::settings::StockPlace;
-use crate::{keys, refusal, scripts};
+use crate::{refusal, scripts};
 
 /// Prepared transactions that are asked for their holds in one round trip.
 const HOLDS_BATCH_MAX: usize = 500;
@@ -21,53 +20,24 @@ const HOLDS_BATCH_MAX: usize = 500;
 const HOLDS_NAMED_MAX: usize = 20;
 
 impl RedisParticipant {
-    pub(crate) async fn read_coordinator(
-        &self,
-        coordinator: &CoordinatorId,
-    ) -> Result<Looked, Error> {
-        let what = format!("looking for coordinator {coordinator}");
-        let mut commands = pipe();
-        commands
-            .hmget(
-                self.keys.coordinator(coordinator),
-                &["epoch", "log", "instance"],
-            )
-            .zrevrange(
-                self.keys.committed(coordinator),
-                0,
-                Enlisted::NEWEST_COMMITTED_MAX as isize - 1,
-            );
-        type Known = (Option<u64>, Option<String>, Option<String>);
-        let ((epoch, log, instance), newest): (Known, Vec<String>) =
-            self.connection.commands(&what, &commands).await?;
-        Ok(Looked {
-            known: epoch.map(|epoch| KnownCoordinator {
-                log_id: log.unwrap_or_default(),
-                epoch: Epoch(epoch),
-                instance_id: instance.unwrap_or_default(),
-            }),
-            newest_committed: newest
-                .iter()
-                .filter_map(|member| keys::transaction_of(coordinator, member))
-                .collect(),
-        })
-    }
-
     pub(crate) async fn read_prepared(&self) -> Result<Vec<PreparedBranch>, Error> {
         let what = "listing prepared transactions";
         let mut commands = pipe();
         commands.zrange_withscores(self.keys.prepared(), 0, -1);
         let (prepared,): (Vec<(String, u64)>,) = self.connection.commands(what, &commands).await?;
-        Ok(prepared
-            .into_iter()
-            .map(|(id, time)| PreparedBranch {
-                id: match id.parse() {
-                    Ok(transaction) => PreparedId::Transaction(transaction),
-                    Err(_) => PreparedId::Foreign(id),
-                },
+        // Another participant of the same stock is asked for its own.
+        let known = prepared.into_iter().filter_map(|(branch, time)| {
+            let id = match self.keys.transaction_of_branch(&branch) {
+                Ok(transaction) => PreparedId::Transaction(transaction),
+                Err(true) => return None,
+                Err(false) => PreparedId::Foreign(branch),
+            };
+            Some(PreparedBranch {
+                id,
                 prepare_time: Some(at_micros(time)),
             })
-            .collect())
+        });
+        Ok(known.collect())
     }
 
     pub(crate) async fn read_truth(
@@ -75,13 +45,13 @@ impl RedisParticipant {
         transaction: &TransactionId,
     ) -> Result<BranchTruth, Error> {
         let what = format!("inspection of {transaction}");
-        let call = self.about(&scripts::INSPECT, transaction, transaction.epoch)?;
+        let call = self.about(&scripts::INSPECT, transaction, transaction.epoch);
         let limit = self.connection.response_timeout();
         let mut reply = self.run(&what, limit, &call).await?;
         let (state, detail) = match reply.word() {
             "PREPARED" => {
                 let time: u64 = reply.next()?;
-                let holds: Vec<(String, u64)> = reply.next()?;
+                let holds = Holds::of(reply.next()?).units;
                 let named: Vec<String> = holds
                     .iter()
                     .take(HOLDS_NAMED_MAX)
@@ -177,33 +147,63 @@ impl RedisParticipant {
         }))
     }
 
-    /// Who holds units of a stock, oldest first.
+    /// Who holds units of a stock, oldest first. This is what the scripts count too: the sums are made
+    /// of it.
     async fn read_holds(&self, what: &str, name: &str) -> Result<Vec<Hold>, Error> {
-        let prepared: Vec<_> = self
-            .read_prepared()
-            .await?
-            .into_iter()
-            .filter_map(|branch| match branch.id {
-                PreparedId::Transaction(id) => Some((id, branch.prepare_time?)),
-                PreparedId::Foreign(_) => None,
-            })
-            .collect();
+        let mut commands = pipe();
+        commands.zrange_withscores(self.keys.prepared(), 0, -1);
+        let (prepared,): (Vec<(String, u64)>,) = self.connection.commands(what, &commands).await?;
         let mut holds = Vec::new();
         for batch in prepared.chunks(HOLDS_BATCH_MAX) {
             let mut commands = pipe();
-            for (transaction, _) in batch {
-                commands.hget(self.keys.holds(transaction), name);
+            for (branch, _) in batch {
+                commands.hgetall(self.keys.holds(branch));
             }
-            let units: Vec<Option<u64>> = self.connection.commands(what, &commands).await?;
-            for ((transaction, since), units) in batch.iter().zip(units) {
-                holds.extend(units.map(|quantity| Hold {
-                    transaction: transaction.clone(),
-                    quantity,
-                    since: *since,
-                }));
+            let found: Vec<Vec<(String, String)>> =
+                self.connection.commands(what, &commands).await?;
+            for ((branch, since), fields) in batch.iter().zip(found) {
+                let held = Holds::of(fields);
+                let id = branch.split('/').next().and_then(|id| id.parse().ok());
+                let units = held.units.get(name).copied();
+                if held.place == self.keys.place()
+                    && let (Some(transaction), Some(quantity)) = (id, units)
+                {
+                    holds.push(Hold {
+                        transaction,
+                        quantity: quantity.unsigned_abs(),
+                        since: at_micros(*since),
+                    });
+                }
             }
         }
         Ok(holds)
+    }
+}
+
+/// What a branch holds, as `common.lua` keeps it.
+#[derive(Debug, Default)]
+pub(crate) struct Holds {
+    /// The stock hash; empty where each stock is a key.
+    pub(crate) place: String,
+    /// Units of each stock, of all entries together.
+    pub(crate) units: BTreeMap<String, i64>,
+}
+
+impl Holds {
+    /// Reads the fields of a branch's hash; what is none of tandem's is left out.
+    pub(crate) fn of(fields: Vec<(String, String)>) -> Holds {
+        let mut holds = Holds::default();
+        for (field, value) in fields {
+            if field == "=place" {
+                holds.place = value;
+            } else if let Some((entry, stock)) = field.split_once(':')
+                && !entry.starts_with('=')
+                && let Ok(units) = value.parse::<i64>()
+            {
+                *holds.units.entry(stock.to_owned()).or_default() += units;
+            }
+        }
+        holds
     }
 }
 

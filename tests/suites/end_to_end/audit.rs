@@ -46,7 +46,7 @@ struct Planted {
     what: &'static str,
     /// At MySQL; `{id}`, `{p}`, `{sequence}` are a purchase's transaction, id, and sequence.
     sql: &'static str,
-    /// At Redis, a command a line; also `{member}` and `{order}` in the transaction's memory.
+    /// At Redis, a command a line; also `{member}`, the transaction's name in the memory.
     redis: &'static str,
     /// What the audit calls it, and where.
     found: &'static [(&'static str, &'static str)],
@@ -123,31 +123,31 @@ const PLANTED: &[Planted] = &[
         what: "memory of a commit deleted",
         sql: "",
         // With the count of them, or the next sweep would find and mend it by itself.
-        redis: "ZREM tandem:committed:shop {member}\nHINCRBY tandem:coordinator:shop remembered -1",
+        redis: "ZREM tandem:committed:shop:stock {member}\nHINCRBY tandem:coordinator:shop:stock remembered -1",
         found: &[("COMMIT_NOT_REMEMBERED", "stock")],
         mended: Mended::ByHand(
             "",
-            "ZADD tandem:committed:shop {order} {member}\n\
-             HINCRBY tandem:coordinator:shop remembered 1",
+            "ZADD tandem:committed:shop:stock 0 {member}\n\
+             HINCRBY tandem:coordinator:shop:stock remembered 1",
         ),
     },
     Planted {
         what: "hold of a transaction that has ended",
         sql: "",
-        redis: "HSET tandem:tx:{id} stock:tea 2\nHINCRBY tandem:held stock:tea 2\n\
-                ZADD tandem:prepared 1700000000000000 {id}",
+        redis: "HSET tandem:tx:{id}/stock 0:stock:tea 2\nHINCRBY tandem:held stock:tea 2\n\
+                ZADD tandem:prepared 1700000000000000 {id}/stock",
         found: &[("HOLD_LEFT", "stock")],
         mended: Mended::Repair(&["stock"]),
     },
     Planted {
         what: "hold of a transaction that nobody knows",
         sql: "",
-        redis: "HSET tandem:tx:depot.1.5 stock:tea 2\nHINCRBY tandem:held stock:tea 2\n\
-                ZADD tandem:prepared 1700000000000000 depot.1.5",
+        redis: "HSET tandem:tx:depot.1.5/stock 0:stock:tea 2\nHINCRBY tandem:held stock:tea 2\n\
+                ZADD tandem:prepared 1700000000000000 depot.1.5/stock",
         found: &[("HOLD_LEFT", "stock")],
         mended: Mended::ByHand(
             "",
-            "DEL tandem:tx:depot.1.5\nHDEL tandem:held stock:tea\nZREM tandem:prepared depot.1.5",
+            "DEL tandem:tx:depot.1.5/stock\nHDEL tandem:held stock:tea\nZREM tandem:prepared depot.1.5/stock",
         ),
     },
     Planted {
@@ -179,12 +179,12 @@ const PLANTED: &[Planted] = &[
     Planted {
         what: "Redis remembers a commit that the log does not know",
         sql: "",
-        redis: "ZADD tandem:committed:shop 4295745073 1.777777\n\
-                HINCRBY tandem:coordinator:shop remembered 1",
+        redis: "ZADD tandem:committed:shop:stock 0 a1.f777777\n\
+                HINCRBY tandem:coordinator:shop:stock remembered 1",
         found: &[("COMMIT_WITHOUT_DECISION", "stock")],
         mended: Mended::ByHand(
             "",
-            "ZREM tandem:committed:shop 1.777777\nHINCRBY tandem:coordinator:shop remembered -1",
+            "ZREM tandem:committed:shop:stock a1.f777777\nHINCRBY tandem:coordinator:shop:stock remembered -1",
         ),
     },
     Planted {
@@ -199,15 +199,15 @@ const PLANTED: &[Planted] = &[
         sql: "DELETE FROM purchases WHERE purchase_id = '{p}'; \
               DELETE FROM purchase_items WHERE purchase_id = '{p}'; \
               DELETE FROM tandem_branches WHERE `sequence` = {sequence}",
-        redis: "ZREM tandem:committed:shop {member}\nHINCRBY tandem:coordinator:shop remembered -1",
+        redis: "ZREM tandem:committed:shop:stock {member}\nHINCRBY tandem:coordinator:shop:stock remembered -1",
         found: &[
             ("ROW_MISSING", "purchases"),
             ("COMMIT_NOT_REMEMBERED", "purchases"),
             ("COMMIT_NOT_REMEMBERED", "stock"),
         ],
         mended: Mended::Both(
-            "ZADD tandem:committed:shop {order} {member}\n\
-             HINCRBY tandem:coordinator:shop remembered 1",
+            "ZADD tandem:committed:shop:stock 0 {member}\n\
+             HINCRBY tandem:coordinator:shop:stock remembered 1",
         ),
     },
 ];
@@ -220,14 +220,13 @@ struct Victim {
 
 impl Victim {
     fn fill(&self, text: &str) -> Result<String> {
-        let (member, order) = memory_of(&self.id)?;
+        let member = memory_of(&self.id)?;
         let sequence = member.rsplit('.').next().unwrap_or_default();
         Ok(text
             .replace("{p}", &self.purchase_id)
             .replace("{id}", &self.id)
             .replace("{sequence}", sequence)
-            .replace("{member}", &member)
-            .replace("{order}", &order))
+            .replace("{member}", &member))
     }
 
     async fn at_mysql(&self, world: &World, text: &str) -> Result<()> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tandem_proto::v1;
-use tandem_tests::{Answer, Asked, Client, Judge, PairName, Setup, World, purchase};
+use tandem_tests::{Answer, Asked, Client, Judge, PairName, Setup, World, purchase, redis_member};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -196,15 +196,13 @@ pub(crate) async fn kv(world: &World, commands: &[&[&str]]) -> Result<()> {
     Ok(())
 }
 
-/// A transaction's name and place in Redis' memory of its coordinator: `EPOCH.SEQUENCE` and the
-/// score.
-pub(crate) fn memory_of(id: &str) -> Result<(String, String)> {
+/// A transaction's name in Redis' memory of its coordinator.
+pub(crate) fn memory_of(id: &str) -> Result<String> {
     let parts: Vec<&str> = id.split('.').collect();
     let [_, epoch, sequence] = parts[..] else {
         anyhow::bail!("{id} is no transaction");
     };
-    let order = epoch.parse::<u64>()? << 32 | sequence.parse::<u64>()?;
-    Ok((format!("{epoch}.{sequence}"), order.to_string()))
+    Ok(redis_member(epoch.parse()?, sequence.parse()?))
 }
 
 /// Runs a verb that must succeed, and gives what it printed.

@@ -1,32 +1,48 @@
--- Put before every script about a transaction or a coordinator, after the shebang.
+-- Put before every script about a branch or a coordinator, after the shebang.
+--
+-- A branch is a transaction's part at one participant: TRANSACTION/PARTICIPANT. What is remembered is
+-- kept by coordinator and participant ("C" below), what is held by the stock itself, so that all who
+-- share a stock see each other's holds.
+--
+-- Redis undoes nothing of a script that fails in its middle, and a torn append-only file can bring back
+-- a script's beginning (measured on Redis 7.0 and 8.0). So:
+--   * stock, the count of what was deducted and the witness of the deduction change in one command;
+--   * before its first write a script puts the branch's name into `busy` and takes it out after the
+--     last: whoever finds it there puts the books right first (finish_interrupted).
 --
 -- KEYS (all in one slot)
---   1 coordinator  hash    epoch, log, instance, floor, remembered: how many are in committed
---   2 committed    zset    EPOCH.SEQUENCE, scored by order: committed and not yet forgotten
---   3 released     zset    EPOCH.SEQUENCE, scored by order: rolled back or refused whole
---   4 answers      hash    EPOCH.SEQUENCE -> what a repeat must be told again, as JSON
---   5 excepted     set     EPOCH.SEQUENCE below the floor that are not forgotten
---   6 held         hash    stock -> units held by all prepared transactions together
---   7 prepared     zset    transaction id, scored by the prepare's time in Unix microseconds
---   8 holds        hash    stock -> units that this transaction holds; there while it is prepared
+--   1 store        hash    life: which life of the store this is; run: run_id of the server when it
+--                          began; changes: how many promises and commits were made
+--   2 busy         string  BRANCH PLACE of the script that is under way, or was when it was stopped
+--   3 coordinator  hash    epoch, log, instance, floor, closed, remembered: how many are in committed
+--   4 committed    zset    members (keys.rs) in their order: committed and not yet forgotten
+--   5 released     zset    the same: rolled back or refused whole
+--   6 answers      hash    member -> what a repeat must be told again, as JSON
+--   7 excepted     set     members below the floor that are not forgotten
+--   8 held         hash    stock -> units held by all prepared branches together
 --   9 debt         hash    stock -> units decided and not deducted
---  10 witness      hash    EPOCH.(SEQUENCE / 64) -> 64 characters, 1 where a transaction's units were
---                          deducted and its memory is not forgotten. Not under the prefix of the
---                          others: it goes with the stock, not with tandem's memory
---  11 life         hash    id, replid: which life of the store this is, by whom it was begun
+--  10 prepared     zset    BRANCH, scored by the prepare's time in Unix microseconds
+--  11 holds        hash    of this branch, there while it is prepared: ENTRY:STOCK -> units;
+--                          =place, =participants
+--  12 witness      string  64 characters, 1 where a transaction's units were deducted and its memory is
+--                          not forgotten. With a stock hash: that hash, which has it as a field. It goes
+--                          with the stock, not with tandem's memory
 -- ARGV
---   1 transaction id   2 its EPOCH.SEQUENCE   3 its order   4 the caller's epoch
+--   1 branch   2 its member   3 the caller's epoch   4 what all keys of tandem's own begin with
+--   5 C        6 the witness's key or field, and which of its characters, separated by a space
+--   7 place: the stock hash, or empty where each stock is a key
 --
 -- "stock" is the stock key, or the field of the stock hash. Units travel as text: a Lua number
 -- is a double, and Redis cuts it when it answers.
 
-local COORDINATOR, COMMITTED, RELEASED, ANSWERS, EXCEPTED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local HELD, PREPARED, HOLDS, DEBT = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local WITNESS, LIFE = KEYS[10], KEYS[11]
-local TRANSACTION, MEMBER, ORDER, EPOCH = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local STORE, BUSY, COORDINATOR, COMMITTED, RELEASED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local ANSWERS, EXCEPTED, HELD, DEBT = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local PREPARED, HOLDS, WITNESS = KEYS[10], KEYS[11], KEYS[12]
+local BRANCH, MEMBER, EPOCH, PREFIX, PLACE = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[7]
+local OWNER = ARGV[5]
 
--- Words given to one command: Lua's unpack fails beyond about 8,000. Even, for pairs.
-local WORDS = 2000
+-- Words given to one command: Lua's unpack fails beyond about 8,000. Divisible by 4, for tuples.
+local WORDS = 7200
 
 local function in_chunks(words, act)
   for first = 1, #words, WORDS do
@@ -48,42 +64,22 @@ local function refused_caller()
   return tonumber(known) > EPOCH and {'FENCED', known}
 end
 
--- Where the witness has a transaction: the field, and which of its characters.
-local function witness_place(member)
-  local epoch, sequence = string.match(member, '^(%d+)%.(%d+)$')
-  sequence = tonumber(sequence)
-  return epoch .. '.' .. digits(math.floor(sequence / 64)), sequence % 64 + 1
-end
-
-local NO_WITNESS = string.rep('0', 64)
-
-local function with_witness(row, place, character)
-  return string.sub(row, 1, place - 1) .. character .. string.sub(row, place + 1)
-end
-
--- Whether the coordinator said that it will never ask about this transaction again.
-local function is_forgotten()
+-- Whether the coordinator said that it will never ask about a transaction again.
+local function is_forgotten(member)
   local floor = redis.call('HGET', COORDINATOR, 'floor')
-  return floor and tonumber(ORDER) < tonumber(floor)
-    and redis.call('SISMEMBER', EXCEPTED, MEMBER) == 0
+  return floor and member < floor and redis.call('SISMEMBER', EXCEPTED, member) == 0
+end
+
+-- Whether the coordinator said that it will never prepare it any more.
+local function is_closed()
+  local closed = redis.call('HGET', COORDINATOR, 'closed')
+  return closed and MEMBER < closed
 end
 
 -- What a repeat must be told again.
 local function remembered_answer()
   local json = redis.call('HGET', ANSWERS, MEMBER)
   return json and cjson.decode(json) or {}
-end
-
--- The id of the store's present life; false where nobody has enlisted in it, so that nobody has asked
--- what it has lost. Empty where the user may not read INFO.
-local function incarnation()
-  local info = redis.pcall('INFO', 'replication')
-  local replid = type(info) == 'string' and string.match(info, 'master_replid:(%w+)')
-  if not replid then
-    return ''
-  end
-  local life = redis.call('HMGET', LIFE, 'id', 'replid')
-  return life[2] == replid and replid .. '.' .. life[1]
 end
 
 -- Values of a hash's fields, in their order; false where there is none.
@@ -97,17 +93,62 @@ local function hash_values(key, fields)
   return values
 end
 
--- Gives back all that the transaction holds.
-local function release_holds()
-  local flat = redis.call('HGETALL', HOLDS)
-  local stocks = {}
-  for i = 1, #flat, 2 do
-    stocks[#stocks + 1] = flat[i]
+local NO_WITNESS = string.rep('0', 64)
+
+-- A row of the witness: where it is, and which character of it is meant.
+local function witness_place(text)
+  local name, place = string.match(text, '^(.*) (%d+)$')
+  return name, tonumber(place)
+end
+
+local function witness_row(place, name)
+  if place == '' then
+    return redis.call('GET', name) or NO_WITNESS
   end
-  local sums = hash_values(HELD, stocks)
+  return redis.call('TYPE', place).ok == 'hash' and redis.call('HGET', place, name) or NO_WITNESS
+end
+
+local function with_witness(row, place, character)
+  return string.sub(row, 1, place - 1) .. character .. string.sub(row, place + 1)
+end
+
+local function is_witnessed()
+  local name, place = witness_place(ARGV[6])
+  return string.sub(witness_row(PLACE, name), place, place) == '1'
+end
+
+-- Units by stock that a branch holds, and the place that they are held in.
+local function units_held(holds)
+  local flat = redis.call('HGETALL', holds)
+  local units, place = {}, ''
+  for i = 1, #flat, 2 do
+    local stock = string.match(flat[i], '^[^=:]*:(.*)$')
+    if stock then
+      units[stock] = (units[stock] or 0) + tonumber(flat[i + 1])
+    elseif flat[i] == '=place' then
+      place = flat[i + 1]
+    end
+  end
+  return units, place
+end
+
+local function held_of(place)
+  return place == '' and PREFIX .. 'held' or PREFIX .. 'held:' .. place
+end
+
+local function debt_of(place)
+  return place == '' and PREFIX .. 'debt' or PREFIX .. 'debt:' .. place
+end
+
+local function take_from_sums(units, place)
+  local held, stocks = held_of(place), {}
+  for stock in pairs(units) do
+    stocks[#stocks + 1] = stock
+  end
+  local sums = hash_values(held, stocks)
   local kept, gone = {}, {}
   for i, stock in ipairs(stocks) do
-    local rest = tonumber(sums[i] or '0') - tonumber(flat[2 * i])
+    local rest = tonumber(sums[i] or '0') - units[stock]
     if rest > 0 then
       kept[#kept + 1] = stock
       kept[#kept + 1] = digits(rest)
@@ -115,8 +156,94 @@ local function release_holds()
       gone[#gone + 1] = stock
     end
   end
-  in_chunks(kept, function(...) redis.call('HSET', HELD, ...) end)
-  in_chunks(gone, function(...) redis.call('HDEL', HELD, ...) end)
+  in_chunks(kept, function(...) redis.call('HSET', held, ...) end)
+  in_chunks(gone, function(...) redis.call('HDEL', held, ...) end)
+end
+
+-- Gives back all that the branch holds. Between begin and done.
+local function release_holds()
+  take_from_sums(units_held(HOLDS))
   redis.call('DEL', HOLDS)
-  redis.call('ZREM', PREPARED, TRANSACTION)
+  redis.call('ZREM', PREPARED, BRANCH)
+end
+
+-- Around the writes of a script.
+local function begin()
+  redis.call('SET', BUSY, BRANCH .. ' ' .. PLACE)
+end
+
+local function done()
+  redis.call('DEL', BUSY)
+end
+
+-- Remembers a commit whose deduction the witness shows, and what of it is owed. `owed` has rows as
+-- commit.lua answers them, with what is owed in all behind: so it can be repeated.
+local function remember_commit(committed, released, coordinator, member, place, owed)
+  redis.call('ZADD', committed, 0, member)
+  redis.call('ZREM', released, member)
+  redis.call('HSET', coordinator, 'remembered', redis.call('ZCARD', committed))
+  for _, row in ipairs(owed) do
+    if row[5] then
+      redis.call('HSET', debt_of(place), row[1], row[5])
+    end
+  end
+end
+
+-- Sums of what is held in a place, made anew from the branches that are prepared.
+local function count_held_again(place)
+  local sums = {}
+  for _, branch in ipairs(redis.call('ZRANGE', PREPARED, 0, -1)) do
+    local units, held_in = units_held(PREFIX .. 'tx:' .. branch)
+    if held_in == place then
+      for stock, held in pairs(units) do
+        sums[stock] = (sums[stock] or 0) + held
+      end
+    end
+  end
+  local flat = {}
+  for stock, held in pairs(sums) do
+    flat[#flat + 1] = stock
+    flat[#flat + 1] = digits(held)
+  end
+  redis.call('DEL', held_of(place))
+  in_chunks(flat, function(...) redis.call('HSET', held_of(place), ...) end)
+end
+
+-- Brings to its end what a script of any branch left half done: it failed in its middle, or a torn file
+-- brought back its beginning. Every step may be repeated. What counts is what the one command wrote:
+-- the witness of a deduction, the memory of a roll back, and of a promise its name in `prepared`.
+local function finish_interrupted()
+  local busy = redis.call('GET', BUSY)
+  if not busy then
+    return
+  end
+  local branch, place = string.match(busy, '^(%S+) (.*)$')
+  local coordinator, epoch, sequence, participant =
+    string.match(branch, '^([^.]+)%.(%d+)%.(%d+)/(.+)$')
+  local owner = coordinator .. ':' .. participant
+  local function of(kind)
+    return PREFIX .. kind .. ':' .. owner
+  end
+  local member = string.char(96 + #epoch) .. epoch .. '.' .. string.char(96 + #sequence) .. sequence
+  local row = 'witness:' .. PREFIX .. owner .. ':' .. epoch .. '.'
+    .. digits(math.floor(tonumber(sequence) / 64))
+  local at = tonumber(sequence) % 64 + 1
+  local is_deducted = string.sub(witness_row(place, row), at, at) == '1'
+  local is_committed = redis.call('ZSCORE', of('committed'), member)
+  if is_deducted or is_committed then
+    local json = redis.call('HGET', of('answers'), member)
+    local owed = json and cjson.decode(json) or {}
+    remember_commit(of('committed'), of('released'), of('coordinator'), member, place, owed)
+  else
+    redis.call('HSET', of('coordinator'), 'remembered', redis.call('ZCARD', of('committed')))
+  end
+  local has_ended = is_deducted or is_committed or redis.call('ZSCORE', of('released'), member)
+  if has_ended then
+    redis.call('ZREM', PREPARED, branch)
+  end
+  if has_ended or not redis.call('ZSCORE', PREPARED, branch) then
+    redis.call('DEL', PREFIX .. 'tx:' .. branch)
+  end
+  count_held_again(place)
+  redis.call('DEL', BUSY)
 end

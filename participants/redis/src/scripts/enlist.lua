@@ -1,46 +1,54 @@
 -- Makes a coordinator known, unless a newer start of it or another log is known. Begins another life
--- of the store where the store is not what it was: restarted or promoted (it has another replication
--- id), or without something that it should remember.
+-- of the store where the store is not what it was: another server, or without something that it should
+-- remember.
 --
 -- Runs with allow-oom: recovery must be able to go on at the memory limit.
 --
--- KEYS 1 coordinator, 2 committed, 3 life, 4 witness (common.lua)
--- ARGV 1 epoch, 2 log id, 3 instance id, 4 how many newest commits to answer with
+-- KEYS, ARGV: common.lua, of a branch that is nobody's; from ARGV[8] on
+--   log id, instance id, how many newest commits to answer with, run_id of the server (may be empty),
+--   the highest number of changes that the store has told, then the members of commits that it has
+--   acknowledged
 -- Answers
 --   {"FENCED", "LOG" | "EPOCH" | "INSTANCE", what is known}
---   {"ENLISTED", "KNOWN" | "NEW", incarnation, newest commits as EPOCH.SEQUENCE}
+--   {"ENLISTED", "KNOWN" | "NEW", life, changes, newest commits as members}
 
-local COORDINATOR, COMMITTED, LIFE, WITNESS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+finish_interrupted()
+local log, instance, newest, run, known_changes =
+  ARGV[8], ARGV[9], tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12])
 local known = redis.call('HMGET', COORDINATOR, 'epoch', 'log', 'instance', 'remembered')
 if known[1] then
-  local epoch = tonumber(known[1])
-  if known[2] ~= ARGV[2] then
+  if known[2] ~= log then
     return {'FENCED', 'LOG', known[2]}
   end
-  if epoch > tonumber(ARGV[1]) then
+  if tonumber(known[1]) > EPOCH then
     return {'FENCED', 'EPOCH', known[1]}
   end
-  if epoch == tonumber(ARGV[1]) and known[3] ~= ARGV[3] then
+  if tonumber(known[1]) == EPOCH and known[3] ~= instance then
     return {'FENCED', 'INSTANCE', known[3]}
   end
 end
 
-local info = redis.pcall('INFO', 'replication')
-local replid = type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or ''
-local life = redis.call('HMGET', LIFE, 'id', 'replid')
+local store = redis.call('HMGET', STORE, 'life', 'run', 'changes')
+local changes = tonumber(store[3] or '0')
 local remembered = redis.call('ZCARD', COMMITTED)
-local has_lost = known[1] and tonumber(known[4] or '-1') ~= remembered
-  or not known[1] and redis.call('EXISTS', WITNESS) == 1
-if not life[1] or life[2] ~= replid or has_lost then
-  local time = redis.call('TIME')
-  life[1] = string.format('%.0f', time[1] * 1000000 + time[2])
-  redis.call('HSET', LIFE, 'id', life[1], 'replid', replid)
+local has_lost = tonumber(known[4] or '0') ~= remembered or changes < known_changes
+for at = 13, #ARGV do
+  local member = ARGV[at]
+  has_lost = has_lost or not redis.call('ZSCORE', COMMITTED, member) and not is_forgotten(member)
 end
-redis.call('HSET', COORDINATOR, 'epoch', ARGV[1], 'log', ARGV[2], 'instance', ARGV[3],
+if not store[1] or run ~= '' and store[2] ~= run or has_lost then
+  local time = redis.call('TIME')
+  -- Two lives never have one name, whatever the clock says.
+  local life = math.max(time[1] * 1000000 + time[2], tonumber(store[1] or '0') + 1)
+  store[1] = digits(life)
+  redis.call('HSET', STORE, 'life', store[1], 'run', run)
+end
+redis.call('HSET', COORDINATOR, 'epoch', ARGV[3], 'log', log, 'instance', instance,
   'remembered', remembered)
 return {
   'ENLISTED',
   known[1] and 'KNOWN' or 'NEW',
-  replid ~= '' and replid .. '.' .. life[1] or '',
-  redis.call('ZREVRANGE', COMMITTED, 0, tonumber(ARGV[4]) - 1),
+  store[1],
+  digits(changes),
+  redis.call('ZREVRANGE', COMMITTED, 0, newest - 1),
 }

@@ -3,9 +3,10 @@
 --
 -- Runs with allow-oom: forgetting frees memory.
 --
--- KEYS: common.lua; ARGV 1 to 4: common.lua, of the first transaction that is not forgotten
--- ARGV 5 how many transactions to drop at most; from 6 on, in their order, the transactions below
---   the floor that stay: EPOCH.SEQUENCE and order
+-- KEYS, ARGV: common.lua, of the first transaction that is not forgotten
+-- ARGV 8 how many transactions to drop at most
+-- ARGV 9 member of the first transaction that may still be prepared, or empty
+-- from 10 on, in their order, members of the transactions below the floor that stay
 -- Answers
 --   {"FENCED", epoch} | {"LOST"}
 --   {"DONE"}  nothing is left to drop, or a later floor is known
@@ -15,62 +16,104 @@ local refusal = refused_caller()
 if refusal then
   return refusal
 end
-local floor = redis.call('HGET', COORDINATOR, 'floor')
-if floor and tonumber(floor) > tonumber(ORDER) then
-  return {'DONE'}
-end
+finish_interrupted()
+local left = tonumber(ARGV[8])
 
+-- Rows of the witness, without the transactions named.
 local function drop_witness(members)
-  local rows = {}
+  local rows, flat, gone = {}, {}, {}
   for _, member in ipairs(members) do
-    local name, place = witness_place(member)
-    if not rows[name] then
-      rows[name] = {string.byte(redis.call('HGET', WITNESS, name) or NO_WITNESS, 1, -1)}
+    local epoch, sequence = string.match(member, '^%a(%d+)%.%a(%d+)$')
+    -- A member of another form somebody else has put there.
+    if epoch then
+      sequence = tonumber(sequence)
+      local name = 'witness:' .. PREFIX .. OWNER .. ':' .. epoch .. '.'
+        .. digits(math.floor(sequence / 64))
+      rows[name] = rows[name] or {string.byte(witness_row(PLACE, name), 1, -1)}
+      rows[name][sequence % 64 + 1] = 48
     end
-    rows[name][place] = 48
   end
   for name, characters in pairs(rows) do
     local row = string.char(unpack(characters))
     if row == NO_WITNESS then
-      redis.call('HDEL', WITNESS, name)
+      gone[#gone + 1] = name
     else
-      redis.call('HSET', WITNESS, name, row)
+      flat[#flat + 1] = name
+      flat[#flat + 1] = row
+    end
+  end
+  if #flat > 0 then
+    if PLACE == '' then
+      redis.call('MSET', unpack(flat))
+    else
+      redis.call('HSET', PLACE, unpack(flat))
+    end
+  end
+  if #gone > 0 then
+    if PLACE == '' then
+      redis.call('DEL', unpack(gone))
+    else
+      redis.call('HDEL', PLACE, unpack(gone))
     end
   end
 end
 
-redis.call('HSET', COORDINATOR, 'floor', ORDER)
-redis.call('DEL', EXCEPTED)
-local members, bounds = {}, {'-inf'}
-for at = 6, #ARGV, 2 do
-  members[#members + 1] = ARGV[at]
-  bounds[#bounds + 1] = '(' .. ARGV[at + 1]
+local function drop(memory, old)
+  if #old == 0 then
+    return
+  end
+  begin()
+  if memory == COMMITTED then
+    drop_witness(old)
+  end
+  redis.call('ZREM', memory, unpack(old))
+  redis.call('HDEL', ANSWERS, unpack(old))
+  redis.call('HSET', COORDINATOR, 'remembered', redis.call('ZCARD', COMMITTED))
+  done()
 end
-bounds[#bounds + 1] = '(' .. ORDER
+
+-- What will not be prepared any more needs no memory of its roll back.
+local closed = redis.call('HGET', COORDINATOR, 'closed')
+if ARGV[9] ~= '' and (not closed or closed < ARGV[9]) then
+  closed = ARGV[9]
+  redis.call('HSET', COORDINATOR, 'closed', closed)
+end
+if closed then
+  local old = redis.call('ZRANGEBYLEX', RELEASED, '-', '(' .. closed, 'LIMIT', 0, left)
+  left = left - #old
+  drop(RELEASED, old)
+  if left == 0 then
+    return {'MORE'}
+  end
+end
+
+local floor = redis.call('HGET', COORDINATOR, 'floor')
+if floor and floor > MEMBER then
+  return {'DONE'}
+end
+redis.call('HSET', COORDINATOR, 'floor', MEMBER)
+redis.call('DEL', EXCEPTED)
+local members, bounds = {}, {'-'}
+for at = 10, #ARGV do
+  members[#members + 1] = ARGV[at]
+  bounds[#bounds + 1] = '(' .. ARGV[at]
+end
+bounds[#bounds + 1] = '(' .. MEMBER
 in_chunks(members, function(...) redis.call('SADD', EXCEPTED, ...) end)
 
 -- The newest commit stays: a coordinator that does not know it runs on an old copy of its log.
 local newest = redis.call('ZRANGE', COMMITTED, -1, -1)[1]
-local left = tonumber(ARGV[5])
 for i = 1, #bounds - 1 do
   for _, memory in ipairs({COMMITTED, RELEASED}) do
     if left == 0 then
       return {'MORE'}
     end
-    local old = redis.call('ZRANGEBYSCORE', memory, bounds[i], bounds[i + 1], 'LIMIT', 0, left)
+    local old = redis.call('ZRANGEBYLEX', memory, bounds[i], bounds[i + 1], 'LIMIT', 0, left)
     left = left - #old
     if old[#old] == newest and memory == COMMITTED then
       old[#old] = nil
     end
-    local dropped = 0
-    in_chunks(old, function(...)
-      dropped = dropped + redis.call('ZREM', memory, ...)
-      redis.call('HDEL', ANSWERS, ...)
-    end)
-    if memory == COMMITTED and dropped > 0 then
-      redis.call('HINCRBY', COORDINATOR, 'remembered', -dropped)
-      drop_witness(old)
-    end
+    drop(memory, old)
   end
 end
 return {left == 0 and 'MORE' or 'DONE'}

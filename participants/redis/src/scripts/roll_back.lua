@@ -1,4 +1,4 @@
--- Gives back what a transaction holds, and remembers it so that a late prepare holds nothing.
+-- Gives back what a branch holds, and remembers it so that a late prepare holds nothing.
 --
 -- Runs with allow-oom: giving back frees memory.
 --
@@ -12,15 +12,22 @@ local refusal = refused_caller()
 if refusal then
   return refusal
 end
-if redis.call('ZSCORE', COMMITTED, MEMBER) then
+finish_interrupted()
+if redis.call('ZSCORE', COMMITTED, MEMBER) or is_witnessed() then
   return {'COMMITTED'}
 end
-if redis.call('ZSCORE', PREPARED, TRANSACTION) then
+if redis.call('ZSCORE', PREPARED, BRANCH) then
+  begin()
+  redis.call('HDEL', ANSWERS, MEMBER)
+  redis.call('ZADD', RELEASED, 0, MEMBER)
   release_holds()
-elseif is_forgotten() then
+  done()
+  return {'DONE'}
+end
+if is_forgotten(MEMBER) or is_closed() then
   -- The floor itself refuses a late prepare.
   return {'DONE'}
 end
-redis.call('ZADD', RELEASED, ORDER, MEMBER)
 redis.call('HDEL', ANSWERS, MEMBER)
+redis.call('ZADD', RELEASED, 0, MEMBER)
 return {'DONE'}

@@ -1,15 +1,15 @@
 -- Put after common.lua in the scripts that read stock.
 --
--- ARGV 5: "key" or "hash"; 6: how many stocks (n).
---   key   KEYS 12.. are the n stock keys
---   hash  KEYS 12 is the stock hash; ARGV 7.. are its n fields
+-- ARGV 8: how many stocks (n).
+--   key   KEYS 13.. are the n stock keys
+--   hash  KEYS 12 is the stock hash; ARGV 9.. are its n fields
 -- What else a script is told starts at ARGV[NEXT].
 
-local IS_HASH, COUNT = ARGV[5] == 'hash', tonumber(ARGV[6])
-local NEXT = IS_HASH and 7 + COUNT or 7
+local IS_HASH, COUNT = PLACE ~= '', tonumber(ARGV[8])
+local NEXT = IS_HASH and 9 + COUNT or 9
 local STOCKS = {}
 for i = 1, COUNT do
-  STOCKS[i] = IS_HASH and ARGV[6 + i] or KEYS[11 + i]
+  STOCKS[i] = IS_HASH and ARGV[8 + i] or KEYS[12 + i]
 end
 
 -- Doubles are exact below this only (2^53).
@@ -31,19 +31,26 @@ local function integer(text)
   return number
 end
 
+-- Values of string keys, in their order; false where there is none.
+local function key_values(keys)
+  local values = {}
+  in_chunks(keys, function(...)
+    for _, text in ipairs(redis.call('MGET', ...)) do
+      values[#values + 1] = text
+    end
+  end)
+  return values
+end
+
 -- Two tables by the number of the stock: its value; why it has none
 -- (MISSING, WRONG_TYPE, NOT_INTEGER, TOO_LARGE).
 local function read_stock()
   local texts, values, problems = {}, {}, {}
-  local hash_type = IS_HASH and type_of(KEYS[12])
+  local hash_type = IS_HASH and type_of(PLACE)
   if hash_type == 'hash' then
-    texts = hash_values(KEYS[12], STOCKS)
+    texts = hash_values(PLACE, STOCKS)
   elseif not IS_HASH then
-    in_chunks(STOCKS, function(...)
-      for _, text in ipairs(redis.call('MGET', ...)) do
-        texts[#texts + 1] = text
-      end
-    end)
+    texts = key_values(STOCKS)
   end
   for i, stock in ipairs(STOCKS) do
     if texts[i] then

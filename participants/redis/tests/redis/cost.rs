@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use tandem_participant::Participant;
-use tandem_protocol::TransactionId;
 
-use crate::stage::{Stage, commit, on_each_server, prepare, refused, say};
+use crate::stage::{Stage, commit, member, on_each_server, prepare, refused, say};
 
 async fn memory(stage: &Stage) -> i64 {
     let info: String = stage.cli("INFO memory").await;
@@ -103,14 +102,13 @@ async fn a_group_costs_a_few_milliseconds_and_its_memory_some_bytes() {
         // As many as a day of small traffic; the members are put in as the script would.
         let before = memory(stage).await;
         const REMEMBERED: u64 = 100_000;
-        let id: TransactionId = "shop.3.1".parse().unwrap();
         let mut raw = stage.raw().await;
         for first in (1..=REMEMBERED).step_by(1_000) {
             let members: Vec<(u64, String)> = (first..first + 1_000)
-                .map(|n| ((id.epoch.0 << 32) + n, format!("3.{n}")))
+                .map(|n| (0, member(&format!("shop.3.{n}"))))
                 .collect();
             let () = redis::cmd("ZADD")
-                .arg("tandem:committed:shop")
+                .arg("tandem:committed:shop:stock")
                 .arg(members)
                 .query_async(&mut raw)
                 .await
@@ -121,7 +119,10 @@ async fn a_group_costs_a_few_milliseconds_and_its_memory_some_bytes() {
         stage.forget("shop.3.100001", &[]).await;
         let forgetting = began.elapsed();
         // The newest commit stays: it tells a stale log.
-        assert_eq!(stage.cli::<i64>("ZCARD tandem:committed:shop").await, 1);
+        assert_eq!(
+            stage.cli::<i64>("ZCARD tandem:committed:shop:stock").await,
+            1
+        );
         say(&format!(
             "{}: 64 entries of 2 items: prepare {:?}, commit {:?}, of it {script} in a \
              script; {holding} bytes while held (1 \

@@ -2,13 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod back_in_time;
 mod cost;
 mod fencing;
 mod loss;
 mod memory;
+mod migrate;
 mod model;
 mod promises;
 mod replicas;
+mod rights;
 mod settings;
+mod shared;
 mod stage;
+mod torn;
 mod trouble;

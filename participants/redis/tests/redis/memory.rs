@@ -22,7 +22,10 @@ async fn what_is_forgotten_is_neither_prepared_nor_committed_again() {
         assert!(matches!(late, Err(Error::Invalid { .. })), "{late:?}");
         assert_no(&stage.prepare("shop.1.3", &[&[("tea", 1)]]).await, "forget");
         stage.roll_back("shop.1.3").await;
-        assert_eq!(stage.cli::<i64>("EXISTS tandem:released:shop").await, 0);
+        assert_eq!(
+            stage.cli::<i64>("EXISTS tandem:released:shop:stock").await,
+            0
+        );
         // The newest commit tells a stale log, so it alone stays remembered.
         let newest = stage.commit("shop.1.2", &[&[("tea", 1)]]).await;
         assert_eq!(newest.evidence, CommitEvidence::AlreadyApplied);
@@ -46,9 +49,9 @@ async fn exceptions_stay_remembered_below_the_floor() {
             stage.commit(&id, &[&[("tea", 1)]]).await;
         }
         stage.forget("shop.2.1", &["shop.1.2", "shop.1.9"]).await;
-        let kept: Vec<String> = stage.cli("ZRANGE tandem:committed:shop 0 -1").await;
+        let kept: Vec<String> = stage.cli("ZRANGE tandem:committed:shop:stock 0 -1").await;
         // The newest commit stays too: it tells a stale log.
-        assert_eq!(kept, ["1.2", "1.3"]);
+        assert_eq!(kept, ["a1.a2", "a1.a3"]);
         let again = stage.commit("shop.1.2", &[&[("tea", 1)]]).await;
         assert_eq!(again.evidence, CommitEvidence::AlreadyApplied);
         // Excepted and never seen: its branch was lost, and its decision is not forgotten.
@@ -57,9 +60,12 @@ async fn exceptions_stay_remembered_below_the_floor() {
         assert_eq!(stage.value_and_held("tea").await, (5, 0));
 
         stage.forget("shop.2.1", &[]).await;
-        let kept: Vec<String> = stage.cli("ZRANGE tandem:committed:shop 0 -1").await;
-        assert_eq!(kept, ["1.9"]);
-        assert_eq!(stage.cli::<i64>("EXISTS tandem:excepted:shop").await, 0);
+        let kept: Vec<String> = stage.cli("ZRANGE tandem:committed:shop:stock 0 -1").await;
+        assert_eq!(kept, ["a1.a9"]);
+        assert_eq!(
+            stage.cli::<i64>("EXISTS tandem:excepted:shop:stock").await,
+            0
+        );
     })
     .await;
 }
@@ -112,12 +118,18 @@ async fn forgetting_takes_all_memory_in_more_than_one_batch() {
         }
         calls.join_all().await;
         stage.forget("shop.1.2990", &["shop.1.7"]).await;
-        assert_eq!(stage.cli::<i64>("ZCARD tandem:released:shop").await, 12);
-        assert_eq!(stage.cli::<i64>("HLEN tandem:answers:shop").await, 12);
+        assert_eq!(
+            stage.cli::<i64>("ZCARD tandem:released:shop:stock").await,
+            12
+        );
+        assert_eq!(stage.cli::<i64>("HLEN tandem:answers:shop:stock").await, 12);
         let vote = stage.prepare("shop.1.7", &[&[("tea", 2)]]).await;
         assert_eq!(refused(&vote), [(0, Reason::InsufficientStock)]);
         // Another coordinator's memory is its own.
-        assert_eq!(stage.cli::<i64>("ZCARD tandem:released:kiosk").await, 3_000);
+        assert_eq!(
+            stage.cli::<i64>("ZCARD tandem:released:kiosk:stock").await,
+            3_000
+        );
     })
     .await;
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
+use tandem_participant::audit::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     Acknowledged, Commit, Committed, Enlist, Enlisted, Error, Forget, Participant, Prepare, Recall,
     RollBack, Stock, Vote,
@@ -263,5 +264,44 @@ pub(crate) fn assert_no(vote: &Vote, why: &str) {
     match vote {
         Vote::No { detail } => assert!(detail.contains(why), "{detail}"),
         Vote::Yes { .. } => panic!("voted yes: {vote:?}"),
+    }
+}
+
+/// A transaction's name in the sets of its coordinator, as `keys.rs` says.
+pub(crate) fn member(transaction: &str) -> String {
+    let transaction = id(transaction);
+    let with_length = |number: u64| {
+        let digits = number.to_string();
+        format!("{}{digits}", char::from(b'a' + digits.len() as u8 - 1))
+    };
+    let (epoch, sequence) = (transaction.epoch.0, transaction.sequence);
+    format!("{}.{}", with_length(epoch), with_length(sequence))
+}
+
+impl Stage {
+    /// Units of a sku that the store has counted as deducted for the coordinator shop.
+    pub(crate) async fn deducted(&self, sku: &str) -> u64 {
+        deducted(&self.participant, "shop", sku).await
+    }
+
+    /// Names of what makes the present enlistment fail, none if it does not.
+    pub(crate) async fn findings(&self) -> Vec<String> {
+        match self.enlist(1, "i").await {
+            Ok(_) => Vec::new(),
+            Err(Error::Unsafe { findings }) => findings.into_iter().map(|f| f.name).collect(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Units of a sku that a participant's store has counted as deducted for a coordinator.
+pub(crate) async fn deducted(participant: &RedisParticipant, coordinator: &str, sku: &str) -> u64 {
+    let question = AuditQuestion::Deducted {
+        coordinator: coordinator.parse().unwrap(),
+        skus: vec![sku.to_owned()],
+    };
+    match participant.audit(&question).await.unwrap() {
+        AuditAnswer::Deducted(skus) => skus[0].deducted,
+        other => panic!("{other:?}"),
     }
 }

@@ -93,6 +93,7 @@ async fn a_killed_server_keeps_its_promises_and_starts_a_new_life() {
         stage.server.kill9().unwrap();
         stage.server.restart().unwrap();
         until_reachable(stage).await;
+        stage.enlist(1, "i").await.unwrap();
         let committed = stage.commit("shop.1.1", &[&[("tea", 2)]]).await;
         assert_eq!(committed.evidence, CommitEvidence::AlreadyApplied);
         assert_eq!(stage.value_and_held("tea").await, (7, 0));

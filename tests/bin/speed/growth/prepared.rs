@@ -11,9 +11,13 @@ use tandem_log::{DecisionLog, Durability, LogOptions};
 use tandem_protocol::{
     Decision, Entry, Epoch, Item, Purchase, Record, Recovered, Timestamp, TransactionId,
 };
+use tandem_tests::redis_member;
 
 use crate::scene::{INSIDE, Place, Scene};
 use crate::workload;
+
+/// The name of the participant that keeps the stock.
+const STOCK: &str = "stock";
 
 /// Records between two forces.
 const RECORDS_A_FORCE: u64 = 500;
@@ -113,12 +117,10 @@ impl Transactions {
         for sequences in self.packets() {
             let mut pipe = redis::pipe();
             for sequence in sequences {
-                // A transaction's place among its coordinator's: epoch, then 32 bits of sequence.
-                let order = EPOCH.0 << 32 | sequence;
                 pipe.zadd(
-                    format!("tandem:committed:{INSIDE}"),
-                    format!("{EPOCH}.{sequence}"),
-                    order,
+                    format!("tandem:committed:{INSIDE}:{STOCK}"),
+                    redis_member(EPOCH.0, sequence),
+                    0,
                 )
                 .ignore();
             }
@@ -136,11 +138,12 @@ impl Transactions {
             for sequence in sequences {
                 let transaction = id(sequence)?;
                 let stock = format!("stock:{}", sku(sequence));
-                pipe.hset(format!("tandem:tx:{transaction}"), &stock, 1)
+                let branch = format!("{transaction}/{STOCK}");
+                pipe.hset(format!("tandem:tx:{branch}"), format!("0:{stock}"), 1)
                     .ignore()
                     .hincr("tandem:held", &stock, 1)
                     .ignore()
-                    .zadd("tandem:prepared", transaction.to_string(), now_us)
+                    .zadd("tandem:prepared", branch, now_us)
                     .ignore();
             }
             let _: () = pipe.query_async(&mut kv).await?;

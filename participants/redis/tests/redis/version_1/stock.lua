@@ -1,0 +1,58 @@
+-- Put after common.lua in the scripts that read stock.
+--
+-- ARGV 5: "key" or "hash"; 6: how many stocks (n).
+--   key   KEYS 12.. are the n stock keys
+--   hash  KEYS 12 is the stock hash; ARGV 7.. are its n fields
+-- What else a script is told starts at ARGV[NEXT].
+
+local IS_HASH, COUNT = ARGV[5] == 'hash', tonumber(ARGV[6])
+local NEXT = IS_HASH and 7 + COUNT or 7
+local STOCKS = {}
+for i = 1, COUNT do
+  STOCKS[i] = IS_HASH and ARGV[6 + i] or KEYS[11 + i]
+end
+
+-- Doubles are exact below this only (2^53).
+local LIMIT = 9007199254740992
+
+local function type_of(key)
+  return redis.call('TYPE', key).ok
+end
+
+-- The integer that a text is, in the one form that DECRBY takes too; else nil and why not.
+local function integer(text)
+  if text ~= '0' and not string.find(text, '^%-?[1-9]%d*$') then
+    return nil, 'NOT_INTEGER'
+  end
+  local number = tonumber(text)
+  if math.abs(number) >= LIMIT then
+    return nil, 'TOO_LARGE'
+  end
+  return number
+end
+
+-- Two tables by the number of the stock: its value; why it has none
+-- (MISSING, WRONG_TYPE, NOT_INTEGER, TOO_LARGE).
+local function read_stock()
+  local texts, values, problems = {}, {}, {}
+  local hash_type = IS_HASH and type_of(KEYS[12])
+  if hash_type == 'hash' then
+    texts = hash_values(KEYS[12], STOCKS)
+  elseif not IS_HASH then
+    in_chunks(STOCKS, function(...)
+      for _, text in ipairs(redis.call('MGET', ...)) do
+        texts[#texts + 1] = text
+      end
+    end)
+  end
+  for i, stock in ipairs(STOCKS) do
+    if texts[i] then
+      values[i], problems[i] = integer(texts[i])
+    else
+      -- MGET answers nothing for a key of another type too.
+      local found = hash_type or type_of(stock)
+      problems[i] = (found == 'none' or found == 'hash' and IS_HASH) and 'MISSING' or 'WRONG_TYPE'
+    end
+  end
+  return values, problems
+end
