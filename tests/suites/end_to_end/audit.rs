@@ -221,7 +221,7 @@ struct Victim {
 impl Victim {
     fn fill(&self, text: &str) -> Result<String> {
         let member = memory_of(&self.id)?;
-        let sequence = member.rsplit('.').next().unwrap_or_default();
+        let sequence = self.id.rsplit('.').next().unwrap_or_default();
         Ok(text
             .replace("{p}", &self.purchase_id)
             .replace("{id}", &self.id)
