@@ -95,6 +95,11 @@ impl RedisParticipant {
         skus: &[String],
     ) -> Result<AuditAnswer, Error> {
         let what = format!("reading what was deducted for {coordinator}");
+        if !self.keys.counts() {
+            return Ok(AuditAnswer::NotKept(
+                "deductions from the stock hash are not counted (count_in_hash)".into(),
+            ));
+        }
         let mut names = Vec::with_capacity(skus.len());
         let mut counts = Vec::with_capacity(skus.len());
         for sku in skus {

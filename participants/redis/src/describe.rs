@@ -17,6 +17,7 @@ pub(crate) const FINDINGS: &[&str] = &[
     "NO_FSYNC_ON_REWRITE",
     "REPLICA",
     "SETTINGS_UNREADABLE",
+    "STOCK_NOT_COUNTED",
     "VERSION_TOO_OLD",
 ];
 

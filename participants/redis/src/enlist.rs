@@ -69,7 +69,8 @@ impl RedisParticipant {
             .arg(coordinator.as_str())
             .arg(self.keys.participant().as_str())
             .arg(self.keys.place())
-            .arg(MIGRATE_BATCH_MAX);
+            .arg(MIGRATE_BATCH_MAX)
+            .arg(self.keys.witness_place());
         let limit = self.connection.response_timeout();
         let address = self.connection.address();
         loop {

@@ -20,6 +20,8 @@ pub(crate) struct Keys {
     prefix: String,
     participant: ParticipantName,
     place: Option<String>,
+    /// Whether the witness and the counts are with the stock.
+    counts: bool,
 }
 
 impl Keys {
@@ -35,6 +37,7 @@ impl Keys {
                 StockPlace::Keys(_) => None,
                 StockPlace::Hash { key, .. } => Some(key.clone()),
             },
+            counts: !matches!(place, StockPlace::Hash { counts: false, .. }),
         }
     }
 
@@ -50,6 +53,16 @@ impl Keys {
     /// The stock hash, or nothing where each stock is a key.
     pub(crate) fn place(&self) -> &str {
         self.place.as_deref().unwrap_or_default()
+    }
+
+    /// The stock hash if the witness and the counts are fields of it.
+    pub(crate) fn witness_place(&self) -> &str {
+        if self.counts { self.place() } else { "" }
+    }
+
+    /// Whether what is deducted is counted.
+    pub(crate) fn counts(&self) -> bool {
+        self.counts
     }
 
     /// Whether a key is, or may become, one of tandem's own.
@@ -195,9 +208,9 @@ impl Keys {
             self.debt(),
             self.prepared(),
             self.holds(&self.branch(transaction)),
-            match &self.place {
-                None => self.witness(transaction).0,
-                Some(place) => place.clone(),
+            match self.witness_place() {
+                "" => self.witness(transaction).0,
+                place => place.to_owned(),
             },
         ]
     }
@@ -289,6 +302,7 @@ mod tests {
             let place = StockPlace::Hash {
                 key: "stock".into(),
                 field: crate::settings::Pattern::default(),
+                counts: true,
             };
             Keys::new("tandem:", name.parse().unwrap(), &place)
         };

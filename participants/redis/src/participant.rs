@@ -23,6 +23,12 @@ use crate::reply::{Reply, Row};
 use crate::scripts;
 use crate::settings::{Settings, SettingsError, StockPlace, Wait};
 
+/// What [`Settings::count_in_hash`] gives up.
+const NOT_COUNTED: &str = "count_in_hash is false: what is deducted of the stock hash is not counted, so \
+     that an audit can't tell whether its values are right, and a script that is stopped half way (by a \
+     lost right) may deduct twice. Set count_in_hash = true if whoever reads the hash may find fields of \
+     tandem's in it, or accept this";
+
 /// Transactions that one call of the forget script drops at most: about 5 ms of the server's time.
 const FORGET_BATCH_MAX: usize = 2_000;
 
@@ -76,8 +82,10 @@ impl RedisParticipant {
     pub(crate) fn findings_of(&self, seen: &Seen) -> Vec<Finding> {
         let learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
         let learnt = learnt.iter().map(|(name, detail)| (*name, detail.clone()));
+        let counted = (!self.keys.counts()).then(|| ("STOCK_NOT_COUNTED", NOT_COUNTED.to_owned()));
         describe::findings(seen)
             .into_iter()
+            .chain(counted)
             .chain(learnt)
             .map(|(name, detail)| Finding {
                 accepted: self.accept.iter().any(|accepted| accepted == name),
@@ -129,7 +137,8 @@ impl RedisParticipant {
             .arg(self.keys.prefix())
             .arg(self.keys.owner(&transaction.coordinator))
             .arg(format!("{row} {place}"))
-            .arg(self.keys.place());
+            .arg(self.keys.place())
+            .arg(self.keys.witness_place());
         call
     }
 
@@ -138,7 +147,7 @@ impl RedisParticipant {
         call.arg(stocks.len());
         match &self.place {
             StockPlace::Keys(_) => call.key(stocks),
-            StockPlace::Hash { .. } => call.arg(stocks),
+            StockPlace::Hash { key, .. } => call.key(key).arg(stocks),
         };
     }
 

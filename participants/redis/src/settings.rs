@@ -32,6 +32,11 @@ pub struct Settings {
     /// The field of `stock_hash` that holds the stock of one sku. Default `{sku}`.
     #[serde(default)]
     pub stock_field: Option<String>,
+    /// Whether tandem keeps fields of its own in `stock_hash`: how much it has deducted of each stock, and
+    /// which transactions did. One command must change them with the stock. Default true; with false that
+    /// evidence is given up, which is the finding `STOCK_NOT_COUNTED`.
+    #[serde(default = "default_count_in_hash")]
+    pub count_in_hash: bool,
     /// What all keys of tandem's own begin with. Default `tandem:`. Coordinators that sell the
     /// same stock must use the same prefix, or they don't see each other's holds.
     #[serde(default = "default_key_prefix")]
@@ -73,6 +78,9 @@ pub enum SettingsError {
         "stock_key and stock_hash exclude each other: the stock is in one key a sku, or in one hash"
     )]
     TwoStocks,
+    /// A word on fields without a hash.
+    #[error("count_in_hash is for stock_hash, which is not set")]
+    CountWithoutHash,
     /// A field pattern without a hash.
     #[error("stock_field is for stock_hash, which is not set")]
     FieldWithoutHash,
@@ -133,6 +141,7 @@ impl Settings {
             stock_key: None,
             stock_hash: None,
             stock_field: None,
+            count_in_hash: default_count_in_hash(),
             key_prefix: default_key_prefix(),
             accept: Vec::new(),
             connect_timeout_ms: default_connect_timeout_ms(),
@@ -163,6 +172,7 @@ impl Settings {
         match (&self.stock_key, &self.stock_hash, &self.stock_field) {
             (Some(_), Some(_), _) => Err(SettingsError::TwoStocks),
             (_, None, Some(_)) => Err(SettingsError::FieldWithoutHash),
+            (_, None, None) if !self.count_in_hash => Err(SettingsError::CountWithoutHash),
             (key, None, None) => {
                 let pattern = key.as_deref().unwrap_or("stock:{sku}");
                 self.check_unreserved("stock_key", pattern)?;
@@ -177,6 +187,7 @@ impl Settings {
                 Ok(StockPlace::Hash {
                     key: hash.clone(),
                     field: Pattern::parse("stock_field", field)?,
+                    counts: self.count_in_hash,
                 })
             }
         }
@@ -227,6 +238,10 @@ pub(crate) fn default_key_prefix() -> String {
     "tandem:".to_owned()
 }
 
+fn default_count_in_hash() -> bool {
+    true
+}
+
 fn default_connect_timeout_ms() -> u64 {
     2_000
 }
@@ -253,7 +268,12 @@ pub(crate) enum StockPlace {
     /// One key a sku.
     Keys(Pattern),
     /// One hash for all.
-    Hash { key: String, field: Pattern },
+    Hash {
+        key: String,
+        field: Pattern,
+        /// Whether fields of tandem's own are in it.
+        counts: bool,
+    },
 }
 
 /// A text with one place for a sku: what is before it and after it.
@@ -304,7 +324,7 @@ mod tests {
 
         settings.stock_hash = Some("warehouse".into());
         settings.stock_field = Some("sku-{sku}-units".into());
-        let StockPlace::Hash { key, field } = settings.stock_place().unwrap() else {
+        let StockPlace::Hash { key, field, .. } = settings.stock_place().unwrap() else {
             panic!("not a hash");
         };
         assert_eq!(
@@ -319,6 +339,7 @@ mod tests {
         assert!(refusal(|s| s.stock_key = Some("{sku}{sku}".into())).contains("exactly once"));
         assert!(refusal(|s| s.stock_key = Some("tandem:{sku}".into())).contains("key_prefix"));
         assert!(refusal(|s| s.stock_field = Some("{sku}".into())).contains("stock_hash"));
+        assert!(refusal(|s| s.count_in_hash = false).contains("stock_hash"));
         assert!(refusal(|s| s.key_prefix = String::new()).contains("key_prefix"));
         assert!(refusal(|s| s.response_timeout_ms = 0).contains("response_timeout_ms 0"));
         assert!(refusal(|s| s.wait_replicas = 17).contains("wait_replicas 17"));

@@ -8,6 +8,9 @@
 -- stock and count is changed by the app alone. A decision of more stocks than one command takes is
 -- written in parts, each with its number, so that a part is not written twice.
 --
+-- Where tandem's fields are kept out of a stock hash, nothing is counted and the witness is written behind
+-- the stock: a script that is stopped between them deducts again. The settings have accepted that by name.
+--
 -- With IS_REPAIR it does so too where it was rolled back before: an operator has ordered it.
 --
 -- Runs with allow-oom: a decision must be carried out at the memory limit too.
@@ -61,22 +64,23 @@ for i = 1, COUNT do
   COUNTS[i] = IS_HASH and ARGV[NEXT + COUNT + i - 1] or KEYS[12 + COUNT + i]
 end
 local values, problems = read_stock()
--- Where something else has the stock hash's name, nothing can be written there: all is owed, and only
--- the memory tells of the commit.
-local is_kept = not IS_HASH or problems[1] ~= 'WRONG_TYPE'
+-- Where the stock hash is missing, or something else has its name, nothing is written there: all is owed,
+-- and only the memory tells of the commit.
+local is_kept = not IS_HASH or type_of(PLACE) == 'hash'
+local is_counted = WITNESS_IN == PLACE
 local counts = {}
 if not IS_HASH then
   counts = key_values(COUNTS)
-elseif is_kept then
+elseif is_kept and is_counted then
   counts = hash_values(PLACE, COUNTS)
 end
 local owed_before = hash_values(DEBT, STOCKS)
 
 local name, place = witness_place(ARGV[6])
-local row = witness_row(PLACE, name)
+local row = witness_row(WITNESS_IN, name)
 local part = 'witness:' .. PREFIX .. OWNER .. ':part:' .. MEMBER
 local parts_done = 0
-if is_kept and COUNT * 4 > WORDS then
+if is_kept and is_counted and COUNT * 4 > WORDS then
   local text = IS_HASH and redis.call('HGET', PLACE, part) or not IS_HASH and redis.call('GET', part)
   parts_done = tonumber(text or '0')
 end
@@ -87,10 +91,15 @@ local words, expiries, debts = {}, {}, {}
 for i, stock in ipairs(STOCKS) do
   local units = tonumber(ARGV[NEXT + i - 1])
   local there = math.min(units, math.max(values[i] or 0, 0))
-  words[#words + 1] = there > 0 and stock or COUNTS[i]
-  words[#words + 1] = there > 0 and digits(values[i] - there) or '0'
-  words[#words + 1] = COUNTS[i]
-  words[#words + 1] = digits((tonumber(counts[i] or '0') or 0) + units)
+  if is_counted then
+    words[#words + 1] = there > 0 and stock or COUNTS[i]
+    words[#words + 1] = there > 0 and digits(values[i] - there) or '0'
+    words[#words + 1] = COUNTS[i]
+    words[#words + 1] = digits((tonumber(counts[i] or '0') or 0) + units)
+  elseif there > 0 then
+    words[#words + 1] = stock
+    words[#words + 1] = digits(values[i] - there)
+  end
   if there < units then
     local owed = digits(tonumber(owed_before[i] or '0') + units - there)
     debts[#debts + 1] = {stock, digits(units - there), problems[i] or 'SHORT',
@@ -118,13 +127,15 @@ if #debts > 0 then
 else
   redis.call('HDEL', ANSWERS, MEMBER)
 end
-if not is_kept then
-  words = {}
-elseif #words <= WORDS then
+if not is_counted then
+  -- Where there is no stock there are no words.
+  in_chunks(words, write)
+  redis.call('SET', name, with_witness(row, place, '1'))
+elseif is_kept and #words <= WORDS then
   words[#words + 1] = name
   words[#words + 1] = with_witness(row, place, '1')
   write(unpack(words))
-else
+elseif is_kept then
   local parts = math.ceil(#words / WORDS)
   for number = parts_done + 1, parts do
     local first, last = (number - 1) * WORDS + 1, math.min(number * WORDS, #words)

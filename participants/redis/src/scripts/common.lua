@@ -13,7 +13,8 @@
 -- KEYS (all in one slot)
 --   1 store        hash    life: which life of the store this is; run: run_id of the server when it
 --                          began; changes: how many promises and commits were made
---   2 busy         string  BRANCH PLACE of the script that is under way, or was when it was stopped
+--   2 busy         string  BRANCH of the script that is under way, or was when it was stopped, =, whether
+--                          the witness is in PLACE (1 or 0), =, PLACE
 --   3 coordinator  hash    epoch, log, instance, floor, closed, remembered: how many are in committed
 --   4 committed    zset    members (keys.rs) in their order: committed and not yet forgotten
 --   5 released     zset    the same: rolled back or refused whole
@@ -25,12 +26,14 @@
 --  11 holds        hash    of this branch, there while it is prepared: ENTRY:STOCK -> units;
 --                          =place, =participants
 --  12 witness      string  64 characters, 1 where a transaction's units were deducted and its memory is
---                          not forgotten. With a stock hash: that hash, which has it as a field. It goes
---                          with the stock, not with tandem's memory
+--                          not forgotten. With a stock hash: that hash, which has it as a field, unless
+--                          the settings keep tandem's fields out of it. It goes with the stock, not with
+--                          tandem's memory
 -- ARGV
 --   1 branch   2 its member   3 the caller's epoch   4 what all keys of tandem's own begin with
 --   5 C        6 the witness's key or field, and which of its characters, separated by a space
 --   7 place: the stock hash, or empty where each stock is a key
+--   8 the same if the witness and the counts are fields of it, else empty
 --
 -- "stock" is the stock key, or the field of the stock hash. Units travel as text: a Lua number
 -- is a double, and Redis cuts it when it answers.
@@ -39,7 +42,7 @@ local STORE, BUSY, COORDINATOR, COMMITTED, RELEASED = KEYS[1], KEYS[2], KEYS[3],
 local ANSWERS, EXCEPTED, HELD, DEBT = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local PREPARED, HOLDS, WITNESS = KEYS[10], KEYS[11], KEYS[12]
 local BRANCH, MEMBER, EPOCH, PREFIX, PLACE = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[7]
-local OWNER = ARGV[5]
+local OWNER, WITNESS_IN = ARGV[5], ARGV[8]
 
 -- Words given to one command: Lua's unpack fails beyond about 8,000. Divisible by 4, for tuples.
 local WORDS = 7200
@@ -114,7 +117,7 @@ end
 
 local function is_witnessed()
   local name, place = witness_place(ARGV[6])
-  return string.sub(witness_row(PLACE, name), place, place) == '1'
+  return string.sub(witness_row(WITNESS_IN, name), place, place) == '1'
 end
 
 -- Units by stock that a branch holds, and the place that they are held in.
@@ -169,7 +172,7 @@ end
 
 -- Around the writes of a script.
 local function begin()
-  redis.call('SET', BUSY, BRANCH .. ' ' .. PLACE)
+  redis.call('SET', BUSY, BRANCH .. '=' .. (WITNESS_IN == PLACE and '1' or '0') .. '=' .. PLACE)
 end
 
 local function done()
@@ -217,7 +220,7 @@ local function finish_interrupted()
   if not busy then
     return
   end
-  local branch, place = string.match(busy, '^(%S+) (.*)$')
+  local branch, is_inside, place = string.match(busy, '^([^=]+)=([01])=(.*)$')
   local coordinator, epoch, sequence, participant =
     string.match(branch, '^([^.]+)%.(%d+)%.(%d+)/(.+)$')
   local owner = coordinator .. ':' .. participant
@@ -228,7 +231,8 @@ local function finish_interrupted()
   local row = 'witness:' .. PREFIX .. owner .. ':' .. epoch .. '.'
     .. digits(math.floor(tonumber(sequence) / 64))
   local at = tonumber(sequence) % 64 + 1
-  local is_deducted = string.sub(witness_row(place, row), at, at) == '1'
+  local witness_in = is_inside == '1' and place or ''
+  local is_deducted = string.sub(witness_row(witness_in, row), at, at) == '1'
   local is_committed = redis.call('ZSCORE', of('committed'), member)
   if is_deducted or is_committed then
     local json = redis.call('HGET', of('answers'), member)

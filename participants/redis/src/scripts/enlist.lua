@@ -4,7 +4,7 @@
 --
 -- Runs with allow-oom: recovery must be able to go on at the memory limit.
 --
--- KEYS, ARGV: common.lua, of a branch that is nobody's; from ARGV[8] on
+-- KEYS, ARGV: common.lua, of a branch that is nobody's; from ARGV[9] on
 --   log id, instance id, how many newest commits to answer with, run_id of the server (may be empty),
 --   the highest number of changes that the store has told, then the members of commits that it has
 --   acknowledged
@@ -14,7 +14,7 @@
 
 finish_interrupted()
 local log, instance, newest, run, known_changes =
-  ARGV[8], ARGV[9], tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12])
+  ARGV[9], ARGV[10], tonumber(ARGV[11]), ARGV[12], tonumber(ARGV[13])
 local known = redis.call('HMGET', COORDINATOR, 'epoch', 'log', 'instance', 'remembered')
 if known[1] then
   if known[2] ~= log then
@@ -32,7 +32,7 @@ local store = redis.call('HMGET', STORE, 'life', 'run', 'changes')
 local changes = tonumber(store[3] or '0')
 local remembered = redis.call('ZCARD', COMMITTED)
 local has_lost = tonumber(known[4] or '0') ~= remembered or changes < known_changes
-for at = 13, #ARGV do
+for at = 14, #ARGV do
   local member = ARGV[at]
   has_lost = has_lost or not redis.call('ZSCORE', COMMITTED, member) and not is_forgotten(member)
 end

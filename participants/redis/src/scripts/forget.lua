@@ -4,9 +4,9 @@
 -- Runs with allow-oom: forgetting frees memory.
 --
 -- KEYS, ARGV: common.lua, of the first transaction that is not forgotten
--- ARGV 8 how many transactions to drop at most
--- ARGV 9 member of the first transaction that may still be prepared, or empty
--- from 10 on, in their order, members of the transactions below the floor that stay
+-- ARGV 9 how many transactions to drop at most
+-- ARGV 10 member of the first transaction that may still be prepared, or empty
+-- from 11 on, in their order, members of the transactions below the floor that stay
 -- Answers
 --   {"FENCED", epoch} | {"LOST"}
 --   {"DONE"}  nothing is left to drop, or a later floor is known
@@ -17,7 +17,7 @@ if refusal then
   return refusal
 end
 finish_interrupted()
-local left = tonumber(ARGV[8])
+local left = tonumber(ARGV[9])
 
 -- Rows of the witness, without the transactions named.
 local function drop_witness(members)
@@ -29,7 +29,7 @@ local function drop_witness(members)
       sequence = tonumber(sequence)
       local name = 'witness:' .. PREFIX .. OWNER .. ':' .. epoch .. '.'
         .. digits(math.floor(sequence / 64))
-      rows[name] = rows[name] or {string.byte(witness_row(PLACE, name), 1, -1)}
+      rows[name] = rows[name] or {string.byte(witness_row(WITNESS_IN, name), 1, -1)}
       rows[name][sequence % 64 + 1] = 48
     end
   end
@@ -43,17 +43,17 @@ local function drop_witness(members)
     end
   end
   if #flat > 0 then
-    if PLACE == '' then
+    if WITNESS_IN == '' then
       redis.call('MSET', unpack(flat))
     else
-      redis.call('HSET', PLACE, unpack(flat))
+      redis.call('HSET', WITNESS_IN, unpack(flat))
     end
   end
   if #gone > 0 then
-    if PLACE == '' then
+    if WITNESS_IN == '' then
       redis.call('DEL', unpack(gone))
     else
-      redis.call('HDEL', PLACE, unpack(gone))
+      redis.call('HDEL', WITNESS_IN, unpack(gone))
     end
   end
 end
@@ -74,8 +74,8 @@ end
 
 -- What will not be prepared any more needs no memory of its roll back.
 local closed = redis.call('HGET', COORDINATOR, 'closed')
-if ARGV[9] ~= '' and (not closed or closed < ARGV[9]) then
-  closed = ARGV[9]
+if ARGV[10] ~= '' and (not closed or closed < ARGV[10]) then
+  closed = ARGV[10]
   redis.call('HSET', COORDINATOR, 'closed', closed)
 end
 if closed then
@@ -94,7 +94,7 @@ end
 redis.call('HSET', COORDINATOR, 'floor', MEMBER)
 redis.call('DEL', EXCEPTED)
 local members, bounds = {}, {'-'}
-for at = 10, #ARGV do
+for at = 11, #ARGV do
   members[#members + 1] = ARGV[at]
   bounds[#bounds + 1] = '(' .. ARGV[at]
 end

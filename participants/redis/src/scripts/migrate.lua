@@ -10,7 +10,7 @@
 --
 -- KEYS 1 life: version 1's life, and in version 2 a text that begins with the version
 -- ARGV 1 what all keys of tandem's own begin with, 2 coordinator, 3 participant, 4 place (common.lua),
---   5 how many transactions to move at most
+--   5 how many transactions to move at most, 6 the place if the witness is in it, else empty
 -- Answers
 --   {"MORE"}             call again
 --   {"DONE"}             all is in version 2
@@ -19,6 +19,7 @@
 
 local LIFE = KEYS[1]
 local PREFIX, ID, PARTICIPANT, PLACE, LEFT = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local WITNESS_IN = ARGV[6]
 local OWNER = ID .. ':' .. PARTICIPANT
 local VERSION = 2
 local REFUSED = '(moved to keys of version 2 by a newer tandem: update this one)'
@@ -93,10 +94,10 @@ local function move_witness()
   local rows = redis.call('HSCAN', from, 0, 'COUNT', math.max(LEFT, 1))[2]
   for i = 1, #rows, 2 do
     local to = 'witness:' .. PREFIX .. OWNER .. ':' .. rows[i]
-    if PLACE == '' then
+    if WITNESS_IN == '' then
       redis.call('SET', to, rows[i + 1])
-    elseif redis.call('TYPE', PLACE).ok == 'hash' then
-      redis.call('HSET', PLACE, to, rows[i + 1])
+    elseif redis.call('TYPE', WITNESS_IN).ok == 'hash' then
+      redis.call('HSET', WITNESS_IN, to, rows[i + 1])
     end
     redis.call('HDEL', from, rows[i])
   end

@@ -1,15 +1,15 @@
 -- Put after common.lua in the scripts that read stock.
 --
--- ARGV 8: how many stocks (n).
+-- ARGV 9: how many stocks (n).
 --   key   KEYS 13.. are the n stock keys
---   hash  KEYS 12 is the stock hash; ARGV 9.. are its n fields
+--   hash  ARGV 7 is the stock hash; ARGV 10.. are its n fields
 -- What else a script is told starts at ARGV[NEXT].
 
-local IS_HASH, COUNT = PLACE ~= '', tonumber(ARGV[8])
-local NEXT = IS_HASH and 9 + COUNT or 9
+local IS_HASH, COUNT = PLACE ~= '', tonumber(ARGV[9])
+local NEXT = IS_HASH and 10 + COUNT or 10
 local STOCKS = {}
 for i = 1, COUNT do
-  STOCKS[i] = IS_HASH and ARGV[8 + i] or KEYS[12 + i]
+  STOCKS[i] = IS_HASH and ARGV[9 + i] or KEYS[12 + i]
 end
 
 -- Doubles are exact below this only (2^53).

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use tandem_participant::{CommitEvidence, Participant, PreparedId, Vote};
+use tandem_participant::audit::{AuditAnswer, AuditQuestion};
+use tandem_participant::{CommitEvidence, Error, Participant, PreparedId, Vote};
 use tandem_protocol::Reason;
 use tandem_redis::{RedisParticipant, Settings};
 
@@ -36,6 +37,10 @@ async fn vote(participant: &RedisParticipant, transaction: &str) -> Vote {
         .await
         .unwrap()
         .vote
+}
+
+async fn refused_of(participant: &RedisParticipant, transaction: &str) -> Vec<(u32, Reason)> {
+    refused(&vote(participant, transaction).await)
 }
 
 #[tokio::test]
@@ -118,6 +123,66 @@ async fn a_sku_can_not_be_one_of_tandems_own_fields_of_the_stock_hash() {
             .unwrap()
             .vote;
         assert_eq!(refused(&vote), [(0, Reason::UnknownSku)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stock_hash_that_may_have_no_other_fields_keeps_none_and_says_what_that_gives_up() {
+    on_each_server(async |stage| {
+        let foreign = |settings: &mut Settings| {
+            settings.stock_hash = Some("north".into());
+            settings.count_in_hash = false;
+        };
+        let refused = stage.participant(foreign);
+        let refused = refused.enlist(&enlist("till", "log-till", 1, "i")).await;
+        let Err(Error::Unsafe { findings }) = &refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(findings[0].name, "STOCK_NOT_COUNTED");
+        let till = participant(stage, "stock-a", &["till"], |settings| {
+            foreign(settings);
+            settings.accept = vec!["STOCK_NOT_COUNTED".into()];
+        })
+        .await;
+        let _: i64 = stage.cli("HSET north tea 9 jam 9").await;
+        assert_eq!(refused_of(&till, "till.1.1").await, []);
+        till.commit(&commit("till.1.1", CART)).await.unwrap();
+        let fields: Vec<String> = stage.cli("HKEYS north").await;
+        assert_eq!(fields, ["tea", "jam"]);
+        assert_eq!(stage.cli::<i64>("HGET north tea").await, 7);
+        // The witness is there all the same.
+        for key in stage.keys("tandem:").await {
+            let _: i64 = stage.cli(&format!("DEL {key}")).await;
+        }
+        till.enlist(&enlist("till", "log-till", 1, "i"))
+            .await
+            .unwrap();
+        let again = till.commit(&commit("till.1.1", CART)).await.unwrap();
+        assert_eq!(again.evidence, CommitEvidence::AlreadyApplied);
+        let question = AuditQuestion::Deducted {
+            coordinator: "till".parse().unwrap(),
+            skus: vec!["tea".into()],
+        };
+        let answer = till.audit(&question).await.unwrap();
+        assert!(matches!(answer, AuditAnswer::NotKept(_)), "{answer:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stock_hash_that_is_missing_is_not_made_and_what_was_sold_is_owed_once() {
+    on_each_server(async |stage| {
+        let till = participant(stage, "stock-a", &["till"], |settings| {
+            settings.stock_hash = Some("north".into());
+        })
+        .await;
+        for _ in 0..2 {
+            let committed = till.commit(&commit("till.1.1", CART)).await.unwrap();
+            assert_eq!(committed.debts[0].quantity, 2);
+        }
+        assert_eq!(stage.cli::<i64>("EXISTS north").await, 0);
+        assert_eq!(till.stock("tea").await.unwrap().unwrap().debt, 2);
     })
     .await;
 }
