@@ -36,6 +36,8 @@ pub struct Start {
 pub struct Coordinator {
     process: Mutex<Option<Process>>,
     id: String,
+    /// The `tandem` of these tests if there is none.
+    program: Option<PathBuf>,
     folder: PathBuf,
     data_dir: PathBuf,
     clients: PortLease,
@@ -59,6 +61,7 @@ impl Coordinator {
         Ok(Coordinator {
             process: Mutex::new(None),
             id: id.to_owned(),
+            program: None,
             data_dir: folder.join("log"),
             folder,
             clients: PortLease::take(None)?,
@@ -69,6 +72,14 @@ impl Coordinator {
     /// The same with its decision log elsewhere.
     pub fn with_data_dir(self, data_dir: PathBuf) -> Coordinator {
         Coordinator { data_dir, ..self }
+    }
+
+    /// The same of another build than the one under test.
+    pub fn with_program(self, program: PathBuf) -> Coordinator {
+        Coordinator {
+            program: Some(program),
+            ..self
+        }
     }
 
     /// Writes the configuration and starts the process; does not wait for anything.
@@ -94,7 +105,11 @@ impl Coordinator {
             return Ok(false);
         }
         fs::write(self.config_path(), self.config(start))?;
-        let mut command = guarded(tandem_program()?);
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => tandem_program()?,
+        };
+        let mut command = guarded(program);
         command
             .args(["serve", "--config"])
             .arg(self.config_path())

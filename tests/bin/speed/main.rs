@@ -4,6 +4,7 @@
 //! turn the stores are read; a turn whose rows, stock, holds or prepared branches do not agree with
 //! the answers is no figure but an error.
 
+mod against;
 mod books;
 mod contest;
 mod contestant;
@@ -21,7 +22,7 @@ mod score;
 mod workload;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -29,6 +30,7 @@ use clap::{Parser, Subcommand};
 use tandem_tests::Machine;
 use tokio::runtime::Runtime;
 
+use against::Against;
 use contestant::Contestant;
 use contestant::dtmrs::Kept;
 use forces::Forces;
@@ -73,6 +75,12 @@ struct Compare {
     quick: bool,
     #[command(flatten)]
     chosen: plan::Chosen,
+    /// Compare with another build of tandem instead: its program. End with an error if this one is
+    /// slower by more than 3 %, beyond doubt
+    #[arg(long, value_name = "PATH", conflicts_with_all = [
+        "quick", "contestants", "offered", "series", "dtmrs", "json", "plots", "at_least",
+    ])]
+    against: Option<PathBuf>,
     /// Length of one turn, in seconds
     #[arg(long)]
     seconds: Option<f64>,
@@ -118,6 +126,9 @@ fn main() -> Result<()> {
 }
 
 fn compare(args: &Compare) -> Result<()> {
+    if let Some(program) = &args.against {
+        return compare_builds(args, program);
+    }
     let chosen = args.chosen.parts();
     let is_program = chosen.is_empty();
     let mut parts = match (is_program, args.quick) {
@@ -128,24 +139,12 @@ fn compare(args: &Compare) -> Result<()> {
     if let (true, Some(part)) = (args.dtmrs.is_some(), parts.first_mut()) {
         plan::invite(part, Contestant::Dtmrs);
     }
-    let (seconds, warm_up, rounds) = if args.quick {
+    let manner = args.manner(if args.quick {
         (0.6, 0.15, 1)
     } else {
         (1.5, 0.3, 2)
-    };
-    let manner = Manner {
-        window: Duration::try_from_secs_f64(args.seconds.unwrap_or(seconds))?,
-        warm_up: Duration::try_from_secs_f64(warm_up)?,
-        rounds: args.rounds.unwrap_or(rounds),
-        force: (!args.real_disk).then(|| Duration::from_micros(args.fsync_us)),
-        limits: args.limits.join("\n"),
-        dtmrs: args.dtmrs.clone().map(|program| (program, args.dtmrs_kept)),
-    };
-    let disk = match manner.force {
-        Some(cost) => format!("{} ms per forced write", cost.as_secs_f64() * 1e3),
-        None => "a real disk".to_owned(),
-    };
-    println!("{disk}; {} rounds of {:?}", manner.rounds, manner.window);
+    })?;
+    let disk = announce(&manner);
     let machine = Machine::look();
     let measured = Runtime::new()?.block_on(measure::all(&machine, parts, &manner))?;
     for one in &measured {
@@ -167,6 +166,42 @@ fn compare(args: &Compare) -> Result<()> {
     args.at_least
         .iter()
         .try_for_each(|wish| require(wish, &measured))
+}
+
+/// Says how everything is measured; gives what a forced write costs, for people.
+fn announce(manner: &Manner) -> String {
+    let disk = match manner.force {
+        Some(cost) => format!("{} ms per forced write", cost.as_secs_f64() * 1e3),
+        None => "a real disk".to_owned(),
+    };
+    println!("{disk}; {} rounds of {:?}", manner.rounds, manner.window);
+    disk
+}
+
+fn compare_builds(args: &Compare, program: &Path) -> Result<()> {
+    let manner = args.manner((2.0, 0.5, 10))?;
+    announce(&manner);
+    let against = Against {
+        program: program.to_owned(),
+        manner,
+    };
+    let parts = args.chosen.combined(&[1, 128, 1_024]);
+    Runtime::new()?.block_on(against.run(&Machine::look(), &parts))
+}
+
+impl Compare {
+    /// How it is measured: the length of a turn and of what goes before it, in seconds, and the
+    /// turns, unless others were chosen.
+    fn manner(&self, (seconds, warm_up, rounds): (f64, f64, u32)) -> Result<Manner> {
+        Ok(Manner {
+            window: Duration::try_from_secs_f64(self.seconds.unwrap_or(seconds))?,
+            warm_up: Duration::try_from_secs_f64(warm_up)?,
+            rounds: self.rounds.unwrap_or(rounds),
+            force: (!self.real_disk).then(|| Duration::from_micros(self.fsync_us)),
+            limits: self.limits.join("\n"),
+            dtmrs: self.dtmrs.clone().map(|program| (program, self.dtmrs_kept)),
+        })
+    }
 }
 
 /// An error unless tandem makes as many times naive's purchases per second as is wished.

@@ -124,9 +124,6 @@ pub(crate) struct Chosen {
 impl Chosen {
     /// The parts; none if nothing was chosen.
     pub(crate) fn parts(&self) -> Vec<Part> {
-        fn or<T: Clone>(given: &[T], otherwise: &[T]) -> Vec<T> {
-            if given.is_empty() { otherwise } else { given }.to_vec()
-        }
         if self.store.is_empty()
             && self.binlog.is_empty()
             && self.workload.is_empty()
@@ -137,11 +134,19 @@ impl Chosen {
         {
             return Vec::new();
         }
+        self.combined(&[1, 32, 128, 256])
+    }
+
+    /// Every combination, with these numbers of clients unless others were chosen.
+    pub(crate) fn combined(&self, clients: &[usize]) -> Vec<Part> {
+        fn or<T: Clone>(given: &[T], otherwise: &[T]) -> Vec<T> {
+            if given.is_empty() { otherwise } else { given }.to_vec()
+        }
         let mut parts = Vec::new();
         for store in or(&self.store, &[Store::Mariadb]) {
             for binlog in or(&self.binlog, &[Binlog::On]) {
                 for workload in or(&self.workload, &[Workload::Skus]) {
-                    let mut clients = or(&self.clients, &[1, 32, 128, 256]);
+                    let mut clients = or(&self.clients, clients);
                     clients.retain(|clients| *clients > 0);
                     parts.push(Part {
                         store,

@@ -1,7 +1,7 @@
 //! The servers that the contestants share.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -61,6 +61,23 @@ pub(crate) struct Tandem {
     pub(crate) start: Start,
 }
 
+/// A coordinator and the stores that it works on.
+#[derive(Clone, Copy)]
+pub(crate) struct Party<'a> {
+    pub(crate) tandem: &'a Tandem,
+    pub(crate) stores: &'a Stores,
+    pub(crate) forces: &'a Forces,
+}
+
+/// A coordinator with stores of its own, and nothing beside it.
+pub(crate) struct Alone {
+    // Dropped top-down: who asks before who is asked.
+    tandem: Tandem,
+    stores: Stores,
+    forces: Forces,
+    _folder: TempDir,
+}
+
 /// Everything that runs while the contestants take turns.
 pub(crate) struct Scene {
     // Dropped top-down: who asks before who is asked.
@@ -99,21 +116,10 @@ impl Scene {
 
     /// Starts everything but the coordinators, with goods in stock and a table for each contestant.
     pub(crate) async fn prepare(setting: Setting<'_>) -> Result<Scene> {
-        let folder = tempfile::Builder::new().prefix("tandem-speed-").tempdir()?;
+        let folder = folder()?;
         let env = setting.forces.env();
         let stores = stores(&setting, &env).await?;
-        create_tables(&stores).await?;
-        seed(&stores).await?;
-        let start = |participants| Start {
-            limits: setting.limits.clone(),
-            participants,
-            env: env.clone(),
-        };
-        let inside = Tandem {
-            coordinator: coordinator(INSIDE, folder.path().join("inside"))?,
-            sidecars: Vec::new(),
-            start: start(participants(&stores)),
-        };
+        let inside = inside(&setting, &stores, &env, &folder)?;
         let mut sidecars = Vec::new();
         for (kind, settings) in [
             (SidecarKind::Mysql, mysql_settings(&stores, "mysql")),
@@ -126,7 +132,7 @@ impl Scene {
         let beside = Tandem {
             coordinator: coordinator(BESIDE, folder.path().join("beside"))?,
             sidecars,
-            start: start(tables.join("\n")),
+            start: start(&setting, tables.join("\n"), &env),
         };
         let dtmrs = match &setting.dtmrs {
             Some((program, kept)) => {
@@ -156,16 +162,52 @@ impl Scene {
 
     /// The stores' processes.
     pub(crate) fn store_processes(&self) -> Result<Vec<(&'static str, u32)>> {
-        Ok(vec![
-            ("mysql", self.stores.mysql.pid().context("MySQL is down")?),
-            ("redis", self.stores.redis.pid().context("Redis is down")?),
-        ])
+        store_processes(&self.stores)
     }
 
+    /// The coordinator whose participants are there, and the stores.
+    pub(crate) fn party(&self, place: Place) -> Party<'_> {
+        Party {
+            tandem: self.tandem(place),
+            stores: &self.stores,
+            forces: &self.forces,
+        }
+    }
+}
+
+impl Alone {
+    /// Starts everything; the coordinator with this program instead of the one under test.
+    pub(crate) async fn start(setting: Setting<'_>, program: Option<&Path>) -> Result<Alone> {
+        let folder = folder()?;
+        let env = setting.forces.env();
+        let stores = stores(&setting, &env).await?;
+        let mut tandem = inside(&setting, &stores, &env, &folder)?;
+        if let Some(program) = program {
+            tandem.coordinator = tandem.coordinator.with_program(program.to_owned());
+        }
+        tandem.coordinator.start(&tandem.start).await?;
+        Ok(Alone {
+            tandem,
+            stores,
+            forces: setting.forces,
+            _folder: folder,
+        })
+    }
+
+    pub(crate) fn party(&self) -> Party<'_> {
+        Party {
+            tandem: &self.tandem,
+            stores: &self.stores,
+            forces: &self.forces,
+        }
+    }
+}
+
+impl Party<'_> {
     /// The processes of a purchase through tandem.
-    pub(crate) fn tandem_processes(&self, place: Place) -> Result<Vec<(&'static str, u32)>> {
-        let tandem = self.tandem(place);
-        let mut processes = self.store_processes()?;
+    pub(crate) fn processes(&self) -> Result<Vec<(&'static str, u32)>> {
+        let tandem = self.tandem;
+        let mut processes = store_processes(self.stores)?;
         let coordinator = tandem.coordinator.process_id();
         processes.push((
             "coordinator",
@@ -182,12 +224,48 @@ impl Scene {
     }
 
     /// Waits until nothing is prepared or held.
-    pub(crate) async fn quiet(&self, place: Place) -> Result<()> {
-        let operator = self.tandem(place).coordinator.operator();
-        Judge(&self.stores).quiet(&operator).await
+    pub(crate) async fn quiet(&self) -> Result<()> {
+        let operator = self.tandem.coordinator.operator();
+        Judge(self.stores).quiet(&operator).await
     }
 }
 
+fn store_processes(stores: &Stores) -> Result<Vec<(&'static str, u32)>> {
+    Ok(vec![
+        ("mysql", stores.mysql.pid().context("MySQL is down")?),
+        ("redis", stores.redis.pid().context("Redis is down")?),
+    ])
+}
+
+fn folder() -> Result<TempDir> {
+    Ok(tempfile::Builder::new()
+        .prefix("tandem-speed-")
+        .tempdir()?)
+}
+
+fn start(setting: &Setting<'_>, participants: String, env: &[(String, String)]) -> Start {
+    Start {
+        limits: setting.limits.clone(),
+        participants,
+        env: env.to_vec(),
+    }
+}
+
+/// A coordinator with its participants in its process, not started.
+fn inside(
+    setting: &Setting<'_>,
+    stores: &Stores,
+    env: &[(String, String)],
+    folder: &TempDir,
+) -> Result<Tandem> {
+    Ok(Tandem {
+        coordinator: coordinator(INSIDE, folder.path().join("inside"))?,
+        sidecars: Vec::new(),
+        start: start(setting, participants(stores), env),
+    })
+}
+
+/// The stores, with goods in stock and a table for each contestant.
 async fn stores(setting: &Setting<'_>, env: &[(String, String)]) -> Result<Stores> {
     let pair = match setting.store {
         Store::Mariadb => PairName::Installed,
@@ -198,15 +276,15 @@ async fn stores(setting: &Setting<'_>, env: &[(String, String)]) -> Result<Store
     if setting.binlog == Binlog::Off {
         mysql_args.push("--skip-log-bin".into());
     }
-    Stores::start(
-        &pair,
-        StoresOptions {
-            env: env.iter().map(|(k, v)| (k.into(), v.into())).collect(),
-            mysql_args,
-            ..StoresOptions::default()
-        },
-    )
-    .await
+    let options = StoresOptions {
+        env: env.iter().map(|(k, v)| (k.into(), v.into())).collect(),
+        mysql_args,
+        ..StoresOptions::default()
+    };
+    let stores = Stores::start(&pair, options).await?;
+    create_tables(&stores).await?;
+    seed(&stores).await?;
+    Ok(stores)
 }
 
 /// All contestants write the same row, each to a table of its own.

@@ -77,7 +77,7 @@ impl Contestant {
             name: format!("{}-{self:?}", turn.name),
             ..turn.clone()
         };
-        let tandem = |place, wait| through_tandem::play(scene, &turn, place, wait);
+        let tandem = |place, wait| through_tandem::play(scene.party(place), &turn, wait);
         match self {
             Contestant::Naive => naive::play(scene, &turn).await,
             Contestant::Wrapped => wrapped::play(scene, &turn).await,

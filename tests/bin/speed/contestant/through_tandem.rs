@@ -8,7 +8,7 @@ use tonic::Code;
 use crate::books::Books;
 use crate::contest::{self, Buyer, Turn};
 use crate::meter::Meter;
-use crate::scene::{Place, Scene};
+use crate::scene::Party;
 use crate::score::Score;
 use crate::workload::{Answer, Cart};
 
@@ -22,10 +22,9 @@ struct ThroughTandem {
     wait: WaitFor,
 }
 
-pub(crate) async fn play(scene: &Scene, turn: &Turn, place: Place, wait: WaitFor) -> Result<Score> {
-    let stores = &scene.stores;
-    let books = Books::open(stores, TABLE).await?;
-    let coordinator = &scene.tandem(place).coordinator;
+pub(crate) async fn play(party: Party<'_>, turn: &Turn, wait: WaitFor) -> Result<Score> {
+    let books = Books::open(party.stores, TABLE).await?;
+    let coordinator = &party.tandem.coordinator;
     let channels: Vec<_> = (0..CHANNELS).map(|_| coordinator.client()).collect();
     let buyers = (0..turn.load.clients())
         .map(|number| ThroughTandem {
@@ -33,11 +32,11 @@ pub(crate) async fn play(scene: &Scene, turn: &Turn, place: Place, wait: WaitFor
             wait,
         })
         .collect();
-    let meter = Meter::of(&scene.forces, scene.tandem_processes(place)?);
+    let meter = Meter::of(party.forces, party.processes()?);
     let (score, told) = contest::play(turn, &meter, buyers).await?;
-    scene.quiet(place).await?;
+    party.quiet().await?;
     let items = told.bought * turn.workload.items() as u64;
-    books.close(stores, items, items).await?;
+    books.close(party.stores, items, items).await?;
     Ok(score)
 }
 

@@ -239,7 +239,7 @@ impl UnderLoad {
         let told = self.told.clone();
         self.clients.await??;
         let begun = Instant::now();
-        scene.quiet(Place::Inside).await?;
+        scene.party(Place::Inside).quiet().await?;
         let mut sql = scene.stores.sql().await?;
         let rows: i64 = sql
             .fetch_one("SELECT COUNT(*) FROM tandem_purchases")

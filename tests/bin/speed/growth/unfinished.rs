@@ -68,7 +68,7 @@ async fn start(scene: &Scene, decisions: u64) -> Result<()> {
         sleep(begun.elapsed() / 20).await;
     }
     let drained = begun.elapsed();
-    scene.quiet(Place::Inside).await?;
+    scene.party(Place::Inside).quiet().await?;
     books.close(&scene.stores, 1, decisions + 1).await?;
     println!(
         "{decisions:>10} {:>11.2}s {:>17.2}s {:>9.2}s {:>5} MiB",
