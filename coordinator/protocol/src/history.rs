@@ -11,6 +11,7 @@ use crate::id::{ParticipantName, TransactionId};
 use crate::index::{Index, Outcome, Past, PurchaseKey};
 use crate::record::Fingerprint;
 use crate::time::Timestamp;
+use crate::totals::Counts;
 
 /// A transaction that the log remembers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -75,6 +76,19 @@ impl Kept {
         self.decision
     }
 
+    /// How each participant's branch counts in the totals, of a transaction that has ended.
+    pub(crate) fn counted<'a>(
+        &self,
+        participants: &'a [ParticipantName],
+    ) -> Vec<(&'a ParticipantName, Counts)> {
+        let how = |name: &ParticipantName| match self.by_hand.iter().any(|word| word.settles(name))
+        {
+            true => Counts::Unsure,
+            false => Counts::Deducted,
+        };
+        participants.iter().map(|name| (name, how(name))).collect()
+    }
+
     /// Whether a participant has or had to carry out its decision, and no person has said how its
     /// branch there ended.
     pub(crate) fn is_committed_at(&self, participant: &ParticipantName) -> bool {
@@ -129,6 +143,12 @@ impl History {
 
     pub(crate) fn transaction(&self, id: &TransactionId) -> Option<&Kept> {
         self.transactions.get(id)
+    }
+
+    /// Where the first record stands that is still needed of a transaction; `None` while it is on
+    /// its way.
+    pub(crate) fn begins(&self, id: &TransactionId) -> Option<Position> {
+        self.transactions.get(id)?.position
     }
 
     /// Remembers a transaction of which a record is stored or on its way.

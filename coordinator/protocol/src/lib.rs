@@ -21,6 +21,7 @@ mod purchase;
 mod record;
 mod recovery;
 mod time;
+mod totals;
 mod transaction;
 mod unordered;
 
@@ -29,8 +30,9 @@ pub use branch::{
     RefusedEntry, Repaired, Vote,
 };
 pub use coordinator::{
-    BranchProgress, BranchView, Coordinator, Damage, HistoryPage, Loss, MemoryView, PurchaseView,
-    RememberedDecision, Settings, Standing, TransactionState, TransactionView,
+    BranchProgress, BranchView, Coordinator, Damage, DeductionsPage, HistoryPage, Loss, MemoryView,
+    PurchaseView, RememberedDecision, Settings, SkuDeductions, Standing, TransactionState,
+    TransactionView,
 };
 pub use event::{
     Action, Call, Ending, Event, Note, Position, Repair, RepairError, Reply, RequestId,
@@ -45,3 +47,4 @@ pub use record::{
 };
 pub use recovery::{LogRecord, Recovered, ReplayError, Verdict};
 pub use time::Timestamp;
+pub use totals::{ParticipantTotals, SkuTotal};

@@ -10,6 +10,7 @@ use crate::event::{Ending, Repair, Settlement};
 use crate::id::{CoordinatorId, Epoch, IdError, ParticipantName, TransactionId};
 use crate::purchase::{Entry, Purchase, Reason, Refusal};
 use crate::time::Timestamp;
+use crate::totals::{ParticipantTotals, SkuTotal};
 
 /// The format that this version writes; it reads this one only, until there is a second.
 pub(crate) const RECORD_FORMAT: u32 = 1;
@@ -45,6 +46,9 @@ pub enum Record {
     Ended {
         /// The transaction.
         transaction: TransactionId,
+        /// Whether the totals hold what it has deducted from here on: not so where a version that
+        /// kept none has ended it.
+        counted: bool,
     },
     /// An operator's word on a branch; forced.
     Settled {
@@ -80,6 +84,9 @@ pub enum Record {
         /// The first transaction that is remembered.
         before: TransactionId,
     },
+    /// What ended transactions have deducted in all, those included that the log has forgotten. It
+    /// stands for what the records before it say of these skus; never forced.
+    Totals(ParticipantTotals),
 }
 
 /// The decision to commit, with everything that is needed to carry it out again.
@@ -95,6 +102,9 @@ pub struct Decision {
     pub entries: Vec<Entry>,
     /// Final refusals of the entries that did not.
     pub refused: Vec<RefusedPurchase>,
+    /// Whether the totals count it as deducted when it has ended. Not so a decision of a version
+    /// that kept no totals: its stores may have carried it out before they counted.
+    pub counts: bool,
 }
 
 /// A final refusal, as the log keeps it.
@@ -186,7 +196,7 @@ impl Record {
 struct RecordMessage {
     #[prost(uint32, tag = "1")]
     format: u32,
-    #[prost(oneof = "Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
     kind: Option<Kind>,
 }
 
@@ -208,6 +218,8 @@ enum Kind {
     Forgotten(ForgottenMessage),
     #[prost(message, tag = "9")]
     RepairOrdered(RepairOrderedMessage),
+    #[prost(message, tag = "10")]
+    Totals(TotalsMessage),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -242,6 +254,8 @@ struct DecidedMessage {
     entries: Vec<Entry>,
     #[prost(message, repeated, tag = "5")]
     refused: Vec<RefusedPurchaseMessage>,
+    #[prost(bool, tag = "6")]
+    counts: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -272,6 +286,8 @@ struct RefusedMessage {
 struct EndedMessage {
     #[prost(message, optional, tag = "1")]
     transaction: Option<TransactionMessage>,
+    #[prost(bool, tag = "2")]
+    counted: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -326,6 +342,24 @@ struct ForgottenMessage {
     before: Option<TransactionMessage>,
 }
 
+#[derive(Clone, PartialEq, Message)]
+struct TotalsMessage {
+    #[prost(string, tag = "1")]
+    participant: String,
+    #[prost(message, repeated, tag = "2")]
+    skus: Vec<SkuTotalMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SkuTotalMessage {
+    #[prost(string, tag = "1")]
+    sku: String,
+    #[prost(uint64, tag = "2")]
+    deducted: u64,
+    #[prost(uint64, tag = "3")]
+    unsure: u64,
+}
+
 impl Kind {
     fn from_record(record: &Record) -> Kind {
         match record {
@@ -348,6 +382,7 @@ impl Kind {
                     .collect(),
                 entries: decision.entries.clone(),
                 refused: decision.refused.iter().map(Into::into).collect(),
+                counts: decision.counts,
             }),
             Record::Refused {
                 transaction,
@@ -358,8 +393,12 @@ impl Kind {
                 time_ms: time.0,
                 refused: refused.iter().map(Into::into).collect(),
             }),
-            Record::Ended { transaction } => Kind::Ended(EndedMessage {
+            Record::Ended {
+                transaction,
+                counted,
+            } => Kind::Ended(EndedMessage {
                 transaction: Some(transaction.into()),
+                counted: *counted,
             }),
             Record::Settled { settlement, time } => Kind::Settled(SettledMessage {
                 transaction: Some((&settlement.transaction).into()),
@@ -393,6 +432,7 @@ impl Kind {
                 epoch: epoch.0,
                 before: Some(before.into()),
             }),
+            Record::Totals(totals) => Kind::Totals(totals.into()),
         }
     }
 
@@ -413,6 +453,7 @@ impl Kind {
                     .collect::<Result<_, _>>()?,
                 entries: m.entries,
                 refused: refused(m.refused)?,
+                counts: m.counts,
             }),
             Kind::Refused(m) => Record::Refused {
                 transaction: transaction(m.transaction)?,
@@ -421,6 +462,7 @@ impl Kind {
             },
             Kind::Ended(m) => Record::Ended {
                 transaction: transaction(m.transaction)?,
+                counted: m.counted,
             },
             Kind::Settled(m) => Record::Settled {
                 settlement: Settlement {
@@ -456,6 +498,37 @@ impl Kind {
                 epoch: Epoch(m.epoch),
                 before: transaction(m.before)?,
             },
+            Kind::Totals(m) => Record::Totals(m.try_into()?),
+        })
+    }
+}
+
+impl From<&ParticipantTotals> for TotalsMessage {
+    fn from(totals: &ParticipantTotals) -> Self {
+        let skus = totals.skus.iter().map(|total| SkuTotalMessage {
+            sku: total.sku.clone(),
+            deducted: total.deducted,
+            unsure: total.unsure,
+        });
+        TotalsMessage {
+            participant: totals.participant.to_string(),
+            skus: skus.collect(),
+        }
+    }
+}
+
+impl TryFrom<TotalsMessage> for ParticipantTotals {
+    type Error = RecordError;
+
+    fn try_from(m: TotalsMessage) -> Result<Self, RecordError> {
+        let skus = m.skus.into_iter().map(|total| SkuTotal {
+            sku: total.sku,
+            deducted: total.deducted,
+            unsure: total.unsure,
+        });
+        Ok(ParticipantTotals {
+            participant: m.participant.parse()?,
+            skus: skus.collect(),
         })
     }
 }

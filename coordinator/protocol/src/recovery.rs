@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::branch::PreparedId;
-use crate::coordinator::{TransactionView, branches_mut, by_hand, past_refusal, view};
+use crate::coordinator::{TransactionView, branches_mut, by_hand, counts, past_refusal, view};
 use crate::event::Position;
 use crate::history::{Fate, History};
 use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
 use crate::index::{Outcome, PurchaseKey};
 use crate::record::{Decision, Fingerprint, Record, RecordError, fingerprint};
 use crate::time::Timestamp;
+use crate::totals::Totals;
 use crate::transaction::{Branch, Branches, Committing, Order, Progress, State, Transaction};
 
 /// What is known of a prepared branch's transaction.
@@ -77,6 +78,7 @@ pub struct Recovered {
     pub epoch: Option<Epoch>,
     pub(crate) floor: Option<TransactionId>,
     pub(crate) history: History,
+    pub(crate) totals: Totals,
     pub(crate) unfinished: Vec<Transaction>,
     /// Transactions that were presumed aborted, as no record before the first about them said
     /// anything else.
@@ -266,9 +268,18 @@ impl Recovered {
                 self.history.insert(&transaction, time, fate, purchases);
                 self.history.place(&transaction, position);
             }
-            Record::Ended { transaction } => {
-                let words = unfinished.remove(&transaction).map(|known| by_hand(&known));
-                self.history.end(&transaction, words.unwrap_or_default());
+            Record::Ended {
+                transaction,
+                counted,
+            } => {
+                let known = unfinished.remove(&transaction);
+                let words = known.as_ref().map(by_hand).unwrap_or_default();
+                if counted && let Some(State::Committing(committing)) = known.map(|t| t.state) {
+                    let begins = self.history.begins(&transaction).unwrap_or(position);
+                    let branches = counts(&committing);
+                    self.totals.add(branches, &committing.entries, begins);
+                }
+                self.history.end(&transaction, words);
             }
             Record::Settled { settlement, time } => {
                 let id = &settlement.transaction;
@@ -305,6 +316,7 @@ impl Recovered {
                     }));
                 }
             }
+            Record::Totals(totals) => self.totals.read(&totals, position),
             Record::Forgotten { epoch, before } => {
                 self.saw_epoch(epoch);
                 self.history.forget_before(&before);
@@ -351,8 +363,15 @@ impl Recovered {
         });
         let refused = decision.refused.iter().map(past_refusal);
         let purchases = committed.chain(refused);
-        if self.fate(&id) == Some(Fate::Committed) {
+        if let Some(kept) = self.history.transaction(&id)
+            && kept.fate == Fate::Committed
+        {
             // Carried out again for a store that lost it. What is known of its purchases stands.
+            if decision.counts {
+                let begins = self.history.begins(&id).unwrap_or(position);
+                let counted = kept.counted(&decision.participants);
+                self.totals.take_back(counted, &decision.entries, begins);
+            }
             self.history.redo(&id);
         } else {
             self.history
@@ -378,6 +397,7 @@ impl Recovered {
             state: State::Committing(Committing {
                 entries: decision.entries,
                 decide_time: decision.decide_time,
+                counts: decision.counts,
                 branches,
             }),
         };
@@ -451,12 +471,12 @@ impl Record {
     /// The transaction that the record speaks of, if it is about one.
     pub fn transaction(&self) -> Option<&TransactionId> {
         match self {
-            Record::EpochStarted { .. } => None,
+            Record::EpochStarted { .. } | Record::Totals(_) => None,
             Record::Decided(decision) => Some(&decision.transaction),
             Record::Settled { settlement, .. } => Some(&settlement.transaction),
             Record::RepairOrdered { repair, .. } => Some(&repair.transaction),
             Record::Refused { transaction, .. }
-            | Record::Ended { transaction }
+            | Record::Ended { transaction, .. }
             | Record::Heuristic { transaction, .. } => Some(transaction),
             Record::Forgotten { before, .. } => Some(before),
         }
@@ -501,6 +521,7 @@ mod tests {
         };
         let ended = Record::Ended {
             transaction: transaction.clone(),
+            counted: true,
         };
         let again = Record::Decided(Decision {
             transaction: transaction.clone(),
@@ -508,6 +529,7 @@ mod tests {
             participants: vec![ledger],
             entries: Vec::new(),
             refused: Vec::new(),
+            counts: true,
         });
         let refused = Record::Refused {
             transaction: transaction.clone(),

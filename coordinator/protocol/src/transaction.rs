@@ -44,6 +44,8 @@ pub(crate) struct Preparing {
 pub(crate) struct Committing {
     pub(crate) entries: Vec<Entry>,
     pub(crate) decide_time: Timestamp,
+    /// [`Decision::counts`].
+    pub(crate) counts: bool,
     pub(crate) branches: Branches,
 }
 

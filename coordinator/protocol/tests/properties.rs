@@ -13,10 +13,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use tandem_protocol::{
     Action, Call, CommitEvidence, Coordinator, CoordinatorId, Debt, Decision, Ending, Entry, Epoch,
-    Event, Failure, FailureKind, HeuristicKind, Item, ParticipantName, PreparedBranch, PreparedId,
-    Purchase, Reason, Record, Recovered, Refusal, RefusedEntry, RefusedPurchase, Repair, Repaired,
-    ReplayError, Reply, Settlement, Ticket, Timestamp, TransactionId, Vote, WaitFor, entry_bytes,
-    fingerprint,
+    Event, Failure, FailureKind, HeuristicKind, Item, ParticipantName, ParticipantTotals,
+    PreparedBranch, PreparedId, Purchase, Reason, Record, Recovered, Refusal, RefusedEntry,
+    RefusedPurchase, Repair, Repaired, ReplayError, Reply, Settlement, SkuTotal, Ticket, Timestamp,
+    TransactionId, Vote, WaitFor, entry_bytes, fingerprint,
 };
 
 /// The coordinator's own participants, and one that it has never heard of.
@@ -109,6 +109,7 @@ proptest! {
             participants: Vec::new(),
             entries,
             refused,
+            counts: true,
         });
         let empty = decision(Vec::new(), Vec::new()).encode().len();
         let bound: usize = purchases.iter().map(|purchase| entry_bytes(purchase)).sum();
@@ -648,8 +649,9 @@ fn record() -> impl Strategy<Value = Record> {
         time.clone(),
         vec(purchase(), 1..4),
         refusals(),
+        any::<bool>(),
     )
-        .prop_map(|(transaction, decide_time, purchases, refused)| {
+        .prop_map(|(transaction, decide_time, purchases, refused, counts)| {
             Record::Decided(Decision {
                 transaction,
                 decide_time,
@@ -659,6 +661,7 @@ fn record() -> impl Strategy<Value = Record> {
                     .map(|(number, purchase)| Entry { number, purchase })
                     .collect(),
                 refused,
+                counts,
             })
         });
     prop_oneof![
@@ -677,7 +680,10 @@ fn record() -> impl Strategy<Value = Record> {
                 refused,
             }
         }),
-        transaction().prop_map(|transaction| Record::Ended { transaction }),
+        (transaction(), any::<bool>()).prop_map(|(transaction, counted)| Record::Ended {
+            transaction,
+            counted,
+        }),
         (settlement(), time.clone())
             .prop_map(|(settlement, time)| Record::Settled { settlement, time }),
         (repair(), time.clone()).prop_map(|(repair, time)| Record::RepairOrdered { repair, time }),
@@ -694,7 +700,18 @@ fn record() -> impl Strategy<Value = Record> {
             epoch: Epoch(1),
             before,
         }),
+        (participant(), vec(sku_total(), 0..4)).prop_map(|(participant, skus)| {
+            Record::Totals(ParticipantTotals { participant, skus })
+        }),
     ]
+}
+
+fn sku_total() -> impl Strategy<Value = SkuTotal> {
+    ("[ab]", any::<u64>(), any::<u64>()).prop_map(|(sku, deducted, unsure)| SkuTotal {
+        sku,
+        deducted,
+        unsure,
+    })
 }
 
 fn refusals() -> impl Strategy<Value = Vec<RefusedPurchase>> {

@@ -475,6 +475,7 @@ Of shop, epoch 1 to 1, a prepared branch that is not listed above is to be commi
             Record::Decided(decision()),
             Record::Ended {
                 transaction: ended.clone(),
+                counted: true,
             },
             Record::Forgotten {
                 epoch: Epoch(1),

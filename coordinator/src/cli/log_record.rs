@@ -15,7 +15,7 @@ pub(super) fn time(record: &Record) -> Option<Timestamp> {
         | Record::RepairOrdered { time, .. }
         | Record::Heuristic { time, .. } => Some(*time),
         Record::Decided(decision) => Some(decision.decide_time),
-        Record::Ended { .. } | Record::Forgotten { .. } => None,
+        Record::Ended { .. } | Record::Forgotten { .. } | Record::Totals(_) => None,
     }
 }
 
@@ -43,7 +43,7 @@ pub(super) fn line(record: &Record) -> String {
             refused,
             ..
         } => format!("refused {transaction}: {}", refusals(refused)),
-        Record::Ended { transaction } => {
+        Record::Ended { transaction, .. } => {
             format!("ended {transaction}: every participant has acknowledged")
         }
         Record::Settled { settlement, .. } => {
@@ -76,6 +76,11 @@ pub(super) fn line(record: &Record) -> String {
         Record::Forgotten { before, .. } => {
             format!("forgotten: what has ended before {before}")
         }
+        Record::Totals(totals) => format!(
+            "totals of {} skus at {}",
+            totals.skus.len(),
+            totals.participant
+        ),
     }
 }
 
@@ -107,7 +112,7 @@ pub(super) fn document(record: &Record) -> Value {
             "transaction_id": transaction.to_string(),
             "refused": refused.iter().map(refusal).collect::<Vec<_>>(),
         }),
-        Record::Ended { transaction } => json!({
+        Record::Ended { transaction, .. } => json!({
             "kind": "ended",
             "transaction_id": transaction.to_string(),
         }),
@@ -143,6 +148,15 @@ pub(super) fn document(record: &Record) -> Value {
             "kind": "forgotten",
             "epoch": epoch.0,
             "before": before.to_string(),
+        }),
+        Record::Totals(totals) => json!({
+            "kind": "totals",
+            "participant": totals.participant.as_str(),
+            "skus": totals.skus.iter().map(|total| json!({
+                "sku": total.sku,
+                "deducted": total.deducted,
+                "unsure": total.unsure,
+            })).collect::<Vec<_>>(),
         }),
     }
 }
@@ -182,12 +196,12 @@ fn ending(ending: Ending) -> &'static str {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use tandem_protocol::{Epoch, HeuristicKind};
+    use tandem_protocol::{Epoch, HeuristicKind, ParticipantTotals, SkuTotal};
 
     use super::super::samples::{decision, refused};
     use super::*;
 
-    fn every_kind() -> [Record; 9] {
+    fn every_kind() -> [Record; 10] {
         let transaction = decision().transaction;
         let time = Timestamp(0);
         [
@@ -209,6 +223,7 @@ mod tests {
             },
             Record::Ended {
                 transaction: transaction.clone(),
+                counted: true,
             },
             Record::Settled {
                 settlement: Settlement {
@@ -240,6 +255,14 @@ mod tests {
                 epoch: Epoch(3),
                 before: transaction,
             },
+            Record::Totals(ParticipantTotals {
+                participant: "stock".parse().unwrap(),
+                skus: vec![SkuTotal {
+                    sku: "lamp".into(),
+                    deducted: 2,
+                    unsure: 0,
+                }],
+            }),
         ]
     }
 
@@ -257,6 +280,7 @@ mod tests {
                 "heuristic shop.1.3 at stock: HEURISTIC_ROLLBACK: no marker row",
                 "repair of shop.1.3 at purchases ordered by ada: rolled back by mistake",
                 "forgotten: what has ended before shop.1.3",
+                "totals of 1 skus at stock",
             ]
         );
     }
@@ -274,7 +298,8 @@ mod tests {
                 "settled",
                 "heuristic",
                 "repair_ordered",
-                "forgotten"
+                "forgotten",
+                "totals"
             ]
         );
         let decided = document(&every_kind()[1]);

@@ -59,6 +59,7 @@ pub(super) fn decision() -> Decision {
             .to_vec(),
         entries: vec![entry(0, "p-7", "lamp", 2), entry(1, "p-8", "chair", 1)],
         refused: vec![refused()],
+        counts: true,
     }
 }
 

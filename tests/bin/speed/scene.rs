@@ -238,9 +238,7 @@ fn store_processes(stores: &Stores) -> Result<Vec<(&'static str, u32)>> {
 }
 
 fn folder() -> Result<TempDir> {
-    Ok(tempfile::Builder::new()
-        .prefix("tandem-speed-")
-        .tempdir()?)
+    Ok(tempfile::Builder::new().prefix("tandem-speed-").tempdir()?)
 }
 
 fn start(setting: &Setting<'_>, participants: String, env: &[(String, String)]) -> Start {

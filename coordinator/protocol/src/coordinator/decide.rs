@@ -146,12 +146,14 @@ impl Coordinator {
         transaction.state = State::Committing(Committing {
             entries: decision.entries.clone(),
             decide_time: decision.decide_time,
+            counts: decision.counts,
             branches: decision
                 .participants
                 .iter()
                 .map(|name| (name.clone(), Branch::new(Progress::Asked)))
                 .collect(),
         });
+        self.totals.begin(&decision.participants, &decision.entries);
         self.remember(&decision, position);
         self.note(Note::Decided {
             transaction: id.clone(),
@@ -380,6 +382,7 @@ impl Coordinator {
             participants,
             entries,
             refused: Vec::new(),
+            counts: true,
         };
         let decision = Decision {
             refused: self.final_refusals(id, &all, refused),

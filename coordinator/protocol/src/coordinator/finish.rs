@@ -11,6 +11,7 @@ use crate::planted::Bug;
 use crate::purchase::Entry;
 use crate::record::Record;
 use crate::time::Timestamp;
+use crate::totals::Counts;
 use crate::transaction::{Branch, Branches, Committing, Progress, Promise, State, Transaction};
 
 /// Longest pause before a branch that only a person can end is looked at again.
@@ -58,6 +59,8 @@ impl Coordinator {
                         },
                     );
                 }
+                let participants = committing.branches.keys();
+                self.totals.begin(participants, &committing.entries);
                 &committing.branches
             }
             State::Aborting(branches) => branches,
@@ -206,12 +209,7 @@ impl Coordinator {
             return;
         };
         let words = by_hand(&transaction);
-        let State::Committing(Committing {
-            entries,
-            decide_time,
-            ..
-        }) = transaction.state
-        else {
+        let State::Committing(committing) = transaction.state else {
             self.begin_again(id);
             // An abort is not stored, nor is its end, unless something about it was.
             if let Some(kept) = self.history.transaction(id)
@@ -221,20 +219,30 @@ impl Coordinator {
             }
             return;
         };
+        self.count(id, &committing);
         self.store_end(id, words);
         self.note(Note::Ended {
             transaction: id.clone(),
         });
-        for entry in entries {
+        for entry in committing.entries {
             self.reply_all(
                 &entry.purchase.purchase_id,
                 Reply::Committed {
                     transaction: id.clone(),
-                    decide_time,
+                    decide_time: committing.decide_time,
                     applied: true,
                 },
             );
         }
+    }
+
+    /// Adds what an ended transaction has deducted to the totals, as the record of its end does.
+    fn count(&mut self, id: &TransactionId, committing: &Committing) {
+        let entries = &committing.entries;
+        self.totals.leave(committing.branches.keys(), entries);
+        // A decision that is written again just now is not stored before what is known to be.
+        let begins = self.history.begins(id).unwrap_or(self.next_position);
+        self.totals.add(counts(committing), entries, begins);
     }
 
     fn store_end(&mut self, id: &TransactionId, words: Vec<ByHand>) {
@@ -242,6 +250,7 @@ impl Coordinator {
         // Never forced: what is lost with it is only that the participants are asked once more.
         let record = Record::Ended {
             transaction: id.clone(),
+            counted: true,
         };
         self.store(record, false, Storing::Nothing);
     }
@@ -478,6 +487,23 @@ pub(crate) fn branches_mut(transaction: &mut Transaction) -> Option<&mut Branche
         State::Aborting(branches) => Some(branches),
         State::Preparing(_) | State::Deciding(_) => None,
     }
+}
+
+/// How the branches of a transaction that ends count in the totals.
+pub(crate) fn counts(committing: &Committing) -> Vec<(&ParticipantName, Counts)> {
+    let how = |branch: &Branch| match &branch.progress {
+        Progress::Settled(_) => Counts::Unsure,
+        Progress::Waiting { .. }
+        | Progress::Stuck { .. }
+        | Progress::Asked
+        | Progress::Done
+        | Progress::Heuristic(_) => match committing.counts {
+            true => Counts::Deducted,
+            false => Counts::Unsure,
+        },
+    };
+    let branches = committing.branches.iter();
+    branches.map(|(name, branch)| (name, how(branch))).collect()
 }
 
 /// Which branches of a transaction ended by a person's word.

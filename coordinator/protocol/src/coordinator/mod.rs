@@ -3,7 +3,7 @@
 //! The verbs are in files of their own: `submit` (clients), `decide` (votes and decisions),
 //! `finish` (carrying decisions out), `link` (participants coming and going, sweeps), `memory` (what
 //! stores remember), `redo` (stores that forgot), `settle` (the operator), `repair` (his orders to
-//! redo), `retire` (forgetting).
+//! redo), `retire` (forgetting), `totals` (what was deducted in all).
 
 mod audit;
 mod decide;
@@ -15,14 +15,16 @@ mod repair;
 mod retire;
 mod settle;
 mod submit;
+mod totals;
 mod view;
 
 pub use audit::{HistoryPage, RememberedDecision, Standing};
 pub(crate) use decide::past_refusal;
-pub(crate) use finish::{branches_mut, by_hand};
+pub(crate) use finish::{branches_mut, by_hand, counts};
 use memory::Memory;
 pub use memory::{Loss, MemoryView};
 pub use repair::Damage;
+pub use totals::{DeductionsPage, SkuDeductions};
 pub(crate) use view::view;
 pub use view::{BranchProgress, BranchView, PurchaseView, TransactionState, TransactionView};
 
@@ -39,6 +41,7 @@ use crate::purchase::{Entry, Purchase};
 use crate::record::{Fingerprint, Record, RefusedPurchase};
 use crate::recovery::Recovered;
 use crate::time::Timestamp;
+use crate::totals::{StockId, Totals};
 use crate::transaction::{State, Transaction};
 use crate::unordered::UnorderedMap;
 
@@ -99,8 +102,12 @@ pub struct Coordinator {
     again: BTreeMap<TransactionId, Vec<Entry>>,
     deadlines: BTreeMap<(Timestamp, RequestId), Arc<Purchase>>,
     history: History,
+    totals: Totals,
     /// Everything before this transaction that has ended is forgotten. It only rises.
     floor: TransactionId,
+    /// Before this position the log holds only what totals need, once what was on its way at the
+    /// last forgetting is stored.
+    unneeded: Position,
     /// Every record of which nobody has said yet that it is stored stands here or later.
     next_position: Position,
     storing: BTreeMap<Ticket, Storing>,
@@ -189,6 +196,8 @@ enum Storing {
         release: Position,
         before: TransactionId,
     },
+    /// Totals that are written again.
+    Totals(Vec<StockId>),
     Nothing,
 }
 
@@ -243,6 +252,8 @@ impl Coordinator {
             again: BTreeMap::new(),
             deadlines: BTreeMap::new(),
             history: recovered.history,
+            totals: recovered.totals,
+            unneeded: 0,
             floor,
             next_position: recovered.next_position,
             storing: BTreeMap::new(),
@@ -442,6 +453,7 @@ impl Coordinator {
             Storing::Keep(id) => self.history.place(&id, position),
             Storing::Carried(id, names) => self.history.decided(&id, &names, position),
             Storing::Forgotten { release, before } => self.forgotten_stored(release, before),
+            Storing::Totals(stocks) => self.totals.stored(&stocks, position),
             Storing::Nothing => {}
         }
     }

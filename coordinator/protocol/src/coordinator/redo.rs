@@ -99,6 +99,7 @@ impl Coordinator {
             .iter()
             .map(|name| (name.clone(), branch(name)))
             .collect();
+        self.take_back(id, &decision);
         self.history.redo(id);
         for name in &forgot {
             if let Some(member) = self.members.get_mut(name) {
@@ -111,12 +112,25 @@ impl Coordinator {
             state: State::Committing(Committing {
                 entries: decision.entries,
                 decide_time: decision.decide_time,
+                counts: decision.counts,
                 branches,
             }),
         });
         // The log said that it has ended. What is found or said of it from here on needs its
         // decision before it, after a restart too.
         self.carry(now, id);
+    }
+
+    /// Takes back what a transaction that has ended and is to be carried out once more has deducted:
+    /// its next end adds it.
+    pub(super) fn take_back(&mut self, id: &TransactionId, decision: &Decision) {
+        if let Some(kept) = self.history.transaction(id)
+            && decision.counts
+        {
+            let begins = self.history.begins(id).unwrap_or(self.next_position);
+            let counted = kept.counted(&decision.participants);
+            self.totals.take_back(counted, &decision.entries, begins);
+        }
     }
 
     /// An operator's order takes up what a participant has acknowledged. Where the store has not

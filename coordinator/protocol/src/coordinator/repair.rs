@@ -105,6 +105,8 @@ impl Coordinator {
         if !decision.participants.contains(participant) {
             return Err(RepairError::UnknownBranch(id.clone(), participant.clone()));
         }
+        self.take_back(id, &decision);
+        self.totals.begin(&decision.participants, &decision.entries);
         let kept = self.history.transaction(id);
         let by_hand = kept.map(|kept| kept.by_hand.as_slice()).unwrap_or_default();
         let mut branches: Branches = decision
@@ -121,6 +123,7 @@ impl Coordinator {
         let committing = Committing {
             entries: decision.entries,
             decide_time: decision.decide_time,
+            counts: decision.counts,
             branches,
         };
         let transaction = Transaction {

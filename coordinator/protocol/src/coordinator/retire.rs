@@ -55,21 +55,32 @@ impl Coordinator {
                 Retire::Carry(id) => self.carry(now, &id),
             }
         }
+        let has_forgotten = newest.is_some();
         if let Some(newest) = newest {
             self.raise_floor(now, newest);
-            let record = Record::Forgotten {
-                epoch: self.epoch,
-                before: self.floor.clone(),
-            };
-            // What is released when this is stored was replaced before it in the log's order, or is
-            // forgotten by it. Records that are on their way have positions from `next_position`
-            // on.
+            // Records that are on their way have positions from `next_position` on.
             let first = self.history.first_position();
             let first = first.filter(|_| !self.has(Bug::ReleaseTooFar));
-            let release = first.unwrap_or(self.next_position);
-            let before = self.floor.clone();
-            self.store(record, false, Storing::Forgotten { release, before });
+            self.unneeded = first.unwrap_or(self.next_position);
         }
+        let has_rewritten = self.rewrite_totals(self.unneeded);
+        if has_forgotten || has_rewritten {
+            self.release();
+        }
+    }
+
+    /// Lets the log's beginning go once it is stored that it is forgotten.
+    fn release(&mut self) {
+        let record = Record::Forgotten {
+            epoch: self.epoch,
+            before: self.floor.clone(),
+        };
+        // What is released when this is stored was replaced before it in the log's order, or is
+        // forgotten by it.
+        let needed = self.totals.first_position();
+        let release = needed.unwrap_or(self.unneeded).min(self.unneeded);
+        let before = self.floor.clone();
+        self.store(record, false, Storing::Forgotten { release, before });
     }
 
     pub(super) fn forgotten_stored(&mut self, release: Position, before: TransactionId) {
@@ -171,6 +182,7 @@ fn decision(id: &TransactionId, committing: &Committing) -> Decision {
         participants: committing.branches.keys().cloned().collect(),
         entries: committing.entries.clone(),
         refused: Vec::new(),
+        counts: committing.counts,
     }
 }
 

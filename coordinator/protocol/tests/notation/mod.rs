@@ -534,7 +534,7 @@ pub(crate) fn record_text(record: &Record) -> String {
                 optional("refusing", &refused.join(","))
             )
         }
-        Record::Ended { transaction } => format!("ended {transaction}"),
+        Record::Ended { transaction, .. } => format!("ended {transaction}"),
         Record::Settled { settlement, .. } => format!(
             "settled {} at {} as {}: {}",
             settlement.transaction,
@@ -554,6 +554,16 @@ pub(crate) fn record_text(record: &Record) -> String {
         ),
         Record::Forgotten { epoch, before } => {
             format!("forgotten before {before} in epoch {epoch}")
+        }
+        Record::Totals(totals) => {
+            let skus = totals.skus.iter();
+            let skus: Vec<String> = skus
+                .map(|total| match total.unsure {
+                    0 => format!("{} {}", total.deducted, total.sku),
+                    unsure => format!("{} and maybe {} more {}", total.deducted, unsure, total.sku),
+                })
+                .collect();
+            format!("totals of {}: {}", totals.participant, skus.join(", "))
         }
     }
 }

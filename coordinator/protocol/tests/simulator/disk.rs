@@ -56,9 +56,12 @@ impl Disk {
             let position = self.next_position;
             events.extend(ticket.map(|ticket| Event::Stored { ticket, position }));
             let record = Record::decode(&bytes).expect("it was checked when it was appended");
-            if self.planted == Planted::Shell(Shell::ForceIsDropped)
-                && matches!(record, Record::Decided(_))
-            {
+            let is_dropped = match self.planted {
+                Planted::Shell(Shell::ForceIsDropped) => matches!(record, Record::Decided(_)),
+                Planted::Shell(Shell::TotalsAreDropped) => matches!(record, Record::Totals(_)),
+                _ => false,
+            };
+            if is_dropped {
                 continue;
             }
             durable.push(record);

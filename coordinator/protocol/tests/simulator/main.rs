@@ -18,6 +18,7 @@ mod plan;
 mod process;
 mod rng;
 mod soak;
+mod totals;
 mod world;
 
 use std::collections::BTreeMap;
@@ -233,6 +234,10 @@ fn planted_bugs() -> Vec<(Planted, &'static [&'static str])> {
                 "invariant_log_is_readable",
                 "invariant_no_commit_without_stored_decision",
             ],
+        ),
+        (
+            Sh(Shell::TotalsAreDropped),
+            &["invariant_totals_are_what_was_decided"],
         ),
         (
             Sh(Shell::RepliesAreLost),

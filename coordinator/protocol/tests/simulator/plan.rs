@@ -79,6 +79,8 @@ pub(crate) enum Shell {
     ForceIsDropped,
     LastRecordsAreNotReplayed,
     TornRecordIsBelieved,
+    /// What was deducted in all is not written when the log forgets it.
+    TotalsAreDropped,
     RepliesAreLost,
     /// An answer counts although the store that gave it lives another life by now.
     AnswersOutliveTheirStore,

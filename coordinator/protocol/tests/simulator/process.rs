@@ -239,8 +239,11 @@ impl World {
     }
 
     fn stored(&mut self, record: &Record) -> Checked {
-        if matches!(record, Record::Forgotten { .. }) {
-            self.count("forgotten");
+        match record {
+            Record::Forgotten { .. } => self.count("forgotten"),
+            Record::Totals(_) => self.count("totals written again"),
+            Record::Settled { .. } => self.count("settlements stored"),
+            _ => {}
         }
         let is_stale = self.newest.is_some();
         if is_stale && let Record::Decided(decision) = record {

@@ -82,6 +82,7 @@ const MUST_BE_SEEN: &[&str] = &[
     "stores back without their holds",
     "stores that died after the work",
     "torn records dropped",
+    "totals written again",
     "transactions refused whole",
     "unfinished decisions recovered",
 ];

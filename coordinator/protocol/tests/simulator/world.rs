@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tandem_protocol::{
     Coordinator, CoordinatorId, Decision, Entry, Epoch, Event, ParticipantName, Purchase,
-    Recovered, RequestId, Settings, TransactionId,
+    Recovered, RequestId, Settings, Timestamp, TransactionId,
 };
 
 use crate::disk::Disk;
@@ -18,6 +18,7 @@ use crate::notation::name;
 use crate::participant::{Kind, Rows, Stock, Store};
 use crate::plan::{Plan, Planted, Trouble};
 use crate::rng::Rng;
+use crate::totals::invariant_totals_are_what_was_decided;
 
 /// From here on nothing fails any more, in virtual milliseconds.
 pub(crate) const HEAL_MS: u64 = 20_000;
@@ -522,6 +523,30 @@ impl World {
             "invariant_everything_ends",
             recovered.unfinished().len() == 0,
             detail,
-        )
+        )?;
+        self.check_totals(recovered)
+    }
+
+    /// The totals are right, and a restart would read the same.
+    fn check_totals(&self, recovered: Recovered) -> Checked {
+        let names = self.stores.keys();
+        let restarted = Coordinator::new(
+            self.settings.clone(),
+            "shop".parse().expect("well formed"),
+            recovered.next_epoch(),
+            names.clone().cloned(),
+            recovered,
+            Timestamp(self.now),
+        );
+        // One that came too late counts after a restart.
+        let is_exact = !self.counts.contains_key("settlements stored");
+        let cores = self.process.iter().map(|process| &process.core);
+        for core in cores.chain([&restarted]) {
+            for name in names.clone() {
+                let decided = self.ledger.decided().values();
+                invariant_totals_are_what_was_decided(decided, core, name, is_exact)?;
+            }
+        }
+        Ok(())
     }
 }

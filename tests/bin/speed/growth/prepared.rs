@@ -67,7 +67,10 @@ impl Transactions {
             let transaction = id(sequence)?;
             let mut records = vec![self.decision(transaction.clone())?];
             if self.ended {
-                records.push(Record::Ended { transaction });
+                records.push(Record::Ended {
+                    transaction,
+                    counted: true,
+                });
             }
             let last = sequence == self.count;
             for record in records {
@@ -178,6 +181,7 @@ impl Transactions {
             participants: vec!["purchases".parse()?, "stock".parse()?],
             entries: entries.collect(),
             refused: Vec::new(),
+            counts: true,
         }))
     }
 }

@@ -64,7 +64,8 @@ pub(crate) async fn answer(
             warm_up: Duration::from_millis(500),
             window,
         };
-        let score = through_tandem::play(scene.party(Place::Inside), &turn, WaitFor::Applied).await?;
+        let score =
+            through_tandem::play(scene.party(Place::Inside), &turn, WaitFor::Applied).await?;
         let each = |now: u64, before: u64| now.saturating_sub(before) as f64 / purchases as f64;
         println!(
             "{purchases:>10} {:>10.1} {:>12.1} {:>12.1} {:>8.2}s {:>5} MiB {:>12.0}",

@@ -109,6 +109,7 @@ fn submit(input: &[u8]) -> String {
                 participants: Vec::new(),
                 entries,
                 refused: Vec::new(),
+                counts: true,
             })
         };
         let (empty, record) = (decision(Vec::new()), decision(vec![entry]));

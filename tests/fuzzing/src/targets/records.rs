@@ -6,8 +6,8 @@ use std::time::Duration;
 use prost::Message;
 use tandem_protocol::{
     Coordinator, Decision, Ending, Entry, Epoch, Event, HeuristicKind, Item, ParticipantName,
-    Purchase, Reason, Record, RecordError, Recovered, Refusal, RefusedPurchase, ReplayError,
-    Settings, Settlement, Timestamp, TransactionId,
+    ParticipantTotals, Purchase, Reason, Record, RecordError, Recovered, Refusal, RefusedPurchase,
+    ReplayError, Settings, Settlement, SkuTotal, Timestamp, TransactionId,
 };
 
 use super::{few, message, shape};
@@ -159,6 +159,7 @@ fn story() -> Vec<Record> {
             participants: vec![name("purchases"), name("stock")],
             entries: vec![entry(0, id)],
             refused: vec![refused(&format!("{id}-refused"))],
+            counts: true,
         })
     };
     vec![
@@ -173,7 +174,10 @@ fn story() -> Vec<Record> {
             time,
             refused: vec![refused("p-2")],
         },
-        Record::Ended { transaction: tx(1) },
+        Record::Ended {
+            transaction: tx(1),
+            counted: true,
+        },
         decided(3, "p-3"),
         Record::Heuristic {
             transaction: tx(3),
@@ -196,5 +200,13 @@ fn story() -> Vec<Record> {
             epoch: Epoch(1),
             before: tx(2),
         },
+        Record::Totals(ParticipantTotals {
+            participant: name("stock"),
+            skus: vec![SkuTotal {
+                sku: "lamp".into(),
+                deducted: 2,
+                unsure: 1,
+            }],
+        }),
     ]
 }
