@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tandem_protocol::TransactionId;
+use tandem_protocol::{Entry, TransactionId};
 
 use super::Bench;
 use super::scene::{Checked, Scene, ensure, now};
@@ -89,6 +89,53 @@ pub(super) async fn audit_shows_holds_and_their_sums(bench: Arc<dyn Bench>) -> C
         scene.commit(&transaction, &entries).await?;
     }
     Ok(())
+}
+
+pub(super) async fn audit_counts_what_was_deducted(bench: Arc<dyn Bench>) -> Checked<()> {
+    let (scene, other) = (Scene::open(&bench).await?, Scene::open(&bench).await?);
+    let entries = [scene.good().await?];
+    let Some(before) = counted(&scene, &entries[0]).await? else {
+        return Ok(());
+    };
+    let transaction = scene.prepared(&entries).await?;
+    let prepared = counted(&scene, &entries[0]).await?;
+    ensure!(
+        prepared == Some(before.clone()),
+        "expected {before:?} to be counted before the commit, got {prepared:?}"
+    );
+    scene.commit(&transaction, &entries).await?;
+    scene.commit(&transaction, &entries).await?;
+    let given_up = scene.prepared(&entries).await?;
+    scene.roll_back(&given_up).await?;
+    other.committed(&entries).await?;
+    let items = entries[0].purchase.items.iter();
+    let due: Vec<u64> = items
+        .zip(before)
+        .map(|(item, before)| before + u64::from(item.quantity))
+        .collect();
+    let after = counted(&scene, &entries[0]).await?;
+    ensure!(
+        after == Some(due.clone()),
+        "expected one commit's units to be counted for this coordinator, {due:?}, got {after:?}"
+    );
+    Ok(())
+}
+
+/// What the store has counted for the coordinator, item by item; `None` if it counts nothing.
+async fn counted(scene: &Scene, entry: &Entry) -> Checked<Option<Vec<u64>>> {
+    let items = entry.purchase.items.iter();
+    let skus: Vec<String> = items.map(|item| item.sku.clone()).collect();
+    let question = AuditQuestion::Deducted {
+        coordinator: scene.enlist.coordinator.clone(),
+        skus: skus.clone(),
+    };
+    match scene.audit(&question).await? {
+        AuditAnswer::NotKept(_) => Ok(None),
+        AuditAnswer::Deducted(counted) if counted.iter().map(|one| &one.sku).eq(&skus) => {
+            Ok(Some(counted.iter().map(|one| one.deducted).collect()))
+        }
+        other => Err(format!("expected the counts of {skus:?}, got {other:?}")),
+    }
 }
 
 pub(super) async fn audit_shows_the_rows_of_a_commit(bench: Arc<dyn Bench>) -> Checked<()> {

@@ -196,6 +196,7 @@ pub fn cases() -> Vec<Case> {
         repairing::prepare_after_repair_votes_no,
         auditing::audit_names_what_ended_page_by_page,
         auditing::audit_shows_holds_and_their_sums needs KeepStock,
+        auditing::audit_counts_what_was_deducted needs KeepStock,
         auditing::audit_shows_the_rows_of_a_commit,
         remembering::inspect_tells_prepared_committed_rolled_back,
         remembering::newest_committed_names_the_last_commit,

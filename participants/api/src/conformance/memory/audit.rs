@@ -4,7 +4,8 @@ use std::ops::Bound;
 
 use super::store::{State, Verdict};
 use crate::audit::{
-    AuditAnswer, AuditQuestion, Holdings, MemoryPage, Remembered, StockUnits, TransactionHolding,
+    AuditAnswer, AuditQuestion, Holdings, MemoryPage, Remembered, SkuDeducted, StockUnits,
+    TransactionHolding,
 };
 
 /// Transactions of one page: few, so that a test reads several.
@@ -36,8 +37,17 @@ impl State {
             AuditQuestion::Purchases { .. } | AuditQuestion::Rows { .. } => {
                 AuditAnswer::NotKept("this store keeps no rows".into())
             }
-            AuditQuestion::Deducted { .. } => {
-                AuditAnswer::NotKept("this store counts no deductions".into())
+            AuditQuestion::Deducted { coordinator, skus } => {
+                let counted = skus.iter().map(|sku| SkuDeducted {
+                    sku: sku.clone(),
+                    value: self.stock.get(sku).copied(),
+                    deducted: self
+                        .deducted
+                        .get(&(coordinator.clone(), sku.clone()))
+                        .copied()
+                        .unwrap_or_default(),
+                });
+                AuditAnswer::Deducted(counted.collect())
             }
             AuditQuestion::Holdings => AuditAnswer::Holdings(Holdings {
                 holds: self

@@ -91,11 +91,13 @@ pub enum Bug {
     RepairsAgain,
     /// A repair is remembered and not carried out.
     RepairsInWordsOnly,
+    /// Counts what it holds as deducted.
+    CountsAtPrepare,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 44] = [
+    pub const ALL: [Bug; 45] = [
         Bug::CommitsAgain,
         Bug::CommitsAfterACheckInTheOpen,
         Bug::CommitsInTwoSteps,
@@ -140,6 +142,7 @@ impl Bug {
         Bug::LosesTheLastCommitWhenKilled,
         Bug::RepairsAgain,
         Bug::RepairsInWordsOnly,
+        Bug::CountsAtPrepare,
     ];
 
     /// The case that must catch it.
@@ -194,6 +197,7 @@ impl Bug {
             Bug::LosesTheLastCommitWhenKilled => "store_killed_under_load_ends_exact",
             Bug::RepairsAgain => "repair_of_a_committed_branch_changes_nothing",
             Bug::RepairsInWordsOnly => "repair_redoes_a_rolled_back_branch_once",
+            Bug::CountsAtPrepare => "audit_counts_what_was_deducted",
         }
     }
 }

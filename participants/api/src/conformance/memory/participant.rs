@@ -182,7 +182,10 @@ impl MemoryParticipant {
         let refused = branch.refused.clone();
         if !branch.entries.is_empty() || self.has(Bug::KeepsEmptyBranches) {
             if self.has(Bug::ShowsBeforeCommit) {
-                state.deduct(&branch.entries);
+                state.deduct(&id.coordinator, &branch.entries);
+            }
+            if self.has(Bug::CountsAtPrepare) {
+                state.count(&id.coordinator, &branch.entries);
             }
             branch
                 .entries
@@ -224,7 +227,7 @@ impl MemoryParticipant {
         let debts = if branch.is_some() && self.has(Bug::ShowsBeforeCommit) {
             Vec::new()
         } else {
-            state.deduct(&entries)
+            state.deduct(&id.coordinator, &entries)
         };
         let evidence = match branch {
             Some(_) if !self.has(Bug::AlwaysSaysRedone) => CommitEvidence::Applied,
@@ -298,7 +301,7 @@ impl MemoryParticipant {
             entries.iter().for_each(|entry| state.hold(entry, -1));
         }
         if self.has(Bug::ShowsBeforeCommit) {
-            state.restore(&entries);
+            state.restore(&id.coordinator, &entries);
         }
         let verdicts = &mut state.verdicts;
         verdicts

@@ -23,6 +23,8 @@ pub(super) struct State {
     pub(super) stock: BTreeMap<String, i64>,
     pub(super) held: BTreeMap<String, i64>,
     pub(super) debts: BTreeMap<String, u64>,
+    /// Units deducted for each coordinator, debt included.
+    pub(super) deducted: BTreeMap<(CoordinatorId, String), u64>,
     pub(super) prepared: BTreeMap<TransactionId, Branch>,
     pub(super) verdicts: BTreeMap<TransactionId, Verdict>,
     pub(super) last_commit: Option<(TransactionId, Vec<Entry>)>,
@@ -76,7 +78,7 @@ impl MemoryStore {
         if self.has(Bug::LosesTheLastCommitWhenKilled)
             && let Some((id, entries)) = state.last_commit.take()
         {
-            state.restore(&entries);
+            state.restore(&id.coordinator, &entries);
             state.verdicts.remove(&id);
         }
         if self.has(Bug::LosesEpochsWhenKilled) {
@@ -151,7 +153,8 @@ impl State {
         }
     }
 
-    pub(super) fn deduct(&mut self, entries: &[Entry]) -> Vec<Debt> {
+    pub(super) fn deduct(&mut self, coordinator: &CoordinatorId, entries: &[Entry]) -> Vec<Debt> {
+        self.count(coordinator, entries);
         let mut debts = Vec::new();
         for item in entries.iter().flat_map(|entry| &entry.purchase.items) {
             let quantity = i64::from(item.quantity);
@@ -171,8 +174,21 @@ impl State {
         debts
     }
 
-    pub(super) fn restore(&mut self, entries: &[Entry]) {
+    /// Counts units as deducted.
+    pub(super) fn count(&mut self, coordinator: &CoordinatorId, entries: &[Entry]) {
         for item in entries.iter().flat_map(|entry| &entry.purchase.items) {
+            let counted = (coordinator.clone(), item.sku.clone());
+            *self.deducted.entry(counted).or_default() += u64::from(item.quantity);
+        }
+    }
+
+    /// Makes what was deducted undone, as if it had never been.
+    pub(super) fn restore(&mut self, coordinator: &CoordinatorId, entries: &[Entry]) {
+        for item in entries.iter().flat_map(|entry| &entry.purchase.items) {
+            let counted = (coordinator.clone(), item.sku.clone());
+            if let Some(counted) = self.deducted.get_mut(&counted) {
+                *counted = counted.saturating_sub(item.quantity.into());
+            }
             if let Some(stock) = self.stock.get_mut(&item.sku) {
                 *stock += i64::from(item.quantity);
             }
