@@ -14,6 +14,7 @@ pub(super) enum Kind {
     CommitWithoutDecision,
     HoldLeft,
     HeldSumWrong,
+    DeductedDiffers,
     BranchLeft,
     Debt,
     Heuristic,
@@ -31,6 +32,7 @@ impl Kind {
             Kind::CommitWithoutDecision => "COMMIT_WITHOUT_DECISION",
             Kind::HoldLeft => "HOLD_LEFT",
             Kind::HeldSumWrong => "HELD_SUM_WRONG",
+            Kind::DeductedDiffers => "DEDUCTED_DIFFERS",
             Kind::BranchLeft => "BRANCH_LEFT",
             Kind::Debt => "DEBT",
             Kind::Heuristic => "HEURISTIC",
@@ -67,6 +69,11 @@ impl Kind {
             Kind::HeldSumWrong => {
                 "what counts as available is wrong by the difference: units can't be sold, or are \
                  promised twice"
+            }
+            Kind::DeductedDiffers => {
+                "more or less was deducted than was decided, so that the stock is wrong by the \
+                 difference; or the store's count is wrong: it was changed by hand, or lost with \
+                 commits that the log has forgotten"
             }
             Kind::BranchLeft => {
                 "its rows stay locked until somebody ends it, and tandem never touches what it does \
@@ -167,6 +174,18 @@ pub(super) fn of_sum(stock: &str, units: i64) -> String {
     format!(
         "no verb: while nothing is prepared for {stock}, set its field of tandem's `held` hash to \
          {units}, or remove the field if that is 0"
+    )
+}
+
+/// What to do about a count of deductions that is not the log's: `excess` units too many, or too few.
+pub(super) fn of_deducted(sku: &str, excess: i128, due: &str) -> String {
+    let change = match excess {
+        0.. => format!("raise it by {excess}"),
+        _ => format!("lower it by {}", -excess),
+    };
+    format!(
+        "no verb: compare the stock of {sku} with the shelf; if it is wrong by these units, \
+         {change}; then set tandem's count of {sku} to {due}, as the README says under \"The audit\""
     )
 }
 

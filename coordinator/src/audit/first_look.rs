@@ -318,6 +318,7 @@ impl Run<'_> {
                 Some(AuditAnswer::Holdings(holdings)) => holdings,
                 Some(_) | None => continue,
             };
+            self.stock_at.insert(name.clone());
             let mut suspects: Vec<Subject> = holdings
                 .holds
                 .iter()
@@ -365,9 +366,7 @@ impl Run<'_> {
     pub(super) async fn compare_branches(&mut self) -> Step {
         for link in self.links() {
             let name = link.name().clone();
-            if let Some(AuditAnswer::Holdings(_)) =
-                self.ask(&link, &AuditQuestion::Holdings).await?
-            {
+            if self.stock_at.contains(&name) {
                 continue;
             }
             let call = link.participant().list_prepared();

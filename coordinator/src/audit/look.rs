@@ -54,6 +54,11 @@ pub(super) enum Subject {
         participant: ParticipantName,
         stock: String,
     },
+    /// What a store has counted as deducted.
+    Deducted {
+        participant: ParticipantName,
+        sku: String,
+    },
     /// A prepared branch.
     Branch {
         participant: ParticipantName,
@@ -119,6 +124,7 @@ impl Run<'_> {
             } => self.look_at_hold(participant, transaction).await,
             Subject::Held { participant, stock } => self.look_at_sum(participant, stock).await,
             Subject::Debt { participant, stock } => self.look_at_debt(participant, stock).await,
+            Subject::Deducted { participant, sku } => self.look_at_deducted(participant, sku).await,
             Subject::Branch { participant, id } => self.look_at_branch(participant, id).await,
         }
     }
@@ -488,7 +494,7 @@ impl Run<'_> {
     }
 }
 
-fn place<'a>(
+pub(super) fn place<'a>(
     participant: &'a ParticipantName,
     transaction: &'a str,
     purchase: &'a str,
@@ -500,7 +506,7 @@ fn place<'a>(
     }
 }
 
-fn differs(kind: Kind, place: Place<'_>, detail: String, remedy: String) -> Look {
+pub(super) fn differs(kind: Kind, place: Place<'_>, detail: String, remedy: String) -> Look {
     Look::Differs(Box::new(disagreement(kind, place, detail, remedy)))
 }
 

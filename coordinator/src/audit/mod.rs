@@ -6,6 +6,7 @@
 //! still differs then.
 
 mod compare;
+mod deductions;
 mod disagreement;
 mod first_look;
 mod look;

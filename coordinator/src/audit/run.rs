@@ -57,6 +57,8 @@ pub(super) struct Run<'a> {
     pub(super) silent: BTreeSet<ParticipantName>,
     /// Participants that keep rows which can be looked up.
     pub(super) rows_at: BTreeSet<ParticipantName>,
+    /// Participants that hold units of stock.
+    pub(super) stock_at: BTreeSet<ParticipantName>,
     pub(super) summary: v1::AuditSummary,
 }
 
@@ -78,6 +80,7 @@ impl Run<'_> {
             said: BTreeSet::new(),
             silent: BTreeSet::new(),
             rows_at: BTreeSet::new(),
+            stock_at: BTreeSet::new(),
             summary: v1::AuditSummary::default(),
         }
     }
@@ -98,13 +101,27 @@ impl Run<'_> {
             }
             self.since = oldest;
         }
+        if self.since > self.until {
+            self.unchecked(format!(
+                "the time begins at {} ms of Unix time and ends before it, at {} ms: no decision is \
+                 of this time. Without a time given this means that a clock was ahead when the \
+                 oldest decision was made",
+                self.since.0, self.until.0
+            ))
+            .await?;
+        }
         self.find_row_keepers().await?;
         self.look_at_unfinished().await?;
         self.compare_decisions().await?;
         self.compare_rows().await?;
         self.compare_holdings().await?;
+        self.compare_deductions().await?;
         self.compare_branches().await?;
         self.look_again().await?;
+        if self.summary.transactions == 0 {
+            let text = "the log has no ended decision of this time: no purchase was compared";
+            self.unchecked(text.into()).await?;
+        }
         self.summary.since = Some(timestamp_to_wire(self.since));
         self.summary.until = Some(timestamp_to_wire(self.until));
         let summary = v1::audit_response::Part::Summary(self.summary);

@@ -14,7 +14,8 @@ pub(super) const ABOUT: &str = "\
 Compare every purchase of a time with what the stores hold, live
 
 Reads the decisions of the log, the purchases' rows, what each store remembers of the transactions, \
-what is held and its sums, prepared branches and debts, a page at a time, without stopping anything. \
+what is held and its sums, what was deducted in all, prepared branches and debts, a page at a time, \
+without stopping anything. \
 What differs is looked at again once what was under way has ended, and counts if it still differs. \
 Each disagreement is printed with what it means and which verb mends it.
 
@@ -24,8 +25,8 @@ pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0  everything agrees
   1  something disagrees; it is printed
-  2  nothing that was compared disagrees, but not everything could be compared; or the command line
-     is wrong
+  2  nothing that was compared disagrees, but not everything could be compared, or nothing was there
+     to be; or the command line is wrong
   3  the coordinator can't be reached
   4  no final answer: the audit was cut short";
 
@@ -141,6 +142,7 @@ impl Findings {
                 "purchases": summary.purchases,
                 "rows": summary.rows,
                 "remembered": summary.remembered,
+                "skus": summary.skus,
                 "in_flight": summary.in_flight,
                 "disagreements": summary.disagreements,
                 "settled_meanwhile": summary.settled_meanwhile,
@@ -192,12 +194,13 @@ fn render(part: &Part) -> Option<String> {
         Part::Unchecked(text) => format!("NOT COMPARED: {}", clean(text)),
         Part::Note(text) => format!("note: {}", clean(text)),
         Part::Summary(summary) => format!(
-            "{} purchases in {} transactions, {} rows, {} remembered, from {} to {}: {} \
+            "{} purchases in {} transactions, {} rows, {} remembered, {} skus, from {} to {}: {} \
              disagreements; {} in flight, {} differed only at the first look",
             summary.purchases,
             summary.transactions,
             summary.rows,
             summary.remembered,
+            summary.skus,
             time::absolute(summary.since.as_ref()),
             time::absolute(summary.until.as_ref()),
             summary.disagreements,

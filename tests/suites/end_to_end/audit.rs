@@ -25,7 +25,7 @@ fn sidecars() -> Setup {
 }
 
 /// What `tandem audit` printed, and its exit status.
-fn audit(world: &World, arguments: &[&str]) -> Result<(Value, i32)> {
+pub(crate) fn audit(world: &World, arguments: &[&str]) -> Result<(Value, i32)> {
     let mut all = vec!["audit", "--output", "json"];
     all.extend(arguments);
     let output = world.tandem(&all)?;
@@ -35,7 +35,7 @@ fn audit(world: &World, arguments: &[&str]) -> Result<(Value, i32)> {
     Ok((document, code))
 }
 
-fn ensure_agrees(world: &World, when: &str) -> Result<Value> {
+pub(crate) fn ensure_agrees(world: &World, when: &str) -> Result<Value> {
     let (document, code) = audit(world, &[])?;
     ensure!(code == 0, "{when}: exit {code}: {document:#}");
     Ok(document["summary"].clone())

@@ -7,6 +7,7 @@ mod audit;
 mod bad_input;
 mod crashes;
 mod deadlines;
+mod deductions;
 mod helpers;
 mod operator;
 mod outages;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         operator::CASES,
         repair::CASES,
         audit::CASES,
+        deductions::CASES,
         stale_log::CASES,
         redis_forgets::CASES,
         settings::CASES,

@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod audit;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tandem_log::{Identity, LogOptions};
+use tandem_participant::audit::{AuditAnswer, AuditQuestion};
 use tandem_participant::conformance::memory::{Bug, MemoryParticipant, MemoryStore};
 use tandem_participant::{
     Acknowledged, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget,
@@ -118,6 +121,10 @@ impl Participant for Watched {
 
     async fn stock(&self, sku: &str) -> Result<Option<Stock>, Error> {
         self.inner.stock(sku).await
+    }
+
+    async fn audit(&self, question: &AuditQuestion) -> Result<AuditAnswer, Error> {
+        self.inner.audit(question).await
     }
 }
 

@@ -64,6 +64,12 @@ impl MemoryStore {
         self.state().stock.get(sku).copied()
     }
 
+    /// Sets what is counted as deducted for a coordinator, as somebody does who changes it by hand.
+    pub fn set_deducted(&self, coordinator: &CoordinatorId, sku: &str, units: u64) {
+        let counted = (coordinator.clone(), sku.to_owned());
+        self.state().deducted.insert(counted, units);
+    }
+
     /// The store answers nothing from now on.
     pub fn kill(&self) {
         let mut state = self.state();
