@@ -2,6 +2,7 @@
 
 mod prepared;
 mod retained;
+mod totals;
 mod under_load;
 mod unfinished;
 
@@ -59,6 +60,13 @@ pub(crate) enum Question {
         #[command(flatten)]
         ground: Ground,
     },
+    /// Skus of which something was deducted: bytes in the log, the time and memory of a start, and how
+    /// long events wait while their totals are written again or told to an audit; no servers
+    Totals {
+        /// How many
+        #[arg(long, value_delimiter = ',', default_value = "1000,100000,1000000")]
+        skus: Vec<u64>,
+    },
     /// Steady load: memory, log, Redis keys and marker rows must not grow past what is retained
     Steady {
         /// How long, in minutes
@@ -115,6 +123,7 @@ pub(crate) async fn answer(question: &Question) -> Result<()> {
             ))
             .await
         }
+        Question::Totals { skus } => totals::answer(skus),
         Question::Unfinished { decisions, ground } => {
             Box::pin(unfinished::answer(&machine, ground, decisions)).await
         }
