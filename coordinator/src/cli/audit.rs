@@ -37,10 +37,10 @@ const DISAGREEMENTS_MAX: usize = 1_000;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Purchases decided from this moment on: 2026-03-01T12:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
     since: Option<jiff::Timestamp>,
     /// Purchases decided until this moment [default: now]
-    #[arg(long, value_name = "TIME", value_parser = moment, requires = "since")]
+    #[arg(long, value_name = "TIME", value_parser = time::parse, requires = "since")]
     until: Option<jiff::Timestamp>,
     /// Purchases decided within this time until now: 1h
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration,
@@ -208,11 +208,6 @@ fn render(part: &Part) -> Option<String> {
             summary.settled_meanwhile,
         ),
     })
-}
-
-fn moment(text: &str) -> Result<jiff::Timestamp, String> {
-    text.parse()
-        .map_err(|error: jiff::Error| format!("{error}; write 2026-03-01T12:00:00Z"))
 }
 
 #[cfg(test)]

@@ -60,6 +60,12 @@ pub(super) struct Server {
     pub common: Common,
 }
 
+/// A connection of an operator's, for many calls, also at once.
+pub(super) struct Connected<'a> {
+    target: Target<'a>,
+    client: OperatorServiceClient<Channel>,
+}
+
 impl Admin {
     /// Makes one call as an operator.
     pub(super) async fn call<Q, A>(
@@ -70,6 +76,11 @@ impl Admin {
             Request<Q>,
         ) -> Result<Response<A>, Status>,
     ) -> Result<A, Failure> {
+        self.connect().await?.call(question, call).await
+    }
+
+    /// Connects.
+    pub(super) async fn connect(&self) -> Result<Connected<'_>, Failure> {
         let target = Target {
             role: "the coordinator's admin listener",
             flag: "--admin (or TANDEM_ADMIN)",
@@ -77,8 +88,24 @@ impl Admin {
             timeout: self.common.timeout,
         };
         let channel = target.connect().await?;
-        let mut client =
+        let client =
             OperatorServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+        Ok(Connected { target, client })
+    }
+}
+
+impl Connected<'_> {
+    /// Makes one call.
+    pub(super) async fn call<Q, A>(
+        &self,
+        question: Q,
+        call: impl AsyncFnOnce(
+            &mut OperatorServiceClient<Channel>,
+            Request<Q>,
+        ) -> Result<Response<A>, Status>,
+    ) -> Result<A, Failure> {
+        let mut client = self.client.clone();
+        let target = &self.target;
         target.answer(call(&mut client, target.request(question)).await)
     }
 }

@@ -29,6 +29,7 @@ mod table;
 mod time;
 mod tx_list;
 mod tx_repair;
+mod tx_repair_all;
 mod tx_retry;
 mod tx_settle;
 mod tx_show;
@@ -132,7 +133,7 @@ pub enum Tx {
     Retry(tx_retry::Args),
     /// Redo from the decision what a store has ended against it, after a preview
     #[command(long_about = tx_repair::ABOUT, after_help = EXIT_CODES)]
-    Repair(tx_repair::Args),
+    Repair(Box<tx_repair::Args>),
     /// Record by hand how a branch ended, after a preview
     #[command(long_about = tx_settle::ABOUT, after_help = EXIT_CODES)]
     Settle(tx_settle::Args),

@@ -44,6 +44,7 @@ pub(super) fn committing() -> TransactionSummary {
                 detail: "connection refused".into(),
                 attempts: 7,
                 retry_time: Some(after(4)),
+                ..BranchSummary::default()
             },
         ],
     }

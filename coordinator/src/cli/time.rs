@@ -13,6 +13,12 @@ pub(super) fn moment(time: Option<&Timestamp>) -> Option<jiff::Timestamp> {
     jiff::Timestamp::new(time.seconds, time.nanos).ok()
 }
 
+/// A moment of the command line.
+pub(super) fn parse(text: &str) -> Result<jiff::Timestamp, String> {
+    text.parse()
+        .map_err(|error: jiff::Error| format!("{error}; write 2026-03-01T12:00:00Z"))
+}
+
 /// The moment in RFC 3339 with milliseconds, or [`NONE`].
 pub(super) fn absolute(time: Option<&Timestamp>) -> String {
     moment(time).map_or_else(|| NONE.to_owned(), |moment| format!("{moment:.3}"))

@@ -33,6 +33,7 @@ impl Args {
             in_doubt: self.in_doubt,
             heuristic: self.heuristic,
             page_size: self.max,
+            ..ListTransactionsRequest::default()
         };
         let answer = self
             .admin

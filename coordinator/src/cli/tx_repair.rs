@@ -1,4 +1,4 @@
-//! `tandem tx repair ID`: a preview, a question, an order in the log, and what came of it.
+//! `tandem tx repair ID`, or `--all`: a preview, a question, an order in the log, and what came of it.
 
 use serde_json::{Value, json};
 use tandem_proto::v1::{
@@ -11,6 +11,7 @@ use super::connection::Admin;
 use super::names::{full, word};
 use super::output::{self, Output, clean};
 use super::person;
+use super::tx_repair_all::{self, Filter, Order};
 
 pub(super) const ABOUT: &str = "\
 Redo from the decision what a store has ended against it, after a preview
@@ -28,6 +29,11 @@ said so, when and why, before the store is asked; it is carried out also after a
 Repeating it changes nothing more. A transaction that was aborted has no decision to redo: take \
 back by hand what was committed of it, then `tandem tx settle --as rolled-back`.
 
+With --all every branch that a store has ended against a decision to commit is redone so, as far as \
+--participant, --kind, --since and --until pick it: one preview, one question and one reason, and a \
+record in the log for each. What was previewed is repaired and nothing else; what is not simply done is \
+said by itself, and the last line counts all.
+
 The coordinator is always asked for a preview first, which is printed. On a terminal it is then \
 confirmed with y; elsewhere --yes is needed.";
 
@@ -35,8 +41,17 @@ confirmed with y; elsewhere --yes is needed.";
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The transaction: COORDINATOR.EPOCH.SEQUENCE
-    #[arg(value_name = "ID")]
-    transaction: TransactionId,
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    transaction: Option<TransactionId>,
+    /// Every transaction with a branch that a store has ended against a decision to commit
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    filter: Filter,
     /// The participant whose branch it is [default: every one that ended it against the decision]
     #[arg(long, value_name = "NAME")]
     participant: Option<ParticipantName>,
@@ -56,20 +71,29 @@ pub struct Args {
 impl Args {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let operator = person::or_default(self.operator.as_deref())?;
+        let Some(id) = &self.transaction else {
+            let order = Order {
+                participant: self.participant.as_ref(),
+                reason: &self.reason,
+                operator: &operator,
+                yes: self.yes,
+            };
+            return tx_repair_all::run(&self.filter, &order, &self.admin).await;
+        };
         let is_json = self.admin.common.output == Output::Json;
-        let preview = self.ask(&operator, true).await?;
+        let preview = self.ask(id, &operator, true).await?;
         if !is_json {
             output::data(&render(&preview.repairs))?;
         }
         if let Err(failure) = person::confirm(self.yes, "repaired", "Repair this?") {
             if is_json {
-                output::json(&self.document(&preview))?;
+                output::json(&document(id, &preview))?;
             }
             return Err(failure);
         }
-        let answer = self.ask(&operator, false).await?;
+        let answer = self.ask(id, &operator, false).await?;
         if is_json {
-            output::json(&self.document(&answer))?;
+            output::json(&document(id, &answer))?;
         } else {
             output::data(&render(&answer.repairs))?;
         }
@@ -78,11 +102,12 @@ impl Args {
 
     async fn ask(
         &self,
+        id: &TransactionId,
         operator: &str,
         preview: bool,
     ) -> Result<RepairTransactionResponse, Failure> {
         let question = RepairTransactionRequest {
-            transaction_id: self.transaction.to_string(),
+            transaction_id: id.to_string(),
             participant: self
                 .participant
                 .as_ref()
@@ -98,21 +123,21 @@ impl Args {
             })
             .await
     }
+}
 
-    fn document(&self, answer: &RepairTransactionResponse) -> Value {
-        let repairs = answer.repairs.iter().map(|repair| {
-            json!({
-                "participant": repair.participant,
-                "state": full::<RepairState>(repair.state),
-                "effect": repair.effect,
-                "present_purchase_ids": repair.present_purchase_ids,
-            })
-        });
+fn document(id: &TransactionId, answer: &RepairTransactionResponse) -> Value {
+    let repairs = answer.repairs.iter().map(|repair| {
         json!({
-            "transaction_id": self.transaction.to_string(),
-            "repairs": repairs.collect::<Vec<_>>(),
+            "participant": repair.participant,
+            "state": full::<RepairState>(repair.state),
+            "effect": repair.effect,
+            "present_purchase_ids": repair.present_purchase_ids,
         })
-    }
+    });
+    json!({
+        "transaction_id": id.to_string(),
+        "repairs": repairs.collect::<Vec<_>>(),
+    })
 }
 
 fn render(repairs: &[BranchRepair]) -> String {

@@ -121,13 +121,17 @@ impl OperatorService for Operator {
             0 => LIST_MAX,
             size => size.min(LIST_MAX),
         };
+        let after = match request.after_transaction_id.as_str() {
+            "" => None,
+            text => Some(transaction_id(text)?),
+        };
         let (transactions, total) = self
             .ask(move |core| {
                 let mut total = 0_u64;
                 let mut transactions = Vec::new();
                 for view in core.unfinished().filter(|view| wanted(view, &request)) {
                     total += 1;
-                    if transactions.len() < page {
+                    if transactions.len() < page && after.as_ref().is_none_or(|id| view.id > *id) {
                         transactions.push(summary(&view));
                     }
                 }
@@ -398,6 +402,10 @@ fn branch(branch: &BranchView) -> v1::BranchSummary {
         detail: word.unwrap_or_else(|| branch.last_failure.clone()),
         attempts: branch.failures,
         retry_time: retry_time.map(wire_time),
+        heuristic: match branch.progress {
+            BranchProgress::Heuristic(kind) => kind.to_string(),
+            _ => String::new(),
+        },
     }
 }
 

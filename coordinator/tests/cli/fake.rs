@@ -90,6 +90,7 @@ fn stuck() -> TransactionSummary {
             detail: "the branch is gone".into(),
             attempts: 3,
             retry_time: None,
+            heuristic: String::new(),
         }],
     }
 }

@@ -13,6 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(deduction_that_was_released_by_hand_is_repaired on EVERYWHERE, with down),
     case!(repair_that_the_schema_refuses_needs_a_person_again on ONE, with down),
     case!(row_deleted_after_the_end_is_repaired_from_the_log on TWO),
+    case!(hundreds_of_lost_commits_are_repaired_by_one_order on TWO),
 ];
 
 /// Leaves a purchase of two units of tea whose row a DBA has rolled back; gives its transaction.
@@ -207,5 +208,75 @@ async fn row_deleted_after_the_end_is_repaired_from_the_log(world: &World) -> Re
         println!("{}", tandem(world, &words(&id, &more))?.trim_end());
         ensure_whole(world).await?;
     }
+    Ok(())
+}
+
+async fn hundreds_of_lost_commits_are_repaired_by_one_order(world: &World) -> Result<()> {
+    const PURCHASES: u64 = 300;
+    world.stores.seed("tea", 10_000).await?;
+    let client = world.coordinator.client();
+    let mut made = Vec::new();
+    for number in 0..PURCHASES {
+        // One after the other, so that each is a transaction of its own.
+        made.push(ask(&client, &purchase(&format!("p-{number}"), &[("tea", 2)])).await);
+    }
+    world.coordinator.stop()?;
+    for table in ["purchases", "purchase_items", "tandem_branches"] {
+        sql(world, &format!("DELETE FROM {table}")).await?;
+    }
+    world.start_again().await?;
+    until("every loss is named", SOON, async || {
+        Ok(json(world, &["tx", "list", "--heuristic"])?["total"] == PURCHASES)
+    })
+    .await?;
+
+    let words = |more: &[&str]| {
+        let mut words = vec!["tx", "repair", "--all", "--operator", "ann", "--reason"];
+        words.push("an old backup was restored");
+        words.extend(more);
+        world.tandem(&words)
+    };
+    for nothing in [
+        ["--yes", "--participant", "stock"],
+        ["--yes", "--kind", "mixed"],
+        ["--yes", "--until", "2020-01-01T00:00:00Z"],
+    ] {
+        let nobody = words(&nothing)?;
+        let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
+        ensure!(nobody.status.code() == Some(1), "{nothing:?}: {said}");
+        ensure!(said.contains("no store has ended"), "{said}");
+    }
+    let preview = words(&["--participant", "purchases"])?;
+    let printed = String::from_utf8_lossy(&preview.stdout).into_owned();
+    println!("{}", printed.trim_end());
+    ensure!(preview.status.code() == Some(1), "nothing was confirmed");
+    ensure!(
+        printed.contains("300 repairs of 300 purchases"),
+        "{printed}"
+    );
+    ensure!(number(world, "SELECT COUNT(*) FROM purchases").await? == 0);
+
+    let repaired = words(&["--yes", "--output", "json", "--kind", "rollback"])?;
+    let document: Value = serde_json::from_slice(&repaired.stdout)?;
+    ensure!(repaired.status.success(), "{:#}", document["summary"]);
+    ensure!(document["summary"]["done"] == PURCHASES, "{document:#}");
+    let repairs = document["repairs"].as_array().map_or(0, Vec::len);
+    ensure!(repairs as u64 == PURCHASES, "{repairs} repairs");
+    let again = words(&["--yes"])?;
+    ensure!(again.status.code() == Some(1), "nothing is left");
+
+    Judge(&world.stores)
+        .quiet(&world.coordinator.operator())
+        .await?;
+    ensure!(world.stores.stock("tea").await? == Some(10_000 - 600));
+    world.judge(&made).await?;
+    let audited = world.tandem(&["audit"])?;
+    let printed = String::from_utf8_lossy(&audited.stdout).into_owned();
+    ensure!(audited.status.success(), "{printed}");
+    world.coordinator.stop()?;
+    let folder = world.coordinator.data_dir().to_string_lossy().into_owned();
+    let inspected = tandem(world, &["log", "inspect", "--records", &folder])?;
+    let ordered = inspected.matches("an old backup was restored").count() as u64;
+    ensure!(ordered == PURCHASES, "{ordered} orders are in the log");
     Ok(())
 }

@@ -24,6 +24,7 @@ pub(super) fn targets() -> Vec<Target> {
                     in_doubt: true,
                     heuristic: false,
                     page_size: 10,
+                    after_transaction_id: "shop.3.1042".into(),
                 })]
             },
             |input| {
