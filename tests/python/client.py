@@ -2,6 +2,9 @@
 
 Usage: client.py ADDRESS. The stock must hold 10 units of tea. Exits with 0 if every answer was as
 purchase.proto promises.
+
+Usage: client.py several ADDRESS ADDRESS. The first must refuse connections. Exits with 0 if a channel
+to both is served with an authority of its own, and is told INTERNAL without one.
 """
 
 import sys
@@ -94,5 +97,23 @@ def main(address):
         expect("py-1 is found", found, made)
 
 
+def several(addresses):
+    target = "ipv4:" + ",".join(addresses)
+    with grpc.insecure_channel(target) as channel:
+        find = channel.unary_unary("/tandem.v1.PurchaseService/GetPurchase")
+        try:
+            find(b"", timeout=TIMEOUT_S)
+            raise AssertionError("both addresses as one authority are served by now")
+        except grpc.RpcError as error:
+            expect("without an authority of its own", error.code(), grpc.StatusCode.INTERNAL)
+    options = [("grpc.default_authority", "tandem")]
+    with grpc.insecure_channel(target, options=options) as channel:
+        made = Purchases(channel).submit("py-1", 2)
+        expect("py-1 is applied", made.applied, True)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    if sys.argv[1] == "several":
+        several(sys.argv[2:])
+    else:
+        main(sys.argv[1])

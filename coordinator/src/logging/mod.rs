@@ -1,9 +1,15 @@
 //! What the processes say on stderr: lines for a person on a terminal, JSON for a collector
 //! everywhere else.
 
+mod unreadable;
+
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
+
+use unreadable::Unreadable;
 
 /// Arguments of every verb that runs for long.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,18 +32,17 @@ pub struct LogArgs {
 /// A filter that can't be understood, or a second call in the same process.
 pub fn init(filter: &str) -> anyhow::Result<()> {
     let filter = parse(filter)?;
-    let events = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
-    let started = if io::stderr().is_terminal() {
-        events.with_target(false).try_init()
+    let events = fmt::layer().with_writer(io::stderr);
+    let events = if io::stderr().is_terminal() {
+        events.with_target(false).boxed()
     } else {
-        events
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .try_init()
+        let events = events.json().flatten_event(true);
+        events.with_current_span(false).boxed()
     };
+    let started = registry()
+        .with(events.with_filter(filter))
+        .with(Unreadable::default().with_filter(unreadable::only()))
+        .try_init();
     started.map_err(|error| anyhow::anyhow!("can't start to log: {error}"))
 }
 
