@@ -152,7 +152,9 @@ async fn round(world: &World, victim: Victim, number: u32, random: &mut Random) 
     let records = load.finish().await?;
     let judge = Judge(&world.stores);
     judge.quiet(&world.coordinator.operator()).await?;
-    judge.judge(&format!("{prefix}-"), &records).await
+    let books = judge.judge(&format!("{prefix}-"), &records).await?;
+    world.counts_agree()?;
+    Ok(books)
 }
 
 async fn kill_and_heal(world: &World, victim: Victim, random: &mut Random) -> Result<()> {

@@ -11,6 +11,7 @@ mod answer;
 pub mod chaos;
 mod client;
 mod coordinator;
+mod counts;
 mod disk;
 mod judge;
 pub mod kill;

@@ -232,6 +232,7 @@ async fn round(
     let judge = Judge(&world.stores);
     judge.quiet(&world.coordinator.operator()).await?;
     let books = judge.judge(&prefix, records).await?;
+    world.counts_agree()?;
     for name in LinkName::ALL {
         arena.links()?.of(name).sever();
     }
