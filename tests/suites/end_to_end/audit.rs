@@ -120,15 +120,18 @@ const PLANTED: &[Planted] = &[
         mended: Mended::ByHand("DELETE FROM tandem_branches WHERE `sequence` = 777777", ""),
     },
     Planted {
-        what: "memory of a commit deleted",
+        what: "memory of a commit deleted, and the witness of its deduction",
         sql: "",
         // With the count of them, or the next sweep would find and mend it by itself.
-        redis: "ZREM tandem:committed:shop:stock {member}\nHINCRBY tandem:coordinator:shop:stock remembered -1",
+        redis: "ZREM tandem:committed:shop:stock {member}\n\
+                HINCRBY tandem:coordinator:shop:stock remembered -1\n\
+                SETRANGE witness:tandem:shop:stock:1.0 {sequence} 0",
         found: &[("COMMIT_NOT_REMEMBERED", "stock")],
         mended: Mended::ByHand(
             "",
             "ZADD tandem:committed:shop:stock 0 {member}\n\
-             HINCRBY tandem:coordinator:shop:stock remembered 1",
+             HINCRBY tandem:coordinator:shop:stock remembered 1\n\
+             SETRANGE witness:tandem:shop:stock:1.0 {sequence} 1",
         ),
     },
     Planted {
@@ -199,7 +202,9 @@ const PLANTED: &[Planted] = &[
         sql: "DELETE FROM purchases WHERE purchase_id = '{p}'; \
               DELETE FROM purchase_items WHERE purchase_id = '{p}'; \
               DELETE FROM tandem_branches WHERE `sequence` = {sequence}",
-        redis: "ZREM tandem:committed:shop:stock {member}\nHINCRBY tandem:coordinator:shop:stock remembered -1",
+        redis: "ZREM tandem:committed:shop:stock {member}\n\
+                HINCRBY tandem:coordinator:shop:stock remembered -1\n\
+                SETRANGE witness:tandem:shop:stock:1.0 {sequence} 0",
         found: &[
             ("ROW_MISSING", "purchases"),
             ("COMMIT_NOT_REMEMBERED", "purchases"),
@@ -207,7 +212,8 @@ const PLANTED: &[Planted] = &[
         ],
         mended: Mended::Both(
             "ZADD tandem:committed:shop:stock 0 {member}\n\
-             HINCRBY tandem:coordinator:shop:stock remembered 1",
+             HINCRBY tandem:coordinator:shop:stock remembered 1\n\
+             SETRANGE witness:tandem:shop:stock:1.0 {sequence} 1",
         ),
     },
 ];
