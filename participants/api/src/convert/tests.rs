@@ -32,7 +32,12 @@ fn prepare() -> v1::PrepareRequest {
             seconds: 2,
             nanos: 5,
         }),
-        ..v1::PrepareRequest::default()
+        participants: vec!["purchases".into(), "stock".into()],
+        incarnation: "life-1".into(),
+        acknowledged: Some(v1::Acknowledged {
+            changes: 7,
+            committed_transaction_ids: vec!["shop.1.6".into()],
+        }),
     }
 }
 
@@ -79,7 +84,7 @@ fn requests_come_back_as_they_were() {
         log_id: "l".into(),
         epoch: 3,
         instance_id: "i".into(),
-        ..v1::EnlistRequest::default()
+        acknowledged: Some(v1::Acknowledged::default()),
     };
     let read = Enlist::try_from(enlist.clone()).unwrap();
     assert_eq!(v1::EnlistRequest::from(&read), enlist);
@@ -94,7 +99,7 @@ fn requests_come_back_as_they_were() {
         caller_epoch: 2,
         before_transaction_id: "shop.1.7".into(),
         except_transaction_ids: vec!["shop.1.3".into()],
-        ..v1::ForgetRequest::default()
+        closed_transaction_id: "shop.1.9".into(),
     };
     let read = Forget::try_from(forget.clone()).unwrap();
     assert_eq!(v1::ForgetRequest::from(&read), forget);
