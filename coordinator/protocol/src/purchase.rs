@@ -110,17 +110,21 @@ pub enum Reason {
     ConstraintViolated,
     /// Another session holds a row that it needs; the one reason that time alone may cure.
     Locked,
+    /// The store can't take it as the store or the configuration is; a person mends that, and the
+    /// purchase may be tried again.
+    Misconfigured,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Reason; 6] = [
+    pub const ALL: [Reason; 7] = [
         Reason::InsufficientStock,
         Reason::UnknownSku,
         Reason::NotANumber,
         Reason::DuplicatePurchase,
         Reason::ConstraintViolated,
         Reason::Locked,
+        Reason::Misconfigured,
     ];
 
     /// The reason's text on the wire and in the log.
@@ -132,6 +136,7 @@ impl Reason {
             Reason::DuplicatePurchase => "DUPLICATE_PURCHASE",
             Reason::ConstraintViolated => "CONSTRAINT_VIOLATED",
             Reason::Locked => "LOCKED",
+            Reason::Misconfigured => "MISCONFIGURED",
         }
     }
 
@@ -142,10 +147,17 @@ impl Reason {
 
     /// Whether the refusal is final for its purchase id, and so remembered in the log.
     ///
-    /// `Locked` passes with time. `DuplicatePurchase` says that the purchase *is* there from a
-    /// time that the log has forgotten; the store itself remembers it.
+    /// `Locked` passes with time, and `Misconfigured` with the mending of it. `DuplicatePurchase`
+    /// says that the purchase *is* there from a time that the log has forgotten; the store itself
+    /// remembers it.
     pub fn is_final(self) -> bool {
-        !matches!(self, Reason::Locked | Reason::DuplicatePurchase)
+        match self {
+            Reason::InsufficientStock
+            | Reason::UnknownSku
+            | Reason::NotANumber
+            | Reason::ConstraintViolated => true,
+            Reason::DuplicatePurchase | Reason::Locked | Reason::Misconfigured => false,
+        }
     }
 }
 

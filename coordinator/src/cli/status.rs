@@ -138,6 +138,10 @@ fn next_step(code: Code, reason: &str) -> Option<&'static str> {
             "Nothing of it was kept in either store. This is final for the purchase id: mend the \
              cause and submit under a new --id."
         }
+        (_, "MISCONFIGURED") => {
+            "Nothing of it was kept in either store. `tandem participants` tells what is wrong: \
+             mend it and submit it again with the same --id."
+        }
         (_, "LOCKED" | "QUEUE_FULL" | "PARTICIPANT_UNAVAILABLE" | "SHUTTING_DOWN") => {
             "Nothing was written. Submit it again with the same --id."
         }

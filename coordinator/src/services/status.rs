@@ -104,7 +104,8 @@ pub(super) fn reply(purchase_id: &str, reply: Reply) -> Status {
                 | Reason::UnknownSku
                 | Reason::NotANumber
                 | Reason::DuplicatePurchase
-                | Reason::ConstraintViolated => {
+                | Reason::ConstraintViolated
+                | Reason::Misconfigured => {
                     error(Code::FailedPrecondition, reason, message, metadata, None)
                 }
             }
