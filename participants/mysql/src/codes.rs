@@ -1,9 +1,12 @@
-//! The servers' error numbers that this crate tells apart, and what they mean for one purchase.
+//! The servers' error numbers, and what an error that the server has *answered* says.
+//!
+//! An answered error is never an outage: the server is there and its session lives. What it says is
+//! decided by [`CLASSES`], and a number that is not in it speaks of the one entry whose statement it
+//! answers: the servers have thousands of them, an app may raise any with SIGNAL, and an error that
+//! is taken for one entry's too often harms one entry, while the opposite harms everybody.
 //!
 //! Sources: the MySQL 9.7 "Server Error Message Reference" and MariaDB's "Error Codes" page; M is
 //! MariaDB, Y is MySQL.
-
-use tandem_protocol::{Reason, Refusal};
 
 /// `ER_DUP_ENTRY`.
 pub(crate) const DUPLICATE_ENTRY: u16 = 1062;
@@ -15,8 +18,6 @@ pub(crate) const NO_SUCH_COLUMN: u16 = 1054;
 pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// `ER_LOCK_DEADLOCK`.
 pub(crate) const DEADLOCK: u16 = 1213;
-/// M: `ER_CHECKREAD`, seen before a deadlock on 11.8.
-pub(crate) const RECORD_CHANGED: u16 = 1020;
 /// `ER_DATA_OUT_OF_RANGE`: how the marker row's statement says that the epoch is fenced.
 pub(crate) const OUT_OF_RANGE: u16 = 1690;
 /// `ER_XAER_NOTA`: unknown xid, which is not an answer.
@@ -29,33 +30,189 @@ pub(crate) const XA_DUPLICATE: u16 = 1440;
 pub(crate) const LOCKED_NOWAIT: u16 = 3572;
 /// `ER_NO_SUCH_THREAD`: the connection to kill has gone.
 pub(crate) const NO_SUCH_CONNECTION: u16 = 1094;
+/// `ER_QUERY_INTERRUPTED`: somebody has ended the statement.
+pub(crate) const INTERRUPTED: u16 = 1317;
 
-/// `ER_OPTION_PREVENTS_STATEMENT` (read_only), `ER_CANT_UPDATE_WITH_READLOCK`,
-/// `ER_READ_ONLY_MODE`, and a full disk, table or engine: healthy in principle, not able now.
-const NOT_NOW: [u16; 8] = [1021, 1028, 1030, 1041, 1114, 1223, 1290, 1836];
+/// What an error says that the server has answered to a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// The entry can't be stored: it breaks a rule of the schema or the app.
+    Entry,
+    /// A unique key has a row of that value.
+    Duplicate,
+    /// Another session was in the way of the statement, or somebody interrupted it.
+    Locked,
+    /// The server gave the whole branch up to another one; it may be tried again.
+    BranchLost,
+    /// The statements, the tables or the user's rights are not as they must be; a person mends it.
+    Configuration,
+    /// The server has no room: for a session, in memory or on its disk.
+    Room,
+    /// The server is healthy and takes no writes now.
+    NotNow,
+}
 
-/// `ER_ACCESS_DENIED_ERROR` and its kin, a missing table or column, a statement that does not
-/// parse: the configuration is wrong and asking again does not help.
-const MISCONFIGURED: [u16; 14] = [
-    1044, 1045, 1046, 1049, 1054, 1064, 1109, 1142, 1143, 1146, 1149, 1227, 1295, 1665,
+/// Numbers that are not about one entry, with their names.
+const CLASSES: [(Class, &[(u16, &str)]); 6] = [
+    (
+        Class::Duplicate,
+        &[
+            (DUPLICATE_ENTRY, "ER_DUP_ENTRY"),
+            (1586, "ER_DUP_ENTRY_WITH_KEY_NAME"),
+            (1859, "ER_DUP_UNKNOWN_IN_INDEX"),
+        ],
+    ),
+    (
+        Class::Locked,
+        &[
+            (LOCK_WAIT_TIMEOUT, "ER_LOCK_WAIT_TIMEOUT"),
+            (LOCKED_NOWAIT, "Y: ER_LOCK_NOWAIT"),
+            (INTERRUPTED, "ER_QUERY_INTERRUPTED"),
+            (1689, "ER_LOCK_ABORTED"),
+            (1969, "M: ER_STATEMENT_TIMEOUT"),
+            (3024, "Y: ER_QUERY_TIMEOUT"),
+        ],
+    ),
+    (
+        Class::BranchLost,
+        &[
+            (DEADLOCK, "ER_LOCK_DEADLOCK"),
+            // Seen before a deadlock on M 11.8.
+            (1020, "ER_CHECKREAD"),
+            (1402, "ER_XA_RBROLLBACK"),
+            (1412, "ER_TABLE_DEF_CHANGED"),
+            (1613, "ER_XA_RBTIMEOUT"),
+            (1614, "ER_XA_RBDEADLOCK"),
+        ],
+    ),
+    (
+        Class::Configuration,
+        &[
+            (1016, "ER_CANT_OPEN_FILE"),
+            (1017, "ER_FILE_NOT_FOUND"),
+            (1033, "ER_NOT_FORM_FILE"),
+            (1034, "ER_NOT_KEYFILE"),
+            (1036, "ER_OPEN_AS_READONLY"),
+            (1044, "ER_DBACCESS_DENIED_ERROR"),
+            (1045, "ER_ACCESS_DENIED_ERROR"),
+            (1046, "ER_NO_DB_ERROR"),
+            (1049, "ER_BAD_DB_ERROR"),
+            (1052, "ER_NON_UNIQ_ERROR"),
+            (NO_SUCH_COLUMN, "ER_BAD_FIELD_ERROR"),
+            (1058, "ER_WRONG_VALUE_COUNT"),
+            (1064, "ER_PARSE_ERROR"),
+            (1066, "ER_NONUNIQ_TABLE"),
+            (1093, "ER_UPDATE_TABLE_USED"),
+            (1109, "ER_UNKNOWN_TABLE"),
+            (1110, "ER_FIELD_SPECIFIED_TWICE"),
+            (1111, "ER_INVALID_GROUP_FUNC_USE"),
+            (1136, "ER_WRONG_VALUE_COUNT_ON_ROW"),
+            (1142, "ER_TABLEACCESS_DENIED_ERROR"),
+            (1143, "ER_COLUMNACCESS_DENIED_ERROR"),
+            (NO_SUCH_TABLE, "ER_NO_SUCH_TABLE"),
+            (1149, "ER_SYNTAX_ERROR"),
+            (1194, "ER_CRASHED_ON_USAGE"),
+            (1195, "ER_CRASHED_ON_REPAIR"),
+            (1227, "ER_SPECIFIC_ACCESS_DENIED_ERROR"),
+            (1235, "ER_NOT_SUPPORTED_YET"),
+            (1286, "ER_UNKNOWN_STORAGE_ENGINE"),
+            (1288, "ER_NON_UPDATABLE_TABLE"),
+            (1295, "ER_UNSUPPORTED_PS"),
+            (1305, "ER_SP_DOES_NOT_EXIST"),
+            (1318, "ER_SP_WRONG_NO_OF_ARGS"),
+            (1348, "ER_NONUPDATEABLE_COLUMN"),
+            (1356, "ER_VIEW_INVALID"),
+            // It asks nothing of the values: no statement gives the column one.
+            (1364, "ER_NO_DEFAULT_FOR_FIELD"),
+            (1370, "ER_PROCACCESS_DENIED_ERROR"),
+            (1393, "ER_VIEW_MULTIUPDATE"),
+            (1394, "ER_VIEW_NO_INSERT_FIELD_LIST"),
+            (1419, "ER_BINLOG_CREATE_ROUTINE_NEED_SUPER"),
+            (1422, "ER_COMMIT_NOT_ALLOWED_IN_SF_OR_TRG"),
+            (1423, "ER_NO_DEFAULT_FOR_VIEW_FIELD"),
+            (1442, "ER_CANT_UPDATE_USED_TABLE_IN_SF_OR_TRG"),
+            (1449, "ER_NO_SUCH_USER"),
+            (1467, "ER_AUTOINC_READ_FAILED"),
+            (1471, "ER_NON_INSERTABLE_TABLE"),
+            (1630, "ER_FUNC_INEXISTENT_NAME_COLLISION"),
+            (1661, "ER_BINLOG_ROW_ENGINE_AND_STMT_ENGINE"),
+            (1662, "ER_BINLOG_ROW_MODE_AND_STMT_ENGINE"),
+            (1663, "ER_BINLOG_UNSAFE_AND_STMT_ENGINE"),
+            (1665, "ER_BINLOG_STMT_MODE_AND_ROW_ENGINE"),
+            (1712, "ER_INDEX_CORRUPT"),
+            (1785, "ER_GTID_UNSAFE_NON_TRANSACTIONAL_TABLE"),
+            (1812, "ER_TABLESPACE_MISSING"),
+            (1814, "ER_TABLESPACE_DISCARDED"),
+            (1817, "ER_INNODB_INDEX_CORRUPT"),
+            (1820, "ER_MUST_CHANGE_PASSWORD"),
+            (1877, "M: ER_TABLE_CORRUPT"),
+            (1932, "M: ER_NO_SUCH_TABLE_IN_ENGINE"),
+            (3098, "Y: ER_BEFORE_DML_VALIDATION_ERROR"),
+            (3750, "Y: ER_TABLE_WITHOUT_PK"),
+        ],
+    ),
+    (
+        Class::Room,
+        &[
+            (1021, "ER_DISK_FULL"),
+            (1026, "ER_ERROR_ON_WRITE"),
+            (1037, "ER_OUTOFMEMORY"),
+            (1038, "ER_OUT_OF_SORTMEMORY"),
+            (CONNECTIONS_FULL[0], "ER_CON_COUNT_ERROR"),
+            (CONNECTIONS_FULL[1], "ER_OUT_OF_RESOURCES"),
+            (1114, "ER_RECORD_FILE_FULL"),
+            (CONNECTIONS_FULL[2], "ER_CANT_CREATE_THREAD"),
+            (1197, "ER_TRANS_CACHE_FULL"),
+            (CONNECTIONS_FULL[3], "ER_TOO_MANY_USER_CONNECTIONS"),
+            (1206, "ER_LOCK_TABLE_FULL"),
+            (CONNECTIONS_FULL[4], "ER_USER_LIMIT_REACHED"),
+            (1637, "ER_TOO_MANY_CONCURRENT_TRXS"),
+            (1705, "ER_STMT_CACHE_FULL"),
+        ],
+    ),
+    (
+        Class::NotNow,
+        &[
+            (1015, "ER_CANT_LOCK"),
+            (1028, "ER_FILSORT_ABORT"),
+            (1030, "ER_GET_ERRNO"),
+            // M with Galera: the node is not ready.
+            (1047, "ER_UNKNOWN_COM_ERROR"),
+            (1053, "ER_SERVER_SHUTDOWN"),
+            (1099, "ER_TABLE_NOT_LOCKED_FOR_WRITE"),
+            (1223, "ER_CANT_UPDATE_WITH_READLOCK"),
+            (1290, "ER_OPTION_PREVENTS_STATEMENT"),
+            (1296, "ER_GET_ERRMSG"),
+            (1297, "ER_GET_TEMPORARY_ERRMSG"),
+            (1792, "ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION"),
+            (1836, "ER_READ_ONLY_MODE"),
+            (1874, "ER_INNODB_READ_ONLY"),
+            (3032, "Y: ER_SERVER_OFFLINE_MODE"),
+            (3100, "Y: ER_RUN_HOOK_ERROR"),
+            (3168, "Y: ER_SERVER_ISNT_AVAILABLE"),
+        ],
+    ),
 ];
 
-/// Refusals by rule of the schema that the servers file under the catch-all SQLSTATE HY000 or a
-/// state of their own: 1364 no default, 1366 wrong value, 1526 no partition, 1748 row does not
-/// match partition, 1761 and 1762 cascading duplicate, 3819 and 4025 CHECK, 1644 SIGNAL.
-const SCHEMA_RULES: [u16; 9] = [1364, 1366, 1526, 1644, 1748, 1761, 1762, 3819, 4025];
+/// With what a server refuses a connection because it has too many.
+const CONNECTIONS_FULL: [u16; 5] = [1040, 1041, 1135, 1203, 1226];
 
-/// Longest [`Refusal::detail`], in bytes.
-const DETAIL_BYTES_MAX: usize = 300;
+/// What an answered error says.
+pub(crate) fn class(number: u16) -> Class {
+    CLASSES
+        .iter()
+        .find(|(_, rows)| rows.iter().any(|(known, _)| *known == number))
+        .map_or(Class::Entry, |(class, _)| *class)
+}
 
-/// Whether the server is healthy but can't do it now.
+/// Whether the server can't do it now and may later: nothing is wrong with what was asked.
 pub(crate) fn is_not_now(number: u16) -> bool {
-    NOT_NOW.contains(&number) || number == LOCK_WAIT_TIMEOUT
+    matches!(class(number), Class::Locked | Class::Room | Class::NotNow)
 }
 
 /// Whether a person must mend the configuration or the privileges.
 pub(crate) fn is_misconfigured(number: u16) -> bool {
-    MISCONFIGURED.contains(&number)
+    class(number) == Class::Configuration
 }
 
 /// Whether the statement ran into another session's lock.
@@ -64,113 +221,55 @@ pub(crate) fn is_locked(number: u16) -> bool {
 }
 
 /// Whether the whole branch was lost to a concurrent one and may be tried again.
-pub(crate) fn is_deadlock(number: u16) -> bool {
-    matches!(number, DEADLOCK | RECORD_CHANGED)
+pub(crate) fn is_branch_lost(number: u16) -> bool {
+    class(number) == Class::BranchLost
 }
 
-/// Whether the error of an app's statement condemns its purchase alone, and with what reason;
-/// `None` for errors that would meet every purchase.
-///
-/// A duplicate key is [`Reason::DuplicatePurchase`] only if the duplicated value is the purchase's
-/// own id, alone or as a part of a composite key (the servers print `'p-17'` or `'shop-p-17'`);
-/// any other unique key of the app's, say a voucher's, is a constraint like others. The rows of
-/// branches in doubt are locked, so a duplicate is always a committed row.
-pub(crate) fn refusal(
-    number: u16,
-    state: &str,
-    message: &str,
-    purchase_id: &str,
-) -> Option<Refusal> {
-    let reason = if number == DUPLICATE_ENTRY && duplicates(message, purchase_id) {
-        Reason::DuplicatePurchase
-    } else if is_locked(number) || is_deadlock(number) {
-        Reason::Locked
-    } else if state.starts_with("22")
-        || state.starts_with("23")
-        || state.starts_with("45")
-        || SCHEMA_RULES.contains(&number)
-    {
-        Reason::ConstraintViolated
-    } else {
-        return None;
-    };
-    Some(Refusal {
-        reason,
-        detail: shortened(format!("error {number}: {message}")),
-    })
+/// Whether a server refuses a connection with it because it has too many.
+pub(crate) fn is_connections_full(number: u16) -> bool {
+    CONNECTIONS_FULL.contains(&number)
 }
 
-/// Cuts a text for a person at [`DETAIL_BYTES_MAX`].
-pub(crate) fn shortened(mut text: String) -> String {
-    if text.len() > DETAIL_BYTES_MAX {
-        let mut end = DETAIL_BYTES_MAX - "…".len();
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-        text.push('…');
-    }
-    text
-}
-
-/// Whether `Duplicate entry 'VALUE' for key 'KEY'` names this purchase.
-fn duplicates(message: &str, purchase_id: &str) -> bool {
-    let Some(value) = message
-        .split_once("Duplicate entry '")
-        .and_then(|(_, rest)| rest.rsplit_once("' for key "))
-        .map(|(value, _)| value)
-    else {
-        return false;
-    };
-    // Columns of a composite key are printed joined by '-', which ids may hold too.
-    value == purchase_id
-        || value
-            .strip_prefix(purchase_id)
-            .is_some_and(|rest| rest.starts_with('-'))
-        || value
-            .strip_suffix(purchase_id)
-            .is_some_and(|rest| rest.ends_with('-'))
-        || value.contains(&format!("-{purchase_id}-"))
+/// Whether the server may close the connection behind this answer: too large a packet, out of
+/// order, read or write errors on the socket, shutdown, killed, or any of SQLSTATE 08. Whether it
+/// has is to be asked, since an app's SIGNAL may carry the number too.
+pub(crate) fn may_end_the_session(number: u16, state: &str) -> bool {
+    state.starts_with("08")
+        || matches!(
+            number,
+            1053 | 1152
+                ..=1161 | 1184 | 1189 | 1190 | INTERRUPTED | 1927 | 2006 | 2013 | 3169 | 4031
+        )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
-    fn reason(number: u16, state: &str, message: &str) -> Option<Reason> {
-        refusal(number, state, message, "p-1").map(|refusal| refusal.reason)
+    #[test]
+    fn each_number_has_one_class() {
+        let mut seen = BTreeSet::new();
+        for (_, rows) in &CLASSES {
+            for (number, name) in *rows {
+                assert!(seen.insert(number), "{number} {name} stands twice");
+            }
+        }
     }
 
     #[test]
-    fn duplicate_of_the_purchase_is_told_from_another_key() {
-        let of = |value: &str| {
-            reason(
-                1062,
-                "23000",
-                &format!("Duplicate entry '{value}' for key 'purchases.PRIMARY'"),
-            )
-        };
-        assert_eq!(of("p-1"), Some(Reason::DuplicatePurchase));
-        assert_eq!(of("shop-p-1"), Some(Reason::DuplicatePurchase));
-        assert_eq!(of("p-1-sku"), Some(Reason::DuplicatePurchase));
-        assert_eq!(of("p-11"), Some(Reason::ConstraintViolated));
-        assert_eq!(of("voucher"), Some(Reason::ConstraintViolated));
-    }
-
-    #[test]
-    fn only_errors_of_one_purchase_refuse_it() {
-        assert_eq!(reason(1205, "HY000", ""), Some(Reason::Locked));
-        assert_eq!(reason(3819, "HY000", ""), Some(Reason::ConstraintViolated));
-        assert_eq!(reason(1406, "22001", ""), Some(Reason::ConstraintViolated));
-        assert_eq!(reason(1644, "45000", ""), Some(Reason::ConstraintViolated));
-        assert_eq!(reason(1290, "HY000", ""), None);
-        assert_eq!(reason(1146, "42S02", ""), None);
-        assert_eq!(reason(1114, "HY000", ""), None);
-    }
-
-    #[test]
-    fn long_detail_is_cut_between_characters() {
-        let detail = shortened("ü".repeat(400));
-        assert!(detail.len() <= DETAIL_BYTES_MAX && detail.ends_with('…'));
+    fn what_nobody_knows_is_about_the_entry() {
+        for number in [
+            1048, 1172, 1242, 1264, 1265, 1292, 1452, 1644, 3819, 4025, 31_001,
+        ] {
+            assert_eq!(class(number), Class::Entry, "{number}");
+        }
+        assert_eq!(class(1062), Class::Duplicate);
+        assert_eq!(class(1205), Class::Locked);
+        assert_eq!(class(1213), Class::BranchLost);
+        assert_eq!(class(1146), Class::Configuration);
+        assert_eq!(class(1114), Class::Room);
+        assert_eq!(class(1290), Class::NotNow);
     }
 }

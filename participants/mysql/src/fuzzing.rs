@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use tandem_participant::PreparedId;
-use tandem_protocol::{Entry, Item, ParticipantName, Purchase, Reason};
+use tandem_protocol::{Entry, Item, ParticipantName, Purchase};
 
 use crate::settings::{Per, SettingsError, Statement};
 use crate::statements::Templates;
-use crate::{codes, encode, server, xid};
+use crate::{codes, encode, refusal, server, xid};
 
 /// A row of `XA RECOVER`: a branch is this participant's only if its bytes are exactly those that
 /// this participant would have written.
@@ -34,24 +34,15 @@ pub fn xa_recover_row(format_id: &str, gtrid_length: &str, data: &[u8]) -> &'sta
 
 /// A server's error and what it means for one purchase.
 pub fn error(number: u16, state: &str, message: &str, purchase_id: &str) -> String {
-    let kind = (
-        codes::is_not_now(number),
-        codes::is_misconfigured(number),
-        codes::is_locked(number),
-        codes::is_deadlock(number),
-    );
-    let refusal = codes::refusal(number, state, message, purchase_id);
-    if let Some(refusal) = &refusal {
-        assert!(
-            refusal.detail.len() <= 300,
-            "{} bytes",
-            refusal.detail.len()
-        );
-        if refusal.reason == Reason::DuplicatePurchase {
-            assert!(message.contains(purchase_id), "a duplicate of another id");
-        }
+    let class = codes::class(number);
+    let ends = codes::may_end_the_session(number, state);
+    let detail = refusal::shortened(message.to_owned());
+    assert!(detail.len() <= 300, "{} bytes", detail.len());
+    let duplicate = refusal::names_purchase(message, purchase_id);
+    if duplicate {
+        assert!(message.contains(purchase_id), "a duplicate of another id");
     }
-    format!("{kind:?} {:?}", refusal.map(|refusal| refusal.reason))
+    format!("{class:?} {ends} {duplicate}")
 }
 
 /// A text as a value: read as either `sql_mode` reads it, it is one literal of just that text.

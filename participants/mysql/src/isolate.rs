@@ -9,14 +9,17 @@ use tandem_participant::{Error, RefusedEntry};
 use tandem_protocol::{Entry, Reason, Refusal};
 use tokio::time::Instant;
 
-use crate::codes;
-use crate::prepare::{Job, Outcome, TRIES_MAX, refusal};
+use crate::codes::Class;
+use crate::prepare::{Job, Outcome, TRIES_MAX};
 use crate::script;
 use crate::server::Flavour;
 use crate::session::{Failure, Session};
 
 /// Time that preparing the good entries is given when waiting for locks must end.
 const PREPARE_RESERVE: Duration = Duration::from_millis(500);
+
+const SAVEPOINT: &str = "SAVEPOINT tandem_entry";
+const UNDO: &str = "ROLLBACK TO SAVEPOINT tandem_entry";
 
 /// Prepares the entries that can be, one savepoint each, and gives the others with their reasons.
 pub(crate) async fn run(job: &Job<'_>, session: &mut Session) -> Result<Outcome, Error> {
@@ -28,16 +31,26 @@ pub(crate) async fn run(job: &Job<'_>, session: &mut Session) -> Result<Outcome,
             .await
             .map_err(|failure| job.error(failure))?;
     }
-    let mut refused = Vec::new();
-    for _ in 0..TRIES_MAX {
-        match attempt(job, session, &mut refused).await? {
+    let mut isolation = Isolation {
+        job,
+        refused: Vec::new(),
+        reached: 0,
+        not_now: None,
+    };
+    // A try that refuses an entry has brought the others nearer to their end. With
+    // `innodb_rollback_on_timeout` each locked entry costs the whole branch.
+    let mut fruitless = 0;
+    while fruitless < TRIES_MAX {
+        let refused = isolation.refused.len();
+        match isolation.attempt(session).await? {
             Attempt::Ended(outcome) => return Ok(outcome),
-            Attempt::BranchLost => {}
+            Attempt::BranchLost if isolation.refused.len() > refused => fruitless = 0,
+            Attempt::BranchLost => fruitless += 1,
         }
     }
     Err(Error::Busy {
         detail: format!(
-            "{} lost a deadlock {TRIES_MAX} times",
+            "{} was lost to other transactions {TRIES_MAX} times",
             job.store.branch(&job.prepare.transaction)
         ),
     })
@@ -54,99 +67,132 @@ enum Attempt {
 enum Part {
     /// Undoing the bad entry before.
     Undo,
-    /// A statement of the entry with this index among the candidates.
+    /// A statement of the entry with this index.
     Entry(usize),
     /// XA START, the marker row, XA END or XA PREPARE.
     Branch,
 }
 
-async fn attempt(
-    job: &Job<'_>,
-    session: &mut Session,
-    refused: &mut Vec<RefusedEntry>,
-) -> Result<Attempt, Error> {
-    let candidates: Vec<(&Entry, Vec<String>)> = job
-        .prepare
-        .entries
-        .iter()
-        .filter(|entry| !refused.iter().any(|bad| bad.number == entry.number))
-        .map(|entry| (entry, statements(job, session, entry)))
-        .collect();
-    if candidates.is_empty() {
-        return Ok(Attempt::Ended(Outcome::AllRefused(refused.clone())));
-    }
+/// What is known of the entries so far.
+struct Isolation<'a> {
+    job: &'a Job<'a>,
+    refused: Vec<RefusedEntry>,
+    /// The index of the first entry whose statements have not been tried yet.
+    reached: usize,
+    /// What the server said of an entry that it can't take now.
+    not_now: Option<Failure>,
+}
 
-    let mut script: Vec<(Part, String)> = job
-        .begin(session)
-        .map(|statement| (Part::Branch, statement))
-        .into();
-    let mut next = 0;
-    let mut good = 0;
-    loop {
-        for (index, (_, statements)) in candidates.iter().enumerate().skip(next) {
-            let part = Part::Entry(index);
-            script.extend(statements.iter().map(|statement| (part, statement.clone())));
-        }
-        script.extend(job.end().map(|statement| (Part::Branch, statement)));
-        let (parts, texts): (Vec<Part>, Vec<String>) = script.into_iter().unzip();
-        let Err(failure) = script::run(session, &texts, job.deadline()).await else {
-            return Ok(Attempt::Ended(Outcome::Prepared(std::mem::take(refused))));
-        };
-        let number = failure.number().ok_or_else(|| Error::Unavailable {
-            detail: format!(
-                "preparing {}: {}",
-                job.store.branch(&job.prepare.transaction),
-                failure.cause
-            ),
-        })?;
-        let index = match parts[failure.completed] {
-            Part::Entry(index) => index,
-            // The savepoint went with the branch.
-            Part::Undo => {
+impl Isolation<'_> {
+    /// One branch, with all entries that are not refused.
+    async fn attempt(&mut self, session: &mut Session) -> Result<Attempt, Error> {
+        let job = self.job;
+        let entries = &job.prepare.entries;
+        let mut script = vec_of(Part::Branch, job.begin(session));
+        let mut next = 0;
+        let mut good = 0;
+        loop {
+            let left: Vec<usize> = (next..entries.len())
+                .filter(|index| !self.is_refused(&entries[*index]))
+                .collect();
+            if good == 0 && left.is_empty() {
+                if !begins(&script) {
+                    job.clean_up(session).await?;
+                }
+                return Ok(Attempt::Ended(self.none_left()));
+            }
+            for index in &left {
+                let part = Part::Entry(*index);
+                script.extend(vec_of(part, statements(job, session, &entries[*index])));
+            }
+            script.extend(vec_of(Part::Branch, job.end()));
+            let (parts, texts): (Vec<Part>, Vec<String>) = script.into_iter().unzip();
+            let Err(failure) = script::run(session, &texts, job.deadline()).await else {
+                let refused = std::mem::take(&mut self.refused);
+                return Ok(Attempt::Ended(Outcome::Prepared(refused)));
+            };
+            let Some(class) = failure.class() else {
+                return Err(job.error(failure));
+            };
+            let index = match parts[failure.completed] {
+                Part::Entry(index) => index,
+                // The savepoint went with the branch.
+                Part::Undo => {
+                    job.clean_up(session).await?;
+                    return Ok(Attempt::BranchLost);
+                }
+                Part::Branch => {
+                    let failure = from_end(failure, &parts);
+                    return job.not_an_entry(session, failure).await.map(Attempt::Ended);
+                }
+            };
+            self.refuse(session, failure, class, index).await?;
+            if class == Class::BranchLost {
                 job.clean_up(session).await?;
                 return Ok(Attempt::BranchLost);
             }
-            Part::Branch => {
-                let failure = from_end(failure, &parts);
-                return job.not_an_entry(session, failure).await.map(Attempt::Ended);
-            }
-        };
+            good += left.iter().filter(|passed| **passed < index).count();
+            next = index + 1;
+            script = vec![(Part::Undo, UNDO.to_owned())];
+        }
+    }
 
-        let (entry, _) = candidates[index];
-        let Some(bad) = refusal(&failure, entry) else {
-            job.clean_up(session).await?;
-            return Ok(Attempt::Ended(Outcome::Failed(failure)));
-        };
-        tracing::debug!(
-            transaction_id = %job.prepare.transaction,
-            purchase_id = entry.purchase.purchase_id,
-            reason = %bad.refusal.reason,
-            "entry refused: {}", failure.cause
-        );
-        let waited = bad.refusal.reason == Reason::Locked;
-        refused.push(bad);
-        if codes::is_deadlock(number) {
-            job.clean_up(session).await?;
-            return Ok(Attempt::BranchLost);
+    /// Refuses the entry with this index, and those behind it where waiting for one more lock
+    /// would leave no time to prepare the good ones.
+    async fn refuse(
+        &mut self,
+        session: &mut Session,
+        failure: Failure,
+        class: Class,
+        index: usize,
+    ) -> Result<(), Error> {
+        let entries = &self.job.prepare.entries;
+        let refused = self
+            .job
+            .refuse(session, &failure, &entries[index], Some(UNDO))
+            .await?;
+        self.refused.push(refused);
+        self.reached = self.reached.max(index + 1);
+        if matches!(class, Class::Room | Class::NotNow) {
+            self.not_now = Some(failure);
         }
-        good += index - next;
-        next = index + 1;
-        if waited && time_is_short(job) {
-            refused.extend(candidates[next..].iter().map(|(entry, _)| untried(entry)));
-            next = candidates.len();
+        if class == Class::Locked && time_is_short(self.job) {
+            for entry in &entries[self.reached..] {
+                if !self.is_refused(entry) {
+                    self.refused.push(untried(entry));
+                }
+            }
         }
-        if good == 0 && next == candidates.len() {
-            job.clean_up(session).await?;
-            return Ok(Attempt::Ended(Outcome::AllRefused(std::mem::take(refused))));
+        Ok(())
+    }
+
+    fn is_refused(&self, entry: &Entry) -> bool {
+        let mut refused = self.refused.iter();
+        refused.any(|refused| refused.number == entry.number)
+    }
+
+    /// What it means that no entry could be taken: where the server said that it can't now, it was
+    /// not about the entries.
+    fn none_left(&mut self) -> Outcome {
+        match self.not_now.take() {
+            Some(failure) => Outcome::Failed(failure),
+            None => Outcome::AllRefused(std::mem::take(&mut self.refused)),
         }
-        script = vec![(Part::Undo, format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}"))];
     }
 }
 
-const SAVEPOINT: &str = "tandem_entry";
+fn vec_of(part: Part, statements: impl IntoIterator<Item = String>) -> Vec<(Part, String)> {
+    let statements = statements.into_iter();
+    statements.map(|statement| (part, statement)).collect()
+}
+
+/// Whether the script is the branch's first, so that nothing of it was sent yet.
+fn begins(script: &[(Part, String)]) -> bool {
+    matches!(script.first(), Some((Part::Branch, _)))
+}
 
 fn statements(job: &Job<'_>, session: &Session, entry: &Entry) -> Vec<String> {
-    let mut statements = vec![format!("SAVEPOINT {SAVEPOINT}")];
+    let mut statements = vec![SAVEPOINT.to_owned()];
     statements.extend(job.store.settings.templates.render(
         &job.prepare.transaction,
         &[entry],

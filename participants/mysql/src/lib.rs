@@ -14,6 +14,7 @@
 //!
 //! Reading order: [`prepare`] and [`isolate`], then [`finish`] and [`settle`], then the rest.
 
+mod alarm;
 mod audit;
 mod branches;
 mod by_hand;
@@ -34,6 +35,7 @@ mod prepare;
 mod processes;
 mod recall;
 mod recover;
+mod refusal;
 mod repair;
 mod script;
 mod server;

@@ -13,6 +13,7 @@ use tandem_participant::{
 use tandem_protocol::{ParticipantName, Timestamp, TransactionId};
 use tokio::time::Instant;
 
+use crate::alarm::Alarm;
 use crate::branches::Branches;
 use crate::enlist::Coordinators;
 use crate::sessions::{Dial, Sessions};
@@ -40,6 +41,7 @@ pub(crate) struct Store {
     pub(crate) service_sessions: Arc<Sessions>,
     pub(crate) branches: Branches,
     pub(crate) coordinators: Coordinators,
+    pub(crate) alarm: Alarm,
 }
 
 impl MysqlParticipant {
@@ -62,6 +64,7 @@ impl MysqlParticipant {
                 service_sessions: Sessions::new("service", dial, SERVICE_SESSIONS_MAX),
                 branches: Branches::default(),
                 coordinators: Coordinators::default(),
+                alarm: Alarm::default(),
                 settings,
             },
         })
@@ -145,7 +148,9 @@ impl Participant for MysqlParticipant {
     }
 
     async fn describe(&self) -> Result<Description, Error> {
-        preflight::describe(&self.store).await
+        let mut description = preflight::describe(&self.store).await?;
+        description.findings.extend(self.store.alarm.finding());
+        Ok(description)
     }
 
     async fn stock(&self, _sku: &str) -> Result<Option<Stock>, Error> {

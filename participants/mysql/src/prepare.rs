@@ -8,15 +8,17 @@ use tandem_protocol::Entry;
 use tokio::time::Instant;
 
 use crate::branches::{Held, Prepared};
-use crate::codes;
+use crate::codes::{self, Class};
 use crate::evidence;
 use crate::isolate;
 use crate::participant::{self, Store};
+use crate::refusal;
 use crate::script;
 use crate::session::{Failure, Session};
 use crate::xid;
 
-/// How often a branch that lost a deadlock is tried in all.
+/// How often a branch is tried in all that the server gives up to others, without coming nearer to
+/// its end.
 pub(crate) const TRIES_MAX: u32 = 3;
 
 /// Time kept from the prepare's timeout for the last packet, so that its vote still arrives.
@@ -85,6 +87,9 @@ pub(crate) async fn prepare(store: &Store, prepare: &Prepare) -> Result<Vote, Er
     if !claim.end_preparing() {
         session.retire();
     }
+    if let Outcome::Prepared(refused) | Outcome::AllRefused(refused) = &outcome {
+        store.alarm.heed(&store.settings.address, refused);
+    }
     match outcome {
         Outcome::Prepared(refused) => {
             let session = if session.server.detaches {
@@ -135,16 +140,40 @@ impl Job<'_> {
             let Outcome::Failed(failure) = outcome else {
                 return Ok(outcome);
             };
-            if failure.number().is_some_and(codes::is_deadlock) && tries < TRIES_MAX {
-                tracing::debug!(transaction_id = %self.prepare.transaction, tries, "deadlock, trying again");
+            let class = failure.class();
+            if class == Some(Class::BranchLost) && tries < TRIES_MAX {
+                tracing::debug!(transaction_id = %self.prepare.transaction, tries, "branch lost, trying again");
                 continue;
             }
-            return match (refusal(&failure, entries[0]), entries.len()) {
-                (None, _) => Ok(Outcome::Failed(failure)),
-                (Some(refused), 1) => Ok(Outcome::AllRefused(vec![refused])),
-                (Some(_), _) => isolate::run(self, session).await,
+            return match (class, &entries[..]) {
+                (Some(Class::Room | Class::NotNow) | None, [_]) => Ok(Outcome::Failed(failure)),
+                (Some(_), [entry]) => {
+                    let refused = self.refuse(session, &failure, entry, None).await?;
+                    Ok(Outcome::AllRefused(vec![refused]))
+                }
+                _ => isolate::run(self, session).await,
             };
         }
+    }
+
+    /// Refuses an entry; see [`refusal::refuse`].
+    pub(crate) async fn refuse(
+        &self,
+        session: &mut Session,
+        failure: &Failure,
+        entry: &Entry,
+        undo: Option<&str>,
+    ) -> Result<RefusedEntry, Error> {
+        let refused =
+            refusal::refuse(self.store, session, failure, entry, undo, self.deadline()).await;
+        let refused = refused.map_err(|failure| self.error(failure))?;
+        tracing::debug!(
+            transaction_id = %self.prepare.transaction,
+            purchase_id = entry.purchase.purchase_id,
+            reason = %refused.refusal.reason,
+            "entry refused: {}", failure.cause
+        );
+        Ok(refused)
     }
 
     /// One packet from XA START to XA PREPARE.
@@ -224,7 +253,7 @@ impl Job<'_> {
                     ),
                 })
             }
-            (1, number) if codes::is_deadlock(number) => {
+            (1, number) if codes::is_branch_lost(number) => {
                 self.clean_up(session).await?;
                 Ok(Outcome::Failed(failure))
             }
@@ -265,23 +294,6 @@ impl Job<'_> {
     fn xid(&self) -> String {
         xid::literal(&self.prepare.transaction, &self.store.name)
     }
-}
-
-/// The refusal of an entry whose statement failed; `None` when the failure is not the entry's.
-pub(crate) fn refusal(failure: &Failure, entry: &Entry) -> Option<RefusedEntry> {
-    let crate::session::Cause::Server {
-        number,
-        state,
-        message,
-    } = &failure.cause
-    else {
-        return None;
-    };
-    let refusal = codes::refusal(*number, state, message, &entry.purchase.purchase_id)?;
-    Some(RefusedEntry {
-        number: entry.number,
-        refusal,
-    })
 }
 
 fn check(prepare: &Prepare) -> Result<(), Error> {

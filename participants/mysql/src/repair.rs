@@ -8,16 +8,17 @@ use tandem_participant::{Commit, CommitEvidence, Error, HeuristicKind, RefusedEn
 use tandem_protocol::Reason;
 use tokio::time::Instant;
 
-use crate::codes;
+use crate::codes::{self, Class};
 use crate::evidence;
 use crate::finish::{self, check_entries};
 use crate::participant::{self, Store};
-use crate::prepare::refusal;
+use crate::refusal;
 use crate::script;
 use crate::session::{Failure, Session};
 use crate::settle::{self, Goal, Settled};
 
-const SAVEPOINT: &str = "tandem_entry";
+const SAVEPOINT: &str = "SAVEPOINT tandem_entry";
+const UNDO: &str = "ROLLBACK TO SAVEPOINT tandem_entry";
 
 /// Redoes what is missing of a commit decision.
 pub(crate) async fn repair(store: &Store, commit: &Commit) -> Result<Repaired, Error> {
@@ -75,7 +76,7 @@ impl Job<'_> {
         self.begin(session).await?;
         let mut present = Vec::new();
         for entry in &self.commit.entries {
-            let mut statements = vec![format!("SAVEPOINT {SAVEPOINT}")];
+            let mut statements = vec![SAVEPOINT.to_owned()];
             statements.extend(self.store.settings.templates.render(
                 &self.commit.transaction,
                 &[entry],
@@ -85,17 +86,23 @@ impl Job<'_> {
             let Err(failure) = script::run(session, &statements, deadline).await else {
                 continue;
             };
-            match refusal(&failure, entry) {
-                Some(refused) if refused.refusal.reason == Reason::DuplicatePurchase => {
-                    let undo = format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}");
-                    self.send(session, &undo).await?;
+            // Nothing is wrong with the entry where the server can't take it now.
+            if failure.number().is_none_or(codes::is_not_now)
+                || failure.class() == Some(Class::BranchLost)
+            {
+                return Err(self.error(failure));
+            }
+            let deadline = self.store.statement_deadline();
+            let refused =
+                refusal::refuse(self.store, session, &failure, entry, Some(UNDO), deadline).await;
+            let refused = refused.map_err(|failure| self.error(failure))?;
+            match refused.refusal.reason {
+                Reason::DuplicatePurchase => {
+                    self.send(session, UNDO).await?;
                     present.push(entry.number);
                 }
-                Some(refused) if refused.refusal.reason == Reason::Locked => {
-                    return Err(self.error(failure));
-                }
-                Some(refused) => return Err(self.refused(&refused)),
-                None => return Err(self.error(failure)),
+                Reason::Misconfigured => return Err(self.error(failure)),
+                _ => return Err(self.refused(&refused)),
             }
         }
         self.send(session, "COMMIT").await?;

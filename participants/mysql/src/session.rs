@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Either, Executor, Row};
 use tandem_participant::Error;
 use tokio::time::{Instant, timeout_at};
 
-use crate::codes;
+use crate::codes::{self, Class};
 use crate::server::{Flavour, Server};
 use crate::tables;
 
@@ -42,12 +42,9 @@ pub(crate) struct Failure {
 /// Why.
 #[derive(Debug)]
 pub(crate) enum Cause {
-    /// The server answered the statement with an error, and ran none of those behind it.
-    Server {
-        number: u16,
-        state: String,
-        message: String,
-    },
+    /// The server answered the statement with an error, ran none of those behind it, and the
+    /// session lives.
+    Server { number: u16, message: String },
     /// No answer: what was sent may or may not take effect.
     Lost(String),
 }
@@ -147,12 +144,10 @@ impl Session {
             }
             Ok(Err(sqlx::Error::Database(error))) => {
                 match error.try_downcast_ref::<MySqlDatabaseError>() {
-                    // SQLSTATE 08 is a connection that the server ends with this answer.
-                    Some(error) if !error.code().is_some_and(|code| code.starts_with("08")) => {
-                        self.lost = is_fatal(error.number());
+                    Some(error) if self.outlives(error, deadline).await => {
+                        self.lost = false;
                         Cause::Server {
                             number: error.number(),
-                            state: error.code().unwrap_or_default().into(),
                             message: error.message().into(),
                         }
                     }
@@ -194,11 +189,20 @@ impl Session {
 
     /// Whether the connection answers.
     pub(crate) async fn is_alive(&mut self, deadline: Instant) -> bool {
-        !self.lost
-            && matches!(
-                timeout_at(deadline, self.connection.ping()).await,
-                Ok(Ok(()))
-            )
+        !self.lost && self.answers(deadline).await
+    }
+
+    /// Whether the session goes on after an error.
+    async fn outlives(&mut self, error: &MySqlDatabaseError, deadline: Instant) -> bool {
+        let state = error.code().unwrap_or_default();
+        !codes::may_end_the_session(error.number(), state) || self.answers(deadline).await
+    }
+
+    async fn answers(&mut self, deadline: Instant) -> bool {
+        matches!(
+            timeout_at(deadline, self.connection.ping()).await,
+            Ok(Ok(()))
+        )
     }
 
     /// Whether it may still be used.
@@ -238,7 +242,13 @@ impl Failure {
         }
     }
 
-    /// The failure as the answer to a call, for what was being done.
+    /// What the server's answer says; `None` where there is none.
+    pub(crate) fn class(&self) -> Option<Class> {
+        self.number().map(codes::class)
+    }
+
+    /// The failure as the answer to a call, for what was being done. Only a server that does not
+    /// answer is unavailable.
     pub(crate) fn into_error(self, doing: &str) -> Error {
         let detail = format!("{doing}: {}", self.cause);
         match self.number() {
@@ -250,8 +260,8 @@ impl Failure {
                 }
             }
             Some(number) if codes::is_misconfigured(number) => Error::Invalid { detail },
-            Some(number) if codes::is_not_now(number) => Error::Busy { detail },
-            _ => Error::Unavailable { detail },
+            Some(_) => Error::Busy { detail },
+            None => Error::Unavailable { detail },
         }
     }
 }
@@ -298,15 +308,6 @@ pub(crate) fn bytes(row: &MySqlRow, column: usize) -> Result<Vec<u8>, Failure> {
     row.try_get_unchecked::<Option<Vec<u8>>, _>(column)
         .map(Option::unwrap_or_default)
         .map_err(|error| Failure::lost(0, &error.to_string()))
-}
-
-/// Errors after which the server closes the connection: too large a packet, out of order, read or
-/// write errors on the socket, shutdown, killed, server gone.
-fn is_fatal(number: u16) -> bool {
-    matches!(
-        number,
-        1053 | 1152..=1161 | 1184 | 1189 | 1190 | 1927 | 2006 | 2013 | 3169 | 4031
-    )
 }
 
 enum SetUp {

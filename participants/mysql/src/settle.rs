@@ -330,7 +330,7 @@ impl Matter<'_> {
             Ok(_) => Ok(Step::Settled(Settled::Now)),
             Err(failure) => match failure.number() {
                 Some(codes::DUPLICATE_ENTRY) => Ok(Step::Again),
-                Some(number) if codes::is_locked(number) || codes::is_deadlock(number) => {
+                Some(number) if codes::is_locked(number) || codes::is_branch_lost(number) => {
                     self.last = format!("remembering the roll back: {}", failure.cause);
                     Ok(Step::Wait)
                 }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod answers;
 mod branches;
 mod doubt;
 mod entries;
@@ -39,7 +40,9 @@ enum Needs {
     /// One without a binary log, where a commit from another session and a roll back are lost most
     /// easily.
     NoBinlog,
-    /// The same, and it runs only when asked for.
+    /// One that rolls the whole branch back when a statement has waited too long for a lock.
+    RollbackOnTimeout,
+    /// A server of its own, and it runs only when asked for.
     OwnServerOnDemand,
 }
 
@@ -79,9 +82,18 @@ fn main() {
             a_locked_entry_delays_its_neighbours_briefly,
             when_all_are_refused_nothing_stays_prepared,
             another_unique_key_is_no_duplicate_purchase,
-            an_error_that_is_no_entrys_refuses_nobody,
+            one_purchase_twice_is_no_transaction,
             values_survive_every_sql_mode,
             purchases_that_deadlock_are_tried_again,
+        ],
+        checks![Needs::Nothing, answers:
+            any_error_of_an_entry_refuses_it_alone,
+            a_value_that_a_column_does_not_take_refuses_its_entry,
+            a_duplicate_is_one_of_the_same_bytes,
+            what_a_person_must_mend_is_named_and_not_remembered,
+        ],
+        checks![Needs::RollbackOnTimeout, answers:
+            a_locked_entry_that_costs_the_branch_is_refused_alone,
         ],
         checks![Needs::Nothing, doubt:
             another_process_commits_after_the_preparer_has_gone,

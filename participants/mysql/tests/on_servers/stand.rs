@@ -102,18 +102,20 @@ impl OpenWorld {
         self.binary.is_err()
     }
 
-    fn start(&self, binlog: bool) -> Arc<MysqlServer> {
+    fn start(&self, binlog: bool, settings: &[&str]) -> Arc<MysqlServer> {
         let binary = self.binary.as_ref().unwrap();
-        let mut options = MysqlOptions {
+        let mut extra_args: Vec<_> = settings.iter().map(Into::into).collect();
+        if self.world == World::MySqlTied {
+            extra_args.push("--xa-detach-on-prepare=OFF".into());
+        }
+        let options = MysqlOptions {
             binlog,
+            launch: LaunchOptions {
+                extra_args,
+                ..LaunchOptions::default()
+            },
             ..MysqlOptions::default()
         };
-        if self.world == World::MySqlTied {
-            options.launch = LaunchOptions {
-                extra_args: vec!["--xa-detach-on-prepare=OFF".into()],
-                ..LaunchOptions::default()
-            };
-        }
         Arc::new(MysqlServer::start(binary, options).unwrap())
     }
 
@@ -122,7 +124,7 @@ impl OpenWorld {
             .starting
             .lock()
             .unwrap_or_else(|error| error.into_inner());
-        Arc::clone(self.shared.get_or_init(|| self.start(true)))
+        Arc::clone(self.shared.get_or_init(|| self.start(true, &[])))
     }
 }
 
@@ -137,8 +139,9 @@ pub(crate) fn run(
 ) -> Result<(), String> {
     let server = match needs {
         Needs::Nothing => world.shared(),
-        Needs::NoBinlog => world.start(false),
-        Needs::OwnServer | Needs::OwnServerOnDemand => world.start(true),
+        Needs::NoBinlog => world.start(false, &[]),
+        Needs::RollbackOnTimeout => world.start(true, &["--innodb-rollback-on-timeout=ON"]),
+        Needs::OwnServer | Needs::OwnServerOnDemand => world.start(true, &[]),
     };
     let stand = Stand {
         world: world.world,
