@@ -94,7 +94,7 @@ impl Branches {
     }
 
     /// The connection on which a prepare of the transaction is running in this process, to be
-    /// killed: it will not be used for anything else.
+    /// interrupted: it will not be used for anything else.
     pub(crate) fn doom_prepare(&self, transaction: &TransactionId) -> Option<u64> {
         let slots = self.slots();
         let doom = |id| (id != 0).then_some(id | DOOMED);
@@ -130,8 +130,13 @@ impl Claim<'_> {
         self.slot.preparing.store(connection_id, Ordering::Release);
     }
 
-    /// Says that the prepare has ended. Gives whether its connection may be used again: not when a
-    /// kill is on its way to it, which would meet whatever runs there next.
+    /// Whether somebody wants the running prepare to end.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.slot.preparing.load(Ordering::Acquire) & DOOMED != 0
+    }
+
+    /// Says that the prepare has ended. Gives whether its connection may be used again: not when an
+    /// interruption is on its way to it, which would meet whatever runs there next.
     pub(crate) fn end_preparing(&self) -> bool {
         self.slot.preparing.swap(0, Ordering::AcqRel) & DOOMED == 0
     }
@@ -178,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connection_that_is_to_be_killed_is_not_used_again() {
+    async fn connection_that_is_interrupted_is_not_used_again() {
         let branches = Branches::default();
         let claim = branches.claim(&transaction(), soon()).await.expect("free");
         claim.set_preparing(7);
@@ -186,8 +191,10 @@ mod tests {
         assert_eq!(branches.doom_prepare(&transaction()), None, "it has ended");
 
         claim.set_preparing(7);
+        assert!(!claim.is_doomed());
         assert_eq!(branches.doom_prepare(&transaction()), Some(7));
         assert_eq!(branches.doom_prepare(&transaction()), Some(7));
+        assert!(claim.is_doomed());
         assert!(!claim.end_preparing());
     }
 

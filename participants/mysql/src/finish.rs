@@ -10,13 +10,15 @@ use crate::branches::{Claim, Held, Prepared};
 use crate::codes;
 use crate::evidence;
 use crate::participant::{self, Store};
-use crate::processes;
+use crate::prepare;
 use crate::session::Failure;
 use crate::settle::{self, Goal, Settled};
 use crate::xid;
 
-/// How long a roll back lets a running prepare of its transaction come to its own end.
-const PREPARE_PATIENCE: Duration = Duration::from_millis(50);
+/// How long a roll back lets a running prepare of its transaction come to its own end before it
+/// interrupts it, and the longest pause between two interruptions.
+const PREPARE_PATIENCE_MIN: Duration = Duration::from_millis(50);
+const PREPARE_PATIENCE_MAX: Duration = Duration::from_millis(800);
 
 /// Carries out a commit decision.
 ///
@@ -153,33 +155,31 @@ async fn finish_on_its_session(
     }
 }
 
-/// Waits until no other call is at work on the transaction, and ends a prepare that is: its answer
-/// is not wanted any more.
+/// Waits until no other call is at work on the transaction, and interrupts a prepare that is: its
+/// answer is not wanted any more. The prepare takes back by itself what it has done.
+///
+/// An interruption meets one statement, so it is repeated: one that comes between two meets none,
+/// and XA PREPARE, whose forced writes may take long, goes on regardless (measured on MariaDB
+/// 10.11).
 async fn claim_from_prepare<'a>(
     store: &'a Store,
     transaction: &TransactionId,
     deadline: Instant,
 ) -> Result<Claim<'a>, Error> {
+    let mut pause = PREPARE_PATIENCE_MIN;
     loop {
-        let patience = deadline.min(Instant::now() + PREPARE_PATIENCE);
+        let patience = deadline.min(Instant::now() + pause);
         if let Some(claim) = store.branches.claim(transaction, patience).await {
             return Ok(claim);
         }
         if patience >= deadline {
             return Err(busy(store, transaction));
         }
-        let Some(connection_id) = store.branches.doom_prepare(transaction) else {
-            continue;
-        };
-        tracing::info!(transaction_id = %transaction, connection_id, "ending a prepare that is to be rolled back");
-        let mut service = store.service_sessions.lease(deadline).await?;
-        processes::kill(&mut service, connection_id, store.statement_deadline())
-            .await
-            .map_err(|failure| {
-                let branch = store.branch(transaction);
-                failure.into_error(&format!("ending the prepare of {branch}"))
-            })?;
-        service.give_back();
+        if let Some(connection_id) = store.branches.doom_prepare(transaction) {
+            tracing::info!(transaction_id = %transaction, connection_id, "interrupting a prepare that is to be rolled back");
+            prepare::interrupt(store, connection_id, deadline).await;
+        }
+        pause = PREPARE_PATIENCE_MAX.min(2 * pause);
     }
 }
 

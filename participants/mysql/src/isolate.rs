@@ -126,6 +126,10 @@ impl Isolation<'_> {
                     return job.not_an_entry(session, failure).await.map(Attempt::Ended);
                 }
             };
+            if job.is_over() {
+                job.clean_up(session).await?;
+                return Ok(Attempt::Ended(Outcome::GivenUp));
+            }
             self.refuse(session, failure, class, index).await?;
             if class == Class::BranchLost {
                 job.clean_up(session).await?;

@@ -1,17 +1,20 @@
 //! Prepare: the whole branch in one packet, and what to do when a statement of it fails.
 
 use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tandem_participant::{Error, Prepare, RefusedEntry, Vote};
 use tandem_protocol::Entry;
 use tokio::time::Instant;
 
-use crate::branches::{Held, Prepared};
+use crate::branches::{Claim, Held, Prepared};
 use crate::codes::{self, Class};
 use crate::evidence;
 use crate::isolate;
 use crate::participant::{self, Store};
+use crate::processes;
 use crate::refusal;
 use crate::script;
 use crate::session::{Failure, Session};
@@ -24,6 +27,10 @@ pub(crate) const TRIES_MAX: u32 = 3;
 /// Time kept from the prepare's timeout for the last packet, so that its vote still arrives.
 const MARGIN: Duration = Duration::from_millis(20);
 
+/// How long before its end a prepare is interrupted that waits at the server, at most: time to take
+/// back what it has done, on a session that then goes on.
+const INTERRUPTION: Duration = Duration::from_millis(250);
+
 /// How an attempt to prepare ended; nothing of it is left active in the session.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -35,6 +42,9 @@ pub(crate) enum Outcome {
     Before(&'static str),
     /// A statement of the app's failed; nothing is prepared.
     Failed(Failure),
+    /// It was interrupted, since its time was over or its transaction is rolled back; nothing is
+    /// prepared.
+    GivenUp,
 }
 
 /// What is to be prepared, and until when.
@@ -42,7 +52,10 @@ pub(crate) enum Outcome {
 pub(crate) struct Job<'a> {
     pub(crate) store: &'a Store,
     pub(crate) prepare: &'a Prepare,
+    claim: &'a Claim<'a>,
     pub(crate) deadline: Instant,
+    /// Whether its time is over.
+    late: AtomicBool,
 }
 
 pub(crate) async fn prepare(store: &Store, prepare: &Prepare) -> Result<Vote, Error> {
@@ -61,7 +74,7 @@ pub(crate) async fn prepare(store: &Store, prepare: &Prepare) -> Result<Vote, Er
         });
     }
     let Some(mut claim) = store.branches.claim(transaction, deadline).await else {
-        return Err(Error::Unavailable {
+        return Err(Error::Busy {
             detail: format!("another call is at work on {}", store.branch(transaction)),
         });
     };
@@ -80,10 +93,12 @@ pub(crate) async fn prepare(store: &Store, prepare: &Prepare) -> Result<Vote, Er
     let job = Job {
         store,
         prepare,
+        claim: &claim,
         deadline,
+        late: AtomicBool::new(false),
     };
     // Any error leaves here with the session, which is closed: its state is not known.
-    let outcome = job.run(&mut session).await?;
+    let outcome = job.in_time(&mut session).await?;
     if !claim.end_preparing() {
         session.retire();
     }
@@ -119,6 +134,33 @@ pub(crate) async fn prepare(store: &Store, prepare: &Prepare) -> Result<Vote, Er
             session.give_back();
             Err(failure.into_error(&format!("preparing {}", store.branch(transaction))))
         }
+        Outcome::GivenUp => {
+            session.give_back();
+            Err(Error::Busy {
+                detail: format!(
+                    "preparing {} was interrupted: its time was over, or it was to be rolled back",
+                    store.branch(transaction)
+                ),
+            })
+        }
+    }
+}
+
+/// Interrupts what a prepare's connection is doing. It is tandem that ends the call, which says
+/// nothing about the server: the session goes on. Without a session to say it on, the prepare comes
+/// to its own end.
+pub(crate) async fn interrupt(store: &Store, connection_id: u64, deadline: Instant) {
+    let interruption = async {
+        let mut service = store.service_sessions.lease(deadline).await?;
+        processes::interrupt(&mut service, connection_id, deadline)
+            .await
+            .map_err(|failure| failure.into_error("interrupting a prepare"))?;
+        service.give_back();
+        Ok::<(), Error>(())
+    };
+    match interruption.await {
+        Ok(()) => tracing::debug!(connection_id, "interrupted a prepare"),
+        Err(error) => tracing::debug!(connection_id, %error, "a prepare goes on"),
     }
 }
 
@@ -131,6 +173,26 @@ pub(crate) enum Admission {
 }
 
 impl Job<'_> {
+    /// Runs it, and interrupts it shortly before its time is over: a prepare that is cut off by its
+    /// deadline leaves a session of which nobody knows what it does, and a server that seems dead.
+    async fn in_time(&self, session: &mut Session) -> Result<Outcome, Error> {
+        let connection_id = session.id;
+        let margin = INTERRUPTION.min(self.prepare.timeout / 4);
+        let mut work = pin!(self.run(session));
+        tokio::select! {
+            outcome = &mut work => return outcome,
+            () = tokio::time::sleep_until(self.deadline - margin) => {}
+        }
+        self.late.store(true, Ordering::Relaxed);
+        let interruption = interrupt(self.store, connection_id, self.deadline);
+        tokio::join!(work, interruption).0
+    }
+
+    /// Whether nobody wants its answer any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.late.load(Ordering::Relaxed) || self.claim.is_doomed()
+    }
+
     async fn run(&self, session: &mut Session) -> Result<Outcome, Error> {
         let entries: Vec<&Entry> = self.prepare.entries.iter().collect();
         let mut tries = 0;
@@ -140,6 +202,9 @@ impl Job<'_> {
             let Outcome::Failed(failure) = outcome else {
                 return Ok(outcome);
             };
+            if self.is_over() {
+                return Ok(Outcome::GivenUp);
+            }
             let class = failure.class();
             if class == Some(Class::BranchLost) && tries < TRIES_MAX {
                 tracing::debug!(transaction_id = %self.prepare.transaction, tries, "branch lost, trying again");

@@ -61,10 +61,21 @@ pub(crate) async fn kill(
     connection_id: u64,
     deadline: Instant,
 ) -> Result<(), Failure> {
-    match session
-        .run(&format!("KILL {connection_id}"), deadline)
-        .await
-    {
+    end(session, &format!("KILL {connection_id}"), deadline).await
+}
+
+/// Ends the statement that a connection runs now, and leaves the connection. That there is none is
+/// no error.
+pub(crate) async fn interrupt(
+    session: &mut Session,
+    connection_id: u64,
+    deadline: Instant,
+) -> Result<(), Failure> {
+    end(session, &format!("KILL QUERY {connection_id}"), deadline).await
+}
+
+async fn end(session: &mut Session, kill: &str, deadline: Instant) -> Result<(), Failure> {
+    match session.run(kill, deadline).await {
         Ok(_) => Ok(()),
         Err(failure) if failure.number() == Some(codes::NO_SUCH_CONNECTION) => Ok(()),
         Err(failure) => Err(failure),

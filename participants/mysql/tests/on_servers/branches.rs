@@ -152,8 +152,9 @@ pub(crate) async fn a_running_prepare_is_ended_by_its_roll_back(stand: Stand) {
         "{:?}",
         begun.elapsed()
     );
+    // tandem has ended it, which says nothing about the server.
     let vote = running.await.unwrap();
-    assert!(matches!(vote, Err(Error::Unavailable { .. })), "{vote:?}");
+    assert!(matches!(vote, Err(Error::Busy { .. })), "{vote:?}");
     sql(&mut hand, "ROLLBACK").await;
     assert!(in_doubt(&participant).await.is_empty());
     let late = participant
@@ -175,15 +176,21 @@ pub(crate) async fn a_prepare_ends_at_its_deadline(stand: Stand) {
     .await;
     let mut prepare = ask(&tx(1), entries(&["p1"]));
     prepare.timeout = Duration::from_millis(400);
+    let connections = stand.connections().await;
     let begun = Instant::now();
     let vote = participant.prepare(&prepare).await.map(|voted| voted.vote);
-    assert!(matches!(vote, Err(Error::Unavailable { .. })), "{vote:?}");
+    assert!(matches!(vote, Err(Error::Busy { .. })), "{vote:?}");
     assert!(
         begun.elapsed() < Duration::from_millis(600),
         "{:?}",
         begun.elapsed()
     );
-    // What was sent may still take effect when the lock goes; a roll back settles it.
+    // The session that waited goes on, with nothing in it.
+    let still = stand.connections().await;
+    assert!(
+        connections.iter().all(|id| still.contains(id)),
+        "{connections:?} {still:?}"
+    );
     sql(&mut hand, "ROLLBACK").await;
     roll_back(&participant, &tx(1)).await.unwrap();
     assert!(in_doubt(&participant).await.is_empty());
@@ -199,7 +206,7 @@ pub(crate) async fn a_decision_does_not_wait_for_sessions_that_prepares_use(stan
     second.timeout = Duration::from_millis(300);
     let vote = participant.prepare(&second).await.map(|voted| voted.vote);
     if stand.world.ties() {
-        let Err(Error::Unavailable { detail }) = vote else {
+        let Err(Error::Busy { detail }) = vote else {
             panic!("{vote:?}");
         };
         assert!(detail.contains("all 1 branch sessions"), "{detail}");
