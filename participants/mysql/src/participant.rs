@@ -1,7 +1,6 @@
 //! The participant: what its rooms share, and the trait.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -16,7 +15,7 @@ use tokio::time::Instant;
 use crate::alarm::Alarm;
 use crate::branches::Branches;
 use crate::enlist::Coordinators;
-use crate::sessions::{Dial, Sessions};
+use crate::sessions::{Dial, House, Sessions};
 use crate::settings::{Checked, Settings, SettingsError};
 use crate::{audit, enlist, finish, forget, preflight, prepare, recall, recover, repair};
 
@@ -36,9 +35,9 @@ pub(crate) struct Store {
     pub(crate) name: ParticipantName,
     pub(crate) settings: Checked,
     /// Sessions for branches; on MariaDB each is kept by its branch until the decision.
-    pub(crate) branch_sessions: Arc<Sessions>,
+    pub(crate) branch_sessions: Sessions,
     /// Sessions for everything else.
-    pub(crate) service_sessions: Arc<Sessions>,
+    pub(crate) service_sessions: Sessions,
     pub(crate) branches: Branches,
     pub(crate) coordinators: Coordinators,
     pub(crate) alarm: Alarm,
@@ -50,18 +49,17 @@ impl MysqlParticipant {
     /// same name for as long as it holds branches.
     pub fn new(name: ParticipantName, settings: Settings) -> Result<Self, SettingsError> {
         let settings = settings.checked()?;
-        let dial = Arc::new(Dial {
+        let house = House::new(Dial {
             options: settings.options.clone(),
             address: settings.address.clone(),
             connect_timeout: settings.connect_timeout,
             lock_wait_timeout_s: settings.lock_wait_timeout_s,
-            losses: AtomicU64::new(0),
         });
         Ok(Self {
             store: Store {
                 name,
-                branch_sessions: Sessions::new("branch", Arc::clone(&dial), settings.sessions_max),
-                service_sessions: Sessions::new("service", dial, SERVICE_SESSIONS_MAX),
+                branch_sessions: Sessions::new("branch", Arc::clone(&house), settings.sessions_max),
+                service_sessions: Sessions::new("service", house, SERVICE_SESSIONS_MAX),
                 branches: Branches::default(),
                 coordinators: Coordinators::default(),
                 alarm: Alarm::default(),

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow};
+use sqlx::mysql::{MySqlConnection, MySqlDatabaseError, MySqlRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Either, Executor, Row};
 use tandem_participant::Error;
 use tokio::time::{Instant, timeout_at};
 
 use crate::codes::{self, Class};
 use crate::server::{Flavour, Server};
+use crate::sessions::Dial;
 use crate::tables;
 
 /// A connection whose state is known. Dropping it closes the socket: the server rolls back what is
@@ -51,22 +52,25 @@ pub(crate) enum Cause {
 
 impl Session {
     /// Connects and sets the session up.
-    pub(crate) async fn open(
-        options: &MySqlConnectOptions,
-        address: &str,
-        lock_wait_s: u32,
-        deadline: Instant,
-    ) -> Result<Self, Error> {
-        let unreachable = |reason: String| Error::Unavailable {
-            detail: format!(
-                "cannot connect to {address} as {}: {reason}",
-                options.get_username()
-            ),
+    pub(crate) async fn open(dial: &Dial, deadline: Instant) -> Result<Self, Refused> {
+        let unreachable = |reason: String| {
+            format!(
+                "cannot connect to {} as {}: {reason}",
+                dial.address,
+                dial.options.get_username()
+            )
         };
-        let connection = timeout_at(deadline, options.connect())
+        let connection = timeout_at(deadline, dial.options.connect())
             .await
-            .map_err(|_| unreachable("no answer in time".into()))?
-            .map_err(|error| unreachable(error.to_string()))?;
+            .map_err(|_| Refused::unavailable(unreachable("no answer in time".into())))?
+            .map_err(|error| {
+                let is_full = number_of(&error).is_some_and(codes::is_connections_full);
+                let detail = unreachable(error.to_string());
+                match is_full {
+                    true => Refused::Full(detail),
+                    false => Refused::unavailable(detail),
+                }
+            })?;
         let mut session = Self {
             connection,
             id: 0,
@@ -78,15 +82,17 @@ impl Session {
                 packet_bytes_max: 0,
                 encrypted: false,
             }),
-            lock_wait_s,
+            lock_wait_s: dial.lock_wait_timeout_s,
             lost: false,
         };
         session
             .set_up(deadline)
             .await
             .map_err(|error| match error {
-                SetUp::Refused(error) => error,
-                SetUp::Failed(failure) => unreachable(failure.cause.to_string()),
+                SetUp::Refused(error) => Refused::Otherwise(error),
+                SetUp::Failed(failure) => {
+                    Refused::unavailable(unreachable(failure.cause.to_string()))
+                }
             })?;
         Ok(session)
     }
@@ -308,6 +314,27 @@ pub(crate) fn bytes(row: &MySqlRow, column: usize) -> Result<Vec<u8>, Failure> {
     row.try_get_unchecked::<Option<Vec<u8>>, _>(column)
         .map(Option::unwrap_or_default)
         .map_err(|error| Failure::lost(0, &error.to_string()))
+}
+
+fn number_of(error: &sqlx::Error) -> Option<u16> {
+    let error = error.as_database_error()?;
+    let error = error.try_downcast_ref::<MySqlDatabaseError>()?;
+    Some(error.number())
+}
+
+/// Why there is no new session.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The server, or what the user may have of it, has no room for one more connection.
+    Full(String),
+    /// Anything else.
+    Otherwise(Error),
+}
+
+impl Refused {
+    fn unavailable(detail: String) -> Refused {
+        Refused::Otherwise(Error::Unavailable { detail })
+    }
 }
 
 enum SetUp {

@@ -1,35 +1,51 @@
-//! A bounded set of sessions.
+//! The sessions at a server, in bounded sets by what they are for.
 //!
 //! It is not a pool of connections: nothing is reset, and a session comes back only when its user
 //! says that no branch is left in it. Resetting a session that holds a prepared branch loses the
 //! branch on MariaDB and crashes MySQL (measured on MariaDB 10.11 and MySQL 9.7).
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::mysql::MySqlConnectOptions;
 use tandem_participant::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::session::Session;
+use crate::session::{Refused, Session};
 
 /// A session that was silent for longer, or since another was lost, is asked whether it is alive
 /// before it is used: shorter than a server takes to restart, so that what comes after does not
 /// fail, and long enough to save the round trip under load.
 const TRUSTED_SILENCE: Duration = Duration::from_millis(100);
 
+/// Pause before a server is asked again that has no room for one more connection: others than
+/// tandem's may go too.
+const FULL_PAUSE: Duration = Duration::from_millis(200);
+
 /// Sessions of one purpose.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     /// What they do, for people.
     purpose: &'static str,
-    dial: Arc<Dial>,
+    house: Arc<House>,
     room: Arc<Semaphore>,
     max: usize,
+}
+
+/// All sessions at a server: those at rest serve any purpose.
+#[derive(Debug)]
+pub(crate) struct House {
+    dial: Dial,
     idle: Mutex<Vec<Idle>>,
+    /// How many are connected, on loan or at rest.
+    open: AtomicUsize,
+    /// Connections lost so far: where one is lost, others are likely to be.
+    losses: AtomicU64,
+    /// Told when a session comes to rest or goes.
+    freed: Notify,
 }
 
 /// How to connect.
@@ -39,85 +55,81 @@ pub(crate) struct Dial {
     pub(crate) address: String,
     pub(crate) connect_timeout: Duration,
     pub(crate) lock_wait_timeout_s: u32,
-    /// Connections lost so far: where one is lost, others are likely to be.
-    pub(crate) losses: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Idle {
     session: Session,
     since: Instant,
-    /// [`Dial::losses`] at that time.
+    /// [`House::losses`] at that time.
     losses: u64,
 }
 
 /// A session on loan, and its place in the bound. Dropping it closes the session.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    /// `None` only while dropping.
+    /// `None` only before it is lent and while dropping.
     session: Option<Session>,
-    home: Arc<Sessions>,
+    house: Arc<House>,
     retired: bool,
     _place: OwnedSemaphorePermit,
 }
 
-impl Sessions {
-    pub(crate) fn new(purpose: &'static str, dial: Arc<Dial>, max: usize) -> Arc<Self> {
-        Arc::new(Self {
-            purpose,
+impl House {
+    /// Connects to nothing yet.
+    pub(crate) fn new(dial: Dial) -> Arc<House> {
+        Arc::new(House {
             dial,
-            room: Arc::new(Semaphore::new(max)),
-            max,
-            idle: Mutex::new(Vec::new()),
-        })
-    }
-
-    /// Lends a session without any branch in it; connects if there is none.
-    pub(crate) async fn lease(self: &Arc<Self>, deadline: Instant) -> Result<Lease, Error> {
-        let place = timeout_at(deadline, Arc::clone(&self.room).acquire_owned())
-            .await
-            .map_err(|_| Error::Unavailable {
-                detail: format!(
-                    "all {} {} sessions at {} are in use",
-                    self.max, self.purpose, self.dial.address
-                ),
-            })?
-            .expect("the semaphore is never closed");
-        let session = loop {
-            let Some(mut idle) = self.idle().pop() else {
-                let deadline = deadline.min(Instant::now() + self.dial.connect_timeout);
-                break Session::open(
-                    &self.dial.options,
-                    &self.dial.address,
-                    self.dial.lock_wait_timeout_s,
-                    deadline,
-                )
-                .await?;
-            };
-            let trusted = idle.since.elapsed() < TRUSTED_SILENCE && idle.losses == self.losses();
-            if trusted || idle.session.is_alive(deadline).await {
-                break idle.session;
-            }
-        };
-        Ok(Lease {
-            retired: false,
-            session: Some(session),
-            home: Arc::clone(self),
-            _place: place,
+            idle: Mutex::default(),
+            open: AtomicUsize::new(0),
+            losses: AtomicU64::new(0),
+            freed: Notify::new(),
         })
     }
 
     fn losses(&self) -> u64 {
-        self.dial.losses.load(Ordering::Acquire)
+        self.losses.load(Ordering::Acquire)
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Sessions {
+    pub(crate) fn new(purpose: &'static str, house: Arc<House>, max: usize) -> Self {
+        Self {
+            purpose,
+            house,
+            room: Arc::new(Semaphore::new(max)),
+            max,
+        }
+    }
+
+    /// Lends a session without any branch in it; connects if there is none.
+    pub(crate) async fn lease(&self, deadline: Instant) -> Result<Lease, Error> {
+        let place = timeout_at(deadline, Arc::clone(&self.room).acquire_owned())
+            .await
+            .map_err(|_| Error::Busy {
+                detail: format!(
+                    "all {} {} sessions at {} are in use",
+                    self.max, self.purpose, self.house.dial.address
+                ),
+            })?
+            .expect("the semaphore is never closed");
+        let mut lease = Lease {
+            session: None,
+            house: Arc::clone(&self.house),
+            retired: false,
+            _place: place,
+        };
+        lease.fill(deadline).await?;
+        Ok(lease)
+    }
+}
+
 impl Lease {
-    /// Lets nobody use the session after this lease: a kill is on its way to it.
+    /// Lets nobody use the session after this lease: an interruption may be on its way to it.
     pub(crate) fn retire(&mut self) {
         self.retired = true;
     }
@@ -128,20 +140,87 @@ impl Lease {
             return;
         }
         if let Some(session) = self.session.take_if(|session| !session.is_lost()) {
-            self.home.idle().push(Idle {
+            self.house.idle().push(Idle {
                 session,
                 since: Instant::now(),
-                losses: self.home.losses(),
+                losses: self.house.losses(),
             });
+            self.house.freed.notify_one();
+        }
+    }
+
+    /// Takes a session at rest, or else a new one. Where the server has no room for one more
+    /// connection the sessions that are there must do: one of them is waited for.
+    async fn fill(&mut self, deadline: Instant) -> Result<(), Error> {
+        let mut full = None;
+        loop {
+            if self.take_one_at_rest(deadline).await {
+                return Ok(());
+            }
+            match self.connect(deadline).await {
+                Ok(()) => return Ok(()),
+                Err(Refused::Full(detail)) if self.house.open.load(Ordering::Acquire) == 0 => {
+                    return Err(Error::Unavailable { detail });
+                }
+                Err(Refused::Full(detail)) => full = Some(detail),
+                Err(Refused::Otherwise(error)) if full.is_none() || Instant::now() < deadline => {
+                    return Err(error);
+                }
+                // The time ran out while it was tried once more.
+                Err(Refused::Otherwise(_)) => {}
+            }
+            let pause = deadline.min(Instant::now() + FULL_PAUSE);
+            // Told or not, it is tried again.
+            let _ = timeout_at(pause, self.house.freed.notified()).await;
+            if Instant::now() >= deadline {
+                let detail = full.unwrap_or_default();
+                return Err(Error::Busy {
+                    detail: format!("{detail}; tandem's other sessions there are in use"),
+                });
+            }
+        }
+    }
+
+    async fn take_one_at_rest(&mut self, deadline: Instant) -> bool {
+        loop {
+            let Some(idle) = self.house.idle().pop() else {
+                return false;
+            };
+            let trusted =
+                idle.since.elapsed() < TRUSTED_SILENCE && idle.losses == self.house.losses();
+            let session = self.session.insert(idle.session);
+            let wait_s = self.house.dial.lock_wait_timeout_s;
+            if (trusted || session.is_alive(deadline).await)
+                && session.wait_for_locks(wait_s, deadline).await.is_ok()
+            {
+                return true;
+            }
+            self.close();
+        }
+    }
+
+    async fn connect(&mut self, deadline: Instant) -> Result<(), Refused> {
+        let deadline = deadline.min(Instant::now() + self.house.dial.connect_timeout);
+        self.session = Some(Session::open(&self.house.dial, deadline).await?);
+        self.house.open.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        if let Some(session) = self.session.take() {
+            if session.is_lost() {
+                self.house.losses.fetch_add(1, Ordering::AcqRel);
+            }
+            drop(session);
+            self.house.open.fetch_sub(1, Ordering::AcqRel);
+            self.house.freed.notify_one();
         }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if self.session.as_ref().is_some_and(Session::is_lost) {
-            self.home.dial.losses.fetch_add(1, Ordering::AcqRel);
-        }
+        self.close();
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tandem_mysql::Per;
 use tandem_participant::Participant;
 use tandem_protocol::{Entry, Purchase, Reason};
+use tokio::task::JoinSet;
 
 use crate::entries::{by, reasons, refused_entries, with_statements};
 use crate::stand::{
-    Stand, ask, column, commit, decision, entries, entry, prepared, roll_back, sql, tx,
+    Stand, ask, column, commit, decision, enlist, entries, entry, prepared, roll_back, sql, tx,
 };
 
 /// Numbers of the servers' own lists, beside all of 1000 to 1299: of later versions, of one of the
@@ -247,6 +248,47 @@ pub(crate) async fn a_locked_entry_that_costs_the_branch_is_refused_alone(stand:
     asked.retain(|entry| !locked.contains(&(entry.number as usize)));
     participant.commit(&decision(&tx(1), asked)).await.unwrap();
     assert_eq!(stand.purchases().await, survivors);
+}
+
+/// The app's user may have three connections, and the participant wants more.
+pub(crate) async fn a_server_without_room_for_more_sessions_is_served_by_those_there(stand: Stand) {
+    let mut root = stand.root().await;
+    let name = stand.name.replace('-', "_");
+    sql(
+        &mut root,
+        &format!(
+            "CREATE USER {name}@'127.0.0.1' WITH MAX_USER_CONNECTIONS 3; GRANT ALL ON *.* TO \
+             {name}@'127.0.0.1'"
+        ),
+    )
+    .await;
+    let url = format!(
+        "mysql://{name}@127.0.0.1:{}/{}",
+        stand.server.port(),
+        stand.name
+    );
+    let mut settings = stand.settings();
+    settings.url = url.into();
+    let participant = Arc::new(stand.with(settings));
+    participant.enlist(&enlist(1)).await.unwrap();
+    for round in 0..2 {
+        let mut all = JoinSet::new();
+        for n in 1..=20 {
+            let participant = Arc::clone(&participant);
+            all.spawn(async move {
+                let transaction = tx(20 * round + n);
+                let id = format!("p{round}-{n:02}");
+                prepared(&participant, &transaction, &[&id]).await;
+                commit(&participant, &transaction, &[&id]).await.unwrap();
+            });
+        }
+        // It waits its turn too.
+        participant.list_prepared().await.unwrap();
+        while let Some(ended) = all.join_next().await {
+            ended.unwrap();
+        }
+    }
+    assert_eq!(stand.purchases().await.len(), 40);
 }
 
 fn numbered(mut entries: Vec<Entry>) -> Vec<Entry> {

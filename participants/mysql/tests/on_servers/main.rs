@@ -91,6 +91,7 @@ fn main() {
             a_value_that_a_column_does_not_take_refuses_its_entry,
             a_duplicate_is_one_of_the_same_bytes,
             what_a_person_must_mend_is_named_and_not_remembered,
+            a_server_without_room_for_more_sessions_is_served_by_those_there,
         ],
         checks![Needs::RollbackOnTimeout, answers:
             a_locked_entry_that_costs_the_branch_is_refused_alone,
