@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use futures::FutureExt;
 use tandem_participant::{
     Acknowledged, Commit, Description, Enlist, Enlisted, Error, Forget, Participant, Prepare,
     PreparedBranch, Recall, Recalled, RollBack,
 };
 use tandem_protocol::{
-    Call, Ending, Entry, Event, Failure, FailureKind, ParticipantName, Timestamp, TransactionId,
+    Call, Ending, Entry, Event, Failure, FailureKind, ParticipantName, Reason, Timestamp,
+    TransactionId, Vote,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
@@ -20,6 +22,12 @@ use super::crash_point::{self, Step};
 
 /// A participant that stays up this long has earned a fresh back-off.
 const STEADY: Duration = Duration::from_secs(5);
+
+/// How long one of which a call failed may take to answer that it is there.
+const DOUBT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Shortest pause between two such questions.
+const DOUBT_PAUSE: Duration = Duration::from_millis(250);
 
 /// How long calls may take and pauses last.
 #[derive(Debug, Clone)]
@@ -43,7 +51,10 @@ pub struct Link {
     times: Times,
     clock: Clock,
     events: mpsc::UnboundedSender<Event>,
+    /// The participant must be enlisted again.
     trouble: Notify,
+    /// A call has failed, which may be that call's own affair.
+    doubt: Notify,
     status: Mutex<Status>,
     /// How often it was enlisted.
     enlistments: Mutex<u64>,
@@ -97,6 +108,7 @@ impl Link {
             clock,
             events,
             trouble: Notify::new(),
+            doubt: Notify::new(),
             status,
             enlistments: Mutex::new(0),
         }
@@ -127,6 +139,8 @@ impl Link {
     pub async fn run(self: Arc<Self>) {
         let mut backoff = self.backoff();
         loop {
+            // What was said before this enlistment is over with it.
+            let _ = self.trouble.notified().now_or_never();
             let up_since = match self.connect().await {
                 Ok((enlisted, prepared)) => {
                     let incarnation = enlisted.incarnation.clone();
@@ -179,6 +193,7 @@ impl Link {
             {
                 Ok(voted) => {
                     crash_point::reach(Step::Voted);
+                    link.heed(&voted.vote);
                     Event::Voted {
                         transaction,
                         participant,
@@ -329,7 +344,7 @@ impl Link {
     pub fn recall(self: &Arc<Self>, page: u64, transactions: Vec<TransactionId>) {
         let link = Arc::clone(self);
         tokio::spawn(async move {
-            match link.recalled(transactions).await {
+            match link.recalled(transactions, link.times.call_timeout).await {
                 Ok(recalled) => link.tell(Event::Recalled {
                     participant: link.name.clone(),
                     page,
@@ -344,15 +359,18 @@ impl Link {
         });
     }
 
-    async fn recalled(&self, transactions: Vec<TransactionId>) -> Result<Recalled, Error> {
+    async fn recalled(
+        &self,
+        transactions: Vec<TransactionId>,
+        time: Duration,
+    ) -> Result<Recalled, Error> {
         let request = Recall {
             coordinator: self.enlist.coordinator.clone(),
             caller_epoch: self.enlist.epoch,
             transactions,
         };
         let call = self.participant.recall(&request);
-        self.bounded("recall", None, self.times.call_timeout, call)
-            .await
+        self.bounded("recall", None, time, call).await
     }
 
     /// Enlists and lists what is prepared.
@@ -363,12 +381,8 @@ impl Link {
             .bounded("enlist", None, time, self.participant.enlist(&self.enlist))
             .await;
         // Also a participant that refuses can say what it is, which tells the operator why.
-        if !matches!(enlisted, Err(Error::Unavailable { .. }))
-            && let Ok(description) = self
-                .bounded("describe", None, time, self.participant.describe())
-                .await
-        {
-            self.lock().description = Some(description);
+        if !matches!(enlisted, Err(Error::Unavailable { .. })) {
+            self.describe(time).await;
         }
         let enlisted = enlisted?;
         crash_point::reach(Step::Enlisted);
@@ -379,42 +393,57 @@ impl Link {
         Ok((enlisted, prepared))
     }
 
-    /// Sweeps at intervals until a call finds the participant unavailable; gives the reason.
+    /// Sweeps at intervals until the participant does not answer; gives the reason.
+    ///
+    /// A call that failed is no reason yet: it may have been cut off, or its connection lost, while
+    /// the participant is there. It is asked, at once, and who asks is the one task that probes it.
     async fn watch(&self, incarnation: &str) -> Error {
         loop {
-            let pause = tokio::time::sleep(self.times.sweep_interval);
-            tokio::select! {
+            let time = tokio::select! {
                 () = self.trouble.notified() => {
                     return Error::Unavailable { detail: self.status().detail };
                 }
-                () = pause => {}
-            }
-            let time = self.times.call_timeout;
-            match self
-                .bounded("list", None, time, self.participant.list_prepared())
-                .await
-            {
-                Ok(branches) => self.tell(Event::FoundPrepared {
-                    participant: self.name.clone(),
-                    branches,
-                }),
+                () = self.doubt.notified() => DOUBT_TIMEOUT.min(self.times.call_timeout),
+                () = tokio::time::sleep(self.times.sweep_interval) => self.times.call_timeout,
+            };
+            match self.sweep(incarnation, time).await {
+                // It is there; what it could not do now is swept the next time.
+                Ok(()) | Err(Error::Busy { .. }) => {}
                 Err(error) => return error,
             }
-            // Asks about nothing: a store that has lost its memory while it ran says so. One in which
-            // a late repeat of the enlistment has arrived since takes this coordinator for enlisted.
-            match self.recalled(Vec::new()).await {
-                Ok(recalled) if recalled.incarnation == incarnation => {}
-                Ok(recalled) => {
-                    return Error::Unavailable {
-                        detail: format!(
-                            "{} is in another life ({}) than the one it was enlisted in \
-                             ({incarnation})",
-                            self.name, recalled.incarnation
-                        ),
-                    };
-                }
-                Err(error) => return error,
-            }
+            self.describe(time).await;
+            tokio::time::sleep(DOUBT_PAUSE).await;
+        }
+    }
+
+    /// Asks what is prepared, and whether it is still the life that was enlisted.
+    async fn sweep(&self, incarnation: &str, time: Duration) -> Result<(), Error> {
+        let branches = self
+            .bounded("list", None, time, self.participant.list_prepared())
+            .await?;
+        self.tell(Event::FoundPrepared {
+            participant: self.name.clone(),
+            branches,
+        });
+        // Asks about nothing: a store that has lost its memory while it ran says so. One in which
+        // a late repeat of the enlistment has arrived since takes this coordinator for enlisted.
+        let recalled = self.recalled(Vec::new(), time).await?;
+        if recalled.incarnation != incarnation {
+            return Err(Error::Unavailable {
+                detail: format!(
+                    "{} is in another life ({}) than the one it was enlisted in ({incarnation})",
+                    self.name, recalled.incarnation
+                ),
+            });
+        }
+        Ok(())
+    }
+
+    /// Keeps what the participant says of itself now, if it does.
+    async fn describe(&self, time: Duration) {
+        let call = self.participant.describe();
+        if let Ok(description) = self.bounded("describe", None, time, call).await {
+            self.lock().description = Some(description);
         }
     }
 
@@ -479,11 +508,15 @@ impl Link {
         }
     }
 
-    /// A failed call as an event. One that found the participant unavailable also wakes the
-    /// probe, which is the one task that tries a dead participant.
+    /// A failed call as an event. One that got no answer also wakes the probe, which is the one
+    /// task that finds out whether the participant is there, and tries a dead one.
     fn failed(&self, transaction: TransactionId, call: Call, error: &Error) -> Event {
         let kind = match error {
-            Error::Unavailable { .. } | Error::Unsafe { .. } | Error::NotEnlisted { .. } => {
+            Error::Unavailable { .. } => {
+                self.doubt.notify_one();
+                FailureKind::Unavailable
+            }
+            Error::Unsafe { .. } | Error::NotEnlisted { .. } => {
                 self.lock().detail = error.to_string();
                 self.trouble.notify_one();
                 FailureKind::Unavailable
@@ -501,6 +534,17 @@ impl Link {
                 kind,
                 detail: error.to_string(),
             },
+        }
+    }
+
+    /// Asks the participant what is wrong with it when it refuses what it should take.
+    fn heed(&self, vote: &Vote) {
+        let Vote::Yes { refused, .. } = vote else {
+            return;
+        };
+        let mut reasons = refused.iter().map(|refused| refused.refusal.reason);
+        if reasons.any(|reason| reason == Reason::Misconfigured) {
+            self.doubt.notify_one();
         }
     }
 

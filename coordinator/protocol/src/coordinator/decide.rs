@@ -10,7 +10,7 @@ use crate::history::Fate;
 use crate::id::{ParticipantName, TransactionId};
 use crate::index::{Outcome, PurchaseKey};
 use crate::planted::Bug;
-use crate::purchase::{Entry, Refusal};
+use crate::purchase::{Entry, Reason, Refusal};
 use crate::record::{
     Decision, Fingerprint, REFUSAL_DETAIL_BYTES_MAX, Record, RefusedPurchase, entry_bytes,
     fingerprint,
@@ -116,6 +116,35 @@ impl Coordinator {
 
     /// Gives a transaction up that has no decision: presumed abort, so nothing is stored.
     pub(super) fn abort(&mut self, id: &TransactionId, detail: &str) {
+        let reply = Reply::Unavailable {
+            detail: detail.to_owned(),
+            retry_after: RETRY_AFTER,
+        };
+        self.give_up(id, detail, reply);
+    }
+
+    /// Gives a transaction up that a participant can't take as it is: asking again does not help
+    /// until a person has mended that. None of its purchases is to blame, so nothing is remembered.
+    pub(super) fn abort_misconfigured(
+        &mut self,
+        id: &TransactionId,
+        participant: &ParticipantName,
+        mut detail: String,
+    ) {
+        let note = format!("{participant} can't prepare: {detail}");
+        truncate(&mut detail, REFUSAL_DETAIL_BYTES_MAX);
+        let reply = Reply::Refused {
+            transaction: id.clone(),
+            participant: participant.clone(),
+            refusal: Refusal {
+                reason: Reason::Misconfigured,
+                detail,
+            },
+        };
+        self.give_up(id, &note, reply);
+    }
+
+    fn give_up(&mut self, id: &TransactionId, detail: &str, reply: Reply) {
         let Some(entries) = self.roll_back(id) else {
             return;
         };
@@ -125,13 +154,7 @@ impl Coordinator {
             detail: detail.to_owned(),
         });
         for entry in entries {
-            self.reply_all(
-                &entry.purchase.purchase_id,
-                Reply::Unavailable {
-                    detail: detail.to_owned(),
-                    retry_after: RETRY_AFTER,
-                },
-            );
+            self.reply_all(&entry.purchase.purchase_id, reply.clone());
         }
     }
 

@@ -133,6 +133,9 @@ impl Coordinator {
                 if !self.is_asked(id, participant) {
                     return;
                 }
+                if failure.kind == FailureKind::Stuck {
+                    return self.abort_misconfigured(id, participant, failure.detail);
+                }
                 let detail = format!("{participant} could not prepare: {}", failure.detail);
                 self.abort(id, &detail);
             }

@@ -16,7 +16,7 @@ use tandem_participant::{
     Acknowledged, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget,
     Look, Looked, Participant, Prepare, PreparedBranch, Recall, Recalled, RollBack, Stock, Voted,
 };
-use tandem_protocol::{CoordinatorId, Epoch, Item, Recovered, Settings};
+use tandem_protocol::{CoordinatorId, Epoch, Item, Reason, Recovered, Settings};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -43,6 +43,8 @@ struct Watched {
     inner: MemoryParticipant,
     store: Arc<MemoryStore>,
     dies_at_commit: AtomicBool,
+    /// What the next prepare ends with.
+    fails_at_prepare: Mutex<Option<Error>>,
     enlisting: AtomicUsize,
     enlists: Mutex<Vec<Instant>>,
 }
@@ -55,6 +57,7 @@ impl Watched {
             inner: MemoryParticipant::new(store.clone()),
             store,
             dies_at_commit: AtomicBool::new(false),
+            fails_at_prepare: Mutex::default(),
             enlisting: AtomicUsize::new(0),
             enlists: Mutex::default(),
         })
@@ -85,6 +88,10 @@ impl Participant for Watched {
     }
 
     async fn prepare(&self, prepare: &Prepare) -> Result<Voted, Error> {
+        let failure = self.fails_at_prepare.lock().unwrap().take();
+        if let Some(error) = failure {
+            return Err(error);
+        }
         self.inner.prepare(prepare).await
     }
 
@@ -331,6 +338,37 @@ async fn decided_purchase_is_applied_when_its_dead_participant_is_back() {
     let (reply, ()) = futures::join!(stand.submit("p-1"), back);
     assert_applied(reply);
     assert_eq!((stand.a.stock(), stand.b.stock()), (STOCK - 1, STOCK - 1));
+}
+
+#[tokio::test]
+async fn call_that_failed_is_no_outage_of_a_participant_that_answers() {
+    let (stand, _driver) = Stand::up().await;
+    for n in 0..3 {
+        let detail = "the connection was lost".to_owned();
+        *stand.b.fails_at_prepare.lock().unwrap() = Some(Error::Unavailable { detail });
+        let reply = stand.submit(&format!("lost-{n}")).await;
+        assert!(matches!(reply, Ok(Reply::Unavailable { .. })), "{reply:?}");
+        // The next is not turned away, and nothing is enlisted anew.
+        assert_applied(stand.submit(&format!("p-{n}")).await);
+    }
+    assert_eq!(stand.b.enlists().len(), 1);
+    assert_eq!((stand.a.stock(), stand.b.stock()), (STOCK - 3, STOCK - 3));
+}
+
+#[tokio::test]
+async fn store_that_a_person_must_mend_refuses_by_name_and_nothing_is_remembered() {
+    let (stand, _driver) = Stand::up().await;
+    let detail = "error 1146: no such table".to_owned();
+    *stand.b.fails_at_prepare.lock().unwrap() = Some(Error::Invalid { detail });
+    let reply = stand.submit("p-1").await;
+    let Ok(Reply::Refused { refusal, .. }) = reply else {
+        panic!("{reply:?}");
+    };
+    assert_eq!(refusal.reason, Reason::Misconfigured);
+    assert!(refusal.detail.contains("1146"), "{refusal:?}");
+    // It is mended.
+    assert_applied(stand.submit("p-1").await);
+    assert_eq!(stand.b.enlists().len(), 1);
 }
 
 #[tokio::test]
