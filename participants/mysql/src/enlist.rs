@@ -13,6 +13,7 @@ use crate::evidence;
 use crate::participant::Store;
 use crate::preflight;
 use crate::prepare::Admission;
+use crate::rehearsal;
 use crate::session::{self, Failure, Session};
 use crate::tables;
 
@@ -98,6 +99,10 @@ pub(crate) async fn enlist(store: &Store, enlist: &Enlist) -> Result<Enlisted, E
     if findings.iter().any(|finding| !finding.accepted) {
         session.give_back();
         return Err(Error::Unsafe { findings });
+    }
+    // Once a coordinator is here its decisions come first, whatever becomes of the app's tables.
+    if !store.coordinators.knows(&enlist.coordinator) {
+        rehearsal::of_statements(store, &mut session, deadline).await?;
     }
 
     let known = match remember(store, &mut session, enlist, deadline).await {
@@ -224,6 +229,10 @@ impl Coordinators {
         session.give_back();
         self.learn(coordinator, known);
         Ok(known)
+    }
+
+    fn knows(&self, coordinator: &CoordinatorId) -> bool {
+        self.known().contains_key(coordinator)
     }
 
     fn learn(&self, coordinator: &CoordinatorId, known: Known) {

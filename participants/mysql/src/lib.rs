@@ -36,6 +36,7 @@ mod processes;
 mod recall;
 mod recover;
 mod refusal;
+mod rehearsal;
 mod repair;
 mod script;
 mod server;

@@ -9,6 +9,7 @@ mod crashes;
 mod deadlines;
 mod deductions;
 mod helpers;
+mod neighbours;
 mod operator;
 mod outages;
 mod purchases;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     let cases = [
         purchases::CASES,
         refusals::CASES,
+        neighbours::CASES,
         bad_input::CASES,
         deadlines::CASES,
         crashes::CASES,

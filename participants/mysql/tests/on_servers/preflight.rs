@@ -89,6 +89,58 @@ pub(crate) async fn tables_without_transactions_are_found(stand: Stand) {
     );
 }
 
+pub(crate) async fn statements_that_can_not_run_are_named(stand: Stand) {
+    let mut hand = stand.hand().await;
+    sql(
+        &mut hand,
+        "CREATE TABLE orders (id VARCHAR(64) PRIMARY KEY, customer VARCHAR(64) NOT NULL)",
+    )
+    .await;
+    let with = |statement: &str| {
+        let plain = "INSERT INTO orders (id, customer) VALUES (:purchase_id, :customer_id)";
+        let statements = [(Per::Purchase, plain), (Per::Item, statement)];
+        stand.with(Settings {
+            statements: Some(
+                statements
+                    .map(|(per, sql)| Statement {
+                        per,
+                        sql: sql.into(),
+                    })
+                    .into(),
+            ),
+            ..stand.settings()
+        })
+    };
+    for (statement, number) in [
+        (
+            "INSERT INTO order_lines (id, sku) VALUES (:purchase_id, :sku)",
+            "1146",
+        ),
+        (
+            "UPDATE orders SET units = 1 WHERE id = :purchase_id",
+            "1054",
+        ),
+        ("INSERT INTO orders VALUES (:sku)", "1136"),
+        ("UPDATE orders SET WHERE id = :sku", "1064"),
+        ("DELETE FROM orders WHERE id = nowhere(:sku)", "1305"),
+    ] {
+        let error = with(statement).enlist(&enlist(1)).await.unwrap_err();
+        let Error::Invalid { detail } = error else {
+            panic!("{error:?}");
+        };
+        assert!(detail.starts_with("statement 2 can't run at "), "{detail}");
+        assert!(detail.contains(&format!("error {number}")), "{detail}");
+    }
+    let known = "SELECT COUNT(*) FROM tandem_coordinators";
+    assert_eq!(column(&mut hand, known).await, ["0"]);
+
+    // One that runs; and once a coordinator is known its decisions come first.
+    let participant = with("UPDATE orders SET customer = :sku WHERE id = :purchase_id");
+    participant.enlist(&enlist(1)).await.unwrap();
+    sql(&mut hand, "DROP TABLE orders").await;
+    participant.enlist(&enlist(1)).await.unwrap();
+}
+
 pub(crate) async fn unsafe_settings_are_refused_unless_accepted(stand: Stand) {
     let mut root = stand.root().await;
     sql(

@@ -1,0 +1,304 @@
+//! What others notice of a purchase that can't be made: nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use futures::future::join_all;
+use sqlx::Executor;
+use tandem_proto::v1::{LinkState, ParticipantStatus};
+use tandem_tests::{Answer, Asked, Case, Client, Setup, StoresOptions, World, purchase, until};
+use tokio::task::JoinSet;
+use tonic::Code;
+
+use super::helpers::*;
+
+pub(crate) const CASES: &[Case] = &[
+    case!(sold_out_purchase_beside_a_locked_row_harms_nobody on TWO),
+    case!(value_that_a_column_does_not_take_harms_nobody on TWO),
+    case!(locked_rows_that_cost_the_branch_harm_nobody on ONE, with rollback_on_timeout),
+    case!(user_of_three_connections_is_served on TWO, with app_user),
+    case!(missing_table_is_named_and_not_remembered on TWO),
+    case!(statement_that_can_not_run_is_refused_at_the_start on TWO, with down),
+];
+
+/// How long the bad purchases go on.
+const PERIOD: Duration = Duration::from_secs(6);
+
+/// Pause between two of them.
+const BAD_EVERY: Duration = Duration::from_millis(300);
+
+/// Everybody else.
+struct Others {
+    stop: Arc<AtomicBool>,
+    clients: JoinSet<Vec<Asked>>,
+    purchases: ParticipantStatus,
+}
+
+impl Others {
+    async fn begin(world: &World) -> Result<Others> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut clients = JoinSet::new();
+        for number in 0..8 {
+            let client = world.coordinator.client();
+            let stop = Arc::clone(&stop);
+            clients.spawn(async move {
+                let mut asked = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let id = format!("other-{number}-{}", asked.len());
+                    asked.push(ask(&client, &purchase(&id, &[("tea", 1)])).await);
+                }
+                asked
+            });
+        }
+        Ok(Others {
+            stop,
+            clients,
+            purchases: world
+                .coordinator
+                .operator()
+                .participant("purchases")
+                .await?,
+        })
+    }
+
+    /// Each of them got what they wanted, and the participant was up all the time.
+    async fn end(mut self, world: &World) -> Result<Vec<Asked>> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut all = Vec::new();
+        while let Some(asked) = self.clients.join_next().await {
+            all.extend(asked?);
+        }
+        for asked in &all {
+            ensure_committed(asked)?;
+        }
+        ensure!(all.len() >= 100, "only {}", all.len());
+        let now = world
+            .coordinator
+            .operator()
+            .participant("purchases")
+            .await?;
+        ensure!(now.state() == LinkState::Up, "{now:?}");
+        ensure!(now.since == self.purchases.since, "it was down: {now:?}");
+        Ok(all)
+    }
+}
+
+async fn every(
+    pause: Duration,
+    mut buy: impl AsyncFnMut(usize) -> Result<Asked>,
+) -> Result<Vec<Asked>> {
+    let begun = tokio::time::Instant::now();
+    let mut asked = Vec::new();
+    while begun.elapsed() < PERIOD {
+        asked.push(buy(asked.len()).await?);
+        tokio::time::sleep(pause).await;
+    }
+    Ok(asked)
+}
+
+/// Redis refuses it at once, while its statement at MySQL still waits for a row.
+async fn sold_out_purchase_beside_a_locked_row_harms_nobody(world: &World) -> Result<()> {
+    world.stores.seed("tea", 1_000_000).await?;
+    world.stores.seed("gone", 0).await?;
+    let mut other = world.stores.sql().await?;
+    other.execute("BEGIN").await?;
+    for number in 0..40 {
+        let insert = format!(
+            "INSERT INTO purchases VALUES ('gone-{number}', 'bob', 'EUR', 1, 'none', '2020-01-01')"
+        );
+        other.execute(sqlx::AssertSqlSafe(insert)).await?;
+    }
+    let others = Others::begin(world).await?;
+    let client = world.coordinator.client();
+    let bad = every(BAD_EVERY, async |number| {
+        Ok(ask(
+            &client,
+            &purchase(&format!("gone-{number}"), &[("gone", 1)]),
+        )
+        .await)
+    })
+    .await?;
+    let mut all = others.end(world).await?;
+    for asked in &bad {
+        let [Answer::Refused { reason }] = &asked.answers[..] else {
+            anyhow::bail!("{asked:?}");
+        };
+        ensure!(reason == "INSUFFICIENT_STOCK", "{asked:?}");
+    }
+    other.execute("ROLLBACK").await?;
+    all.extend(bad);
+    world.judge(&all).await?;
+    Ok(())
+}
+
+async fn value_that_a_column_does_not_take_harms_nobody(world: &World) -> Result<()> {
+    world.stores.seed("tea", 1_000_000).await?;
+    sql(
+        world,
+        "ALTER TABLE purchases MODIFY currency ENUM('EUR', 'USD') CHARACTER SET ascii NOT NULL",
+    )
+    .await?;
+    let others = Others::begin(world).await?;
+    let client = world.coordinator.client();
+    let bad = every(BAD_EVERY, async |number| {
+        let mut pounds = purchase(&format!("pounds-{number}"), &[("tea", 1)]);
+        pounds.currency = "GBP".to_owned();
+        Ok(ask(&client, &pounds).await)
+    })
+    .await?;
+    let mut all = others.end(world).await?;
+    for asked in &bad {
+        let [Answer::Refused { reason }] = &asked.answers[..] else {
+            anyhow::bail!("{asked:?}");
+        };
+        ensure!(reason == "CONSTRAINT_VIOLATED", "{asked:?}");
+    }
+    all.extend(bad);
+    world.judge(&all).await?;
+    Ok(())
+}
+
+fn rollback_on_timeout() -> Setup {
+    Setup {
+        stores: StoresOptions {
+            mysql_args: vec!["--innodb-rollback-on-timeout=ON".into()],
+            ..StoresOptions::default()
+        },
+        ..Setup::default()
+    }
+}
+
+async fn locked_rows_that_cost_the_branch_harm_nobody(world: &World) -> Result<()> {
+    world.stores.seed("tea", 1_000).await?;
+    let mut other = world.stores.sql().await?;
+    other.execute("BEGIN").await?;
+    for number in 0..8 {
+        let insert = format!(
+            "INSERT INTO purchases VALUES ('p-{}', 'bob', 'EUR', 1, 'none', '2020-01-01')",
+            25 * number
+        );
+        other.execute(sqlx::AssertSqlSafe(insert)).await?;
+    }
+    let client = world.coordinator.client();
+    let wanted: Vec<_> = (0..200)
+        .map(|number| purchase(&format!("p-{number}"), &[("tea", 1)]))
+        .collect();
+    let mut all = join_all(wanted.iter().map(|one| ask(&client, one))).await;
+    for (number, asked) in all.iter_mut().enumerate() {
+        if number % 25 == 0 {
+            let status = client.submit(&asked.purchase).await.unwrap_err();
+            assert_reason(&status, Code::Aborted, "LOCKED");
+        } else {
+            ensure_committed(asked)?;
+        }
+    }
+    other.execute("ROLLBACK").await?;
+    for number in (0..200).step_by(25) {
+        ask_until_final(world, &mut all[number]).await?;
+        ensure_committed(&all[number])?;
+    }
+    world.judge(&all).await?;
+    Ok(())
+}
+
+fn app_user() -> Setup {
+    Setup {
+        stores: StoresOptions {
+            app_user: true,
+            ..StoresOptions::default()
+        },
+        coordinator_down: true,
+        ..Setup::default()
+    }
+}
+
+async fn user_of_three_connections_is_served(world: &World) -> Result<()> {
+    world.stores.seed("tea", 1_000).await?;
+    sql(world, "ALTER USER shop WITH MAX_USER_CONNECTIONS 3").await?;
+    world.start_again().await?;
+    let client = world.coordinator.client();
+    let mut all = Vec::new();
+    for round in 0..2 {
+        let wanted: Vec<_> = (0..300)
+            .map(|number| purchase(&format!("p-{round}-{number}"), &[("tea", 1)]))
+            .collect();
+        all.extend(join_all(wanted.iter().map(|one| ask(&client, one))).await);
+    }
+    for asked in &all {
+        ensure_committed(asked)?;
+    }
+    world.judge(&all).await?;
+    Ok(())
+}
+
+async fn missing_table_is_named_and_not_remembered(world: &World) -> Result<()> {
+    world.stores.seed("tea", 10).await?;
+    let client: Client = world.coordinator.client();
+    let wanted = purchase("p-1", &[("tea", 1)]);
+    for (breaks, mends, number) in [
+        (
+            "RENAME TABLE purchase_items TO elsewhere",
+            "RENAME TABLE elsewhere TO purchase_items",
+            "1146",
+        ),
+        (
+            "ALTER TABLE purchases RENAME COLUMN currency TO money",
+            "ALTER TABLE purchases RENAME COLUMN money TO currency",
+            "1054",
+        ),
+    ] {
+        sql(world, breaks).await?;
+        let status = client.submit(&wanted).await.unwrap_err();
+        assert_reason(&status, Code::FailedPrecondition, "MISCONFIGURED");
+        ensure!(status.message().contains(number), "{status:?}");
+        until("the operator sees it", SOON, async || {
+            let one = world
+                .coordinator
+                .operator()
+                .participant("purchases")
+                .await?;
+            let found = one.description.iter().flat_map(|one| &one.findings);
+            let mut found = found.filter(|finding| finding.name == "MISCONFIGURED");
+            Ok(one.state() == LinkState::Up && found.any(|one| one.detail.contains(number)))
+        })
+        .await?;
+        sql(world, mends).await?;
+    }
+    let asked = ask(&client, &wanted).await;
+    ensure_committed(&asked)?;
+    world.judge(&[asked]).await?;
+    Ok(())
+}
+
+async fn statement_that_can_not_run_is_refused_at_the_start(world: &World) -> Result<()> {
+    sql(world, "CREATE TABLE orders (id VARCHAR(64) PRIMARY KEY)").await?;
+    let mut start = world.start.clone();
+    start.participants = format!(
+        "[participants.purchases.mysql]\n{}\n\
+         [[participants.purchases.mysql.statements]]\nper = \"purchase\"\n\
+         sql = \"INSERT INTO orders (id, customer) VALUES (:purchase_id, :customer_id)\"\n\
+         [participants.stock.redis]\n{}\n",
+        world.stores.mysql_settings(),
+        world.stores.redis_settings()
+    );
+    world.coordinator.launch(&start)?;
+    let operator = world.coordinator.operator();
+    until("the statement is named", SOON, async || {
+        let one = operator.participant("purchases").await;
+        Ok(one.is_ok_and(|one| {
+            one.state() == LinkState::Down
+                && one.detail.contains("statement 1")
+                && one.detail.contains("'customer'")
+        }))
+    })
+    .await?;
+    ensure!(number(world, "SELECT COUNT(*) FROM tandem_coordinators").await? == 0);
+    sql(world, "ALTER TABLE orders ADD COLUMN customer VARCHAR(64)").await?;
+    until("it is up", SOON, async || {
+        let one = operator.participant("purchases").await;
+        Ok(one.is_ok_and(|one| one.state() == LinkState::Up))
+    })
+    .await
+}
