@@ -54,6 +54,9 @@ impl Answer {
         let reason = info.as_ref().map(|info| info.reason.clone());
         let what = || format!("{:?}: {}", status.code(), status.message());
         match (status.code(), reason) {
+            (Code::FailedPrecondition, Some(reason)) if reason == "MISCONFIGURED" => {
+                Answer::NotMade { reason }
+            }
             (Code::FailedPrecondition, Some(reason)) => Answer::Refused { reason },
             (Code::DeadlineExceeded, Some(reason)) if reason == "OUTCOME_COMMITTED" => {
                 let metadata = info.map(|info| info.metadata).unwrap_or_default();

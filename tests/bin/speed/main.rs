@@ -14,6 +14,7 @@ mod growth;
 mod limits;
 mod measure;
 mod meter;
+mod neighbours;
 mod pace;
 mod plan;
 mod report;
@@ -62,6 +63,8 @@ enum Verb {
         #[command(subcommand)]
         question: growth::Question,
     },
+    /// What a purchase that can't be made costs the others
+    Neighbours(neighbours::Args),
     #[command(name = call::VERB, hide = true)]
     ServeNothing { port: u16 },
     #[command(name = force_rate::VERB, hide = true)]
@@ -121,6 +124,7 @@ fn main() -> Result<()> {
             force_rate::measure(Duration::from_millis(window_ms), rounds)
         }
         Some(Verb::Growth { question }) => Runtime::new()?.block_on(growth::answer(&question)),
+        Some(Verb::Neighbours(args)) => Runtime::new()?.block_on(neighbours::measure(&args)),
         None => compare(&args.compare),
     }
 }
