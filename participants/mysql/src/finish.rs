@@ -177,7 +177,8 @@ async fn claim_from_prepare<'a>(
         }
         if let Some(connection_id) = store.branches.doom_prepare(transaction) {
             tracing::info!(transaction_id = %transaction, connection_id, "interrupting a prepare that is to be rolled back");
-            prepare::interrupt(store, connection_id, deadline).await;
+            let until = deadline.min(Instant::now() + PREPARE_PATIENCE_MAX);
+            prepare::interrupt(store, connection_id, until).await;
         }
         pause = PREPARE_PATIENCE_MAX.min(2 * pause);
     }
