@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Shared {
-    upstream: u16,
+    upstream: AtomicU16,
     mode: Mutex<Mode>,
     struck: AtomicU64,
     lines: Mutex<Vec<(Arc<Line>, AbortHandle)>>,
@@ -80,7 +80,7 @@ impl Proxy {
         let port = PortLease::take(None)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.port())).await?;
         let shared = Arc::new(Shared {
-            upstream,
+            upstream: AtomicU16::new(upstream),
             mode: Mutex::new(Mode::Open),
             struck: AtomicU64::new(0),
             lines: Mutex::default(),
@@ -108,6 +108,12 @@ impl Proxy {
             }
             task.abort();
         }
+    }
+
+    /// Connects new connections to another port from now on; those that are open stay where they are,
+    /// as with a proxy that drains a server.
+    pub fn lead_to(&self, upstream: u16) {
+        self.shared.upstream.store(upstream, Ordering::Relaxed);
     }
 
     /// Delays all bytes.
@@ -240,7 +246,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn carry(client: TcpStream, shared: Arc<Shared>, line: Arc<Line>) {
-    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, shared.upstream)).await else {
+    let upstream = shared.upstream.load(Ordering::Relaxed);
+    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream)).await else {
         return;
     };
     for stream in [&client, &server] {
@@ -350,6 +357,19 @@ mod tests {
         assert!(ask(&mut connect(&proxy).await).await.is_err());
         proxy.open();
         assert_eq!(ask(&mut connect(&proxy).await).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn new_connections_are_led_elsewhere_and_old_ones_stay() {
+        let ((first, asked_first), (second, asked_second)) = (counting().await, counting().await);
+        let proxy = Proxy::start(first).await.unwrap();
+        let mut stream = connect(&proxy).await;
+        ask(&mut stream).await.unwrap();
+        proxy.lead_to(second);
+        ask(&mut stream).await.unwrap();
+        ask(&mut connect(&proxy).await).await.unwrap();
+        let asked = [asked_first, asked_second].map(|asked| asked.load(Ordering::Relaxed));
+        assert_eq!(asked, [2, 1]);
     }
 
     #[tokio::test]
