@@ -42,6 +42,8 @@ pub(crate) struct Prepared {
     pub(crate) asked: Vec<u32>,
     /// Those of them that are not in the branch.
     pub(crate) refused: Vec<RefusedEntry>,
+    /// The life of the server in which it was prepared.
+    pub(crate) incarnation: String,
     /// The session that the branch is tied to.
     pub(crate) session: Option<Lease>,
 }
@@ -205,6 +207,7 @@ mod tests {
         claim.keep(Prepared {
             asked: vec![0, 1],
             refused: Vec::new(),
+            incarnation: "server.1".into(),
             session: None,
         });
         drop(claim);

@@ -14,6 +14,8 @@ pub(crate) const DUPLICATE_ENTRY: u16 = 1062;
 pub(crate) const NO_SUCH_TABLE: u16 = 1146;
 /// `ER_BAD_FIELD_ERROR`.
 pub(crate) const NO_SUCH_COLUMN: u16 = 1054;
+/// `ER_DUP_FIELDNAME`.
+pub(crate) const DUPLICATE_COLUMN: u16 = 1060;
 /// `ER_LOCK_WAIT_TIMEOUT`; on M also the answer to a locked row under NOWAIT.
 pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// `ER_LOCK_DEADLOCK`.

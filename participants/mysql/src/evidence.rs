@@ -4,6 +4,7 @@ use tandem_protocol::{Epoch, ParticipantName, Timestamp, TransactionId};
 use tokio::time::Instant;
 
 use crate::codes;
+use crate::lives;
 use crate::session::{self, Failure, Session};
 
 /// What a locking read of the marker row that does not wait says.
@@ -42,25 +43,136 @@ pub(crate) fn condition(transaction: &TransactionId, participant: &ParticipantNa
     )
 }
 
-/// The first statement of each branch. It fails with error 1690, an overflow, if a higher epoch of
-/// the coordinator than the caller's is enlisted: the server checks that within the branch, so it
-/// also stops a coordinator whose participant has not heard of its successor. An overflow is an
-/// error in every `sql_mode`. An INSERT … SELECT at READ COMMITTED locks nothing that it reads, so
-/// branches in doubt don't keep the next epoch from enlisting; a subquery within VALUES does lock on
-/// MySQL (all measured on MariaDB 10.11 and MySQL 9.7).
-pub(crate) fn insert_marker(
-    transaction: &TransactionId,
-    participant: &ParticipantName,
-    session: &Session,
-    now: Timestamp,
-    caller: Epoch,
-) -> String {
+/// What the server must show of itself before a marker row is inserted.
+#[derive(Debug)]
+pub(crate) enum Proof<'a> {
+    /// No higher epoch than this caller's is enlisted.
+    Epoch(Epoch),
+    /// Neither that, nor has the server lost anything.
+    Whole {
+        caller: Epoch,
+        /// The life in which the coordinator is enlisted.
+        incarnation: &'a str,
+        /// Commits that it acknowledged and that the session does not vouch for.
+        committed: &'a [TransactionId],
+    },
+}
+
+/// A marker row, as it is inserted.
+#[derive(Debug)]
+pub(crate) struct Marker<'a> {
+    pub(crate) transaction: &'a TransactionId,
+    pub(crate) participant: &'a ParticipantName,
+    pub(crate) now: Timestamp,
+    /// What is in the branch, where the table has columns for it.
+    pub(crate) contents: Option<Contents>,
+}
+
+/// What a later recovery that has nothing but the stores needs to know of a branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Contents {
+    /// Numbers of its entries: `0-4,7`.
+    pub(crate) entries: String,
+    /// All participants of its transaction, separated by commas.
+    pub(crate) participants: String,
+}
+
+impl Contents {
+    pub(crate) fn new(mut numbers: Vec<u32>, participants: &[ParticipantName]) -> Self {
+        numbers.sort_unstable();
+        let names: Vec<&str> = participants.iter().map(ParticipantName::as_str).collect();
+        Self {
+            entries: runs(&numbers),
+            participants: names.join(","),
+        }
+    }
+}
+
+/// The numbers, in order, as runs: `0-4,7`.
+fn runs(numbers: &[u32]) -> String {
+    let mut text = String::new();
+    let mut rest = numbers;
+    while let Some(&first) = rest.first() {
+        let length = (first..).zip(rest).take_while(|(a, b)| a == *b).count();
+        let comma = if text.is_empty() { "" } else { "," };
+        text.push_str(&format!("{comma}{first}"));
+        if length > 1 {
+            text.push_str(&format!("-{}", rest[length - 1]));
+        }
+        rest = &rest[length..];
+    }
+    text
+}
+
+impl Proof<'_> {
+    /// The proof as a condition that is 1 where it holds and 0 where it does not.
+    fn condition(&self, transaction: &TransactionId, participant: &ParticipantName) -> String {
+        let row = format!(
+            "participant = '{participant}' AND coordinator = '{}'",
+            transaction.coordinator
+        );
+        match self {
+            Proof::Epoch(caller) => format!(
+                "1 - EXISTS (SELECT 1 FROM tandem_coordinators WHERE {row} AND epoch > {caller})"
+            ),
+            Proof::Whole {
+                caller,
+                incarnation,
+                committed,
+            } => {
+                let TransactionId {
+                    epoch, sequence, ..
+                } = transaction;
+                let mut proof = format!(
+                    "EXISTS (SELECT 1 FROM tandem_lives JOIN tandem_coordinators USING \
+                     (participant, coordinator) WHERE {row} AND epoch <= {caller} AND incarnation = \
+                     '{incarnation}' AND (closed_epoch < {epoch} OR closed_epoch = {epoch} AND \
+                     closed_sequence <= {sequence}))"
+                );
+                for (epoch, some) in lives::by_epoch(committed) {
+                    proof.push_str(&format!(
+                        " AND {} = (SELECT COUNT(*) FROM tandem_branches WHERE {row} AND epoch = \
+                         {epoch} AND `sequence` IN ({}) AND {})",
+                        some.len(),
+                        lives::sequences(&some),
+                        committed_condition()
+                    ));
+                }
+                proof
+            }
+        }
+    }
+}
+
+/// The first statement of each branch. It fails with error 1690, an overflow, where the proof does
+/// not hold: the server checks that within the branch, so it also stops a coordinator whose
+/// participant has not heard of its successor, or that the server was put back in time. An overflow
+/// is an error in every `sql_mode`. An INSERT … SELECT at READ COMMITTED locks nothing that it
+/// reads, so branches in doubt don't keep the next epoch from enlisting; a subquery within VALUES
+/// does lock on MySQL. CONNECTION_ID() tells a proxy that moves open sessions to another server
+/// (all but that measured on MariaDB 10.11 and MySQL 9.7).
+pub(crate) fn insert_marker(marker: &Marker<'_>, session: &Session, proof: &Proof<'_>) -> String {
+    let Marker {
+        transaction,
+        participant,
+        now,
+        contents,
+    } = marker;
+    let (columns, values) = match contents {
+        Some(Contents {
+            entries,
+            participants,
+        }) => (
+            ", entries, participants",
+            format!(", '{entries}', '{participants}'"),
+        ),
+        None => ("", String::new()),
+    };
     format!(
         "INSERT INTO tandem_branches (participant, coordinator, epoch, `sequence`, state, \
-         connection_id, server_start, prepare_time_ms) SELECT '{participant}', '{coordinator}', \
-         {epoch}, {sequence}, {STATE_COMMITTED} + {max} * EXISTS (SELECT 1 FROM \
-         tandem_coordinators WHERE participant = '{participant}' AND coordinator = \
-         '{coordinator}' AND epoch > {caller}), {connection_id}, {server_start}, {now}",
+         connection_id, server_start, prepare_time_ms{columns}) SELECT '{participant}', \
+         '{coordinator}', {epoch}, {sequence}, {STATE_COMMITTED} + {max} * (1 - (CONNECTION_ID() = \
+         {connection_id} AND {proof})), {connection_id}, {server_start}, {now}{values}",
         max = u64::MAX,
         coordinator = transaction.coordinator,
         epoch = transaction.epoch,
@@ -68,6 +180,21 @@ pub(crate) fn insert_marker(
         connection_id = session.id,
         server_start = session.server.start,
         now = now.0,
+        proof = proof.condition(transaction, participant),
+    )
+}
+
+/// Corrects what the marker row says is in the branch, where entries were refused after it was
+/// inserted.
+pub(crate) fn update_contents(
+    transaction: &TransactionId,
+    participant: &ParticipantName,
+    contents: &Contents,
+) -> String {
+    format!(
+        "UPDATE tandem_branches SET entries = '{}' WHERE {}",
+        contents.entries,
+        condition(transaction, participant)
     )
 }
 
@@ -95,6 +222,11 @@ pub(crate) fn delete_tombstone(
         "DELETE FROM tandem_branches WHERE {} AND state = {STATE_ROLLED_BACK}",
         condition(transaction, participant)
     )
+}
+
+/// The condition of rows that a roll back left.
+pub(crate) fn rolled_back_condition() -> String {
+    format!("state = {STATE_ROLLED_BACK}")
 }
 
 /// The condition of rows whose branch was committed.
@@ -170,4 +302,17 @@ pub(crate) async fn read_preparer(
 /// A query that also sees what is not committed. The level holds for this one statement.
 pub(crate) fn dirty(query: &str) -> String {
     format!("SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED; {query}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_entries_are_written_as_runs() {
+        assert_eq!(runs(&[]), "");
+        assert_eq!(runs(&[7]), "7");
+        assert_eq!(runs(&[0, 1, 2, 3, 4, 7]), "0-4,7");
+        assert_eq!(runs(&[1, 3, 4, u32::MAX]), "1,3-4,4294967295");
+    }
 }

@@ -8,7 +8,9 @@ use tokio::time::Instant;
 
 use crate::branches::{Claim, Held, Prepared};
 use crate::codes;
+use crate::coordinators::not_enlisted;
 use crate::evidence;
+use crate::one_server::Moment;
 use crate::participant::{self, Store};
 use crate::prepare;
 use crate::session::Failure;
@@ -29,6 +31,7 @@ pub(crate) async fn commit(store: &Store, commit: &Commit) -> Result<Committed, 
     let transaction = &commit.transaction;
     check_entries(commit)?;
     let deadline = Instant::now() + store.settings.settle_timeout;
+    let begun = store.one_server.now();
     let coordinator = &transaction.coordinator;
     store
         .coordinators
@@ -51,15 +54,17 @@ pub(crate) async fn commit(store: &Store, commit: &Commit) -> Result<Committed, 
                 });
             }
             if finish_on_its_session(store, &mut claim, prepared, Goal::Commit).await? {
-                return Ok(committed(CommitEvidence::Applied));
+                return committed(store, transaction, CommitEvidence::Applied, begun);
             }
             true
         }
     };
-    match settle::settle(store, transaction, Goal::Commit, known, deadline).await? {
-        Settled::Now => Ok(committed(CommitEvidence::Applied)),
-        Settled::Before => Ok(committed(CommitEvidence::AlreadyApplied)),
-    }
+    let settled = settle::settle(store, transaction, Goal::Commit, known, deadline).await?;
+    let evidence = match settled {
+        Settled::Now => CommitEvidence::Applied,
+        Settled::Before => CommitEvidence::AlreadyApplied,
+    };
+    committed(store, transaction, evidence, begun)
 }
 
 /// A decision to commit commits something.
@@ -110,11 +115,16 @@ async fn finish_on_its_session(
     let Prepared {
         asked,
         refused,
+        incarnation,
         session: Some(mut session),
     } = prepared
     else {
         return Ok(false);
     };
+    // What another server than the present one says is no evidence.
+    if !store.one_server.is_home_of(&session) {
+        return Ok(false);
+    }
     let transaction = claim.transaction().clone();
     let xid = xid::literal(&transaction, &store.name);
     let packet = match goal {
@@ -126,6 +136,9 @@ async fn finish_on_its_session(
     };
     match session.run(&packet, store.statement_deadline()).await {
         Ok(_) => {
+            if goal == Goal::RollBack {
+                store.coordinators.remembers(&transaction);
+            }
             session.give_back();
             Ok(true)
         }
@@ -140,6 +153,7 @@ async fn finish_on_its_session(
             *claim.held() = Held::Prepared(Prepared {
                 asked,
                 refused,
+                incarnation,
                 session: Some(session),
             });
             Err(failure.into_error(&format!("{branch} stays prepared")))
@@ -202,10 +216,22 @@ fn busy(store: &Store, transaction: &TransactionId) -> Error {
     }
 }
 
-fn committed(evidence: CommitEvidence) -> Committed {
-    Committed {
+/// The answer to a call that began at this moment. If another server has come since, it is not known
+/// which of them was shown to have committed.
+fn committed(
+    store: &Store,
+    transaction: &TransactionId,
+    evidence: CommitEvidence,
+    begun: Moment,
+) -> Result<Committed, Error> {
+    if !store.one_server.is_still(begun) {
+        let why = "another server answers at its address now";
+        return Err(not_enlisted(store, &transaction.coordinator, why));
+    }
+    store.one_server.note_committed(transaction, begun);
+    Ok(Committed {
         evidence,
         debts: Vec::new(),
         changes: 0,
-    }
+    })
 }

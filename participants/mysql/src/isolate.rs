@@ -105,7 +105,7 @@ impl Isolation<'_> {
                 let part = Part::Entry(*index);
                 script.extend(vec_of(part, statements(job, session, &entries[*index])));
             }
-            script.extend(vec_of(Part::Branch, job.end()));
+            script.extend(vec_of(Part::Branch, job.end(&self.refused)));
             let (parts, texts): (Vec<Part>, Vec<String>) = script.into_iter().unzip();
             let Err(failure) = script::run(session, &texts, job.deadline()).await else {
                 let refused = std::mem::take(&mut self.refused);

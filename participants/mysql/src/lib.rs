@@ -12,6 +12,10 @@
 //! - A roll back leaves a marker row of its own. Its primary key is the marker's, so it waits for,
 //!   or refuses, a prepare that is still on its way, and it outlives this process.
 //!
+//! - The server that answers at an address may be another one than a moment ago, or one that went
+//!   back in time. Each new session tells which it is ([`one_server`]), and each prepare lets the
+//!   server prove in the same packet that it knows what it acknowledged ([`lives`]).
+//!
 //! Reading order: [`prepare`] and [`isolate`], then [`finish`] and [`settle`], then the rest.
 
 mod alarm;
@@ -19,6 +23,7 @@ mod audit;
 mod branches;
 mod by_hand;
 mod codes;
+mod coordinators;
 mod encode;
 mod enlist;
 mod evidence;
@@ -29,6 +34,10 @@ mod forget;
 pub mod fuzzing;
 mod isolate;
 mod kept;
+mod layout;
+mod lives;
+mod look;
+mod one_server;
 mod participant;
 mod preflight;
 mod prepare;
@@ -48,6 +57,7 @@ mod statements;
 mod tables;
 mod template;
 mod tokens;
+mod unproven;
 mod xid;
 
 pub use by_hand::commit_by_hand;

@@ -14,10 +14,12 @@ use tokio::time::Instant;
 
 use crate::alarm::Alarm;
 use crate::branches::Branches;
-use crate::enlist::Coordinators;
+use crate::coordinators::Coordinators;
+use crate::layout::Layout;
+use crate::one_server::OneServer;
 use crate::sessions::{Dial, House, Sessions};
 use crate::settings::{Checked, Settings, SettingsError};
-use crate::{audit, enlist, finish, forget, preflight, prepare, recall, recover, repair};
+use crate::{audit, enlist, finish, forget, look, preflight, prepare, recall, recover, repair};
 
 /// Sessions that list, inspect and finish branches; apart from those that prepare, so that a
 /// decision never waits for a prepare.
@@ -41,6 +43,10 @@ pub(crate) struct Store {
     pub(crate) branches: Branches,
     pub(crate) coordinators: Coordinators,
     pub(crate) alarm: Alarm,
+    /// Which server all sessions are on.
+    pub(crate) one_server: Arc<OneServer>,
+    /// What tandem's tables are known to have.
+    pub(crate) layout: Layout,
 }
 
 impl MysqlParticipant {
@@ -49,11 +55,13 @@ impl MysqlParticipant {
     /// same name for as long as it holds branches.
     pub fn new(name: ParticipantName, settings: Settings) -> Result<Self, SettingsError> {
         let settings = settings.checked()?;
+        let one_server = Arc::new(OneServer::default());
         let house = House::new(Dial {
             options: settings.options.clone(),
             address: settings.address.clone(),
             connect_timeout: settings.connect_timeout,
             lock_wait_timeout_s: settings.lock_wait_timeout_s,
+            one_server: Arc::clone(&one_server),
         });
         Ok(Self {
             store: Store {
@@ -63,6 +71,8 @@ impl MysqlParticipant {
                 branches: Branches::default(),
                 coordinators: Coordinators::default(),
                 alarm: Alarm::default(),
+                one_server,
+                layout: Layout::default(),
                 settings,
             },
         })
@@ -105,7 +115,7 @@ pub(crate) fn now() -> Timestamp {
 #[async_trait]
 impl Participant for MysqlParticipant {
     async fn look(&self, look: &Look) -> Result<Looked, Error> {
-        enlist::look(&self.store, look).await
+        look::look(&self.store, look).await
     }
 
     async fn enlist(&self, enlist: &Enlist) -> Result<Enlisted, Error> {

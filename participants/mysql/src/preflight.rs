@@ -7,6 +7,7 @@ use tandem_participant::{Description, Error, Finding};
 use tokio::time::Instant;
 
 use crate::codes;
+use crate::layout::{self, Moment};
 use crate::participant::Store;
 use crate::recover;
 use crate::server::Flavour;
@@ -14,7 +15,7 @@ use crate::session::{self, Failure, Session};
 use crate::tables;
 
 /// Names of all findings.
-pub(crate) const FINDINGS: [&str; 11] = [
+pub(crate) const FINDINGS: [&str; 13] = [
     FLUSH_LOG_NOT_AT_COMMIT,
     BINLOG_NOT_SYNCED,
     BINLOG_FORMAT_STATEMENT,
@@ -26,6 +27,8 @@ pub(crate) const FINDINGS: [&str; 11] = [
     XA_RECOVER_REFUSED,
     TABLE_NOT_INNODB,
     PACKET_TOO_SMALL,
+    GALERA,
+    TABLES_OF_OLD_LAYOUT,
 ];
 
 const FLUSH_LOG_NOT_AT_COMMIT: &str = "FLUSH_LOG_NOT_AT_COMMIT";
@@ -39,26 +42,49 @@ const XA_DETACH_OFF: &str = "XA_DETACH_OFF";
 const XA_RECOVER_REFUSED: &str = "XA_RECOVER_REFUSED";
 const TABLE_NOT_INNODB: &str = "TABLE_NOT_INNODB";
 const PACKET_TOO_SMALL: &str = "PACKET_TOO_SMALL";
+const GALERA: &str = "GALERA";
+const TABLES_OF_OLD_LAYOUT: &str = "TABLES_OF_OLD_LAYOUT";
 
 /// Smallest `max_allowed_packet`: one purchase of 100 items has to fit with room to spare.
 const PACKET_BYTES_MIN: usize = 1 << 20;
 
-/// What the server is and what is unsafe about it, read now.
+/// What the server is and what is unsafe about it, read now, on a session of its own: so it is the
+/// server that the address leads to now, also where the other sessions are on the one before.
 pub(crate) async fn describe(store: &Store) -> Result<Description, Error> {
     let deadline = store.statement_deadline();
-    let mut session = store.service_sessions.lease(deadline).await?;
-    let findings = findings(store, &mut session, deadline)
+    let mut session = store.service_sessions.lease_anew(deadline).await?;
+    let doing = "checking the server's settings";
+    let mut findings = findings(store, &mut session, deadline)
         .await
-        .map_err(|failure| failure.into_error("checking the server's settings"))?;
+        .map_err(|failure| failure.into_error(doing))?;
+    let obstacle = layout::migrate(store, &mut session, Moment::Running, deadline)
+        .await
+        .map_err(|failure| failure.into_error(doing))?;
+    findings.extend(obstacle.map(old_layout));
     let server = session.server.name.clone();
+    let incarnation = store.coordinators.present_life(&session);
     session.give_back();
     Ok(Description {
         kind: "mysql".into(),
         server,
         address: store.settings.address.clone(),
-        incarnation: String::new(),
+        incarnation,
         findings,
     })
+}
+
+/// Tables of the old layout lack what only a recovery from the stores alone would need: that keeps
+/// nobody from working.
+fn old_layout(obstacle: String) -> Finding {
+    Finding {
+        name: TABLES_OF_OLD_LAYOUT.into(),
+        detail: format!(
+            "tandem_branches has not got its new columns yet ({obstacle}); tandem tries again at \
+             each sweep, and this does the same: {}",
+            tables::ALTER_BRANCHES
+        ),
+        accepted: true,
+    }
 }
 
 /// Everything found, accepted or not.
@@ -105,7 +131,7 @@ async fn variables(
         .query(
             "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('innodb_flush_log_at_trx_commit', \
              'sync_binlog', 'log_bin', 'binlog_format', 'innodb_doublewrite', 'read_only', \
-             'super_read_only')",
+             'super_read_only', 'wsrep_on', 'wsrep_provider')",
             deadline,
         )
         .await?;
@@ -146,12 +172,26 @@ async fn variables(
             ));
         }
     }
-    if matches!(value("innodb_doublewrite"), "OFF" | "0") {
+    // MySQL's DETECT_ONLY writes no pages to mend with, MariaDB's FAST does not wait for them.
+    let doublewrite = value("innodb_doublewrite");
+    if !["ON", "1", "DETECT_AND_RECOVER"].contains(&doublewrite) {
         found.push((
             DOUBLEWRITE_OFF,
-            "innodb_doublewrite is off: a page that is half written in a power cut is lost, \
-             unless the storage writes pages atomically"
-                .into(),
+            format!(
+                "innodb_doublewrite is {doublewrite}: a page that is half written in a power cut \
+                 is lost, unless the storage writes pages atomically; set it to ON"
+            ),
+        ));
+    }
+    let provider = value("wsrep_provider");
+    if is_on("wsrep_on") || !["", "none"].contains(&provider) {
+        found.push((
+            GALERA,
+            format!(
+                "the server is a node of a Galera cluster (wsrep_provider is {provider}), where XA \
+                 is not supported: each prepare fails with error 1235; purchases belong on a server \
+                 that replicates in another way"
+            ),
         ));
     }
     if is_on("read_only") || is_on("super_read_only") {

@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tandem_participant::{Error, Prepare, RefusedEntry, Vote};
-use tandem_protocol::Entry;
+use tandem_protocol::{Entry, TransactionId};
 use tokio::time::Instant;
 
 use crate::branches::{Claim, Held, Prepared};
 use crate::codes::{self, Class};
-use crate::evidence;
+use crate::coordinators::{Known, not_enlisted};
+use crate::evidence::{self, Contents, Marker, Proof};
 use crate::isolate;
+use crate::lives;
 use crate::participant::{self, Store};
 use crate::processes;
 use crate::refusal;
@@ -52,6 +54,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Job<'a> {
     pub(crate) store: &'a Store,
     pub(crate) prepare: &'a Prepare,
+    /// What was known of the coordinator when it asked.
+    pub(crate) known: &'a Known,
     claim: &'a Claim<'a>,
     pub(crate) deadline: Instant,
     /// Whether its time is over.
@@ -63,23 +67,27 @@ pub(crate) async fn prepare(store: &Store, prepare: &Prepare) -> Result<Vote, Er
     let asked: Vec<u32> = prepare.entries.iter().map(|entry| entry.number).collect();
     check(prepare)?;
     let deadline = Instant::now() + prepare.timeout.saturating_sub(MARGIN);
-    if store
-        .coordinators
-        .admit(store, transaction, deadline)
-        .await?
-        == Admission::Forgotten
-    {
+    let known = admitted(store, prepare, deadline).await?;
+    if known.is_past(transaction) {
         return Ok(Vote::No {
             detail: format!("{transaction} ended so long ago that it is forgotten here"),
         });
     }
+    let yes = |refused| Vote::Yes {
+        refused,
+        incarnation: known.incarnation.clone(),
+    };
     let Some(mut claim) = store.branches.claim(transaction, deadline).await else {
         return Err(Error::Busy {
             detail: format!("another call is at work on {}", store.branch(transaction)),
         });
     };
     if let Held::Prepared(prepared) = claim.held() {
-        return Ok(if prepared.asked == asked {
+        return Ok(if prepared.incarnation != known.incarnation {
+            Vote::No {
+                detail: format!("{transaction} was prepared in another life of the server"),
+            }
+        } else if prepared.asked == asked {
             yes(prepared.refused.clone())
         } else {
             Vote::No {
@@ -94,6 +102,7 @@ pub(crate) async fn prepare(store: &Store, prepare: &Prepare) -> Result<Vote, Er
         store,
         prepare,
         claim: &claim,
+        known: &known,
         deadline,
         late: AtomicBool::new(false),
     };
@@ -102,6 +111,7 @@ pub(crate) async fn prepare(store: &Store, prepare: &Prepare) -> Result<Vote, Er
     if !claim.end_preparing() {
         session.retire();
     }
+    job.stays(&mut session, &outcome).await?;
     if let Outcome::Prepared(refused) | Outcome::AllRefused(refused) = &outcome {
         store.alarm.heed(&store.settings.address, refused);
     }
@@ -116,6 +126,7 @@ pub(crate) async fn prepare(store: &Store, prepare: &Prepare) -> Result<Vote, Er
             claim.keep(Prepared {
                 asked,
                 refused: refused.clone(),
+                incarnation: known.incarnation.clone(),
                 session,
             });
             Ok(yes(refused))
@@ -164,12 +175,30 @@ pub(crate) async fn interrupt(store: &Store, connection_id: u64, deadline: Insta
     }
 }
 
-/// Whether a transaction may still be prepared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Admission {
-    Admitted,
-    /// The coordinator said that it will never ask about it again.
-    Forgotten,
+/// What is known of the coordinator, which is enlisted in the life that it says. Before lives were
+/// told apart it said none.
+async fn admitted(store: &Store, prepare: &Prepare, deadline: Instant) -> Result<Known, Error> {
+    let TransactionId {
+        coordinator, epoch, ..
+    } = &prepare.transaction;
+    let is_its_life =
+        |known: &Known| [String::new(), known.incarnation.clone()].contains(&prepare.incarnation);
+    let coordinators = &store.coordinators;
+    let mut known = coordinators
+        .check(store, coordinator, *epoch, deadline)
+        .await?;
+    if !is_its_life(&known) {
+        // Another process may have enlisted it meanwhile.
+        known = coordinators.read(store, coordinator, deadline).await?;
+    }
+    if is_its_life(&known) {
+        return Ok(known);
+    }
+    let why = format!(
+        "it prepares in life {}, and this is life {}",
+        prepare.incarnation, known.incarnation
+    );
+    Err(not_enlisted(store, coordinator, &why))
 }
 
 impl Job<'_> {
@@ -229,8 +258,9 @@ impl Job<'_> {
         entry: &Entry,
         undo: Option<&str>,
     ) -> Result<RefusedEntry, Error> {
-        let refused =
-            refusal::refuse(self.store, session, failure, entry, undo, self.deadline()).await;
+        let entry_of = (&self.prepare.transaction, entry);
+        let deadline = self.deadline();
+        let refused = refusal::refuse(self.store, session, failure, entry_of, undo, deadline).await;
         let refused = refused.map_err(|failure| self.error(failure))?;
         tracing::debug!(
             transaction_id = %self.prepare.transaction,
@@ -255,7 +285,7 @@ impl Job<'_> {
             session.server.statement_bytes(),
         ));
         let end = statements.len();
-        statements.extend(self.end());
+        statements.extend(self.end(&[]));
         match script::run(session, &statements, self.deadline()).await {
             Ok(()) => Ok(Outcome::Prepared(Vec::new())),
             Err(failure) if (2..end).contains(&failure.completed) && failure.number().is_some() => {
@@ -269,24 +299,70 @@ impl Job<'_> {
     /// XA START and the marker row.
     pub(crate) fn begin(&self, session: &Session) -> [String; 2] {
         let transaction = &self.prepare.transaction;
+        let marker = Marker {
+            transaction,
+            participant: &self.store.name,
+            now: participant::now(),
+            contents: self.contents(&[]),
+        };
+        // What the session vouches for need not be looked up.
+        let committed = self.needed(|needed| !self.store.one_server.has_shown(needed, session));
+        let proof = Proof::Whole {
+            caller: transaction.epoch,
+            incarnation: &self.known.incarnation,
+            committed: &committed,
+        };
         [
             format!("XA START {}", self.xid()),
-            evidence::insert_marker(
-                transaction,
-                &self.store.name,
-                session,
-                participant::now(),
-                transaction.epoch,
-            ),
+            evidence::insert_marker(&marker, session, &proof),
         ]
     }
 
-    /// XA END and XA PREPARE.
-    pub(crate) fn end(&self) -> [String; 2] {
-        [
-            format!("XA END {}", self.xid()),
-            format!("XA PREPARE {}", self.xid()),
-        ]
+    /// XA END and XA PREPARE, and before them what the marker row says of a branch that lacks these.
+    pub(crate) fn end(&self, refused: &[RefusedEntry]) -> Vec<String> {
+        let (transaction, name) = (&self.prepare.transaction, &self.store.name);
+        let mut statements = Vec::new();
+        if !refused.is_empty()
+            && let Some(contents) = self.contents(refused)
+        {
+            statements.push(evidence::update_contents(transaction, name, &contents));
+        }
+        statements.push(format!("XA END {}", self.xid()));
+        statements.push(format!("XA PREPARE {}", self.xid()));
+        statements
+    }
+
+    /// What is in the branch without these, where the table has columns for it.
+    fn contents(&self, refused: &[RefusedEntry]) -> Option<Contents> {
+        let is_in = |number: &u32| !refused.iter().any(|entry| entry.number == *number);
+        let numbers = self.prepare.entries.iter().map(|entry| entry.number);
+        self.store
+            .layout
+            .has_contents()
+            .then(|| Contents::new(numbers.filter(is_in).collect(), &self.prepare.participants))
+    }
+
+    /// The acknowledged commits that the server must know, of those that count.
+    pub(crate) fn needed(&self, counts: impl Fn(&TransactionId) -> bool) -> Vec<TransactionId> {
+        let coordinator = &self.prepare.transaction.coordinator;
+        lives::needed(&self.prepare.acknowledged, coordinator, |transaction| {
+            self.known.is_forgotten(transaction) || !counts(transaction)
+        })
+    }
+
+    /// Undoes what was prepared on a server that all other sessions have left meanwhile.
+    async fn stays(&self, session: &mut Session, outcome: &Outcome) -> Result<(), Error> {
+        if self.store.one_server.is_home_of(session) {
+            return Ok(());
+        }
+        if matches!(outcome, Outcome::Prepared(_)) {
+            let roll_back = format!("XA ROLLBACK {}", self.xid());
+            let undone = session.run(&roll_back, self.store.statement_deadline());
+            undone.await.map_err(|failure| self.error(failure))?;
+        }
+        let coordinator = &self.prepare.transaction.coordinator;
+        let why = "another server answers at its address now";
+        Err(not_enlisted(self.store, coordinator, why))
     }
 
     /// What a failure means that no entry's statement caused: at XA START, at the marker row, or
@@ -307,7 +383,7 @@ impl Job<'_> {
             }
             (1, codes::OUT_OF_RANGE) => {
                 self.clean_up(session).await?;
-                Err(self.store.fenced(&self.prepare.transaction))
+                Err(self.unproven(session).await)
             }
             (1, number) if codes::is_locked(number) => {
                 self.clean_up(session).await?;
@@ -381,12 +457,4 @@ fn check(prepare: &Prepare) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-fn yes(refused: Vec<RefusedEntry>) -> Vote {
-    // Prepared branches outlive the server's restarts, so votes do.
-    Vote::Yes {
-        refused,
-        incarnation: String::new(),
-    }
 }

@@ -1,7 +1,7 @@
 //! Why an entry is refused whose statement the server has answered with an error.
 
 use tandem_participant::RefusedEntry;
-use tandem_protocol::{Entry, Reason, Refusal};
+use tandem_protocol::{Entry, Reason, Refusal, TransactionId};
 use tokio::time::Instant;
 
 use crate::codes::Class;
@@ -22,19 +22,27 @@ pub(crate) async fn refuse(
     store: &Store,
     session: &mut Session,
     failure: &Failure,
-    entry: &Entry,
+    (transaction, entry): (&TransactionId, &Entry),
     undo: Option<&str>,
     deadline: Instant,
 ) -> Result<RefusedEntry, Failure> {
+    let mut detail = failure.cause.to_string();
     let reason = match failure.class() {
         Some(Class::Duplicate) => {
-            let found = is_there(store, session, entry, undo, deadline).await?;
+            let found = look(store, session, entry, undo, deadline).await?;
             let purchase_id = &entry.purchase.purchase_id;
-            let named = || names_purchase(&failure.cause.to_string(), purchase_id);
-            if found.unwrap_or_else(named) {
-                Reason::DuplicatePurchase
-            } else {
-                Reason::ConstraintViolated
+            if let Found::Row { maker: Some(maker) } = &found
+                && maker.coordinator != transaction.coordinator
+            {
+                detail = format!(
+                    "coordinator {} made it, in transaction {maker}; {detail}",
+                    maker.coordinator
+                );
+            }
+            match found {
+                Found::Row { .. } => Reason::DuplicatePurchase,
+                Found::Unknown if names_purchase(&detail, purchase_id) => Reason::DuplicatePurchase,
+                Found::Unknown | Found::NoRow => Reason::ConstraintViolated,
             }
         }
         Some(Class::Locked | Class::BranchLost) => Reason::Locked,
@@ -47,44 +55,63 @@ pub(crate) async fn refuse(
         number: entry.number,
         refusal: Refusal {
             reason,
-            detail: shortened(failure.cause.to_string()),
+            detail: shortened(detail),
         },
     })
 }
 
+/// What is there under the id of a purchase.
+enum Found {
+    /// A row of this very id, and the transaction that its row names.
+    Row {
+        maker: Option<TransactionId>,
+    },
+    NoRow,
+    /// The statements don't say plainly in which column the id is, or the user may not read it.
+    Unknown,
+}
+
 /// Whether the row there has this very id, byte for byte: a unique key may compare by a collation
-/// that takes other ids for the same, and it may be another key than the id's. `None` where the
-/// statements don't say plainly in which column the id is, or the user may not read it.
+/// that takes other ids for the same, and it may be another key than the id's.
 ///
 /// A plain read sees what is committed. The rows of branches in doubt are locked, so a duplicate is
 /// never one of theirs.
-async fn is_there(
+async fn look(
     store: &Store,
     session: &mut Session,
     entry: &Entry,
     undo: Option<&str>,
     deadline: Instant,
-) -> Result<Option<bool>, Failure> {
+) -> Result<Found, Failure> {
     let (by_purchase, by_item) = store.settings.templates.kept();
-    let kept = by_purchase.or(by_item);
-    let place = kept.and_then(|kept| Some((&kept.table, kept.column(Param::PurchaseId)?)));
-    let Some((table, column)) = place else {
-        return Ok(None);
+    let Some(kept) = by_purchase.or(by_item) else {
+        return Ok(Found::Unknown);
+    };
+    let Some(column) = kept.column(Param::PurchaseId) else {
+        return Ok(Found::Unknown);
     };
     let mut id = String::new();
     encode::text(&mut id, &entry.purchase.purchase_id);
     // The first comparison finds the row by its index.
     let look = format!(
-        "SELECT COUNT(*) FROM {table} WHERE {column} = {id} AND \
-         CAST(CONVERT({column} USING utf8mb4) AS BINARY) = CAST({id} AS BINARY)"
+        "SELECT {maker} FROM {table} WHERE {column} = {id} AND CAST(CONVERT({column} USING utf8mb4) \
+         AS BINARY) = CAST({id} AS BINARY) LIMIT 1",
+        maker = kept.column(Param::TransactionId).unwrap_or("NULL"),
+        table = kept.table,
     );
     let packet = match undo {
         Some(undo) => format!("{undo}; {look}"),
         None => look,
     };
     match session.query(&packet, deadline).await {
-        Ok(rows) => session::number(&rows, 0).map(|count| Some(count > 0)),
-        Err(failure) if failure.number().is_some() => Ok(None),
+        Ok(rows) => match rows.first() {
+            None => Ok(Found::NoRow),
+            Some(row) => {
+                let maker = session::field(row, 0)?.parse().ok();
+                Ok(Found::Row { maker })
+            }
+        },
+        Err(failure) if failure.number().is_some() => Ok(Found::Unknown),
         Err(failure) => Err(failure),
     }
 }

@@ -9,7 +9,7 @@ use tandem_protocol::Reason;
 use tokio::time::Instant;
 
 use crate::codes::{self, Class};
-use crate::evidence;
+use crate::evidence::{self, Marker, Proof};
 use crate::finish::{self, check_entries};
 use crate::participant::{self, Store};
 use crate::refusal;
@@ -93,8 +93,15 @@ impl Job<'_> {
                 return Err(self.error(failure));
             }
             let deadline = self.store.statement_deadline();
-            let refused =
-                refusal::refuse(self.store, session, &failure, entry, Some(UNDO), deadline).await;
+            let refused = refusal::refuse(
+                self.store,
+                session,
+                &failure,
+                (&self.commit.transaction, entry),
+                Some(UNDO),
+                deadline,
+            )
+            .await;
             let refused = refused.map_err(|failure| self.error(failure))?;
             match refused.refusal.reason {
                 Reason::DuplicatePurchase => {
@@ -131,13 +138,15 @@ impl Job<'_> {
         let mut statements = vec!["START TRANSACTION".to_owned()];
         if !self.was_committed {
             statements.push(evidence::delete_tombstone(transaction, name));
-            statements.push(evidence::insert_marker(
+            let marker = Marker {
                 transaction,
-                name,
-                session,
-                participant::now(),
-                self.commit.caller_epoch,
-            ));
+                participant: name,
+                now: participant::now(),
+                // The participants of the transaction are not told here.
+                contents: None,
+            };
+            let proof = Proof::Epoch(self.commit.caller_epoch);
+            statements.push(evidence::insert_marker(&marker, session, &proof));
         }
         let deadline = self.store.statement_deadline();
         let Err(failure) = script::run(session, &statements, deadline).await else {

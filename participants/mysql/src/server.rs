@@ -15,8 +15,13 @@ pub(crate) struct Server {
     pub(crate) flavour: Flavour,
     /// `MariaDB 10.11.14`.
     pub(crate) name: String,
-    /// When this life of the server began, in seconds since the Unix epoch. Connection ids begin
-    /// anew with each life, so an id means a connection only together with this.
+    /// Which server it is and which start of it: a digest of what tells one server from another
+    /// ([`Flavour::digest_expression`]), a dot, and [`Server::start`].
+    pub(crate) identity: String,
+    /// Which server it is, for people: its host, port and data folder by its own words.
+    pub(crate) place: String,
+    /// When this run of the server began, in seconds since the Unix epoch. Connection ids begin
+    /// anew with each, so an id means a connection only together with this.
     pub(crate) start: u64,
     /// Whether a prepared branch leaves its session at once (MySQL's `xa_detach_on_prepare`).
     pub(crate) detaches: bool,
@@ -107,6 +112,26 @@ impl Flavour {
             Flavour::MySql => {
                 "(SELECT UNIX_TIMESTAMP() - VARIABLE_VALUE FROM performance_schema.global_status \
                  WHERE VARIABLE_NAME = 'Uptime')"
+            }
+        }
+    }
+
+    /// What tells this server from any other that may answer at the same address, as an expression.
+    ///
+    /// MySQL has a UUID, which a copied data folder brings along; MariaDB has none, and its
+    /// `server_uid` (from 10.11.9 on) is made of the network card's address and the port. So all
+    /// else that differs between two servers is taken too: a replica has another `server_id`, and
+    /// two servers of one machine have different ports and folders.
+    pub(crate) fn digest_expression(self) -> &'static str {
+        match self {
+            Flavour::MariaDb => {
+                "LEFT(SHA2(CONCAT_WS('|', (SELECT VARIABLE_VALUE FROM \
+                 information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = 'SERVER_UID'), \
+                 @@server_id, @@hostname, @@port, @@datadir, @@pid_file), 256), 16)"
+            }
+            Flavour::MySql => {
+                "LEFT(SHA2(CONCAT_WS('|', @@server_uuid, @@server_id, @@hostname, @@port, \
+                 @@datadir, @@pid_file), 256), 16)"
             }
         }
     }

@@ -9,6 +9,7 @@ use tandem_participant::Error;
 use tokio::time::{Instant, timeout_at};
 
 use crate::codes::{self, Class};
+use crate::one_server::Joined;
 use crate::server::{Flavour, Server};
 use crate::sessions::Dial;
 use crate::tables;
@@ -21,6 +22,8 @@ pub(crate) struct Session {
     /// The server's id of this connection, unique within the server's life.
     pub(crate) id: u64,
     pub(crate) server: Arc<Server>,
+    /// When it joined the other sessions of its participant.
+    pub(crate) joined: Joined,
     /// The session's present `innodb_lock_wait_timeout`.
     lock_wait_s: u32,
     lost: bool,
@@ -77,11 +80,14 @@ impl Session {
             server: Arc::new(Server {
                 flavour: Flavour::MySql,
                 name: String::new(),
+                identity: String::new(),
+                place: String::new(),
                 start: 0,
                 detaches: false,
                 packet_bytes_max: 0,
                 encrypted: false,
             }),
+            joined: Joined::default(),
             lock_wait_s: dial.lock_wait_timeout_s,
             lost: false,
         };
@@ -109,18 +115,22 @@ impl Session {
              SET SESSION autocommit = 1, innodb_lock_wait_timeout = {wait}, \
              lock_wait_timeout = {wait}, wait_timeout = 28800, lc_messages = 'en_US'; \
              SELECT CONNECTION_ID(), CAST({start} AS SIGNED), {detaches}, @@max_allowed_packet, \
-             {encrypted}",
+             {encrypted}, {digest}, CONCAT(@@hostname, ':', @@port, ' ', @@datadir)",
             wait = self.lock_wait_s,
             start = flavour.start_expression(),
             detaches = flavour.detaches_expression(),
             encrypted = flavour.encrypted_expression(),
+            digest = flavour.digest_expression(),
         );
         let reply = self.query(&packet, deadline).await?;
         self.id = number(&reply, 0)?;
+        let start = number(&reply, 1)?;
         self.server = Arc::new(Server {
             flavour,
             name,
-            start: number(&reply, 1)?,
+            identity: format!("{}.{start}", cell(&reply, 5)?),
+            place: cell(&reply, 6)?,
+            start,
             detaches: number(&reply, 2)? != 0,
             packet_bytes_max: usize::try_from(number(&reply, 3)?).unwrap_or(usize::MAX),
             encrypted: number(&reply, 4)? != 0,
@@ -209,6 +219,11 @@ impl Session {
             timeout_at(deadline, self.connection.ping()).await,
             Ok(Ok(()))
         )
+    }
+
+    /// Lets nobody use it any more.
+    pub(crate) fn give_up(&mut self) {
+        self.lost = true;
     }
 
     /// Whether it may still be used.

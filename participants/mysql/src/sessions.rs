@@ -14,6 +14,7 @@ use tandem_participant::Error;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+use crate::one_server::OneServer;
 use crate::session::{Refused, Session};
 
 /// A session that was silent for longer, or since another was lost, is asked whether it is alive
@@ -55,6 +56,8 @@ pub(crate) struct Dial {
     pub(crate) address: String,
     pub(crate) connect_timeout: Duration,
     pub(crate) lock_wait_timeout_s: u32,
+    /// Which server all sessions are on.
+    pub(crate) one_server: Arc<OneServer>,
 }
 
 #[derive(Debug)]
@@ -87,6 +90,15 @@ impl House {
         })
     }
 
+    /// The session that was at rest for the shortest time; those on another server are closed.
+    fn pop(&self) -> Option<Idle> {
+        let mut idle = self.idle();
+        let before = idle.len();
+        idle.retain(|idle| self.dial.one_server.is_home_of(&idle.session));
+        self.open.fetch_sub(before - idle.len(), Ordering::AcqRel);
+        idle.pop()
+    }
+
     fn losses(&self) -> u64 {
         self.losses.load(Ordering::Acquire)
     }
@@ -106,8 +118,23 @@ impl Sessions {
         }
     }
 
-    /// Lends a session without any branch in it; connects if there is none.
+    /// Lends a session without any branch in it, on the server that all are on; connects if there is
+    /// none. [`Error::NotEnlisted`] where another server answers.
     pub(crate) async fn lease(&self, deadline: Instant) -> Result<Lease, Error> {
+        let mut lease = self.place(deadline).await?;
+        lease.fill(Choice::AtRest, deadline).await?;
+        Ok(lease)
+    }
+
+    /// Connects, in the place of a session at rest if there is one, to see which server answers now;
+    /// that server is the one that all sessions are on from then on.
+    pub(crate) async fn lease_anew(&self, deadline: Instant) -> Result<Lease, Error> {
+        let mut lease = self.place(deadline).await?;
+        lease.fill(Choice::New, deadline).await?;
+        Ok(lease)
+    }
+
+    async fn place(&self, deadline: Instant) -> Result<Lease, Error> {
         let place = timeout_at(deadline, Arc::clone(&self.room).acquire_owned())
             .await
             .map_err(|_| Error::Busy {
@@ -117,15 +144,22 @@ impl Sessions {
                 ),
             })?
             .expect("the semaphore is never closed");
-        let mut lease = Lease {
+        Ok(Lease {
             session: None,
             house: Arc::clone(&self.house),
             retired: false,
             _place: place,
-        };
-        lease.fill(deadline).await?;
-        Ok(lease)
+        })
     }
+}
+
+/// Which session is lent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// One at rest, on the server that all are on.
+    AtRest,
+    /// A new one, wherever the address leads.
+    New,
 }
 
 impl Lease {
@@ -151,13 +185,13 @@ impl Lease {
 
     /// Takes a session at rest, or else a new one. Where the server has no room for one more
     /// connection the sessions that are there must do: one of them is waited for.
-    async fn fill(&mut self, deadline: Instant) -> Result<(), Error> {
+    async fn fill(&mut self, choice: Choice, deadline: Instant) -> Result<(), Error> {
         let mut full = None;
         loop {
-            if self.take_one_at_rest(deadline).await {
+            if choice == Choice::AtRest && self.take_one_at_rest(deadline).await {
                 return Ok(());
             }
-            match self.connect(deadline).await {
+            match self.connect(choice, deadline).await {
                 Ok(()) => return Ok(()),
                 Err(Refused::Full(detail)) if self.house.open.load(Ordering::Acquire) == 0 => {
                     return Err(Error::Unavailable { detail });
@@ -183,7 +217,7 @@ impl Lease {
 
     async fn take_one_at_rest(&mut self, deadline: Instant) -> bool {
         loop {
-            let Some(idle) = self.house.idle().pop() else {
+            let Some(idle) = self.house.pop() else {
                 return false;
             };
             let trusted =
@@ -199,10 +233,26 @@ impl Lease {
         }
     }
 
-    async fn connect(&mut self, deadline: Instant) -> Result<(), Refused> {
-        let deadline = deadline.min(Instant::now() + self.house.dial.connect_timeout);
-        self.session = Some(Session::open(&self.house.dial, deadline).await?);
-        self.house.open.fetch_add(1, Ordering::AcqRel);
+    async fn connect(&mut self, choice: Choice, deadline: Instant) -> Result<(), Refused> {
+        let house = Arc::clone(&self.house);
+        if choice == Choice::New
+            && let Some(idle) = house.pop()
+        {
+            self.session = Some(idle.session);
+            self.close();
+        }
+        let deadline = deadline.min(Instant::now() + house.dial.connect_timeout);
+        let one_server = &house.dial.one_server;
+        let before = one_server.before();
+        let mut session = Session::open(&house.dial, deadline).await?;
+        match choice {
+            Choice::AtRest => one_server
+                .join(&mut session, before)
+                .map_err(Refused::Otherwise)?,
+            Choice::New => one_server.lead(&mut session, before),
+        }
+        self.session = Some(session);
+        house.open.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 

@@ -327,7 +327,10 @@ impl Matter<'_> {
         let insert =
             evidence::insert_tombstone(self.transaction, &self.store.name, participant::now());
         match session.run(&insert, self.until()).await {
-            Ok(_) => Ok(Step::Settled(Settled::Now)),
+            Ok(_) => {
+                self.store.coordinators.remembers(self.transaction);
+                Ok(Step::Settled(Settled::Now))
+            }
             Err(failure) => match failure.number() {
                 Some(codes::DUPLICATE_ENTRY) => Ok(Step::Again),
                 Some(number) if codes::is_locked(number) || codes::is_branch_lost(number) => {

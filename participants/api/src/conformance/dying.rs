@@ -211,12 +211,29 @@ async fn run_to_its_end(scene: &Scene, entries: &[Entry; 2]) -> Checked<(Transac
     let transaction = scene.next();
     let vote = scene.try_prepare(&transaction, entries).await;
     let commits = promises(&vote, 0) && promises(&vote, 1);
-    if commits {
-        scene.commit(&transaction, entries).await?;
-    } else {
-        scene.roll_back(&transaction).await?;
+    loop {
+        let ended = end(scene, &transaction, commits.then_some(entries)).await;
+        match ended {
+            Ok(()) => return Ok((transaction, commits)),
+            Err(Error::NotEnlisted { .. }) => enlist_again(scene).await?,
+            Err(error) => return Err(format!("end of {transaction}: {error:?}")),
+        }
     }
-    Ok((transaction, commits))
+}
+
+/// Commits the entries, or rolls back where there are none.
+async fn end(
+    scene: &Scene,
+    transaction: &TransactionId,
+    committed: Option<&[Entry; 2]>,
+) -> Result<(), Error> {
+    let participant = &scene.participant;
+    if let Some(entries) = committed {
+        let commit = scene.commit_of(transaction, entries);
+        return answered(|| participant.commit(&commit)).await.map(|_| ());
+    }
+    let roll_back = scene.roll_back_of(transaction);
+    answered(|| participant.roll_back(&roll_back)).await
 }
 
 /// Asks a dead store; returns the transaction that it was asked to prepare.

@@ -6,7 +6,8 @@ use tandem_participant::{BranchState, CommitEvidence, Error, HeuristicKind, Part
 use tandem_protocol::TransactionId;
 
 use crate::stand::{
-    Stand, ask, close, commit, entries, in_doubt, prepared, roll_back, sql, try_sql, tx, until,
+    Stand, ask, close, column, commit, enlist, entries, in_doubt, prepared, roll_back, sql,
+    try_sql, tx, until,
 };
 
 /// One in about three was taken back on MariaDB 10.11, none on MySQL 9.7.
@@ -91,6 +92,7 @@ pub(crate) async fn a_roll_back_by_hand_that_a_crash_takes_back_is_committed(sta
         stand.server.kill9().unwrap();
         stand.server.restart().unwrap();
         // InnoDB writes its log each second, also when nobody asks.
+        next.enlist(&enlist(1)).await.unwrap();
         if in_doubt(&next).await.is_empty() {
             continue;
         }
@@ -131,7 +133,7 @@ pub(crate) async fn a_branch_that_no_session_can_end_is_stuck(stand: Stand) {
     let participant = stand.enlisted().await;
     let mut hand = stand.hand().await;
     let marker = format!(
-        "BEGIN; INSERT INTO tandem_branches VALUES ('{}', 'shop', 1, 1, 1, 999999999, 1, 1)",
+        "BEGIN; INSERT INTO tandem_branches VALUES ('{}', 'shop', 1, 1, 1, 999999999, 1, 1, '0', '')",
         stand.name
     );
     sql(&mut hand, &marker).await;
@@ -178,10 +180,20 @@ pub(crate) async fn a_restart_of_the_server_keeps_the_vote(stand: Stand) {
     for sequence in 1..=4 {
         prepared(&participant, &tx(sequence), &[&format!("p{sequence}")]).await;
     }
+    // Marker rows tell two runs of the server apart by the second in which they began.
+    let mut hand = stand.hand().await;
+    let uptime = "SHOW GLOBAL STATUS WHERE Variable_name = 'Uptime' AND Value >= 1";
+    while column(&mut hand, uptime).await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     stand.server.kill9().unwrap();
     let down = commit(&participant, &tx(1), &["p1"]).await;
     assert!(matches!(down, Err(Error::Unavailable { .. })), "{down:?}");
     stand.server.restart().unwrap();
+    let unasked = commit(&participant, &tx(1), &["p1"]).await;
+    let is_refused = matches!(unasked, Err(Error::NotEnlisted { .. }));
+    assert!(is_refused, "what it lost is asked first: {unasked:?}");
+    participant.enlist(&enlist(1)).await.unwrap();
     assert_eq!(in_doubt(&participant).await, [tx(1), tx(2), tx(3), tx(4)]);
     commit(&participant, &tx(1), &["p1"]).await.unwrap();
     roll_back(&participant, &tx(2)).await.unwrap();
@@ -197,6 +209,7 @@ pub(crate) async fn a_restart_of_the_server_keeps_the_vote(stand: Stand) {
     assert!(in_doubt(&participant).await.is_empty());
     prepared(&participant, &tx(5), &["p5"]).await;
     stand.server.restart().unwrap();
+    participant.enlist(&enlist(1)).await.unwrap();
     commit(&participant, &tx(5), &["p5"]).await.unwrap();
 }
 

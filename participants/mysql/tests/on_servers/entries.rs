@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tandem_mysql::{MysqlParticipant, Per, Settings, Statement};
-use tandem_participant::{Error, Participant, RefusedEntry, Vote};
-use tandem_protocol::{Entry, Purchase, Reason};
+use tandem_participant::{Enlist, Error, Participant, RefusedEntry, Vote};
+use tandem_protocol::{Entry, Purchase, Reason, TransactionId};
 
 use crate::stand::{
     SQL_MODES, Stand, ask, column, commit, decision, enlist, entries, entry, in_doubt, in_sql_mode,
@@ -112,6 +112,31 @@ pub(crate) async fn when_all_are_refused_nothing_stays_prepared(stand: Stand) {
     let mut hand = stand.hand().await;
     let markers = "SELECT COUNT(*) FROM tandem_branches";
     assert_eq!(column(&mut hand, markers).await, ["1"]);
+}
+
+/// The id is in use, and whoever asks is told by whom.
+pub(crate) async fn a_duplicate_names_the_other_coordinator_that_made_it(stand: Stand) {
+    let participant = stand.enlisted().await;
+    let other = Enlist {
+        coordinator: "other".parse().unwrap(),
+        ..enlist(1)
+    };
+    participant.enlist(&other).await.unwrap();
+    let others: TransactionId = "other.1.7".parse().unwrap();
+    prepared(&participant, &others, &["p1"]).await;
+    commit(&participant, &others, &["p1"]).await.unwrap();
+    prepared(&participant, &tx(1), &["p2"]).await;
+    commit(&participant, &tx(1), &["p2"]).await.unwrap();
+
+    let refused = refused_entries(&participant, &ask(&tx(2), entries(&["p1", "p2", "p3"]))).await;
+    let duplicate = Reason::DuplicatePurchase;
+    assert_eq!(reasons(&refused), [(0, duplicate), (1, duplicate)]);
+    let details = [0, 1].map(|n: usize| refused[n].refusal.detail.as_str());
+    assert!(
+        details[0].starts_with("coordinator other made it, in transaction other.1.7"),
+        "{details:?}"
+    );
+    assert!(details[1].starts_with("error 1062"), "{details:?}");
 }
 
 pub(crate) async fn another_unique_key_is_no_duplicate_purchase(stand: Stand) {

@@ -10,10 +10,13 @@ mod branches;
 mod doubt;
 mod entries;
 mod epochs;
+mod layouts;
+mod lives;
 mod preflight;
 mod rate;
 mod stand;
 mod stress;
+mod switch;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -81,6 +84,7 @@ fn main() {
             bad_entries_are_refused_and_their_neighbours_kept,
             a_locked_entry_delays_its_neighbours_briefly,
             when_all_are_refused_nothing_stays_prepared,
+            a_duplicate_names_the_other_coordinator_that_made_it,
             another_unique_key_is_no_duplicate_purchase,
             one_purchase_twice_is_no_transaction,
             values_survive_every_sql_mode,
@@ -117,6 +121,33 @@ fn main() {
             a_prepare_is_fenced_by_the_store_itself,
             enlisting_tells_the_newest_commits_and_waits_for_no_branch,
         ],
+        checks![Needs::Nothing, lives:
+            a_life_holds_over_processes_and_epochs,
+            a_commit_that_the_server_does_not_know_ends_its_life,
+            what_may_be_forgotten_is_not_missed,
+            a_session_vouches_for_what_was_committed_while_it_was_open,
+            a_look_leaves_no_trace,
+            marker_rows_tell_what_is_in_their_branches,
+            what_is_closed_is_refused_and_forgotten,
+        ],
+        checks![Needs::OwnServer, lives:
+            a_restart_begins_another_life,
+            a_server_put_back_in_time_is_noticed_and_asked_for_everything,
+        ],
+        checks![Needs::OwnServer, layouts:
+            old_tables_are_worked_with_until_nothing_is_in_doubt,
+            columns_are_added_under_load,
+        ],
+        checks![Needs::Nothing, layouts:
+            an_older_tandem_works_on_the_new_tables,
+        ],
+        checks![Needs::OwnServer, layouts:
+            a_migration_goes_on_from_any_point,
+        ],
+        checks![Needs::OwnServer, switch:
+            a_switch_of_servers_ends_the_use_of_the_first,
+            a_switch_back_is_a_switch,
+        ],
         checks![Needs::Nothing, preflight:
             missing_tables_are_printed,
             a_user_without_privileges_is_told_which,
@@ -125,6 +156,8 @@ fn main() {
         ],
         checks![Needs::OwnServer, preflight:
             unsafe_settings_are_refused_unless_accepted,
+            settings_that_change_while_running_are_found,
+            a_galera_node_is_refused,
         ],
         checks![Needs::NoBinlog, stress:
             no_commit_is_lost_when_preparers_die,

@@ -2,8 +2,9 @@
 
 use tandem_mysql::{Per, Settings, Statement};
 use tandem_participant::{Error, Finding, Participant};
+use tandem_servers::{LaunchOptions, MysqlOptions, MysqlServer, PortLease};
 
-use crate::stand::{Stand, column, enlist, sql};
+use crate::stand::{Stand, column, enlist, sql, try_sql, until};
 
 pub(crate) async fn missing_tables_are_printed(stand: Stand) {
     let mut settings = stand.settings();
@@ -167,6 +168,70 @@ pub(crate) async fn unsafe_settings_are_refused_unless_accepted(stand: Stand) {
     let mut settings = stand.settings();
     settings.accept.extend(expected.map(str::to_owned));
     stand.with(settings).enlist(&enlist(1)).await.unwrap();
+}
+
+pub(crate) async fn settings_that_change_while_running_are_found(stand: Stand) {
+    let participant = stand.enlisted().await;
+    let described = participant.describe().await.unwrap();
+    assert!(refused(&described.findings).is_empty());
+    let mut root = stand.root().await;
+    let (change, found) = if stand.world.is_mysql() {
+        ("innodb_doublewrite = 'DETECT_ONLY'", "DOUBLEWRITE_OFF")
+    } else {
+        (
+            "innodb_flush_log_at_trx_commit = 0",
+            "FLUSH_LOG_NOT_AT_COMMIT",
+        )
+    };
+    sql(&mut root, &format!("SET GLOBAL {change}")).await;
+    let described = participant.describe().await.unwrap();
+    assert_eq!(refused(&described.findings), [found]);
+}
+
+const GALERA: &str = "/usr/lib/galera/libgalera_smm.so";
+
+pub(crate) async fn a_galera_node_is_refused(stand: Stand) {
+    if stand.world.is_mysql() || !std::path::Path::new(GALERA).exists() {
+        eprintln!("SKIPPED: {:?}: no Galera in {GALERA}", stand.world);
+        return;
+    }
+    let listen = PortLease::take(None).unwrap();
+    let args = [
+        "--wsrep-on=ON",
+        "--wsrep-cluster-address=gcomm://",
+        "--wsrep-node-address=127.0.0.1",
+        "--binlog-format=ROW",
+        &format!("--wsrep-provider={GALERA}"),
+        &format!(
+            "--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:{};pc.recovery=false",
+            listen.port()
+        ),
+    ];
+    let options = MysqlOptions {
+        launch: LaunchOptions {
+            extra_args: args.iter().map(Into::into).collect(),
+            ..LaunchOptions::default()
+        },
+        ..MysqlOptions::default()
+    };
+    let node = MysqlServer::start(stand.server.binary(), options).unwrap();
+    let options: sqlx::mysql::MySqlConnectOptions = node.url().parse().unwrap();
+    until("the node serves", || async {
+        let mut root = sqlx::ConnectOptions::connect(&options).await.unwrap();
+        let made = try_sql(&mut root, "CREATE DATABASE IF NOT EXISTS shop").await;
+        made.is_ok()
+    })
+    .await;
+    let settings = Settings::new(format!("{}shop", node.url()).into());
+    let participant = stand.with(settings);
+    let refusal = participant.enlist(&enlist(1)).await.unwrap_err();
+    let Error::Unsafe { findings } = refusal else {
+        panic!("{refusal:?}");
+    };
+    assert_eq!(refused(&findings), ["GALERA"]);
+    let mut root = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let tables = column(&mut root, "SHOW TABLES FROM shop").await;
+    assert!(tables.is_empty(), "a refused enlistment leaves {tables:?}");
 }
 
 fn refused(findings: &[Finding]) -> Vec<&str> {

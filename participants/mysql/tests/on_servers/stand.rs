@@ -1,5 +1,7 @@
 //! A server, a database of its own for each check, and short words for what checks do.
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -16,7 +18,7 @@ use tandem_participant::{
 use tandem_protocol::{Entry, Epoch, Item, Purchase, Timestamp, TransactionId};
 use tandem_servers::Flavor;
 use tandem_servers::fetch::{Fetchable, fetch};
-use tandem_servers::{LaunchOptions, MysqlOptions, MysqlServer, ServerBinary, find_installed};
+use tandem_servers::{MysqlOptions, MysqlServer, ServerBinary, find_installed};
 
 /// A server and how it is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +86,14 @@ impl World {
         self != World::MySql
     }
 
+    /// What the server is started with besides.
+    pub(crate) fn launch_args(self) -> Vec<OsString> {
+        match self {
+            World::MySqlTied => vec!["--xa-detach-on-prepare=OFF".into()],
+            World::MariaDb | World::MySql => Vec::new(),
+        }
+    }
+
     pub(crate) fn is_mysql(self) -> bool {
         self != World::MariaDb
     }
@@ -104,18 +114,13 @@ impl OpenWorld {
 
     fn start(&self, binlog: bool, settings: &[&str]) -> Arc<MysqlServer> {
         let binary = self.binary.as_ref().unwrap();
-        let mut extra_args: Vec<_> = settings.iter().map(Into::into).collect();
-        if self.world == World::MySqlTied {
-            extra_args.push("--xa-detach-on-prepare=OFF".into());
-        }
-        let options = MysqlOptions {
+        let mut options = MysqlOptions {
             binlog,
-            launch: LaunchOptions {
-                extra_args,
-                ..LaunchOptions::default()
-            },
             ..MysqlOptions::default()
         };
+        options.launch.extra_args = self.world.launch_args();
+        let settings = settings.iter().map(Into::into);
+        options.launch.extra_args.extend(settings);
         Arc::new(MysqlServer::start(binary, options).unwrap())
     }
 
@@ -331,6 +336,27 @@ pub(crate) fn ask(transaction: &TransactionId, entries: Vec<Entry>) -> Prepare {
     }
 }
 
+/// The same with what the coordinator knows of the store.
+pub(crate) fn ask_in(
+    incarnation: &str,
+    committed: &[TransactionId],
+    transaction: &TransactionId,
+    ids: &[&str],
+) -> Prepare {
+    Prepare {
+        incarnation: incarnation.into(),
+        acknowledged: acknowledged(committed),
+        ..ask(transaction, entries(ids))
+    }
+}
+
+pub(crate) fn acknowledged(committed: &[TransactionId]) -> Acknowledged {
+    Acknowledged {
+        changes: 0,
+        committed: committed.into(),
+    }
+}
+
 /// Prepares and expects that nothing is refused.
 pub(crate) async fn prepared(
     participant: &MysqlParticipant,
@@ -390,6 +416,27 @@ pub(crate) async fn in_doubt(participant: &MysqlParticipant) -> Vec<TransactionI
         .collect();
     own.sort();
     own
+}
+
+/// Stops the server, copies its data folder to `data` in a new one, and starts it again.
+pub(crate) fn copied(server: &MysqlServer, data: &Path) -> anyhow::Result<tempfile::TempDir> {
+    server.stop()?;
+    let folder = tempfile::tempdir()?;
+    copy(data, &folder.path().join("data"))?;
+    server.restart()?;
+    Ok(folder)
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    if !from.is_dir() {
+        return std::fs::copy(from, to).map(|_| ());
+    }
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
 }
 
 /// Asks again and again until it holds.

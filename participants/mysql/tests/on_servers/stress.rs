@@ -6,7 +6,9 @@ use std::env;
 
 use tandem_participant::{CommitEvidence, Error, Participant};
 
-use crate::stand::{Stand, column, commit, in_doubt, prepared, roll_back, sql, try_sql, tx};
+use crate::stand::{
+    Stand, column, commit, enlist, in_doubt, prepared, roll_back, sql, try_sql, tx,
+};
 
 /// Rounds, unless TANDEM_TEST_ROUNDS says otherwise.
 const ROUNDS: u64 = 150;
@@ -108,6 +110,7 @@ pub(crate) async fn a_zombie_is_named_and_comes_back_with_a_restart(stand: Stand
     assert!(matches!(stuck, Err(Error::Stuck { .. })), "{stuck:?}");
     assert!(in_doubt(&survivor).await.is_empty());
     stand.server.restart().unwrap();
+    survivor.enlist(&enlist(1)).await.unwrap();
     assert_eq!(in_doubt(&survivor).await, [tx(round)]);
     commit(&survivor, &tx(round), &[&id]).await.unwrap();
     assert_eq!(stand.purchases().await.len() as u64, round);
