@@ -9,6 +9,7 @@ mod crashes;
 mod deadlines;
 mod deductions;
 mod helpers;
+mod mysql_is_older;
 mod neighbours;
 mod operator;
 mod outages;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         deductions::CASES,
         stale_log::CASES,
         redis_forgets::CASES,
+        mysql_is_older::CASES,
         settings::CASES,
     ];
     tandem_tests::run_suite("end_to_end", &cases.concat())
