@@ -49,8 +49,6 @@ enum Look {
         oldest: Option<TransactionId>,
         is_last: bool,
         found: u64,
-        /// Whether a first page without a gap is enough.
-        is_again: bool,
     },
     /// All of it, in this life of the store.
     Through { incarnation: String },
@@ -129,8 +127,11 @@ impl Coordinator {
             || self.has(Bug::NewPurchasesOvertakeRedo)
     }
 
-    /// Begins to ask a store what it remembers, unless this life of it was asked before. `before`
-    /// is its life until now, `seen` what its list of prepared branches has just shown.
+    /// Begins to ask a store what it remembers, unless this life of it was asked before: the next
+    /// page follows each answer at once, until all of it was asked. A store that reports no lives is
+    /// asked at each enlistment, since any of them may be of another server, and what that lost may
+    /// lie behind thousands that it has. `before` is its life until now, `seen` what its list of
+    /// prepared branches has just shown.
     pub(super) fn look_through_memory(
         &mut self,
         now: Timestamp,
@@ -144,16 +145,11 @@ impl Coordinator {
         };
         let incarnation = &member.incarnation;
         let has_lives = !incarnation.is_empty();
-        let is_again = match &member.memory.look {
-            Look::Through { incarnation: known } if known == incarnation => {
-                if has_lives {
-                    return;
-                }
-                true
-            }
+        match &member.memory.look {
+            Look::Through { incarnation: known } if has_lives && known == incarnation => return,
             Look::Through { .. } if is_ignored => return,
-            Look::Through { .. } | Look::Due | Look::Asked { .. } => false,
-        };
+            Look::Through { .. } | Look::Due | Look::Asked { .. } => {}
+        }
         let is_other = has_lives && before != incarnation;
         if is_other && !before.is_empty() && !self.has(Bug::VoidVoteCounts) {
             self.void_promises(participant);
@@ -166,7 +162,7 @@ impl Coordinator {
         };
         // What was found in another life is found again in this one, or is there again.
         member.memory.forgotten.clear();
-        if !self.ask_page(participant, None, 0, is_again) {
+        if !self.ask_page(participant, None, 0) {
             self.is_looked_through(now, participant, 0, None);
         }
     }
@@ -187,7 +183,6 @@ impl Coordinator {
             oldest,
             is_last,
             found,
-            is_again,
         } = &member.memory.look
         else {
             return;
@@ -195,15 +190,14 @@ impl Coordinator {
         if member.memory.page != page {
             return;
         }
-        let (oldest, is_again, mut found) = (oldest.clone(), *is_again, *found);
-        let is_last = *is_last || is_again && forgotten.is_empty();
+        let (oldest, is_last, mut found) = (oldest.clone(), *is_last, *found);
         for id in forgotten {
             if self.has_acknowledged(id, participant) && !self.has(Bug::RedoIsSkipped) {
                 found += 1;
                 self.was_forgotten(now, id, participant);
             }
         }
-        if is_last || !self.ask_page(participant, oldest.as_ref(), found, false) {
+        if is_last || !self.ask_page(participant, oldest.as_ref(), found) {
             self.is_looked_through(now, participant, found, remembers_from);
         }
     }
@@ -263,7 +257,6 @@ impl Coordinator {
         participant: &ParticipantName,
         below: Option<&TransactionId>,
         found: u64,
-        is_again: bool,
     ) -> bool {
         let transactions: Vec<TransactionId> = self
             .history
@@ -283,7 +276,6 @@ impl Coordinator {
             oldest: transactions.last().cloned(),
             is_last: transactions.len() < PAGE_TRANSACTIONS_MAX,
             found,
-            is_again,
         };
         self.actions.push(Action::Recall {
             participant: participant.clone(),
