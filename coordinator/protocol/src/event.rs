@@ -555,6 +555,14 @@ pub enum Note {
         /// Where.
         participant: ParticipantName,
     },
+    /// Two sweeps in a row have found a branch prepared whose commit was acknowledged; it is
+    /// committed again.
+    FoundCommitted {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Where.
+        participant: ParticipantName,
+    },
     /// An operator has ordered a repair; it is being carried out.
     RepairOrdered {
         /// What he said.

@@ -23,11 +23,11 @@ pub(crate) enum Known {
     NotBegun,
     /// Under way, no stored decision.
     Undecided,
-    /// Decided commit, being carried out.
+    /// Decided commit, being carried out there.
     Committing,
     /// Decided commit, and the branch was found ended against that.
     EndedOtherwise,
-    /// Decided commit and ended; remembered.
+    /// Decided commit, and the participant has acknowledged it; remembered.
     Committed,
     /// No decision is stored, and none can be any more.
     Aborted,
@@ -44,6 +44,8 @@ pub enum Verdict {
     Leave,
     /// Commit it after all: what was done against the decision has not lasted.
     Commit,
+    /// Commit it again if the next list still shows it: the store was put back to before its commit.
+    CommitIfItStays,
     /// Release it: no stored decision means abort.
     RollBack,
     /// Show it to the operator and touch nothing.
@@ -57,11 +59,11 @@ pub(crate) fn verdict(id: &PreparedId, known: Known) -> Verdict {
     match known {
         Known::NotOurs => Verdict::Report,
         Known::NotBegun => Verdict::Stop,
-        // A commit that is being carried out finds the branch by itself. The list was read
-        // before its answer came, so an ended one may still be on it.
-        Known::Undecided | Known::Committing | Known::Committed | Known::BeingRolledBack => {
-            Verdict::Leave
-        }
+        // A commit that is being carried out finds the branch by itself.
+        Known::Undecided | Known::Committing | Known::BeingRolledBack => Verdict::Leave,
+        // A list may have been read before the answer came that its branches were committed; the
+        // next one was not.
+        Known::Committed => Verdict::CommitIfItStays,
         // A roll back by hand is not forced to the disk (measured on MariaDB 10.11): a crash of the
         // server takes it back, and nobody else would end the branch then.
         Known::EndedOtherwise => Verdict::Commit,

@@ -88,6 +88,14 @@ pub(super) fn write(note: &Note) {
             %participant, redone, still_there,
             "the store has again what it had lost; new purchases go on"
         ),
+        Note::FoundCommitted {
+            transaction,
+            participant,
+        } => tracing::error!(
+            %transaction, %participant,
+            "prepared, although its commit was acknowledged: the store was put back in time; \
+             it is committed again"
+        ),
         Note::FoundUndecided {
             transaction,
             participant,

@@ -123,6 +123,7 @@ impl Coordinator {
         let mut foreign = Vec::new();
         let mut held_back = BTreeSet::new();
         let mut seen = BTreeSet::new();
+        let mut back = BTreeSet::new();
         let is_newest = self.is_newest();
         for branch in found {
             let known = self.known(&branch.id, participant);
@@ -144,6 +145,11 @@ impl Coordinator {
                 Verdict::Commit => {
                     if let PreparedId::Transaction(id) = branch.id {
                         self.commit_found(now, &id, participant);
+                    }
+                }
+                Verdict::CommitIfItStays => {
+                    if let PreparedId::Transaction(id) = branch.id {
+                        back.insert(id);
                     }
                 }
                 Verdict::Report => foreign.push(branch),
@@ -175,6 +181,12 @@ impl Coordinator {
             member.foreign = foreign;
             member.held_back.extend(held_back);
             member.swept = true;
+            let before = std::mem::replace(&mut member.back, back);
+            let stays: BTreeSet<_> = member
+                .back
+                .extract_if(.., |id| before.contains(id))
+                .collect();
+            self.commit_again(now, participant, stays);
         }
         self.are_held(now, participant, seen);
     }
@@ -219,7 +231,14 @@ impl Coordinator {
                 let branch = committing.branches.get(participant);
                 match branch.map(|branch| &branch.progress) {
                     Some(Progress::Heuristic(_)) => Known::EndedOtherwise,
-                    _ => Known::Committing,
+                    Some(Progress::Done) => Known::Committed,
+                    Some(
+                        Progress::Waiting { .. }
+                        | Progress::Stuck { .. }
+                        | Progress::Asked
+                        | Progress::Settled(_),
+                    )
+                    | None => Known::Committing,
                 }
             }
             Some(State::Aborting(branches)) => match branches.get(participant) {
@@ -227,7 +246,9 @@ impl Coordinator {
                 Some(_) | None => Known::Aborted,
             },
             None => match self.history.transaction(id) {
-                Some(kept) if kept.fate.is_committed() => Known::Committed,
+                Some(kept) if kept.is_committed_at(participant) => Known::Committed,
+                // A person has said how it ended there, or it has no branch there.
+                Some(kept) if kept.fate.is_committed() => Known::Committing,
                 Some(_) => Known::Aborted,
                 None if *id < self.floor => Known::Forgotten,
                 None => Known::Aborted,
@@ -244,6 +265,28 @@ impl Coordinator {
         {
             branch.progress = Progress::Waiting { retry_time: now };
             self.make_due(id, participant, now);
+        }
+    }
+
+    /// Has branches committed again that are prepared although their commit was acknowledged: the
+    /// store was put back in time, in a way that no new life of it has shown.
+    fn commit_again(
+        &mut self,
+        now: Timestamp,
+        participant: &ParticipantName,
+        stays: BTreeSet<TransactionId>,
+    ) {
+        for id in stays {
+            let is_new = self.members.get(participant).is_some_and(|member| {
+                !member.memory.forgotten.contains(&id) && !member.memory.reading.contains(&id)
+            });
+            if is_new {
+                self.was_forgotten(now, &id, participant);
+                self.note(Note::FoundCommitted {
+                    transaction: id,
+                    participant: participant.clone(),
+                });
+            }
         }
     }
 

@@ -138,6 +138,8 @@ struct Member {
     held_back: BTreeSet<TransactionId>,
     /// Prepared branches of others, seen by the last sweep.
     foreign: Vec<PreparedBranch>,
+    /// Branches that the last sweep has shown as prepared although their commit is acknowledged.
+    back: BTreeSet<TransactionId>,
     /// What its store remembers of what it has acknowledged.
     memory: Memory,
 }
@@ -225,6 +227,7 @@ impl Coordinator {
             swept: false,
             held_back: BTreeSet::new(),
             foreign: Vec::new(),
+            back: BTreeSet::new(),
             memory: Memory::default(),
         };
         let floor = recovered.floor.unwrap_or(TransactionId {

@@ -677,6 +677,10 @@ fn note_text(note: &Note) -> String {
             redone,
             still_there,
         } => format!("{participant} remembers again: redone {redone}, still there {still_there}"),
+        Note::FoundCommitted {
+            transaction,
+            participant,
+        } => format!("found committed {transaction} at {participant}"),
         Note::FoundUndecided {
             transaction,
             participant,

@@ -207,6 +207,7 @@ impl World {
             Note::Unchecked { .. } => "losses that can't be checked",
             Note::Unreadable { .. } => "decisions that can't be read",
             Note::Remembers { .. } => "stores that remember again",
+            Note::FoundCommitted { .. } => "committed branches found prepared",
             Note::FoundUndecided { .. } => "branches rolled back by a sweep",
             Note::RepairOrdered { .. } => "repairs ordered",
             Note::Repaired { .. } => "branches repaired",
