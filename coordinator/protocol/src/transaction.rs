@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::branch::{HeuristicKind, Vote};
+use crate::branch::{HeuristicKind, RefusedEntry, Vote};
+use crate::coordinator::Held;
 use crate::event::{Repair, RequestId, Settlement};
 use crate::history::ByHand;
 use crate::id::{ParticipantName, TransactionId};
@@ -32,7 +33,7 @@ pub(crate) enum State {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Preparing {
     pub(crate) entries: Vec<Entry>,
-    pub(crate) refused: BTreeMap<u32, (ParticipantName, Refusal)>,
+    pub(crate) refused: BTreeMap<u32, Refused>,
     pub(crate) deadline: Timestamp,
     /// Whether those that refuse singly are asked before the others.
     pub(crate) cautious: bool,
@@ -49,6 +50,15 @@ pub(crate) struct Committing {
     pub(crate) branches: Branches,
 }
 
+/// Why an entry is not in the decision.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Refused {
+    pub(crate) participant: ParticipantName,
+    pub(crate) refusal: Refusal,
+    /// Whether it may lack no more than units that are being given back.
+    pub(crate) is_doubtful: bool,
+}
+
 pub(crate) type Branches = BTreeMap<ParticipantName, Branch>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -57,6 +67,8 @@ pub(crate) enum Promise {
     /// Asked for these entries.
     Asked {
         entries: BTreeSet<u32>,
+        /// What was to be given back there at some moment since.
+        doubt: Held,
     },
     Yes {
         incarnation: String,
@@ -205,7 +217,7 @@ impl Preparing {
         let Some(promise) = self.promises.get_mut(participant) else {
             return Ok(());
         };
-        let Promise::Asked { entries } = &*promise else {
+        let Promise::Asked { entries, doubt } = &*promise else {
             return Ok(());
         };
         match vote {
@@ -217,7 +229,7 @@ impl Preparing {
                 refused,
                 incarnation,
             } => {
-                let mut entries = entries.clone();
+                let (mut entries, doubt) = (entries.clone(), doubt.clone());
                 if let Some(stranger) = refused.iter().find(|r| !entries.remove(&r.number)) {
                     let number = stranger.number;
                     *promise = Promise::Yes {
@@ -236,21 +248,39 @@ impl Preparing {
                         entries,
                     }
                 };
-                for refusal in refused {
-                    self.refused
-                        .entry(refusal.number)
-                        .or_insert_with(|| (participant.clone(), refusal.refusal));
+                for RefusedEntry { number, refusal } in refused {
+                    let mut all = self.entries.iter();
+                    let entry = all.find(|entry| entry.number == number);
+                    let is_doubtful =
+                        entry.is_some_and(|entry| doubt.may_explain(&entry.purchase, &refusal));
+                    self.refused.entry(number).or_insert_with(|| Refused {
+                        participant: participant.clone(),
+                        refusal,
+                        is_doubtful,
+                    });
                 }
                 Ok(())
             }
         }
     }
 
+    /// What a participant may hold for others is to be given back; if it has been asked for a promise,
+    /// it may refuse on that account.
+    pub(crate) fn doubt(&mut self, participant: &ParticipantName, held: &Held) {
+        if let Some(Promise::Asked { doubt, .. }) = self.promises.get_mut(participant) {
+            doubt.add(held);
+        }
+    }
+
     /// What is to be done next. `refuses_singly` says of a participant whether it can refuse
-    /// single entries without cost. A cautious transaction of several entries asks such ones
+    /// single entries without cost, `held` what it may hold for nobody now. A cautious transaction of several entries asks such ones
     /// first, so that the others, whose branch is all or nothing, are asked only for survivors.
     /// One that is not cautious asks all at once, and begins again if that was too bold.
-    pub(crate) fn step(&mut self, refuses_singly: impl Fn(&ParticipantName) -> bool) -> Step {
+    pub(crate) fn step(
+        &mut self,
+        refuses_singly: impl Fn(&ParticipantName) -> bool,
+        held: impl Fn(&ParticipantName) -> Held,
+    ) -> Step {
         let survivors = self.survivors();
         if survivors.is_empty() {
             return Step::AllRefused;
@@ -278,9 +308,9 @@ impl Preparing {
             };
             let entries: BTreeSet<u32> = survivors.iter().map(|entry| entry.number).collect();
             for name in &ask {
-                let entries = entries.clone();
+                let (entries, doubt) = (entries.clone(), held(name));
                 self.promises
-                    .insert(name.clone(), Promise::Asked { entries });
+                    .insert(name.clone(), Promise::Asked { entries, doubt });
             }
             return Step::Ask(ask, survivors);
         }
@@ -306,11 +336,17 @@ impl Preparing {
             .collect()
     }
 
-    /// The participants where something is or may be prepared.
-    pub(crate) fn prepared_at(&self) -> impl Iterator<Item = &ParticipantName> {
+    /// The participants where something is or may be prepared, and what may be held there for it.
+    pub(crate) fn prepared_at(&self) -> impl Iterator<Item = (&ParticipantName, Held)> {
         self.promises
             .iter()
-            .filter(|(_, promise)| matches!(promise, Promise::Asked { .. } | Promise::Yes { .. }))
-            .map(|(name, _)| name)
+            .filter_map(|(name, promise)| match promise {
+                Promise::Asked { entries, .. } | Promise::Yes { entries, .. } => {
+                    let all = self.entries.iter();
+                    let held = Held::by(all.filter(|entry| entries.contains(&entry.number)));
+                    Some((name, held))
+                }
+                Promise::NotAsked | Promise::Empty => None,
+            })
     }
 }

@@ -10,14 +10,18 @@ use crate::history::Fate;
 use crate::id::{ParticipantName, TransactionId};
 use crate::index::{Outcome, PurchaseKey};
 use crate::planted::Bug;
+<<<<<<< HEAD
 use crate::purchase::{Entry, Reason, Refusal};
+=======
+use crate::purchase::Entry;
+>>>>>>> b9ba35b (Refuse no purchase for good on account of units that are being given back)
 use crate::record::{
     Decision, Fingerprint, REFUSAL_DETAIL_BYTES_MAX, Record, RefusedPurchase, entry_bytes,
     fingerprint,
 };
 use crate::time::Timestamp;
 use crate::transaction::{
-    Branch, Committing, Preparing, Progress, Promise, State, Step, Transaction,
+    Branch, Committing, Preparing, Progress, Promise, Refused, State, Step, Transaction,
 };
 
 impl Coordinator {
@@ -315,13 +319,13 @@ impl Coordinator {
         let State::Preparing(preparing) = &mut transaction.state else {
             return;
         };
-        let members = &self.members;
+        let (members, releases) = (&self.members, &self.releases);
         let refuses_singly = |name: &ParticipantName| {
             members
                 .get(name)
                 .is_some_and(|member| member.refuses_singly)
         };
-        match preparing.step(refuses_singly) {
+        match preparing.step(refuses_singly, |name| releases.at(name)) {
             Step::Wait => {}
             Step::Ask(participants, entries) => {
                 for participant in participants {
@@ -336,14 +340,14 @@ impl Coordinator {
             Step::Decide(entries) => self.decide(now, id, entries),
             Step::Again(survivors) => {
                 let refused = std::mem::take(&mut preparing.refused);
-                let all = std::mem::take(&mut preparing.entries);
+                let all = preparing.entries.clone();
                 self.refuse(now, id, &all, refused);
                 self.again.insert(id.clone(), survivors);
                 self.roll_back(id);
             }
             Step::AllRefused => {
                 let refused = std::mem::take(&mut preparing.refused);
-                let all = std::mem::take(&mut preparing.entries);
+                let all = preparing.entries.clone();
                 self.refuse(now, id, &all, refused);
                 self.roll_back(id);
             }
@@ -430,7 +434,7 @@ impl Coordinator {
         now: Timestamp,
         id: &TransactionId,
         entries: &[Entry],
-        refused: BTreeMap<u32, (ParticipantName, Refusal)>,
+        refused: BTreeMap<u32, Refused>,
     ) {
         let refused = self.final_refusals(id, entries, refused);
         if refused.is_empty() {
@@ -449,24 +453,29 @@ impl Coordinator {
         self.store(record, true, then);
     }
 
-    /// Replies to the refusals that are not remembered and gives the others, for the log.
+    /// Replies to the refusals that are not remembered or were not true, and gives the others, for
+    /// the log.
     fn final_refusals(
         &mut self,
         id: &TransactionId,
         entries: &[Entry],
-        refused: BTreeMap<u32, (ParticipantName, Refusal)>,
+        refused: BTreeMap<u32, Refused>,
     ) -> Vec<RefusedPurchase> {
         let mut finals = Vec::new();
         for entry in entries {
-            let Some((participant, refusal)) = refused.get(&entry.number) else {
+            let Some(refused) = refused.get(&entry.number) else {
                 continue;
             };
-            let mut refusal = refusal.clone();
+            if refused.is_doubtful {
+                self.turn_away_for_now(entry, &refused.participant);
+                continue;
+            }
+            let mut refusal = refused.refusal.clone();
             truncate(&mut refusal.detail, REFUSAL_DETAIL_BYTES_MAX);
             let refused = RefusedPurchase {
                 purchase_id: entry.purchase.purchase_id.clone(),
                 fingerprint: fingerprint(&entry.purchase),
-                participant: participant.clone(),
+                participant: refused.participant.clone(),
                 refusal,
             };
             if refused.refusal.reason.is_final() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Coordinator, Link, Place, Storing};
+use super::{Coordinator, Held, Link, Place, Storing};
 use crate::branch::{CommitEvidence, Debt, Failure, FailureKind, HeuristicKind};
 use crate::event::{Action, Call, Ending, Note, Reply};
 use crate::history::{ByHand, Fate};
@@ -26,18 +26,23 @@ impl Coordinator {
         let State::Preparing(preparing) = &mut transaction.state else {
             return None;
         };
-        let entries = std::mem::take(&mut preparing.entries);
-        let branches: Branches = preparing
+        let held: Vec<(ParticipantName, Held)> = preparing
             .prepared_at()
-            .map(|name| (name.clone(), Branch::new(Progress::Asked)))
+            .map(|(name, held)| (name.clone(), held))
             .collect();
-        for participant in branches.keys() {
+        let entries = std::mem::take(&mut preparing.entries);
+        let branches = held
+            .iter()
+            .map(|(name, _)| (name.clone(), Branch::new(Progress::Asked)))
+            .collect();
+        transaction.state = State::Aborting(branches);
+        for (participant, held) in held {
+            self.is_to_be_released(id, &participant, held);
             self.actions.push(Action::RollBack {
-                participant: participant.clone(),
+                participant,
                 transaction: id.clone(),
             });
         }
-        transaction.state = State::Aborting(branches);
         self.end_if_done(id);
         Some(entries)
     }
@@ -99,6 +104,7 @@ impl Coordinator {
         if let (Some(retry_time), Some(member)) = (retry_time, self.members.get_mut(participant)) {
             member.due.remove(&(retry_time, id.clone()));
         }
+        self.releases.end(participant, id);
         self.is_carried_out(now, id, participant, evidence, &debts);
         self.order_is_overtaken(id, participant);
         if evidence == Some(CommitEvidence::Redone) {
@@ -334,6 +340,7 @@ impl Coordinator {
                 branch.progress = Progress::Heuristic(kind);
                 // Redoing it again takes another look, and another order.
                 branch.order = None;
+                self.releases.end(&participant, &transaction);
                 self.waits_for_a_person(now, &transaction, &participant);
                 self.found_heuristic(now, transaction, participant, kind, detail);
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::finish::branches;
-use super::{Coordinator, Link};
+use super::{Coordinator, Held, Link};
 use crate::branch::{PreparedBranch, PreparedId};
 use crate::event::{Action, Note};
 use crate::history::ByHand;
@@ -309,6 +309,7 @@ impl Coordinator {
                 participant.clone(),
                 Branch::new(Progress::Waiting { retry_time: now }),
             );
+            self.is_to_be_released(id, participant, Held::Anything);
             self.make_due(id, participant, now);
             self.note(Note::FoundUndecided {
                 transaction: id.clone(),

@@ -3,7 +3,8 @@
 //! The verbs are in files of their own: `submit` (clients), `decide` (votes and decisions),
 //! `finish` (carrying decisions out), `link` (participants coming and going, sweeps), `memory` (what
 //! stores remember), `redo` (stores that forgot), `settle` (the operator), `repair` (his orders to
-//! redo), `retire` (forgetting), `totals` (what was deducted in all).
+//! redo), `release` (units that are being given back), `retire` (forgetting), `totals` (what was
+//! deducted in all).
 
 mod audit;
 mod decide;
@@ -11,6 +12,7 @@ mod finish;
 mod link;
 mod memory;
 mod redo;
+mod release;
 mod repair;
 mod retire;
 mod settle;
@@ -23,6 +25,8 @@ pub(crate) use decide::past_refusal;
 pub(crate) use finish::{branches_mut, by_hand, counts};
 use memory::Memory;
 pub use memory::{Loss, MemoryView};
+pub(crate) use release::Held;
+use release::Releases;
 pub use repair::Damage;
 pub use totals::{DeductionsPage, SkuDeductions};
 pub(crate) use view::view;
@@ -100,6 +104,7 @@ pub struct Coordinator {
     /// Purchases that begin again once what was prepared for them is rolled back: before that
     /// they would stand in their own way.
     again: BTreeMap<TransactionId, Vec<Entry>>,
+    releases: Releases,
     deadlines: BTreeMap<(Timestamp, RequestId), Arc<Purchase>>,
     history: History,
     totals: Totals,
@@ -253,6 +258,7 @@ impl Coordinator {
             queue: VecDeque::new(),
             in_flight: UnorderedMap::default(),
             again: BTreeMap::new(),
+            releases: Releases::default(),
             deadlines: BTreeMap::new(),
             history: recovered.history,
             totals: recovered.totals,
@@ -429,8 +435,9 @@ impl Coordinator {
         self.expire_prepares(now);
         self.turn_away(now);
         self.redo(now);
-        self.fill_pipeline(now);
+        // Units are given back before others ask for them.
         self.retry_due(now);
+        self.fill_pipeline(now);
         self.retire(now);
     }
 

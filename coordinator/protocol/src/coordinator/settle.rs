@@ -93,6 +93,7 @@ impl Coordinator {
                 member.due.remove(&(retry_time, id.clone()));
             }
             branch.progress = Progress::Settled(Box::new(settlement.clone()));
+            self.releases.end(participant, id);
             self.order_is_overtaken(id, participant);
             self.waits_for_a_person(now, id, participant);
             self.end_if_done(id);

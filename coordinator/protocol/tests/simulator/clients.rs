@@ -96,6 +96,9 @@ impl World {
             let detail = format!("call {request} is answered again or was never made");
             return check("invariant_every_call_is_answered_once", false, detail);
         };
+        if !matches!(reply, Reply::Reused | Reply::OutcomeUnknown) {
+            self.wanted.replied(&purchase);
+        }
         let is_stale = self.newest.is_some();
         if !is_stale || matches!(reply, Reply::Committed { .. }) {
             self.ledger.replied(&purchase, reply)?;

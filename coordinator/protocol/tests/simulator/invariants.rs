@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_protocol::{
-    Action, Decision, Entry, Event, Fingerprint, Note, ParticipantName, Purchase, Reason, Record,
-    Reply, TransactionId, Vote, fingerprint,
+    Action, Decision, Entry, Epoch, Event, Fingerprint, Note, ParticipantName, Purchase, Reason,
+    Record, Reply, TransactionId, Vote, fingerprint,
 };
 
 use crate::participant::{Effect, Kind, Store};
@@ -130,6 +130,12 @@ impl Ledger {
 
     pub(crate) fn decided(&self) -> &BTreeMap<TransactionId, Decision> {
         &self.decided
+    }
+
+    /// Whether a transaction is decided, or may still be by the process of this epoch.
+    pub(crate) fn may_commit(&self, id: &TransactionId, epoch: Epoch) -> bool {
+        let is_open = id.epoch == epoch && !self.given_up.contains(id);
+        is_open || self.decided.contains_key(id)
     }
 
     /// A record is durable.

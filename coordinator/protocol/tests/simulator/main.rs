@@ -16,6 +16,7 @@ mod participant;
 mod people;
 mod plan;
 mod process;
+mod refusals;
 mod rng;
 mod soak;
 mod totals;
@@ -250,6 +251,10 @@ fn planted_bugs() -> Vec<(Planted, &'static [&'static str])> {
         (
             Store(Mistake::HeldUnitsAreSoldAgain),
             &["invariant_held_never_exceeds_stock_at_prepare"],
+        ),
+        (
+            Store(Mistake::LastUnitIsNotSold),
+            &["invariant_refusal_was_true"],
         ),
         (
             Store(Mistake::MemoryIsCheckedAfterStock),

@@ -428,8 +428,16 @@ impl Store {
 
     /// Units that are held of each sku.
     pub(crate) fn held(&self) -> BTreeMap<String, i64> {
+        self.held_for(|_| true)
+    }
+
+    /// Units that are held of each sku for these transactions.
+    pub(crate) fn held_for(
+        &self,
+        counts: impl Fn(&TransactionId) -> bool,
+    ) -> BTreeMap<String, i64> {
         let mut held = BTreeMap::new();
-        for branch in self.prepared.values() {
+        for (_, branch) in self.prepared.iter().filter(|(id, _)| counts(id)) {
             for item in branch.entries.iter().flat_map(|e| &e.purchase.items) {
                 *held.entry(item.sku.clone()).or_insert(0) += i64::from(item.quantity);
             }
@@ -464,7 +472,9 @@ impl Store {
                 } else {
                     held
                 };
-                (value - held < i64::from(item.quantity)).then_some(Reason::InsufficientStock)
+                let kept_back = i64::from(self.makes(Mistake::LastUnitIsNotSold));
+                (value - held - kept_back < i64::from(item.quantity))
+                    .then_some(Reason::InsufficientStock)
             }),
             Kind::Rows(rows) => {
                 let is_doubted = self.prepared.values().any(|branch| {

@@ -91,6 +91,8 @@ pub(crate) enum Shell {
 pub(crate) enum Mistake {
     RepeatedCommitDeductsAgain,
     HeldUnitsAreSoldAgain,
+    /// A unit fewer is promised than there is.
+    LastUnitIsNotSold,
     /// A repeated prepare is checked against the stock before it is looked up.
     MemoryIsCheckedAfterStock,
     /// A commit of an unknown branch is answered as if it had been done.

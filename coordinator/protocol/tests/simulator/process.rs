@@ -63,6 +63,7 @@ impl World {
         for event in &events {
             self.log(|| format!("> {}", event_text(event)));
             self.ledger.heard(event);
+            self.wanted.heard(event);
         }
         let now = Timestamp(self.now);
         let Some(process) = &mut self.process else {
@@ -83,6 +84,7 @@ impl World {
         for action in actions {
             self.log(|| format!("< {}", action_text(&action)));
             self.ledger.wanted(&action)?;
+            self.wanted.invariant_refusal_was_true(&action)?;
             self.carry_out(action)?;
             if self.chance(Trouble::CoordinatorCrashes, 2) {
                 self.crash_process()?;
@@ -296,6 +298,7 @@ impl World {
             self.count("unfinished decisions recovered");
         }
         self.ledger.restarted();
+        self.wanted.restarted();
         let names: Vec<ParticipantName> = self.stores.keys().cloned().collect();
         let mut core = Coordinator::new(
             self.settings.clone(),

@@ -17,6 +17,7 @@ use crate::network::{Answer, HalfOpen, Request};
 use crate::notation::name;
 use crate::participant::{Kind, Rows, Stock, Store};
 use crate::plan::{Plan, Planted, Trouble};
+use crate::refusals::Wanted;
 use crate::rng::Rng;
 use crate::totals::invariant_totals_are_what_was_decided;
 
@@ -70,6 +71,7 @@ pub(crate) struct World {
     pub(crate) next_request: RequestId,
     pub(crate) purchases: Vec<Arc<Purchase>>,
     pub(crate) ledger: Ledger,
+    pub(crate) wanted: Wanted,
     trace: Option<Vec<String>>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
@@ -218,6 +220,7 @@ impl World {
             next_request: 0,
             purchases: Vec::new(),
             ledger,
+            wanted: Wanted::default(),
             trace: traced.then(Vec::new),
             counts: BTreeMap::new(),
         };
@@ -327,6 +330,7 @@ impl World {
             self.now = time;
             self.events += 1;
             self.happen(item)?;
+            self.look_for_missing_units();
             let at_rest = self.now > last_round + LATE_MS
                 && self.now > self.last_late + LATE_MS
                 && self.process.as_ref().is_some_and(|p| p.core.is_quiet());
