@@ -264,10 +264,12 @@ impl History {
         }
     }
 
-    /// Looks at the oldest record. `may_forget` says whether forgetting may pass a transaction.
+    /// Looks at the oldest record. What was decided within `age_min` stays, whatever its number.
+    /// `may_forget` says whether forgetting may pass a transaction.
     pub(crate) fn retire(
         &mut self,
         now: Timestamp,
+        age_min: Duration,
         age_max: Duration,
         purchases_max: usize,
         may_forget: impl Fn(&TransactionId) -> bool,
@@ -281,10 +283,11 @@ impl History {
                 Some(_) | None => self.order.pop_front(),
             };
         };
-        let old = now.since(kept.decide_time) > age_max;
+        let age = now.since(kept.decide_time);
+        let old = age > age_max;
         // With nothing ended, carrying would only write the same records round and round.
         let due = old && self.ended_purchases > 0 || self.ended_purchases > purchases_max;
-        if !due || !may_forget(&id) {
+        if age < age_min || !due || !may_forget(&id) {
             return Retire::Keep;
         }
         self.order.pop_front();

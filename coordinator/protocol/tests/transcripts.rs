@@ -265,6 +265,9 @@ impl Stage {
             }
             "pipeline_transactions_max" => self.settings.pipeline_transactions_max = count,
             "retention_age_ms" => self.settings.retention_age = Duration::from_millis(value),
+            "retention_age_min_ms" => {
+                self.settings.retention_age_min = Duration::from_millis(value);
+            }
             "retention_purchases_max" => self.settings.retention_purchases_max = count,
             other => return Err(format!("{other:?} is no setting that a transcript changes")),
         }

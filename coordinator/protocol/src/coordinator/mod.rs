@@ -77,8 +77,12 @@ pub struct Settings {
     pub retries_in_flight_max: usize,
     /// How long an ended transaction is remembered.
     pub retention_age: Duration,
-    /// How many purchases with an outcome are remembered, at most.
+    /// How many purchases with an outcome are remembered, at most, beyond those of the last
+    /// [`Settings::retention_age_min`].
     pub retention_purchases_max: usize,
+    /// How long every decision is remembered, however many there are: longer than what a store can
+    /// lose at its end without a sign of it, so that it can be done again.
+    pub retention_age_min: Duration,
 }
 
 /// The state of one coordinator. See the crate's page for how it is used.

@@ -38,6 +38,8 @@ impl Coordinator {
         if !self.members.values().all(|m| m.memory.is_looked_through()) {
             return;
         }
+        // One that began earlier, and is forgotten with it, may have been decided later by this much.
+        let age_min = self.settings.retention_age_min + self.settings.prepare_timeout;
         let mut newest = None;
         for _ in 0..RETIRE_ROUND_MAX {
             // Forgetting never passes a transaction that may still be decided: decisions are made
@@ -45,6 +47,7 @@ impl Coordinator {
             let pipeline = &self.pipeline;
             let step = self.history.retire(
                 now,
+                age_min,
                 self.settings.retention_age,
                 self.settings.retention_purchases_max,
                 |id| pipeline.range(..id.clone()).next().is_none(),

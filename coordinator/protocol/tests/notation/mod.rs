@@ -873,5 +873,6 @@ pub(crate) fn settings() -> tandem_protocol::Settings {
         retries_in_flight_max: 4,
         retention_age: Duration::from_secs(3_600),
         retention_purchases_max: 1_000,
+        retention_age_min: Duration::ZERO,
     }
 }

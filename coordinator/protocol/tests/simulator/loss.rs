@@ -1,11 +1,13 @@
 //! Stores that forget what they have acknowledged: copies that are restored, stock that is flushed and
 //! set again, memory that is deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tandem_protocol::{Event, ParticipantName, Position, Record, TransactionId};
+use tandem_protocol::{
+    Action, Decision, Event, ParticipantName, Position, Record, Timestamp, TransactionId,
+};
 
-use crate::invariants::Checked;
+use crate::invariants::{Checked, check};
 use crate::participant::{Kind, Store};
 use crate::world::{Item, World};
 
@@ -133,12 +135,38 @@ impl World {
     pub(crate) fn decision_read(
         &mut self,
         transaction: TransactionId,
-        decision: Option<tandem_protocol::Decision>,
+        decision: Option<Decision>,
     ) -> Checked {
         self.tell(vec![Event::DecisionRead {
             transaction,
             decision,
         }])
+    }
+
+    /// What the log is to forget was decided longer ago than a store may have lost.
+    pub(crate) fn check_forgetting(&self, action: &Action) -> Checked {
+        let Action::Store {
+            record: Record::Forgotten { before, .. },
+            ..
+        } = action
+        else {
+            return Ok(());
+        };
+        let Some(process) = &self.process else {
+            return Ok(());
+        };
+        let unfinished: BTreeSet<_> = process.core.unfinished().map(|view| view.id).collect();
+        let age = |decision: &Decision| Timestamp(self.now).since(decision.decide_time);
+        let young = self.ledger.decided().iter().find(|(id, decision)| {
+            let is_forgotten = *id < before && !unfinished.contains(id);
+            is_forgotten && age(decision) < self.settings.retention_age_min
+        });
+        let detail = format!("{:?} is to be forgotten", young.map(|(id, _)| id));
+        check(
+            "invariant_nothing_young_is_forgotten",
+            young.is_none(),
+            detail,
+        )
     }
 
     /// What is past retention can't be done again, and an old log beside an old store is believed.

@@ -85,6 +85,7 @@ impl World {
             self.log(|| format!("< {}", action_text(&action)));
             self.ledger.wanted(&action)?;
             self.wanted.invariant_refusal_was_true(&action)?;
+            self.check_forgetting(&action)?;
             self.carry_out(action)?;
             if self.chance(Trouble::CoordinatorCrashes, 2) {
                 self.crash_process()?;

@@ -172,6 +172,7 @@ impl World {
             retries_in_flight_max: *rng.pick(&[1, 3]),
             retention_age: Duration::from_millis(if remembers_all { 3_600_000 } else { 1_500 }),
             retention_purchases_max: if remembers_all { 10_000 } else { 6 },
+            retention_age_min: Duration::from_millis(400),
         };
         let mut ledger = Ledger::new(remembers_all);
         let mut stock = Stock::default();

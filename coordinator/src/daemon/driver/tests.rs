@@ -251,6 +251,7 @@ fn settings() -> Settings {
         retries_in_flight_max: 4,
         retention_age: Duration::from_secs(3600),
         retention_purchases_max: 1_000,
+        retention_age_min: Duration::ZERO,
     }
 }
 
