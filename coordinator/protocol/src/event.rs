@@ -84,6 +84,14 @@ pub enum Event {
         /// What came back instead.
         failure: Failure,
     },
+    /// A participant can be enlisted: its store was asked what it knows of this coordinator, and
+    /// knows no later epoch and no other log.
+    Looked {
+        /// Who.
+        participant: ParticipantName,
+        /// Transactions of this coordinator that its store has committed last.
+        newest_committed: Vec<TransactionId>,
+    },
     /// A participant is enlisted and can be asked.
     ParticipantUp {
         /// Who.
@@ -233,6 +241,11 @@ pub enum Action {
         /// Whether somebody waits for it; otherwise it rides with the next force.
         forced: bool,
     },
+    /// Make the coordinator known to a participant's store, the first thing that is written there.
+    Enlist {
+        /// Whom.
+        participant: ParticipantName,
+    },
     /// Ask a participant to prepare.
     Prepare {
         /// Whom.
@@ -300,6 +313,8 @@ pub enum Action {
         before: TransactionId,
         /// ... except these.
         except: Vec<TransactionId>,
+        /// Nothing before this one will be prepared any more.
+        closed: Option<TransactionId>,
     },
     /// Answer a client.
     Reply {

@@ -20,6 +20,7 @@ mod planted;
 mod purchase;
 mod record;
 mod recovery;
+mod stale;
 mod time;
 mod totals;
 mod transaction;
@@ -46,5 +47,6 @@ pub use record::{
     Decision, Fingerprint, Record, RecordError, RefusedPurchase, entry_bytes, fingerprint,
 };
 pub use recovery::{LogRecord, Recovered, ReplayError, Verdict};
+pub use stale::{Claim, Enlistment, Stale};
 pub use time::Timestamp;
 pub use totals::{ParticipantTotals, SkuTotal};

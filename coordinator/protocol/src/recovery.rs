@@ -10,6 +10,7 @@ use crate::history::{Fate, History};
 use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
 use crate::index::{Outcome, PurchaseKey};
 use crate::record::{Decision, Fingerprint, Record, RecordError, fingerprint};
+use crate::stale::{Claim, Enlistment, Stale};
 use crate::time::Timestamp;
 use crate::totals::Totals;
 use crate::transaction::{Branch, Branches, Committing, Order, Progress, State, Transaction};
@@ -78,6 +79,8 @@ pub(crate) fn verdict(id: &PreparedId, known: Known) -> Verdict {
 pub struct Recovered {
     /// The last epoch that was started; `None` in a new log.
     pub epoch: Option<Epoch>,
+    /// The process that started it, if its record was not released.
+    instance_id: Option<String>,
     pub(crate) floor: Option<TransactionId>,
     pub(crate) history: History,
     pub(crate) totals: Totals,
@@ -217,6 +220,36 @@ impl Recovered {
         Epoch(self.epoch.map_or(0, |epoch| epoch.0) + 1)
     }
 
+    /// Why the log must not be used, by what a store knows of its coordinator: its last enlistment
+    /// and its newest commits.
+    pub fn contradiction(
+        &self,
+        log_id: &str,
+        participant: &ParticipantName,
+        known: Option<&Enlistment>,
+        newest_committed: &[TransactionId],
+    ) -> Option<Stale> {
+        let claim = Claim {
+            log_id,
+            epoch: self.epoch,
+            instance_id: self.instance_id.as_deref(),
+        };
+        let known = known.and_then(|known| claim.contradiction(participant, known));
+        known.or_else(|| {
+            let unknown = newest_committed.iter().find(|id| !self.knows(id))?;
+            Some(Stale::UnknownCommit {
+                participant: participant.clone(),
+                transaction: unknown.clone(),
+            })
+        })
+    }
+
+    /// Whether the log holds something about a transaction, or has held and forgotten it.
+    fn knows(&self, id: &TransactionId) -> bool {
+        let is_forgotten = self.floor.as_ref().is_some_and(|floor| id < floor);
+        is_forgotten || self.history.transaction(id).is_some()
+    }
+
     /// What has a decision, or was ended against one, and has not ended.
     pub fn unfinished(&self) -> impl ExactSizeIterator<Item = TransactionView> {
         self.unfinished.iter().map(view)
@@ -240,7 +273,12 @@ impl Recovered {
         fingerprints: Vec<Fingerprint>,
     ) -> Result<(), ReplayError> {
         match record {
-            Record::EpochStarted { epoch, .. } => self.saw_epoch(epoch),
+            Record::EpochStarted {
+                epoch, instance_id, ..
+            } => {
+                self.saw_epoch(epoch);
+                self.instance_id = Some(instance_id);
+            }
             Record::Decided(decision) => {
                 self.decided(unfinished, position, decision, fingerprints)?
             }
@@ -438,7 +476,10 @@ impl Recovered {
     }
 
     fn saw_epoch(&mut self, epoch: Epoch) {
-        self.epoch = self.epoch.max(Some(epoch));
+        if Some(epoch) > self.epoch {
+            self.epoch = Some(epoch);
+            self.instance_id = None;
+        }
     }
 }
 

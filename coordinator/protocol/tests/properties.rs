@@ -368,7 +368,9 @@ impl Checked {
                 Action::ReplySettled { request, .. } | Action::ReplyRepaired { request, .. } => {
                     prop_assert!(self.waiting.remove(&request), "{context}");
                 }
-                Action::Prepare { participant, .. } | Action::Forget { participant, .. } => {
+                Action::Prepare { participant, .. }
+                | Action::Forget { participant, .. }
+                | Action::Enlist { participant } => {
                     prop_assert!(participant != name("stranger"), "{context}");
                 }
                 Action::Release { before } => {

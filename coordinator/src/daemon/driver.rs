@@ -320,6 +320,11 @@ impl Driver {
                 };
                 self.waiting.push_back((ticket, record, durability));
             }
+            Action::Enlist { participant } => {
+                if let Some(link) = self.links.get(&participant) {
+                    link.permit();
+                }
+            }
             Action::Prepare {
                 participant,
                 transaction,
@@ -384,10 +389,11 @@ impl Driver {
                 participant,
                 before,
                 except,
+                closed,
             } => {
                 crash_point::reach(Step::Forgetting);
                 if let Some(link) = self.links.get(&participant) {
-                    link.forget(before, except);
+                    link.forget(before, except, closed);
                 }
             }
             // A client that has gone away is not told; nothing else changes.

@@ -1,5 +1,8 @@
-//! One participant as the daemon sees it: enlisted or not, the calls to it, the one probe while it
-//! is dead, the sweeps.
+//! One participant as the daemon sees it: enlisted or not, the one probe while it is dead, the
+//! sweeps. The calls to it are in `calls`, what it has acknowledged in `enlistment`.
+
+mod calls;
+mod enlistment;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,18 +10,16 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::FutureExt;
 use tandem_participant::{
-    Acknowledged, Commit, Description, Enlist, Enlisted, Error, Forget, Participant, Prepare,
-    PreparedBranch, Recall, Recalled, RollBack,
+    Description, Enlist, Enlisted, Error, Finding, Look, Participant, PreparedBranch,
 };
-use tandem_protocol::{
-    Call, Ending, Entry, Event, Failure, FailureKind, ParticipantName, Reason, Timestamp,
-    TransactionId, Vote,
-};
+use tandem_protocol::{Claim, Event, ParticipantName, Timestamp, TransactionId};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::clock::Clock;
 use super::crash_point::{self, Step};
+use enlistment::Enlistment;
+pub(super) use enlistment::known;
 
 /// A participant that stays up this long has earned a fresh back-off.
 const STEADY: Duration = Duration::from_secs(5);
@@ -47,17 +48,21 @@ pub(super) struct Times {
 pub struct Link {
     name: ParticipantName,
     participant: Arc<dyn Participant>,
+    /// Everybody who takes part in this coordinator's transactions.
+    participants: Arc<[ParticipantName]>,
+    /// What it is enlisted with, but for what it has acknowledged since.
     enlist: Enlist,
     times: Times,
     clock: Clock,
     events: mpsc::UnboundedSender<Event>,
+    /// The coordinator has judged what the store knows, and wants it enlisted.
+    permitted: Notify,
     /// The participant must be enlisted again.
     trouble: Notify,
     /// A call has failed, which may be that call's own affair.
     doubt: Notify,
     status: Mutex<Status>,
-    /// How often it was enlisted.
-    enlistments: Mutex<u64>,
+    enlistment: Mutex<Enlistment>,
 }
 
 /// What an operator may know of a link.
@@ -89,6 +94,7 @@ impl Link {
     pub(super) fn new(
         name: ParticipantName,
         participant: Arc<dyn Participant>,
+        participants: Arc<[ParticipantName]>,
         enlist: Enlist,
         times: Times,
         clock: Clock,
@@ -103,14 +109,16 @@ impl Link {
         Link {
             name,
             participant,
+            participants,
             enlist,
             times,
             clock,
             events,
+            permitted: Notify::new(),
             trouble: Notify::new(),
             doubt: Notify::new(),
             status,
-            enlistments: Mutex::new(0),
+            enlistment: Mutex::default(),
         }
     }
 
@@ -163,226 +171,22 @@ impl Link {
         }
     }
 
-    /// Asks for a promise; the answer comes as an event.
-    pub fn prepare(
-        self: &Arc<Self>,
-        transaction: TransactionId,
-        entries: Vec<Entry>,
-        deadline: Timestamp,
-    ) {
-        let link = Arc::clone(self);
-        tokio::spawn(async move {
-            let left = deadline.since(link.clock.now());
-            let request = Prepare {
-                transaction: transaction.clone(),
-                entries,
-                participants: Vec::new(),
-                incarnation: String::new(),
-                acknowledged: Acknowledged::default(),
-                timeout: left,
-            };
-            let participant = link.name.clone();
-            let event = match link
-                .bounded(
-                    "prepare",
-                    Some(&transaction),
-                    left,
-                    link.participant.prepare(&request),
-                )
-                .await
-            {
-                Ok(voted) => {
-                    crash_point::reach(Step::Voted);
-                    link.heed(&voted.vote);
-                    Event::Voted {
-                        transaction,
-                        participant,
-                        vote: voted.vote,
-                    }
-                }
-                Err(error) => link.failed(transaction, Call::Prepare, &error),
-            };
-            link.tell(event);
-        });
-    }
-
-    /// Asks to carry out a stored decision; the answer comes as an event.
-    pub fn commit(
-        self: &Arc<Self>,
-        transaction: TransactionId,
-        entries: Vec<Entry>,
-        decide_time: Timestamp,
-    ) {
-        let link = Arc::clone(self);
-        let request = self.decided(transaction.clone(), entries, decide_time);
-        self.carry_out(async move {
-            let call = link.participant.commit(&request);
-            match link
-                .bounded("commit", Some(&transaction), link.times.call_timeout, call)
-                .await
-            {
-                Ok(committed) => {
-                    crash_point::reach(Step::Acknowledged);
-                    Event::Acknowledged {
-                        transaction,
-                        participant: link.name.clone(),
-                        ending: Ending::Commit,
-                        evidence: Some(committed.evidence),
-                        debts: committed.debts,
-                    }
-                }
-                Err(error) => link.failed(transaction, Call::End(Ending::Commit), &error),
-            }
-        });
-    }
-
-    /// Asks to redo a stored decision; the answer comes as an event.
-    pub fn repair(
-        self: &Arc<Self>,
-        transaction: TransactionId,
-        entries: Vec<Entry>,
-        decide_time: Timestamp,
-    ) {
-        let link = Arc::clone(self);
-        let request = self.decided(transaction.clone(), entries, decide_time);
-        self.carry_out(async move {
-            let call = link.participant.repair(&request);
-            match link
-                .bounded("repair", Some(&transaction), link.times.call_timeout, call)
-                .await
-            {
-                Ok(repaired) => Event::Repaired {
-                    transaction,
-                    participant: link.name.clone(),
-                    repaired,
-                },
-                Err(error) => link.failed(transaction, Call::Repair, &error),
-            }
-        });
-    }
-
-    fn decided(
-        &self,
-        transaction: TransactionId,
-        entries: Vec<Entry>,
-        decide_time: Timestamp,
-    ) -> Commit {
-        Commit {
-            transaction,
-            caller_epoch: self.enlist.epoch,
-            entries,
-            decide_time,
-        }
-    }
-
-    /// Asks in a task of its own; the answer counts in the present enlistment only.
-    fn carry_out(self: &Arc<Self>, ask: impl Future<Output = Event> + Send + 'static) {
-        let link = Arc::clone(self);
-        let asked_in = self.enlistment();
-        tokio::spawn(async move {
-            let event = ask.await;
-            link.tell_of_commit(asked_in, event);
-        });
-    }
-
-    /// Asks to release a transaction; the answer comes as an event.
-    pub fn roll_back(self: &Arc<Self>, transaction: TransactionId) {
-        let link = Arc::clone(self);
-        tokio::spawn(async move {
-            let request = RollBack {
-                transaction: transaction.clone(),
-                caller_epoch: link.enlist.epoch,
-            };
-            let call = link.participant.roll_back(&request);
-            let event = match link
-                .bounded(
-                    "roll back",
-                    Some(&transaction),
-                    link.times.call_timeout,
-                    call,
-                )
-                .await
-            {
-                Ok(()) => {
-                    crash_point::reach(Step::RolledBack);
-                    Event::Acknowledged {
-                        transaction,
-                        participant: link.name.clone(),
-                        ending: Ending::RollBack,
-                        evidence: None,
-                        debts: Vec::new(),
-                    }
-                }
-                Err(error) => link.failed(transaction, Call::End(Ending::RollBack), &error),
-            };
-            link.tell(event);
-        });
-    }
-
-    /// Lets the participant forget. Best effort: the next time says it again.
-    pub fn forget(self: &Arc<Self>, before: TransactionId, except: Vec<TransactionId>) {
-        let link = Arc::clone(self);
-        tokio::spawn(async move {
-            let request = Forget {
-                before,
-                except,
-                closed: None,
-                caller_epoch: link.enlist.epoch,
-            };
-            let call = link.participant.forget(&request);
-            if let Err(error) = link
-                .bounded("forget", None, link.times.call_timeout, call)
-                .await
-            {
-                tracing::info!(participant = %link.name, %error, "could not forget, later again");
-            }
-        });
-    }
-
-    /// Asks what the store remembers; the answer comes as an event. Without one the participant is
-    /// enlisted again, and the coordinator begins anew.
-    pub fn recall(self: &Arc<Self>, page: u64, transactions: Vec<TransactionId>) {
-        let link = Arc::clone(self);
-        tokio::spawn(async move {
-            match link.recalled(transactions, link.times.call_timeout).await {
-                Ok(recalled) => link.tell(Event::Recalled {
-                    participant: link.name.clone(),
-                    page,
-                    forgotten: recalled.forgotten,
-                    remembers_from: recalled.remembers_from,
-                }),
-                Err(error) => {
-                    link.lock().detail = error.to_string();
-                    link.trouble.notify_one();
-                }
-            }
-        });
-    }
-
-    async fn recalled(
-        &self,
-        transactions: Vec<TransactionId>,
-        time: Duration,
-    ) -> Result<Recalled, Error> {
-        let request = Recall {
-            coordinator: self.enlist.coordinator.clone(),
-            caller_epoch: self.enlist.epoch,
-            transactions,
-        };
-        let call = self.participant.recall(&request);
-        self.bounded("recall", None, time, call).await
+    /// Lets the participant be enlisted: what its store knows is no reason against it.
+    pub fn permit(&self) {
+        self.permitted.notify_one();
     }
 
     /// Enlists and lists what is prepared.
     async fn connect(&self) -> Result<(Enlisted, Vec<PreparedBranch>), Error> {
         let time = self.times.call_timeout;
-        crash_point::reach(Step::Enlisting);
-        let enlisted = self
-            .bounded("enlist", None, time, self.participant.enlist(&self.enlist))
-            .await;
+        let enlisted = self.enlist().await;
         // Also a participant that refuses can say what it is, which tells the operator why.
-        if !matches!(enlisted, Err(Error::Unavailable { .. })) {
-            self.describe(time).await;
+        if !matches!(enlisted, Err(Error::Unavailable { .. }))
+            && let Ok(description) = self
+                .bounded("describe", None, time, self.participant.describe())
+                .await
+        {
+            self.lock().description = Some(description);
         }
         let enlisted = enlisted?;
         crash_point::reach(Step::Enlisted);
@@ -391,6 +195,42 @@ impl Link {
             .await?;
         crash_point::reach(Step::Listed);
         Ok((enlisted, prepared))
+    }
+
+    /// Asks the store what it knows of this coordinator, and enlists there if the coordinator finds no
+    /// fault with that. Until then nothing was written there: a process whose log is not the newest
+    /// leaves the newest one undisturbed.
+    async fn enlist(&self) -> Result<Enlisted, Error> {
+        let time = self.times.call_timeout;
+        let look = Look {
+            coordinator: self.enlist.coordinator.clone(),
+        };
+        let looked = self
+            .bounded("look", None, time, self.participant.look(&look))
+            .await?;
+        let claim = Claim {
+            log_id: &self.enlist.log_id,
+            epoch: Some(self.enlist.epoch),
+            instance_id: Some(&self.enlist.instance_id),
+        };
+        let known = looked.known.as_ref().map(enlistment::known);
+        if let Some(stale) = known.and_then(|known| claim.contradiction(&self.name, &known)) {
+            return Err(Error::Fenced {
+                detail: stale.to_string(),
+            });
+        }
+        self.tell(Event::Looked {
+            participant: self.name.clone(),
+            newest_committed: looked.newest_committed,
+        });
+        self.permitted.notified().await;
+        crash_point::reach(Step::Enlisting);
+        let enlist = Enlist {
+            acknowledged: self.enlistment().acknowledged().clone(),
+            ..self.enlist.clone()
+        };
+        self.bounded("enlist", None, time, self.participant.enlist(&enlist))
+            .await
     }
 
     /// Sweeps at intervals until the participant does not answer; gives the reason.
@@ -411,12 +251,12 @@ impl Link {
                 Ok(()) | Err(Error::Busy { .. }) => {}
                 Err(error) => return error,
             }
-            self.describe(time).await;
+            self.look_at_settings(time).await;
             tokio::time::sleep(DOUBT_PAUSE).await;
         }
     }
 
-    /// Asks what is prepared, and whether it is still the life that was enlisted.
+    /// Asks what is prepared, and whether the store still is the one that was enlisted.
     async fn sweep(&self, incarnation: &str, time: Duration) -> Result<(), Error> {
         let branches = self
             .bounded("list", None, time, self.participant.list_prepared())
@@ -425,25 +265,57 @@ impl Link {
             participant: self.name.clone(),
             branches,
         });
-        // Asks about nothing: a store that has lost its memory while it ran says so. One in which
-        // a late repeat of the enlistment has arrived since takes this coordinator for enlisted.
-        let recalled = self.recalled(Vec::new(), time).await?;
-        if recalled.incarnation != incarnation {
-            return Err(Error::Unavailable {
-                detail: format!(
-                    "{} is in another life ({}) than the one it was enlisted in ({incarnation})",
-                    self.name, recalled.incarnation
-                ),
-            });
-        }
-        Ok(())
+        self.is_the_same(incarnation, time).await
     }
 
-    /// Keeps what the participant says of itself now, if it does.
-    async fn describe(&self, time: Duration) {
-        let call = self.participant.describe();
-        if let Ok(description) = self.bounded("describe", None, time, call).await {
-            self.lock().description = Some(description);
+    /// That the store still is the one that was enlisted, and knows what it acknowledged last. One
+    /// that has lost its memory while it ran says so itself; one in which a late repeat of the
+    /// enlistment has arrived since takes this coordinator for enlisted.
+    async fn is_the_same(&self, incarnation: &str, time: Duration) -> Result<(), Error> {
+        let known = self.enlistment().acknowledged().clone();
+        let recalled = self.recalled(known.committed, time).await?;
+        let what = if recalled.incarnation != incarnation {
+            format!(
+                "is in another life ({}) than the one it was enlisted in ({incarnation})",
+                recalled.incarnation
+            )
+        } else if recalled.changes < known.changes {
+            format!(
+                "was put back in time: it has made {} changes, and had made {}",
+                recalled.changes, known.changes
+            )
+        } else if let Some(lost) = recalled.forgotten.first() {
+            format!("was put back in time: it has acknowledged {lost}, and does not know it")
+        } else {
+            return Ok(());
+        };
+        Err(Error::Unavailable {
+            detail: format!("{} {what}", self.name),
+        })
+    }
+
+    /// Looks again at what was checked when the participant was enlisted: settings can be changed
+    /// while a server runs. What was promised under them stands, so nothing is stopped.
+    async fn look_at_settings(&self, time: Duration) {
+        let described = self.bounded("describe", None, time, self.participant.describe());
+        let Ok(description) = described.await else {
+            return;
+        };
+        let new = description.findings.clone();
+        let old = self.lock().description.replace(description);
+        let old = old.map(|old| old.findings).unwrap_or_default();
+        let is_in = |all: &[Finding], one: &Finding| {
+            let mut all = all.iter().filter(|other| !other.accepted);
+            all.any(|other| other.name == one.name)
+        };
+        for finding in new.iter().filter(|f| !f.accepted && !is_in(&old, f)) {
+            tracing::error!(
+                participant = %self.name, finding = finding.name, detail = finding.detail,
+                "unsafe from now on; the next time that it is enlisted it will be refused"
+            );
+        }
+        for finding in old.iter().filter(|f| !f.accepted && !is_in(&new, f)) {
+            tracing::info!(participant = %self.name, finding = finding.name, "safe again");
         }
     }
 
@@ -460,11 +332,8 @@ impl Link {
             let server = self.status().description.map(|d| d.server);
             tracing::info!(participant = %self.name, server, "enlisted");
         }
-        let mut enlistments = self
-            .enlistments
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *enlistments += 1;
+        let mut enlistment = self.enlistment();
+        enlistment.begin(&enlisted);
         // The list goes first: nothing is done about it before the coordinator has seen, in the
         // second event, that its log is not stale.
         self.tell(Event::FoundPrepared {
@@ -508,81 +377,6 @@ impl Link {
         }
     }
 
-    /// A failed call as an event. One that got no answer also wakes the probe, which is the one
-    /// task that finds out whether the participant is there, and tries a dead one.
-    fn failed(&self, transaction: TransactionId, call: Call, error: &Error) -> Event {
-        let kind = match error {
-            Error::Unavailable { .. } => {
-                self.doubt.notify_one();
-                FailureKind::Unavailable
-            }
-            Error::Unsafe { .. } | Error::NotEnlisted { .. } => {
-                self.lock().detail = error.to_string();
-                self.trouble.notify_one();
-                FailureKind::Unavailable
-            }
-            Error::Busy { .. } => FailureKind::Busy,
-            Error::Stuck { .. } | Error::Invalid { .. } => FailureKind::Stuck,
-            Error::Heuristic { kind, .. } => FailureKind::Heuristic(*kind),
-            Error::Fenced { .. } => FailureKind::Fenced,
-        };
-        Event::CallFailed {
-            transaction,
-            participant: self.name.clone(),
-            call,
-            failure: Failure {
-                kind,
-                detail: error.to_string(),
-            },
-        }
-    }
-
-    /// Asks the participant what is wrong with it when it refuses what it should take.
-    fn heed(&self, vote: &Vote) {
-        let Vote::Yes { refused, .. } = vote else {
-            return;
-        };
-        let mut reasons = refused.iter().map(|refused| refused.refusal.reason);
-        if reasons.any(|reason| reason == Reason::Misconfigured) {
-            self.doubt.notify_one();
-        }
-    }
-
-    fn enlistment(&self) -> u64 {
-        *self
-            .enlistments
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reports what became of a commit or a repair that was asked for in an enlistment. If the
-    /// participant was enlisted again since, its answer may be of a life of the store that is over,
-    /// and what it speaks of may be gone: it is asked again.
-    fn tell_of_commit(&self, asked_in: u64, event: Event) {
-        // Held until the event is sent, so that it can't come behind the next enlistment's.
-        let enlistments = self
-            .enlistments
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let is_over = *enlistments != asked_in;
-        let (transaction, call) = match event {
-            Event::Acknowledged { transaction, .. } if is_over => {
-                (transaction, Call::End(Ending::Commit))
-            }
-            Event::Repaired { transaction, .. } if is_over => (transaction, Call::Repair),
-            event => return self.tell(event),
-        };
-        self.tell(Event::CallFailed {
-            transaction,
-            participant: self.name.clone(),
-            call,
-            failure: Failure {
-                kind: FailureKind::Unavailable,
-                detail: format!("{} was enlisted again since it was asked", self.name),
-            },
-        });
-    }
-
     async fn bounded<T>(
         &self,
         what: &str,
@@ -617,6 +411,13 @@ impl Link {
             .with_jitter()
             .without_max_times()
             .build()
+    }
+
+    fn enlistment(&self) -> MutexGuard<'_, Enlistment> {
+        // As with the status: it is whole after every statement.
+        self.enlistment
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Status> {

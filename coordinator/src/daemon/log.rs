@@ -1,4 +1,5 @@
-//! The decision log as the daemon uses it: opened or created, replayed, its epoch begun.
+//! The decision log as the daemon uses it: opened and replayed; then, if no store knows better,
+//! created if there is none, and its epoch begun.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -6,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use tandem_log::{DecisionLog, Durability, Identity, LogOptions, OpenError, Opened, Position};
+use tandem_log::{DecisionLog, Durability, Identity, LogOptions, OpenError, Position};
 use tandem_protocol::{CoordinatorId, Epoch, LogRecord, Record, Recovered, ReplayError, Timestamp};
 use uuid::Uuid;
 
@@ -18,6 +19,16 @@ const FIRST_FORCE_MAX: Duration = Duration::from_secs(30);
 /// Records that are read at a time, and how often that many are read ahead of the replay.
 const READ_AHEAD_RECORDS: usize = 256;
 const READ_AHEAD_PARTS: usize = 16;
+
+/// A log that was read, in which nothing was written.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// The log; `None` where there is none yet.
+    log: Option<DecisionLog>,
+    identity: Identity,
+    /// What the log holds.
+    pub recovered: Recovered,
+}
 
 /// A log in which this process's epoch has begun, durably.
 #[derive(Debug)]
@@ -34,16 +45,62 @@ pub(super) struct Begun {
     pub recovered: Recovered,
 }
 
-/// Opens the log in `dir`, or creates one where there is none, and begins the next epoch in it.
+impl Found {
+    /// The log's identity: of one that is not there yet, that with which it would be created.
+    pub(super) fn log_id(&self) -> &str {
+        &self.identity.log_id
+    }
+
+    /// Begins the next epoch in the log, which is created in `dir` if there is none.
+    pub(super) fn begin(self, dir: &Path, now: Timestamp) -> anyhow::Result<Begun> {
+        let log = match self.log {
+            Some(log) => log,
+            None => create(dir, &self.identity)?,
+        };
+        let epoch = self.recovered.next_epoch();
+        let instance_id = Uuid::now_v7().to_string();
+        // Without this force a crash could give the same epoch to two processes, and with it the
+        // same transaction ids.
+        force(
+            &log,
+            &Record::EpochStarted {
+                epoch,
+                instance_id: instance_id.clone(),
+                time: now,
+            },
+        )?;
+        crash_point::reach(Step::EpochBegun);
+        Ok(Begun {
+            log,
+            log_id: self.identity.log_id,
+            instance_id,
+            epoch,
+            recovered: self.recovered,
+        })
+    }
+}
+
+/// Opens the log in `dir`, if there is one, and reads it.
 ///
 /// `tandem_log` forces every file at open, so whatever was read here is durable before anything
 /// acts on it, also a decision whose own force was cut short.
-pub(super) fn begin(
-    dir: &Path,
-    coordinator: &CoordinatorId,
-    now: Timestamp,
-) -> anyhow::Result<Begun> {
-    let (log, opened) = open_or_create(dir, coordinator)?;
+pub(super) fn find(dir: &Path, coordinator: &CoordinatorId) -> anyhow::Result<Found> {
+    let (log, opened) = match DecisionLog::open(options(dir)) {
+        Err(OpenError::NoLog { .. } | OpenError::Unfinished { .. }) => {
+            let identity = Identity {
+                log_id: Uuid::now_v7().to_string(),
+                coordinator_id: coordinator.to_string(),
+            };
+            return Ok(Found {
+                log: None,
+                identity,
+                recovered: Recovered::default(),
+            });
+        }
+        opened => {
+            opened.with_context(|| format!("can't use the decision log {}", dir.display()))?
+        }
+    };
     crash_point::reach(Step::LogOpened);
     let found = &opened.identity.coordinator_id;
     if found != coordinator.as_str() {
@@ -53,45 +110,19 @@ pub(super) fn begin(
             dir.display()
         );
     }
-    let recovered = replay(coordinator, opened.records)?;
-    let epoch = recovered.next_epoch();
-    let instance_id = Uuid::now_v7().to_string();
-    // Without this force a crash could give the same epoch to two processes, and with it the same
-    // transaction ids.
-    force(
-        &log,
-        &Record::EpochStarted {
-            epoch,
-            instance_id: instance_id.clone(),
-            time: now,
-        },
-    )?;
-    crash_point::reach(Step::EpochBegun);
-    Ok(Begun {
-        log,
-        log_id: opened.identity.log_id,
-        instance_id,
-        epoch,
-        recovered,
+    Ok(Found {
+        log: Some(log),
+        identity: opened.identity,
+        recovered: replay(coordinator, opened.records)?,
     })
 }
 
-fn open_or_create(
-    dir: &Path,
-    coordinator: &CoordinatorId,
-) -> anyhow::Result<(DecisionLog, Opened)> {
-    match DecisionLog::open(options(dir)) {
-        Err(OpenError::NoLog { .. } | OpenError::Unfinished { .. }) => {
-            let identity = Identity {
-                log_id: Uuid::now_v7().to_string(),
-                coordinator_id: coordinator.to_string(),
-            };
-            tracing::info!(dir = %dir.display(), log_id = identity.log_id, "a new decision log");
-            DecisionLog::create(options(dir), &identity)
-                .with_context(|| format!("can't create a decision log in {}", dir.display()))
-        }
-        opened => opened.with_context(|| format!("can't use the decision log {}", dir.display())),
-    }
+fn create(dir: &Path, identity: &Identity) -> anyhow::Result<DecisionLog> {
+    tracing::info!(dir = %dir.display(), log_id = identity.log_id, "a new decision log");
+    let (log, _) = DecisionLog::create(options(dir), identity)
+        .with_context(|| format!("can't create a decision log in {}", dir.display()))?;
+    crash_point::reach(Step::LogOpened);
+    Ok(log)
 }
 
 /// Replays the records, while a thread of its own reads them ahead: with ten million purchases

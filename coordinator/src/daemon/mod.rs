@@ -4,6 +4,7 @@
 mod clock;
 mod crash_point;
 mod driver;
+mod first_look;
 mod link;
 mod log;
 mod notes;

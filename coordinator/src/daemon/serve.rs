@@ -18,6 +18,7 @@ use tonic::transport::server::{Router, TcpIncoming};
 
 use super::clock::Clock;
 use super::driver::{Driver, Handle};
+use super::first_look;
 use super::link::{Link, LinkState, Times};
 use super::log;
 use crate::config::{Config, ParticipantSettings};
@@ -45,6 +46,10 @@ const UNAVAILABLE_GRACE: Duration = Duration::from_secs(1);
 /// `appendfsync everysec` was measured to lose up to 13 s of what it had acknowledged, where a forced
 /// write takes 10 s.
 const RETENTION_AGE_MIN: Duration = Duration::from_secs(60);
+
+/// How long a transaction may still be prepared after it began: many times the longest prepare, so
+/// that no call that is still on its way finds its roll back forgotten too early.
+const CLOSING_AGE: Duration = Duration::from_secs(60);
 
 /// Repeated calls under way at one participant.
 const RETRIES_IN_FLIGHT_MAX: usize = 64;
@@ -81,10 +86,13 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let clock = Clock::new();
     let id = config.coordinator.id.clone();
     let dir = config.coordinator.data_dir.clone();
-    let begun = {
-        let id = id.clone();
-        tokio::task::spawn_blocking(move || log::begin(&dir, &id, clock.now())).await??
+    let found = {
+        let (id, dir) = (id.clone(), dir.clone());
+        tokio::task::spawn_blocking(move || log::find(&dir, &id)).await??
     };
+    let participants = participants(&config)?;
+    first_look::ask(&id, &found, &participants).await?;
+    let begun = tokio::task::spawn_blocking(move || found.begin(&dir, clock.now())).await??;
     tracing::info!(
         coordinator = %id, epoch = %begun.epoch, log_id = begun.log_id,
         unfinished = begun.recovered.unfinished().len(), purchases = begun.recovered.purchases(),
@@ -98,20 +106,20 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         instance_id: begun.instance_id,
         acknowledged: Acknowledged::default(),
     };
-    let mut links = BTreeMap::new();
-    for (name, settings) in &config.participants {
-        let participant = participant(name, settings, &config)
-            .with_context(|| format!("[participants.{name}]"))?;
+    let names: Arc<[ParticipantName]> = participants.keys().cloned().collect();
+    let link = |(name, participant): (ParticipantName, Arc<dyn Participant>)| {
         let link = Link::new(
             name.clone(),
             participant,
+            Arc::clone(&names),
             enlist.clone(),
             times(&config),
             clock,
             event_sender.clone(),
         );
-        links.insert(name.clone(), Arc::new(link));
-    }
+        (name, Arc::new(link))
+    };
+    let links: BTreeMap<ParticipantName, Arc<Link>> = participants.into_iter().map(link).collect();
     let core = Coordinator::new(
         settings(&config),
         id.clone(),
@@ -282,6 +290,17 @@ async fn report_health(reporter: tonic_health::server::HealthReporter, links: Ve
     }
 }
 
+fn participants(
+    config: &Config,
+) -> anyhow::Result<BTreeMap<ParticipantName, Arc<dyn Participant>>> {
+    let named = config.participants.iter().map(|(name, settings)| {
+        let participant = participant(name, settings, config)
+            .with_context(|| format!("[participants.{name}]"))?;
+        Ok((name.clone(), participant))
+    });
+    named.collect()
+}
+
 fn participant(
     name: &ParticipantName,
     settings: &ParticipantSettings,
@@ -333,5 +352,6 @@ fn settings(config: &Config) -> Settings {
         retention_age: config.retention.age,
         retention_purchases_max: config.retention.purchases_max,
         retention_age_min: RETENTION_AGE_MIN,
+        closing_age: CLOSING_AGE,
     }
 }

@@ -206,12 +206,23 @@ impl fmt::Debug for RemoteParticipant {
 impl Participant for RemoteParticipant {
     async fn look(&self, look: &Look) -> Result<Looked, Error> {
         let answer = self
-            .call(
+            .call_within(
+                self.timeouts.call,
                 "Look",
                 look.into(),
                 |mut c, r| async move { c.look(r).await },
             )
-            .await?;
+            .await;
+        let answer = answer.map_err(|status| match status.code() {
+            // Served since the first version that asks before it writes.
+            Code::Unimplemented => Error::Invalid {
+                detail: format!(
+                    "{self} is older than this coordinator, and does not serve \
+                     tandem.v1.ParticipantService/Look: update the participant first"
+                ),
+            },
+            _ => self.failure("Look", self.timeouts.call, &status),
+        })?;
         let looked: Looked = self.read("Look", answer)?;
         check_newest(&look.coordinator, &looked.newest_committed)
             .map_err(|what| self.broken("Look", &what))?;

@@ -10,11 +10,7 @@ use crate::history::Fate;
 use crate::id::{ParticipantName, TransactionId};
 use crate::index::{Outcome, PurchaseKey};
 use crate::planted::Bug;
-<<<<<<< HEAD
 use crate::purchase::{Entry, Reason, Refusal};
-=======
-use crate::purchase::Entry;
->>>>>>> b9ba35b (Refuse no purchase for good on account of units that are being given back)
 use crate::record::{
     Decision, Fingerprint, REFUSAL_DETAIL_BYTES_MAX, Record, RefusedPurchase, entry_bytes,
     fingerprint,

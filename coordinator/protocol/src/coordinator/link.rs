@@ -10,10 +10,45 @@ use crate::history::ByHand;
 use crate::id::{ParticipantName, TransactionId};
 use crate::planted::Bug;
 use crate::recovery::{Known, Verdict, verdict};
+use crate::stale::Stale;
 use crate::time::Timestamp;
 use crate::transaction::{Branch, Branches, Progress, State, Transaction};
 
 impl Coordinator {
+    /// Enlists a participant whose store has committed nothing that this log does not know.
+    pub(super) fn looked(
+        &mut self,
+        participant: &ParticipantName,
+        newest_committed: &[TransactionId],
+    ) {
+        if self.members.contains_key(participant) && !self.is_stale(participant, newest_committed) {
+            let participant = participant.clone();
+            self.actions.push(Action::Enlist { participant });
+        }
+    }
+
+    /// Stops if a store has committed what this log does not know.
+    fn is_stale(
+        &mut self,
+        participant: &ParticipantName,
+        newest_committed: &[TransactionId],
+    ) -> bool {
+        let unknown = newest_committed.iter().find(|id| !self.knows(id));
+        let Some(unknown) = unknown.filter(|_| !self.has(Bug::StaleLogIsBelieved)) else {
+            return false;
+        };
+        let stale = Stale::UnknownCommit {
+            participant: participant.clone(),
+            transaction: unknown.clone(),
+        };
+        let reason = format!(
+            "{stale}. Nothing was touched. Start the coordinator on the newest log folder, not on an \
+             old copy of it."
+        );
+        self.actions.push(Action::Halt { reason });
+        true
+    }
+
     pub(super) fn participant_up(
         &mut self,
         now: Timestamp,
@@ -25,18 +60,8 @@ impl Coordinator {
         if !self.members.contains_key(participant) {
             return;
         }
-        if let Some(unknown) = newest_committed.iter().find(|id| !self.knows(id))
-            && !self.has(Bug::StaleLogIsBelieved)
-        {
-            let reason = format!(
-                "the decision log is stale: participant {participant} has committed transaction \
-                 {unknown}, which this log does not know. Acting on this log could roll back \
-                 purchases that were reported as committed, so nothing was touched. Start the \
-                 coordinator on the newest log folder, not on an old copy of it. If {unknown} was \
-                 committed at the store by hand, without the coordinator, see \"A stale log\" in \
-                 the README."
-            );
-            self.actions.push(Action::Halt { reason });
+        // It may have committed more between the look and the enlistment.
+        if self.is_stale(participant, newest_committed) {
             return;
         }
         let Some(member) = self.members.get_mut(participant) else {

@@ -238,8 +238,9 @@ impl Coordinator {
             transactions: found,
         });
         // It may have lost too what it was allowed to forget, and would carry out a late repeat of it.
-        if (floor.epoch.0, floor.sequence) > (0, 0) {
-            self.forget_at(participant, &floor);
+        let let_go = self.let_go.clone();
+        if (let_go.epoch.0, let_go.sequence) > (0, 0) {
+            self.forget_at(participant, &let_go);
         }
         if is_unchecked {
             self.note(Note::Unchecked {

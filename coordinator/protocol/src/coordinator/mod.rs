@@ -3,10 +3,11 @@
 //! The verbs are in files of their own: `submit` (clients), `decide` (votes and decisions),
 //! `finish` (carrying decisions out), `link` (participants coming and going, sweeps), `memory` (what
 //! stores remember), `redo` (stores that forgot), `settle` (the operator), `repair` (his orders to
-//! redo), `release` (units that are being given back), `retire` (forgetting), `totals` (what was
-//! deducted in all).
+//! redo), `closing` (what can't be prepared any more), `release` (units that are being given back),
+//! `retire` (forgetting), `totals` (what was deducted in all).
 
 mod audit;
+mod closing;
 mod decide;
 mod finish;
 mod link;
@@ -21,6 +22,7 @@ mod totals;
 mod view;
 
 pub use audit::{HistoryPage, RememberedDecision, Standing};
+use closing::Closing;
 pub(crate) use decide::past_refusal;
 pub(crate) use finish::{branches_mut, by_hand, counts};
 use memory::Memory;
@@ -83,6 +85,9 @@ pub struct Settings {
     /// How long every decision is remembered, however many there are: longer than what a store can
     /// lose at its end without a sign of it, so that it can be done again.
     pub retention_age_min: Duration,
+    /// How long after its begin a transaction may still be prepared; stores remember for about this
+    /// long what they have rolled back.
+    pub closing_age: Duration,
 }
 
 /// The state of one coordinator. See the crate's page for how it is used.
@@ -117,6 +122,9 @@ pub struct Coordinator {
     /// Before this position the log holds only what totals need, once what was on its way at the
     /// last forgetting is stored.
     unneeded: Position,
+    /// The same, as the log has it: what participants may forget. It follows the floor.
+    let_go: TransactionId,
+    closing: Closing,
     /// Every record of which nobody has said yet that it is stored stands here or later.
     next_position: Position,
     storing: BTreeMap<Ticket, Storing>,
@@ -267,7 +275,9 @@ impl Coordinator {
             history: recovered.history,
             totals: recovered.totals,
             unneeded: 0,
+            let_go: floor.clone(),
             floor,
+            closing: Closing::default(),
             next_position: recovered.next_position,
             storing: BTreeMap::new(),
             next_ticket: 0,
@@ -328,6 +338,10 @@ impl Coordinator {
                 call,
                 failure,
             } => self.call_failed(now, &transaction, &participant, call, failure),
+            Event::Looked {
+                participant,
+                newest_committed,
+            } => self.looked(&participant, &newest_committed),
             Event::ParticipantUp {
                 participant,
                 incarnation,

@@ -71,6 +71,12 @@ impl Releases {
         all
     }
 
+    /// The first transaction that a store may still hold something for.
+    pub(super) fn first(&self) -> Option<&TransactionId> {
+        let each = self.0.values().filter_map(|here| here.keys().next());
+        each.min()
+    }
+
     fn begin(&mut self, participant: &ParticipantName, id: &TransactionId, held: Held) {
         let here = self.0.entry(participant.clone()).or_default();
         here.insert(id.clone(), held);

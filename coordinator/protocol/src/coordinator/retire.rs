@@ -34,6 +34,7 @@ impl Coordinator {
         if !self.members.values().all(|m| m.enlisted && m.swept) {
             return;
         }
+        self.close(now);
         // What a store may have forgotten is done again from what the log still holds.
         if !self.members.values().all(|m| m.memory.is_looked_through()) {
             return;
@@ -88,13 +89,15 @@ impl Coordinator {
 
     pub(super) fn forgotten_stored(&mut self, release: Position, before: TransactionId) {
         self.actions.push(Action::Release { before: release });
+        self.let_go = self.let_go.clone().max(before.clone());
         let names: Vec<ParticipantName> = self.members.keys().cloned().collect();
         for name in names {
             self.forget_at(&name, &before);
         }
     }
 
-    /// Lets a participant forget what is before a transaction and has ended.
+    /// Lets a participant forget what is before a transaction and has ended, and roll backs of what is
+    /// closed.
     pub(super) fn forget_at(&mut self, participant: &ParticipantName, before: &TransactionId) {
         let except: Vec<TransactionId> = self
             .transactions
@@ -108,6 +111,7 @@ impl Coordinator {
                 participant: participant.clone(),
                 before: before.clone(),
                 except,
+                closed: self.closing.told().cloned(),
             });
         }
     }

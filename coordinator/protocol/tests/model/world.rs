@@ -553,6 +553,7 @@ impl World {
             }
             Action::Halt { .. } => self.broken = Some("the newest log is never refused"),
             Action::Note(_)
+            | Action::Enlist { .. }
             | Action::Forget { .. }
             | Action::ReplySettled { .. }
             | Action::ReplyRepaired { .. }

@@ -131,6 +131,13 @@ pub(crate) fn parse_event(line: &str) -> Result<Event, String> {
                 },
             }
         }
+        "looked" => Event::Looked {
+            participant: words.parse()?,
+            newest_committed: match words.option("knows")? {
+                None => Vec::new(),
+                Some(list) => list.split(',').map(parse).collect::<Result<_, _>>()?,
+            },
+        },
         "up" => {
             let participant = words.parse()?;
             let incarnation = words.option("in")?.unwrap_or_default();
@@ -244,6 +251,11 @@ pub(crate) fn parse_event(line: &str) -> Result<Event, String> {
     Ok(event)
 }
 
+fn ids_text(ids: &[TransactionId]) -> String {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    ids.join(",")
+}
+
 /// An event's line.
 pub(crate) fn event_text(event: &Event) -> String {
     match event {
@@ -332,6 +344,13 @@ pub(crate) fn event_text(event: &Event) -> String {
                 failure.detail
             )
         }
+        Event::Looked {
+            participant,
+            newest_committed,
+        } => format!(
+            "looked {participant}{}",
+            optional("knows", &ids_text(newest_committed))
+        ),
         Event::ParticipantUp {
             participant,
             incarnation,
@@ -339,9 +358,8 @@ pub(crate) fn event_text(event: &Event) -> String {
             refuses_singly,
         } => {
             let singly = if *refuses_singly { " singly" } else { "" };
-            let known: Vec<String> = newest_committed.iter().map(ToString::to_string).collect();
             let incarnation = optional("in", incarnation);
-            let known = optional("knows", &known.join(","));
+            let known = optional("knows", &ids_text(newest_committed));
             format!("up {participant}{incarnation}{singly}{known}")
         }
         Event::ParticipantDown {
@@ -435,6 +453,7 @@ pub(crate) fn action_text(action: &Action) -> String {
             let forced = if *forced { "force" } else { "lazy" };
             format!("store #{ticket} {forced}: {}", record_text(record))
         }
+        Action::Enlist { participant } => format!("enlist {participant}"),
         Action::Prepare {
             participant,
             transaction,
@@ -483,10 +502,13 @@ pub(crate) fn action_text(action: &Action) -> String {
             participant,
             before,
             except,
+            closed,
         } => {
             let except: Vec<String> = except.iter().map(ToString::to_string).collect();
             let except = optional("except", &except.join(","));
-            format!("forget before {before}{except} at {participant}")
+            let closed = closed.as_ref().map(ToString::to_string).unwrap_or_default();
+            let closed = optional("closing what is before", &closed);
+            format!("forget before {before}{except}{closed} at {participant}")
         }
         Action::Reply { request, reply } => format!("reply {request}: {}", reply_text(reply)),
         Action::ReplySettled { request, result } => match result {
@@ -874,5 +896,6 @@ pub(crate) fn settings() -> tandem_protocol::Settings {
         retention_age: Duration::from_secs(3_600),
         retention_purchases_max: 1_000,
         retention_age_min: Duration::ZERO,
+        closing_age: Duration::from_secs(3_600),
     }
 }

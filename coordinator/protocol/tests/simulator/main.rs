@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod acknowledged;
 mod clients;
 mod disk;
 mod invariants;

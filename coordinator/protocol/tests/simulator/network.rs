@@ -1,12 +1,12 @@
 //! The way to the stores and back: requests and answers are lost, late, and repeated.
 
 use tandem_protocol::{
-    Call, CommitEvidence, Debt, Ending, Entry, Epoch, Event, Failure, FailureKind, ParticipantName,
-    TransactionId, Vote,
+    Call, Claim, CommitEvidence, Debt, Ending, Enlistment, Entry, Epoch, Event, Failure,
+    FailureKind, ParticipantName, TransactionId, Vote,
 };
 
 use crate::invariants::Checked;
-use crate::participant::{Kind, Store};
+use crate::participant::{Acknowledged, Kind, LOG_ID, Store};
 use crate::plan::{Planted, Shell, Trouble};
 use crate::world::{Item, LATE_MS, World};
 
@@ -15,14 +15,17 @@ const CALL_TIMEOUT_MS: u64 = 200;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Request {
+    /// What does the store know of the coordinator?
+    Look,
     /// Enlist, then list what is prepared.
-    Connect,
-    List,
-    Prepare(TransactionId, Vec<Entry>),
+    Connect(Acknowledged),
+    /// List what is prepared, and say whether the store still is the one that acknowledged.
+    List(Acknowledged),
+    Prepare(TransactionId, Vec<Entry>, Acknowledged),
     Commit(TransactionId, Vec<Entry>),
     Repair(TransactionId, Vec<Entry>),
     RollBack(TransactionId),
-    Forget(TransactionId, Vec<TransactionId>),
+    Forget(TransactionId, Vec<TransactionId>, Option<TransactionId>),
     Recall(u64, Vec<TransactionId>),
 }
 
@@ -58,11 +61,13 @@ impl HalfOpen {
 }
 
 enum Said {
-    Connected(Vec<Event>),
-    /// What is prepared, and in which life of the store.
-    Listed(Event, String),
-    Done(Event),
-    Recalled(Event),
+    Looked(Option<Enlistment>, Vec<TransactionId>),
+    /// With the number of changes, as below.
+    Connected(Vec<Event>, u64),
+    /// What is prepared, and whether the store still is in this life and knows what it acknowledged.
+    Listed(Event, bool),
+    Done(Event, u64),
+    Recalled(Event, u64),
     Forgot,
 }
 
@@ -184,8 +189,12 @@ impl World {
         }
         let participant = to.clone();
         let said = match request {
-            Request::Connect => store.enlist(epoch, life).map(|newest_committed| {
-                Said::Connected(vec![
+            Request::Look => {
+                let (known, newest_committed) = store.look();
+                Ok(Said::Looked(known, newest_committed))
+            }
+            Request::Connect(told) => store.enlist(epoch, life, told).map(|newest_committed| {
+                let events = vec![
                     found(store),
                     Event::ParticipantUp {
                         participant,
@@ -193,22 +202,27 @@ impl World {
                         newest_committed,
                         refuses_singly: store.refuses_singly(),
                     },
-                ])
+                ];
+                Said::Connected(events, store.changes())
             }),
             // The sweep also asks whether the store still knows who asks.
-            Request::List => store
-                .fence_in_life(epoch)
-                .map(|()| Said::Listed(found(store), store.incarnation())),
+            Request::List(told) => store.recall(epoch, &told.committed).map(|lost| {
+                let is_same = store.incarnation() == told.incarnation
+                    && store.changes() >= told.changes
+                    && lost.is_empty();
+                Said::Listed(found(store), is_same)
+            }),
             Request::Recall(page, ids) => store.recall(epoch, ids).map(|forgotten| {
-                Said::Recalled(Event::Recalled {
+                let event = Event::Recalled {
                     participant,
                     page: *page,
                     forgotten,
                     remembers_from: None,
-                })
+                };
+                Said::Recalled(event, store.changes())
             }),
-            Request::Prepare(id, entries) => {
-                let vote = store.prepare(id, entries);
+            Request::Prepare(id, entries, told) => {
+                let vote = store.prepare(id, entries, told);
                 if let Ok(vote) = &vote {
                     self.ledger.invariant_vote_is_repeated(store, id, vote)?;
                 }
@@ -217,11 +231,12 @@ impl World {
                         .invariant_held_never_exceeds_stock_at_prepare(store)?;
                 }
                 vote.map(|vote| {
-                    Said::Done(Event::Voted {
+                    let event = Event::Voted {
                         transaction: id.clone(),
                         participant,
                         vote,
-                    })
+                    };
+                    Said::Done(event, store.changes())
                 })
             }
             Request::Commit(id, entries) => {
@@ -229,18 +244,20 @@ impl World {
                 self.ledger.done(store, id, &effect)?;
                 result.map(|(evidence, debts)| {
                     let ending = Ending::Commit;
-                    Said::Done(acknowledged(id, participant, ending, Some(evidence), debts))
+                    let event = acknowledged(id, participant, ending, Some(evidence), debts);
+                    Said::Done(event, store.changes())
                 })
             }
             Request::Repair(id, entries) => {
                 let (result, effect) = store.repair(id, epoch, entries);
                 self.ledger.done(store, id, &effect)?;
                 result.map(|repaired| {
-                    Said::Done(Event::Repaired {
+                    let event = Event::Repaired {
                         transaction: id.clone(),
                         participant,
                         repaired,
-                    })
+                    };
+                    Said::Done(event, 0)
                 })
             }
             Request::RollBack(id) => {
@@ -248,11 +265,12 @@ impl World {
                 self.ledger.done(store, id, &effect)?;
                 result.map(|()| {
                     let ending = Ending::RollBack;
-                    Said::Done(acknowledged(id, participant, ending, None, Vec::new()))
+                    let event = acknowledged(id, participant, ending, None, Vec::new());
+                    Said::Done(event, 0)
                 })
             }
-            Request::Forget(before, except) => {
-                store.forget(epoch, before, except);
+            Request::Forget(before, except, closed) => {
+                store.forget(epoch, before, except, closed.as_ref());
                 Ok(Said::Forgot)
             }
         };
@@ -275,31 +293,37 @@ impl World {
         if !was_open {
             // Nobody waits for it any more; some transports deliver it all the same.
             return match answer.result {
-                Ok(Said::Done(event)) if !answer.is_timeout && self.rng.per_mille(300) => {
+                Ok(Said::Done(event, changes)) if !answer.is_timeout && self.rng.per_mille(300) => {
                     self.count("answers to calls that were given up");
-                    let event = self.in_this_life(&from, call, event);
+                    let event = self.in_this_life(&from, call, event, changes);
                     self.tell(vec![event])
                 }
                 _ => Ok(()),
             };
         }
         match answer.result {
-            Ok(Said::Connected(events)) => self.came_up(&from, events),
-            Ok(Said::Listed(event, incarnation)) => {
+            Ok(Said::Looked(known, newest_committed)) => {
+                self.looked(&from, known.as_ref(), newest_committed)
+            }
+            Ok(Said::Connected(events, changes)) => self.came_up(&from, events, changes),
+            Ok(Said::Listed(event, is_same)) => {
                 self.swept(&from, vec![event])?;
-                let process = self.process.as_ref();
-                let enlisted_in = process.and_then(|process| process.incarnations.get(&from));
-                if self.is_up(&from) && enlisted_in != Some(&incarnation) {
-                    self.count("stores that an old enlistment has reached in another life");
+                if self.is_up(&from) && !is_same {
+                    self.count("stores that a sweep has found to be other ones");
                     return self.went_down(&from, Vec::new());
                 }
                 Ok(())
             }
-            Ok(Said::Done(event)) => {
-                let event = self.in_this_life(&from, call, event);
+            Ok(Said::Done(event, changes)) => {
+                let event = self.in_this_life(&from, call, event, changes);
                 self.tell(vec![event])
             }
-            Ok(Said::Recalled(event)) => self.tell(vec![event]),
+            Ok(Said::Recalled(event, changes)) => {
+                if self.is_current(&from, call) {
+                    self.heard(&from, None, changes);
+                }
+                self.tell(vec![event])
+            }
             Ok(Said::Forgot) => Ok(()),
             // Enlisted again already, which begins anew.
             Err((Request::Recall(..), _)) if !self.is_up(&from) => Ok(()),
@@ -307,7 +331,7 @@ impl World {
                 let kind = failure.kind;
                 let events = failed(&request, &from, failure);
                 match (kind, request) {
-                    (FailureKind::Fenced, Request::Connect) => self.tell(vec![Event::Refused {
+                    (FailureKind::Fenced, Request::Connect(_)) => self.tell(vec![Event::Refused {
                         participant: from,
                         detail: "a later epoch is enlisted".into(),
                     }]),
@@ -320,10 +344,27 @@ impl World {
 
     /// What the daemon makes of an answer: an acknowledged commit counts only if the store was not
     /// enlisted again since it was asked.
-    fn in_this_life(&mut self, from: &ParticipantName, call: u64, event: Event) -> Event {
-        let asked_in = self.process.as_ref().and_then(|p| p.asked_in.get(&call));
-        let is_current = asked_in == Some(&self.enlistments(from))
-            || self.has(Planted::Shell(Shell::AnswersOutliveTheirStore));
+    fn in_this_life(
+        &mut self,
+        from: &ParticipantName,
+        call: u64,
+        event: Event,
+        changes: u64,
+    ) -> Event {
+        let is_current = self.is_current(from, call);
+        if is_current {
+            let committed = match &event {
+                Event::Acknowledged {
+                    transaction,
+                    ending: Ending::Commit,
+                    ..
+                }
+                | Event::Repaired { transaction, .. } => Some(transaction),
+                _ => None,
+            };
+            self.heard(from, committed, changes);
+        }
+        let is_current = is_current || self.has(Planted::Shell(Shell::AnswersOutliveTheirStore));
         let (transaction, participant, call) = match event {
             Event::Acknowledged {
                 transaction,
@@ -347,6 +388,42 @@ impl World {
         }
     }
 
+    /// Whether a store was not enlisted again since a call was made.
+    fn is_current(&self, from: &ParticipantName, call: u64) -> bool {
+        let asked_in = self.process.as_ref().and_then(|p| p.asked_in.get(&call));
+        asked_in == Some(&self.enlistments(from))
+    }
+
+    /// What the daemon makes of what a store knows, before it enlists there.
+    fn looked(
+        &mut self,
+        from: &ParticipantName,
+        known: Option<&Enlistment>,
+        newest_committed: Vec<TransactionId>,
+    ) -> Checked {
+        let Some(process) = &self.process else {
+            return Ok(());
+        };
+        let instance_id = process.life.to_string();
+        let claim = Claim {
+            log_id: LOG_ID,
+            epoch: Some(process.epoch),
+            instance_id: Some(&instance_id),
+        };
+        let participant = from.clone();
+        let stale = known.and_then(|known| claim.contradiction(from, known));
+        self.tell(vec![match stale {
+            Some(stale) => Event::Refused {
+                participant,
+                detail: stale.to_string(),
+            },
+            None => Event::Looked {
+                participant,
+                newest_committed,
+            },
+        }])
+    }
+
     fn is_up(&self, store: &ParticipantName) -> bool {
         let process = self.process.as_ref();
         process.is_some_and(|process| process.up.contains(store))
@@ -357,10 +434,13 @@ impl World {
         let is_acknowledgement = |item: &Item| match item {
             Item::Answer { answer, .. } if answer.from == *from => matches!(
                 answer.result,
-                Ok(Said::Done(Event::Acknowledged {
-                    ending: Ending::Commit,
-                    ..
-                }))
+                Ok(Said::Done(
+                    Event::Acknowledged {
+                        ending: Ending::Commit,
+                        ..
+                    },
+                    _
+                ))
             ),
             _ => false,
         };
@@ -425,10 +505,14 @@ fn acknowledged(
 
 fn failed(request: &Request, from: &ParticipantName, failure: Failure) -> Vec<Event> {
     let (transaction, call) = match request {
-        Request::Connect | Request::List | Request::Forget(..) | Request::Recall(..) => {
+        Request::Look
+        | Request::Connect(_)
+        | Request::List(_)
+        | Request::Forget(..)
+        | Request::Recall(..) => {
             return Vec::new();
         }
-        Request::Prepare(id, _) => (id, Call::Prepare),
+        Request::Prepare(id, ..) => (id, Call::Prepare),
         Request::Commit(id, _) => (id, Call::End(Ending::Commit)),
         Request::Repair(id, _) => (id, Call::Repair),
         Request::RollBack(id) => (id, Call::End(Ending::RollBack)),

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_protocol::{
-    CommitEvidence, Debt, Entry, Epoch, Failure, FailureKind, Fingerprint, HeuristicKind,
-    ParticipantName, PreparedBranch, PreparedId, Reason, Refusal, RefusedEntry, Repaired,
-    TransactionId, Vote, fingerprint,
+    CommitEvidence, Debt, Enlistment, Entry, Epoch, Failure, FailureKind, Fingerprint,
+    HeuristicKind, ParticipantName, PreparedBranch, PreparedId, Reason, Refusal, RefusedEntry,
+    Repaired, TransactionId, Vote, fingerprint,
 };
 
 use crate::plan::{Mistake, Planted};
+
+/// The one log of the one coordinator.
+pub(crate) const LOG_ID: &str = "log-1";
 
 /// Newest commits that an enlisting coordinator is told.
 const NEWEST_COMMITTED_MAX: usize = 64;
@@ -18,7 +21,11 @@ pub(crate) struct Store {
     pub(crate) name: ParticipantName,
     pub(crate) kind: Kind,
     pub(crate) is_up: bool,
+    /// Whether it tells its lives apart, and counts what it changes.
+    has_lives: bool,
     incarnation: u64,
+    /// Promises and commits, all in all.
+    changes: u64,
     enlisted: Option<(Epoch, u64)>,
     /// The life in which somebody enlisted last.
     enlisted_life: u64,
@@ -28,6 +35,8 @@ pub(crate) struct Store {
     released: BTreeMap<TransactionId, Option<Vote>>,
     floor: Option<TransactionId>,
     excepted: BTreeSet<TransactionId>,
+    /// Nothing before this one is prepared any more.
+    closed: Option<TransactionId>,
     /// How often each transaction took effect.
     pub(crate) applied: BTreeMap<TransactionId, u32>,
     /// What somebody has committed here without the coordinator.
@@ -62,6 +71,15 @@ pub(crate) struct Rows {
     pub(crate) banned: &'static str,
 }
 
+/// What a coordinator's link tells a store: in which life of it it has enlisted, and what the store
+/// has acknowledged there.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Acknowledged {
+    pub(crate) incarnation: String,
+    pub(crate) changes: u64,
+    pub(crate) committed: Vec<TransactionId>,
+}
+
 #[derive(Clone)]
 pub(crate) struct Branch {
     pub(crate) entries: Vec<Entry>,
@@ -79,8 +97,16 @@ pub(crate) enum Effect {
 }
 
 impl Store {
-    pub(crate) fn new(name: ParticipantName, kind: Kind, planted: Planted) -> Store {
+    pub(crate) fn new(
+        name: ParticipantName,
+        kind: Kind,
+        has_lives: bool,
+        planted: Planted,
+    ) -> Store {
         Store {
+            has_lives,
+            changes: 0,
+            closed: None,
             name,
             kind,
             is_up: true,
@@ -100,6 +126,21 @@ impl Store {
 
     fn makes(&self, mistake: Mistake) -> bool {
         self.planted == Planted::Store(mistake)
+    }
+
+    /// How many promises and commits it has counted.
+    pub(crate) fn changes(&self) -> u64 {
+        if self.has_lives { self.changes } else { 0 }
+    }
+
+    /// What it tells a coordinator that only looks.
+    pub(crate) fn look(&self) -> (Option<Enlistment>, Vec<TransactionId>) {
+        let known = self.enlisted.map(|(epoch, instance)| Enlistment {
+            log_id: LOG_ID.into(),
+            epoch,
+            instance_id: instance.to_string(),
+        });
+        (known, self.newest_committed())
     }
 
     /// The latest epoch that is enlisted.
@@ -131,6 +172,22 @@ impl Store {
         };
     }
 
+    /// Comes to be what it once was, and shows nothing of it.
+    pub(crate) fn turn_back(&mut self, old: Store) {
+        let incarnation = self.incarnation;
+        let (enlisted, enlisted_life) = (self.enlisted, self.enlisted_life);
+        self.restore(old);
+        self.incarnation = incarnation;
+        self.enlisted = enlisted;
+        self.enlisted_life = enlisted_life;
+    }
+
+    /// Whether it knows what it has acknowledged.
+    fn knows(&self, acknowledged: &Acknowledged) -> bool {
+        let knows = |id: &TransactionId| self.committed.contains(id) || self.is_forgotten(id);
+        self.changes >= acknowledged.changes && acknowledged.committed.iter().all(knows)
+    }
+
     /// Loses what it keeps for the coordinator, but not what lives and dies with the stock: which
     /// transactions took effect. Its life is another once somebody enlists.
     pub(crate) fn delete_memory(&mut self) {
@@ -141,6 +198,13 @@ impl Store {
         self.released.clear();
         self.floor = None;
         self.excepted.clear();
+        self.closed = None;
+        self.changes = 0;
+    }
+
+    /// Somebody makes it forget who has enlisted.
+    pub(crate) fn forget_coordinator(&mut self) {
+        self.enlisted = None;
     }
 
     /// Which of these it does not remember as committed.
@@ -155,9 +219,10 @@ impl Store {
     }
 
     pub(crate) fn incarnation(&self) -> String {
-        match self.kind {
-            Kind::Stock(_) => format!("life-{}", self.incarnation),
-            Kind::Rows(_) => String::new(),
+        if self.has_lives {
+            format!("life-{}", self.incarnation)
+        } else {
+            String::new()
         }
     }
 
@@ -165,6 +230,7 @@ impl Store {
         &mut self,
         epoch: Epoch,
         instance: u64,
+        acknowledged: &Acknowledged,
     ) -> Result<Vec<TransactionId>, Failure> {
         self.fence_enlisted(epoch)?;
         match self.enlisted {
@@ -174,6 +240,9 @@ impl Store {
                 return fail(FailureKind::Fenced, "another process has this epoch");
             }
             _ => self.enlisted = Some((epoch, instance)),
+        }
+        if self.has_lives && !self.knows(acknowledged) {
+            self.incarnation += 1;
         }
         self.enlisted_life = self.incarnation;
         Ok(self.newest_committed())
@@ -188,8 +257,16 @@ impl Store {
         &mut self,
         id: &TransactionId,
         entries: &[Entry],
+        told: &Acknowledged,
     ) -> Result<Vote, Failure> {
         self.fence_in_life(id.epoch)?;
+        let is_other = self.has_lives && told.incarnation != self.incarnation();
+        if is_other || self.has_lives && !self.knows(told) {
+            return fail(
+                FailureKind::Unavailable,
+                "it is not the store that acknowledged",
+            );
+        }
         let no = |detail: &str| {
             Ok(Vote::No {
                 detail: detail.into(),
@@ -206,8 +283,8 @@ impl Store {
         {
             return Ok(branch.vote.clone());
         }
-        if self.is_forgotten(id) {
-            return no("forgotten");
+        if self.is_forgotten(id) || self.is_closed(id) {
+            return no("forgotten, or closed");
         }
         let mut refused = Vec::new();
         let mut held = match &self.kind {
@@ -244,6 +321,7 @@ impl Store {
                 vote: vote.clone(),
             };
             self.prepared.insert(id.clone(), branch);
+            self.changes += 1;
         }
         Ok(vote)
     }
@@ -347,7 +425,7 @@ impl Store {
         }
         let was_prepared = self.prepared.remove(id).is_some();
         let remembers = !self.makes(Mistake::RollBackIsNotRemembered);
-        if remembers && (was_prepared || !self.is_forgotten(id)) {
+        if remembers && !self.is_closed(id) && (was_prepared || !self.is_forgotten(id)) {
             self.released.entry(id.clone()).or_insert(None);
         }
         let effect = if was_prepared {
@@ -377,8 +455,16 @@ impl Store {
         caller_epoch: Epoch,
         before: &TransactionId,
         except: &[TransactionId],
+        closed: Option<&TransactionId>,
     ) {
-        if self.fence(caller_epoch).is_err() || self.floor.as_ref() > Some(before) {
+        if self.fence(caller_epoch).is_err() {
+            return;
+        }
+        self.closed = self.closed.take().max(closed.cloned());
+        if let Some(closed) = &self.closed {
+            self.released.retain(|id, _| id >= closed);
+        }
+        if self.floor.as_ref() > Some(before) {
             return;
         }
         self.floor = Some(before.clone());
@@ -527,6 +613,7 @@ impl Store {
             }
         }
         self.committed.insert(id.clone());
+        self.changes += 1;
         *self.applied.entry(id.clone()).or_insert(0) += 1;
         debts
     }
@@ -536,11 +623,15 @@ impl Store {
         self.floor.as_ref().is_some_and(|floor| id < floor) && !self.excepted.contains(id)
     }
 
+    /// Whether the coordinator said that this transaction is not to be prepared any more.
+    fn is_closed(&self, id: &TransactionId) -> bool {
+        self.closed.as_ref().is_some_and(|closed| id < closed)
+    }
+
     /// Whether a call may do something that needs to know what the store has lost: somebody must have
     /// enlisted in its present life.
     pub(crate) fn fence_in_life(&self, epoch: Epoch) -> Result<(), Failure> {
-        let has_lives = matches!(self.kind, Kind::Stock(_));
-        if has_lives && self.enlisted_life != self.incarnation {
+        if self.has_lives && self.enlisted_life != self.incarnation {
             return fail(FailureKind::Unavailable, "not enlisted in this life");
         }
         self.fence(epoch)

@@ -84,6 +84,8 @@ pub(crate) enum Shell {
     RepliesAreLost,
     /// An answer counts although the store that gave it lives another life by now.
     AnswersOutliveTheirStore,
+    /// A link does not tell the store what it has acknowledged.
+    AcknowledgedIsNotTold,
 }
 
 /// A mistake of a participant.

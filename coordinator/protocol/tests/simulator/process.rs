@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_protocol::{
-    Action, Coordinator, CoordinatorId, Event, Note, ParticipantName, Record, Recovered, Timestamp,
+    Action, Bug, Coordinator, CoordinatorId, Event, Note, ParticipantName, Record, Recovered,
+    Timestamp,
 };
 
 use crate::invariants::{Checked, check};
 use crate::network::Request;
 use crate::notation::{action_text, event_text};
+use crate::participant::LOG_ID;
 use crate::plan::{Planted, Shell, Trouble};
 use crate::world::{Item, Process, World};
 
@@ -17,16 +19,16 @@ const LAZY_FORCE_MS: u64 = 1_000;
 
 impl World {
     /// The link to a store as the daemon keeps it: up, and swept from time to time.
-    pub(crate) fn came_up(&mut self, store: &ParticipantName, events: Vec<Event>) -> Checked {
+    pub(crate) fn came_up(
+        &mut self,
+        store: &ParticipantName,
+        events: Vec<Event>,
+        changes: u64,
+    ) -> Checked {
+        self.enlisted(store, &events, changes);
         if let Some(process) = &mut self.process {
             process.up.insert(store.clone());
             *process.enlistments.entry(store.clone()).or_insert(0) += 1;
-            for event in &events {
-                if let Event::ParticipantUp { incarnation, .. } = event {
-                    let incarnation = incarnation.clone();
-                    process.incarnations.insert(store.clone(), incarnation);
-                }
-            }
             let sweep = Item::Sweep(process.life, store.clone());
             self.at(self.now + SWEEP_MS, sweep);
         }
@@ -112,12 +114,19 @@ impl World {
                     self.at(self.now + LAZY_FORCE_MS, Item::Force(life));
                 }
             }
+            Action::Enlist { participant } => {
+                let told = self.acknowledged(&participant);
+                self.send(&participant, Request::Connect(told));
+            }
             Action::Prepare {
                 participant,
                 transaction,
                 entries,
                 ..
-            } => self.send(&participant, Request::Prepare(transaction, entries)),
+            } => {
+                let told = self.acknowledged(&participant);
+                self.send(&participant, Request::Prepare(transaction, entries, told));
+            }
             Action::Commit {
                 participant,
                 transaction,
@@ -138,7 +147,14 @@ impl World {
                 participant,
                 before,
                 except,
-            } => self.send(&participant, Request::Forget(before, except)),
+                closed,
+            } => {
+                self.let_go(&participant, &before);
+                if closed.is_some() {
+                    self.count("transactions closed");
+                }
+                self.send(&participant, Request::Forget(before, except, closed));
+            }
             Action::Recall {
                 participant,
                 page,
@@ -279,6 +295,9 @@ impl World {
             Ok(recovered) => recovered,
             Err(error) => return check("invariant_log_is_readable", false, error.to_string()),
         };
+        if let Some(stale) = self.look_first(&recovered) {
+            return self.refused_at_its_start(&stale);
+        }
         // The epoch is what the log says, also where a planted bug hides its end.
         let epoch = self.disk.next_epoch();
         let unfinished = recovered.unfinished().len();
@@ -321,7 +340,7 @@ impl World {
             last_call: 0,
             up: BTreeSet::new(),
             enlistments: BTreeMap::new(),
-            incarnations: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
             asked_in: BTreeMap::new(),
             requests: BTreeMap::new(),
             settling: BTreeSet::new(),
@@ -331,6 +350,63 @@ impl World {
             self.after(1, 300, Item::Connect(life, store));
         }
         self.tell(vec![Event::Tick])
+    }
+
+    /// What a start asks the stores that answer soon, before it writes anything.
+    fn look_first(&mut self, recovered: &Recovered) -> Option<String> {
+        if self.has(Planted::Core(Bug::StaleLogIsBelieved)) {
+            return None;
+        }
+        let names: Vec<ParticipantName> = self.stores.keys().cloned().collect();
+        for name in names {
+            let is_late = self.chance(Trouble::Delays, 300);
+            let Some(store) = self.stores.get(&name).filter(|s| s.is_up && !is_late) else {
+                continue;
+            };
+            let (known, newest) = store.look();
+            if let Some(stale) = recovered.contradiction(LOG_ID, &name, known.as_ref(), &newest) {
+                return Some(stale.to_string());
+            }
+        }
+        None
+    }
+
+    /// A start has ended before it wrote anything.
+    fn refused_at_its_start(&mut self, reason: &str) -> Checked {
+        self.count("starts refused before anything was written");
+        self.log(|| format!("the start is refused: {reason}"));
+        if self.newest.is_none() {
+            let is_by_hand = self.is_anything_by_hand();
+            let is_burnt = self.forget_burnt_epochs();
+            let is_explained = is_by_hand || is_burnt;
+            check(
+                "invariant_newest_log_is_never_refused",
+                is_explained,
+                reason,
+            )?;
+            self.undo_by_hand();
+        }
+        self.after(10, 400, Item::StartProcess);
+        Ok(())
+    }
+
+    /// Somebody who knows that this is the newest log makes stores forget the epoch that a start on an
+    /// old copy has left there: none that knew better could be asked then.
+    fn forget_burnt_epochs(&mut self) -> bool {
+        let mut any = false;
+        for store in self.stores.values_mut() {
+            if store
+                .epoch()
+                .is_some_and(|epoch| self.burnt.contains(&epoch))
+            {
+                store.forget_coordinator();
+                any = true;
+            }
+        }
+        if any {
+            self.count("epochs of old copies forgotten by hand");
+        }
+        any
     }
 
     /// Now and then the process is started on an old copy of the log, once.

@@ -15,7 +15,7 @@ use crate::invariants::{Checked, Ledger, Violation, check};
 use crate::loss::Copy;
 use crate::network::{Answer, HalfOpen, Request};
 use crate::notation::name;
-use crate::participant::{Kind, Rows, Stock, Store};
+use crate::participant::{Acknowledged, Kind, Rows, Stock, Store};
 use crate::plan::{Plan, Planted, Trouble};
 use crate::refusals::Wanted;
 use crate::rng::Rng;
@@ -88,8 +88,8 @@ pub(crate) struct Process {
     pub(crate) up: BTreeSet<ParticipantName>,
     /// How often each store was enlisted, and how often it had been when each call was made.
     pub(crate) enlistments: BTreeMap<ParticipantName, u64>,
-    /// The life in which each store was enlisted last.
-    pub(crate) incarnations: BTreeMap<ParticipantName, String>,
+    /// What each store must know.
+    pub(crate) acknowledged: BTreeMap<ParticipantName, Acknowledged>,
     pub(crate) asked_in: BTreeMap<u64, u64>,
     pub(crate) requests: BTreeMap<RequestId, (Arc<Purchase>, u32)>,
     pub(crate) settling: BTreeSet<RequestId>,
@@ -173,6 +173,7 @@ impl World {
             retention_age: Duration::from_millis(if remembers_all { 3_600_000 } else { 1_500 }),
             retention_purchases_max: if remembers_all { 10_000 } else { 6 },
             retention_age_min: Duration::from_millis(400),
+            closing_age: Duration::from_millis(500),
         };
         let mut ledger = Ledger::new(remembers_all);
         let mut stock = Stock::default();
@@ -194,7 +195,14 @@ impl World {
         }
         let stores = kinds
             .into_iter()
-            .map(|(text, kind)| (name(text), Store::new(name(text), kind, plan.planted)))
+            .map(|(text, kind)| {
+                // The third is one that knows nothing of lives.
+                let has_lives = text != "ledger";
+                (
+                    name(text),
+                    Store::new(name(text), kind, has_lives, plan.planted),
+                )
+            })
             .collect();
         let mut world = World {
             plan: plan.clone(),
@@ -375,12 +383,13 @@ impl World {
             Item::Answer { life, call, answer } => self.answered(life, call, answer)?,
             Item::Connect(life, store) => {
                 if self.lives(life) {
-                    self.send(&store, Request::Connect);
+                    self.send(&store, Request::Look);
                 }
             }
             Item::Sweep(life, store) => {
                 if self.is_connected(life, &store) {
-                    self.send(&store, Request::List);
+                    let told = self.acknowledged(&store);
+                    self.send(&store, Request::List(told));
                 }
             }
             Item::Force(life) => {

@@ -45,8 +45,9 @@ struct Watched {
     dies_at_commit: AtomicBool,
     /// What the next prepare ends with.
     fails_at_prepare: Mutex<Option<Error>>,
-    enlisting: AtomicUsize,
-    enlists: Mutex<Vec<Instant>>,
+    probing: AtomicUsize,
+    probes: Mutex<Vec<Instant>>,
+    enlists: AtomicUsize,
 }
 
 impl Watched {
@@ -58,13 +59,14 @@ impl Watched {
             store,
             dies_at_commit: AtomicBool::new(false),
             fails_at_prepare: Mutex::default(),
-            enlisting: AtomicUsize::new(0),
-            enlists: Mutex::default(),
+            probing: AtomicUsize::new(0),
+            probes: Mutex::default(),
+            enlists: AtomicUsize::new(0),
         })
     }
 
-    fn enlists(&self) -> Vec<Instant> {
-        self.enlists.lock().unwrap().clone()
+    fn probes(&self) -> Vec<Instant> {
+        self.probes.lock().unwrap().clone()
     }
 
     fn stock(&self) -> i64 {
@@ -75,16 +77,17 @@ impl Watched {
 #[async_trait]
 impl Participant for Watched {
     async fn look(&self, look: &Look) -> Result<Looked, Error> {
-        self.inner.look(look).await
+        let at_once = self.probing.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(at_once, 0, "two tasks probe one participant");
+        self.probes.lock().unwrap().push(Instant::now());
+        let looked = self.inner.look(look).await;
+        self.probing.fetch_sub(1, Ordering::SeqCst);
+        looked
     }
 
     async fn enlist(&self, enlist: &Enlist) -> Result<Enlisted, Error> {
-        let at_once = self.enlisting.fetch_add(1, Ordering::SeqCst);
-        assert_eq!(at_once, 0, "two tasks probe one participant");
-        self.enlists.lock().unwrap().push(Instant::now());
-        let enlisted = self.inner.enlist(enlist).await;
-        self.enlisting.fetch_sub(1, Ordering::SeqCst);
-        enlisted
+        self.enlists.fetch_add(1, Ordering::SeqCst);
+        self.inner.enlist(enlist).await
     }
 
     async fn prepare(&self, prepare: &Prepare) -> Result<Voted, Error> {
@@ -169,7 +172,16 @@ impl Stand {
                 let events = channel.0.clone();
                 let participant = participant.clone();
                 let times = times.clone();
-                let link = Link::new(name.clone(), participant, enlist(1), times, clock, events);
+                let all = ["a", "b"].map(|name| name.parse().unwrap());
+                let link = Link::new(
+                    name.clone(),
+                    participant,
+                    all.into(),
+                    enlist(1),
+                    times,
+                    clock,
+                    events,
+                );
                 (name, Arc::new(link))
             })
             .collect();
@@ -252,6 +264,7 @@ fn settings() -> Settings {
         retention_age: Duration::from_secs(3600),
         retention_purchases_max: 1_000,
         retention_age_min: Duration::ZERO,
+        closing_age: Duration::from_secs(60),
     }
 }
 
@@ -297,7 +310,7 @@ async fn purchase_commits_once_at_both_participants() {
 async fn dead_participant_is_probed_by_one_task_with_back_off_until_it_is_back() {
     let (stand, _driver) = Stand::up().await;
     stand.b.store.kill();
-    let before = stand.b.enlists().len();
+    let before = stand.b.probes().len();
     let died = Instant::now();
     let turned_away = futures::join!(
         stand.submit("p-1"),
@@ -308,10 +321,10 @@ async fn dead_participant_is_probed_by_one_task_with_back_off_until_it_is_back()
         assert!(matches!(reply, Ok(Reply::Unavailable { .. })), "{reply:?}");
     }
     stand.reach("b", LinkState::Down).await;
-    until(|| stand.b.enlists().len() >= before + 5).await;
+    until(|| stand.b.probes().len() >= before + 5).await;
     let mut last = died;
     // Half of the longest pause, and up to as much again for jitter.
-    for (at, pause) in stand.b.enlists()[before..].iter().zip([20, 40, 50, 50, 50]) {
+    for (at, pause) in stand.b.probes()[before..].iter().zip([20, 40, 50, 50, 50]) {
         let waited = at.duration_since(last);
         assert!(
             waited >= Duration::from_millis(pause),
@@ -319,7 +332,7 @@ async fn dead_participant_is_probed_by_one_task_with_back_off_until_it_is_back()
         );
         last = *at;
     }
-    assert_eq!(stand.a.enlists().len(), 1, "the live one is left alone");
+    assert_eq!(stand.a.probes().len(), 1, "the live one is left alone");
 
     stand.b.store.start();
     stand.reach("b", LinkState::Up).await;
@@ -352,7 +365,7 @@ async fn call_that_failed_is_no_outage_of_a_participant_that_answers() {
         // The next is not turned away, and nothing is enlisted anew.
         assert_applied(stand.submit(&format!("p-{n}")).await);
     }
-    assert_eq!(stand.b.enlists().len(), 1);
+    assert_eq!(stand.b.probes().len(), 1);
     assert_eq!((stand.a.stock(), stand.b.stock()), (STOCK - 3, STOCK - 3));
 }
 
@@ -369,7 +382,7 @@ async fn store_that_a_person_must_mend_refuses_by_name_and_nothing_is_remembered
     assert!(refusal.detail.contains("1146"), "{refusal:?}");
     // It is mended.
     assert_applied(stand.submit("p-1").await);
-    assert_eq!(stand.b.enlists().len(), 1);
+    assert_eq!(stand.b.probes().len(), 1);
 }
 
 #[tokio::test]
@@ -387,13 +400,14 @@ async fn participant_that_hangs_is_down_after_the_call_timeout() {
 }
 
 #[tokio::test]
-async fn fenced_participant_stops_the_driver_with_the_reason() {
+async fn participant_that_knows_a_later_epoch_stops_the_driver_and_is_left_alone() {
     let (stand, driver) = Stand::new(&TIMES, 1_000, None);
     stand.b.inner.enlist(&enlist(9)).await.unwrap();
     let driver = stand.run(driver);
     let ended = timeout(DEADLINE, driver).await.unwrap().unwrap();
     let reason = ended.unwrap_err().to_string();
-    assert!(reason.contains("epoch 9 is known"), "{reason}");
+    assert!(reason.contains("b knows epoch 9"), "{reason}");
+    assert_eq!(stand.b.enlists.load(Ordering::SeqCst), 0);
     assert_eq!(stand.submit("p-1").await, Err(Stopped));
 }
 

@@ -1,0 +1,74 @@
+//! What the daemon's links keep of a store's answers: in which life of it they were given, how many
+//! changes it had made, what it has committed last.
+
+use tandem_protocol::{Event, ParticipantName, TransactionId};
+
+use crate::participant::Acknowledged;
+use crate::plan::{Planted, Shell};
+use crate::world::World;
+
+/// As many as the contract allows.
+const COMMITTED_MAX: usize = 8;
+
+impl World {
+    /// What a store must know to be taken for the one that acknowledged.
+    pub(crate) fn acknowledged(&self, store: &ParticipantName) -> Acknowledged {
+        let process = self.process.as_ref();
+        let known = process.and_then(|process| process.acknowledged.get(store));
+        let mut told = known.cloned().unwrap_or_default();
+        if self.has(Planted::Shell(Shell::AcknowledgedIsNotTold)) {
+            told.committed.clear();
+            told.changes = 0;
+        }
+        told
+    }
+
+    /// A store is enlisted. What it said in another life counts no more.
+    pub(crate) fn enlisted(&mut self, store: &ParticipantName, events: &[Event], changes: u64) {
+        let incarnations = events.iter().find_map(|event| match event {
+            Event::ParticipantUp { incarnation, .. } => Some(incarnation),
+            _ => None,
+        });
+        let (Some(process), Some(incarnation)) = (&mut self.process, incarnations) else {
+            return;
+        };
+        let known = process.acknowledged.entry(store.clone()).or_default();
+        if known.incarnation != *incarnation {
+            *known = Acknowledged {
+                incarnation: incarnation.clone(),
+                ..Acknowledged::default()
+            };
+        }
+        known.changes = known.changes.max(changes);
+    }
+
+    /// A store has answered in its present life. A commit that counts is remembered.
+    pub(crate) fn heard(
+        &mut self,
+        store: &ParticipantName,
+        committed: Option<&TransactionId>,
+        changes: u64,
+    ) {
+        let Some(process) = &mut self.process else {
+            return;
+        };
+        let known = process.acknowledged.entry(store.clone()).or_default();
+        known.changes = known.changes.max(changes);
+        if let Some(id) = committed
+            && !known.committed.contains(id)
+        {
+            known.committed.push(id.clone());
+            if known.committed.len() > COMMITTED_MAX {
+                known.committed.remove(0);
+            }
+        }
+    }
+
+    /// A store may forget what is before a transaction.
+    pub(crate) fn let_go(&mut self, store: &ParticipantName, before: &TransactionId) {
+        let process = self.process.as_mut();
+        if let Some(known) = process.and_then(|process| process.acknowledged.get_mut(store)) {
+            known.committed.retain(|id| id >= before);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a start asks before it writes anything: whether a store knows that the log is not the newest.
+//!
+//! A process that is started on an old copy, or with another log, would otherwise store an epoch of its
+//! own, and the process that runs on the newest log would be the one that is refused.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use futures::future::join_all;
+use tandem_participant::{Look, Looked, Participant};
+use tandem_protocol::{CoordinatorId, ParticipantName};
+use tokio::time::timeout;
+
+use super::link;
+use super::log::Found;
+
+/// How long a start waits for what the stores know. One that has not answered by then is asked
+/// before it is enlisted.
+const LOOK_MAX: Duration = Duration::from_secs(3);
+
+/// Asks every store that answers soon; an error says which knows better than the log, and what to do.
+pub(super) async fn ask(
+    coordinator: &CoordinatorId,
+    log: &Found,
+    participants: &BTreeMap<ParticipantName, Arc<dyn Participant>>,
+) -> anyhow::Result<()> {
+    let answers = participants
+        .iter()
+        .map(|(name, participant)| look(coordinator, name, participant.as_ref()));
+    for (name, looked) in participants.keys().zip(join_all(answers).await) {
+        let Some(looked) = looked else {
+            continue;
+        };
+        let known = looked.known.as_ref().map(link::known);
+        let newest = &looked.newest_committed;
+        if let Some(stale) = log
+            .recovered
+            .contradiction(log.log_id(), name, known.as_ref(), newest)
+        {
+            bail!(
+                "{stale}. Nothing was touched. Start the coordinator on the newest log folder, not on \
+                 an old copy of it."
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn look(
+    coordinator: &CoordinatorId,
+    name: &ParticipantName,
+    participant: &dyn Participant,
+) -> Option<Looked> {
+    let look = Look {
+        coordinator: coordinator.clone(),
+    };
+    match timeout(LOOK_MAX, participant.look(&look)).await {
+        Ok(Ok(looked)) => Some(looked),
+        Ok(Err(error)) => {
+            tracing::warn!(participant = %name, %error, "could not be asked what it knows, later again");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(
+                participant = %name, waited = ?LOOK_MAX,
+                "has not said what it knows, later again"
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The present enlistment at a store, and what the store has acknowledged in its present life.
+//!
+//! A store that is put back in time need not show it. So it is told with each prepare and each
+//! enlistment what it has acknowledged, and one that does not know that begins another life.
+
+use tandem_participant::{Acknowledged, Enlisted, KnownCoordinator};
+use tandem_protocol::TransactionId;
+
+/// Which enlistment is the present one, in which life of the store, and what was heard in it.
+#[derive(Debug, Default)]
+pub(super) struct Enlistment {
+    /// How often the participant was enlisted by this process.
+    number: u64,
+    incarnation: String,
+    acknowledged: Acknowledged,
+}
+
+impl Enlistment {
+    /// The participant is enlisted. What was heard in another life of its store is no part of this
+    /// one: what that lost is found by asking for all of it.
+    pub(super) fn begin(&mut self, enlisted: &Enlisted) {
+        self.number += 1;
+        if self.incarnation != enlisted.incarnation {
+            self.incarnation.clone_from(&enlisted.incarnation);
+            self.acknowledged = Acknowledged::default();
+        }
+        self.hear(self.number, enlisted.changes);
+    }
+
+    /// Names the present enlistment: an answer counts only in the one in which it was asked for.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The store's present life.
+    pub(super) fn incarnation(&self) -> &str {
+        &self.incarnation
+    }
+
+    /// What the store must know.
+    pub(super) fn acknowledged(&self) -> &Acknowledged {
+        &self.acknowledged
+    }
+
+    /// Takes the number of changes of an answer. Answers overtake each other, so a lower one says
+    /// nothing.
+    pub(super) fn hear(&mut self, asked_in: u64, changes: u64) {
+        if asked_in == self.number {
+            self.acknowledged.changes = self.acknowledged.changes.max(changes);
+        }
+    }
+
+    /// Takes the acknowledgement of a commit that was asked for in this enlistment.
+    pub(super) fn hear_commit(&mut self, transaction: &TransactionId) {
+        let committed = &mut self.acknowledged.committed;
+        if committed.contains(transaction) {
+            return;
+        }
+        if committed.len() >= Acknowledged::COMMITTED_MAX {
+            committed.remove(0);
+        }
+        committed.push(transaction.clone());
+    }
+
+    /// The store may forget what is before a transaction.
+    pub(super) fn let_go(&mut self, before: &TransactionId) {
+        self.acknowledged.committed.retain(|id| id >= before);
+    }
+}
+
+/// A store's memory of an enlistment, in the core's words.
+pub(in crate::daemon) fn known(known: &KnownCoordinator) -> tandem_protocol::Enlistment {
+    tandem_protocol::Enlistment {
+        log_id: known.log_id.clone(),
+        epoch: known.epoch,
+        instance_id: known.instance_id.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enlisted(incarnation: &str, changes: u64) -> Enlisted {
+        Enlisted {
+            incarnation: incarnation.into(),
+            changes,
+            newest_committed: Vec::new(),
+            refuses_singly: false,
+        }
+    }
+
+    fn id(sequence: usize) -> TransactionId {
+        format!("shop.1.{sequence}").parse().expect("well formed")
+    }
+
+    #[test]
+    fn newest_acknowledgements_are_kept_within_one_life() {
+        let mut enlistment = Enlistment::default();
+        enlistment.begin(&enlisted("life-1", 7));
+        for sequence in 1..=Acknowledged::COMMITTED_MAX + 2 {
+            enlistment.hear_commit(&id(sequence));
+            enlistment.hear_commit(&id(sequence));
+        }
+        let newest: Vec<_> = (3..=Acknowledged::COMMITTED_MAX + 2).map(id).collect();
+        assert_eq!(enlistment.acknowledged().committed, newest);
+
+        enlistment.hear(1, 9);
+        enlistment.hear(1, 8);
+        assert_eq!(enlistment.acknowledged().changes, 9);
+        enlistment.let_go(&id(5));
+        assert_eq!(enlistment.acknowledged().committed[0], id(5));
+
+        // The link was lost for a moment; the store is the same.
+        enlistment.begin(&enlisted("life-1", 9));
+        assert_eq!(enlistment.acknowledged().committed[0], id(5));
+    }
+
+    #[test]
+    fn another_life_has_acknowledged_nothing() {
+        let mut enlistment = Enlistment::default();
+        enlistment.begin(&enlisted("life-1", 700));
+        enlistment.hear_commit(&id(1));
+        enlistment.begin(&enlisted("life-2", 3));
+        // An answer of the life before comes late.
+        enlistment.hear(1, 701);
+        let acknowledged = Acknowledged {
+            changes: 3,
+            committed: Vec::new(),
+        };
+        assert_eq!(*enlistment.acknowledged(), acknowledged);
+    }
+}
