@@ -25,21 +25,29 @@ impl World {
 
     /// A store is enlisted. What it said in another life counts no more.
     pub(crate) fn enlisted(&mut self, store: &ParticipantName, events: &[Event], changes: u64) {
-        let incarnations = events.iter().find_map(|event| match event {
-            Event::ParticipantUp { incarnation, .. } => Some(incarnation),
+        let up = events.iter().find_map(|event| match event {
+            Event::ParticipantUp {
+                incarnation,
+                newest_committed,
+                ..
+            } => Some((incarnation, newest_committed)),
             _ => None,
         });
-        let (Some(process), Some(incarnation)) = (&mut self.process, incarnations) else {
+        let (Some(process), Some((incarnation, newest))) = (&mut self.process, up) else {
             return;
         };
-        let known = process.acknowledged.entry(store.clone()).or_default();
-        if known.incarnation != *incarnation {
-            *known = Acknowledged {
+        let known = process.acknowledged.get(store);
+        if known.is_none_or(|known| known.incarnation != *incarnation) {
+            // Newest first, as this model of a store names them.
+            let newest = newest.iter().take(COMMITTED_MAX).rev();
+            let known = Acknowledged {
                 incarnation: incarnation.clone(),
-                ..Acknowledged::default()
+                changes,
+                committed: newest.cloned().collect(),
             };
+            process.acknowledged.insert(store.clone(), known);
         }
-        known.changes = known.changes.max(changes);
+        self.heard(store, None, changes);
     }
 
     /// A store has answered in its present life. A commit that counts is remembered.

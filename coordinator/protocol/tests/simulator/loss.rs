@@ -1,5 +1,5 @@
-//! Stores that forget what they have acknowledged: copies that are restored, stock that is flushed and
-//! set again, memory that is deleted.
+//! Stores that forget what they have acknowledged: copies that are restored, with and without a sign of
+//! it, stock that is flushed and set again, memory that is deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,40 +18,86 @@ pub(crate) struct Copy {
 }
 
 impl World {
-    /// Somebody copies the stock store's files.
-    pub(crate) fn copy_store(&mut self) {
-        let Some(store) = self.stock_store() else {
+    /// Somebody copies a store's files.
+    pub(crate) fn copy_store(&mut self, name: &ParticipantName) {
+        let Some(store) = self.stores.get(name) else {
             return;
         };
         let copy = Copy {
             store: store.clone(),
             shelved: self.ledger.shelved().clone(),
         };
-        self.log(|| "the stock store is copied".into());
-        self.store_copy = Some(copy);
+        self.log(|| format!("{name} is copied"));
+        self.store_copies.insert(name.clone(), copy);
     }
 
-    /// The stock store comes back from a copy: a restored backup, a replica that lagged behind.
-    pub(crate) fn restore_store(&mut self) {
-        let Some(copy) = self.store_copy.as_ref().filter(|_| self.may_forget()) else {
+    /// A store comes back from a copy: a restored backup, a replica that lagged behind.
+    pub(crate) fn restore_store(&mut self, name: &ParticipantName) {
+        let Some(old) = self.put_back(name) else {
             return;
         };
-        let (old, shelved) = (copy.store.clone(), copy.shelved.clone());
-        let name = old.name.clone();
-        if let Some(store) = self.stores.get_mut(&name) {
-            if !store.is_up {
-                return;
-            }
+        if let Some(store) = self.stores.get_mut(name) {
             store.restore(old);
             store.is_up = false;
         }
-        self.ledger.reshelve(shelved);
-        self.carry_out_by_hand_again(&name);
-        self.hold_up_answers(&name);
-        self.count("stores restored from an old copy");
+        self.carry_out_by_hand_again(name);
+        self.hold_up_answers(name);
+        self.count(match self.is_stock(name) {
+            true => "stock stores restored from an old copy",
+            false => "row stores restored from an old copy",
+        });
         self.log(|| format!("{name} is restored from its copy"));
         let back = (self.now + self.rng.within(20, 500)).min(crate::world::HEAL_MS);
-        self.at(back, Item::RestartStore(name));
+        self.at(back, Item::RestartStore(name.clone()));
+    }
+
+    /// Somebody makes a snapshot of a store's machine, and will go back to it.
+    pub(crate) fn snapshot_store(&mut self, name: &ParticipantName) {
+        self.copy_store(name);
+        self.after(20, 3_000, Item::TurnStoreBack(name.clone()));
+    }
+
+    /// A store is what it was a moment ago, and nothing shows it: its machine was put back to a
+    /// snapshot. One of another life would show it, and a store that tells nothing of its lives could
+    /// not be found out.
+    pub(crate) fn turn_store_back(&mut self, name: &ParticipantName) {
+        let life = self.stores.get(name).map(Store::incarnation);
+        let copy = self.store_copies.get(name);
+        let copied = copy.map(|copy| copy.store.incarnation());
+        if life != copied || life.is_some_and(|life| life.is_empty()) {
+            return;
+        }
+        let Some(old) = self.put_back(name) else {
+            return;
+        };
+        if let Some(store) = self.stores.get_mut(name) {
+            store.turn_back(old);
+        }
+        self.carry_out_by_hand_again(name);
+        self.count(match self.is_stock(name) {
+            true => "stock stores put back without a sign",
+            false => "row stores put back without a sign",
+        });
+        self.log(|| format!("{name} is put back, and nothing shows it"));
+    }
+
+    /// A store as it was when it was copied, if it may come back now.
+    fn put_back(&mut self, name: &ParticipantName) -> Option<Store> {
+        let copy = self.store_copies.get(name).filter(|_| self.may_forget())?;
+        let (old, shelved) = (copy.store.clone(), copy.shelved.clone());
+        let is_up = self.stores.get(name).is_some_and(|store| store.is_up);
+        if !is_up {
+            return None;
+        }
+        if self.is_stock(name) {
+            self.ledger.reshelve(shelved);
+        }
+        Some(old)
+    }
+
+    fn is_stock(&self, name: &ParticipantName) -> bool {
+        let store = self.stores.get(name);
+        store.is_some_and(|store| matches!(store.kind, Kind::Stock(_)))
     }
 
     /// Everything in the stock store is deleted while it runs, and the app puts back what it had on
@@ -85,7 +131,7 @@ impl World {
         self.log(|| format!("{name} is flushed and filled again"));
     }
 
-    /// What was settled by hand is nobody's to redo but the hand's.
+    /// What was settled by hand is nobody's to redo but the hand's, and nobody's to undo.
     fn carry_out_by_hand_again(&mut self, name: &ParticipantName) {
         let Some(store) = self.stores.get_mut(name) else {
             return;
@@ -93,6 +139,11 @@ impl World {
         for (at, id, entries) in &self.by_hand {
             if at == name && !store.applied.contains_key(id) {
                 store.commit_by_hand(id, entries);
+            }
+        }
+        for (at, id) in &self.undone {
+            if at == name {
+                store.undo_by_hand(id);
             }
         }
     }

@@ -216,6 +216,14 @@ fn planted_bugs() -> Vec<(Planted, &'static [&'static str])> {
             &["invariant_no_two_outcomes"],
         ),
         (
+            Sh(Shell::AcknowledgedIsNotTold),
+            &[
+                "invariant_row_if_and_only_if_deduction",
+                "invariant_nothing_is_sold_twice",
+                "invariant_reply_never_contradicts_outcome",
+            ],
+        ),
+        (
             Store(Mistake::OnlyMemoryIsAsked),
             &["invariant_repeated_commit_deducts_once"],
         ),

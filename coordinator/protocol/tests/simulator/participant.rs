@@ -135,11 +135,15 @@ impl Store {
 
     /// What it tells a coordinator that only looks.
     pub(crate) fn look(&self) -> (Option<Enlistment>, Vec<TransactionId>) {
-        let known = self.enlisted.map(|(epoch, instance)| Enlistment {
-            log_id: LOG_ID.into(),
-            epoch,
-            instance_id: instance.to_string(),
-        });
+        let is_kept = |_: &(Epoch, u64)| !self.makes(Mistake::EpochIsNotKept);
+        let known = self
+            .enlisted
+            .filter(is_kept)
+            .map(|(epoch, instance)| Enlistment {
+                log_id: LOG_ID.into(),
+                epoch,
+                instance_id: instance.to_string(),
+            });
         (known, self.newest_committed())
     }
 

@@ -83,6 +83,7 @@ impl World {
             for id in store.by_hand.clone() {
                 if !self.ledger.decided().contains_key(&id) {
                     store.undo_by_hand(&id);
+                    self.undone.insert((store.name.clone(), id));
                 }
             }
         }
@@ -234,6 +235,8 @@ impl World {
             }
             TransactionState::Aborting => {
                 let what = if store.undo_by_hand(&view.id) {
+                    let undone = (participant.clone(), view.id.clone());
+                    self.undone.insert(undone);
                     "commits undone by hand"
                 } else {
                     "branches released by hand"

@@ -57,11 +57,13 @@ pub(crate) struct World {
     /// The newest log while the process runs on an old copy of it.
     pub(crate) newest: Option<Disk>,
     pub(crate) copy: Option<Disk>,
-    /// A copy of the stock store, and the store as it was at first.
-    pub(crate) store_copy: Option<Copy>,
+    /// Copies of stores, and the stock store as it was at first.
+    pub(crate) store_copies: BTreeMap<ParticipantName, Copy>,
     pub(crate) first: Option<Copy>,
     /// What the operator carried out by hand, and settled.
     pub(crate) by_hand: Vec<(ParticipantName, TransactionId, Vec<Entry>)>,
+    /// What somebody had committed by hand, and was taken back.
+    pub(crate) undone: BTreeSet<(ParticipantName, TransactionId)>,
     /// Whether the log forgets nothing within the run.
     pub(crate) remembers_all: bool,
     /// Epochs that a process on an old copy has used up at the stores.
@@ -125,8 +127,10 @@ pub(crate) enum Item {
     OpenHalf(ParticipantName),
     DiskFull,
     CopyLog,
-    CopyStore,
-    RestoreStore,
+    CopyStore(ParticipantName),
+    RestoreStore(ParticipantName),
+    SnapshotStore(ParticipantName),
+    TurnStoreBack(ParticipantName),
     FlushStore,
     MemoryIsDeleted,
     DecisionRead(u64, Box<(TransactionId, Option<Decision>)>),
@@ -219,9 +223,10 @@ impl World {
             disk_full_until: 0,
             newest: None,
             copy: None,
-            store_copy: None,
+            store_copies: BTreeMap::new(),
             first: None,
             by_hand: Vec::new(),
+            undone: BTreeSet::new(),
             remembers_all,
             burnt: BTreeSet::new(),
             process: None,
@@ -262,6 +267,16 @@ impl World {
             }
             let half = Item::OpenHalf(store.clone());
             self.plan_trouble(Trouble::HalfOpenLinks, 300, half);
+            for item in [
+                Item::CopyStore(store.clone()),
+                Item::CopyStore(store.clone()),
+                Item::RestoreStore(store.clone()),
+                Item::RestoreStore(store.clone()),
+                Item::SnapshotStore(store.clone()),
+                Item::SnapshotStore(store.clone()),
+            ] {
+                self.plan_trouble(Trouble::Forgetting, 500, item);
+            }
         }
         for _ in 0..self.rng.within(0, 4) {
             self.plan_trouble(Trouble::CoordinatorCrashes, 1_000, Item::CrashProcess);
@@ -272,12 +287,6 @@ impl World {
             (Trouble::App, Item::AppTakesUnits),
             (Trouble::OldLogs, Item::CopyLog),
             (Trouble::OldLogs, Item::CopyLog),
-            (Trouble::Forgetting, Item::CopyStore),
-            (Trouble::Forgetting, Item::CopyStore),
-            (Trouble::Forgetting, Item::RestoreStore),
-            (Trouble::Forgetting, Item::RestoreStore),
-            (Trouble::Forgetting, Item::RestoreStore),
-            (Trouble::Forgetting, Item::RestoreStore),
             (Trouble::Forgetting, Item::FlushStore),
             (Trouble::Forgetting, Item::FlushStore),
             (Trouble::Forgetting, Item::FlushStore),
@@ -418,8 +427,10 @@ impl World {
                     self.make_copy_old();
                 }
             }
-            Item::CopyStore => self.copy_store(),
-            Item::RestoreStore => self.restore_store(),
+            Item::CopyStore(store) => self.copy_store(&store),
+            Item::RestoreStore(store) => self.restore_store(&store),
+            Item::SnapshotStore(store) => self.snapshot_store(&store),
+            Item::TurnStoreBack(store) => self.turn_store_back(&store),
             Item::FlushStore => self.flush_store(),
             Item::MemoryIsDeleted => self.delete_memory(),
             Item::DecisionRead(life, read) => {

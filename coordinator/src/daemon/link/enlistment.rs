@@ -17,12 +17,17 @@ pub(super) struct Enlistment {
 
 impl Enlistment {
     /// The participant is enlisted. What was heard in another life of its store is no part of this
-    /// one: what that lost is found by asking for all of it.
+    /// one: what that lost is found by asking for all of it. What it names as committed now it will
+    /// know.
     pub(super) fn begin(&mut self, enlisted: &Enlisted) {
+        let is_other = self.number == 0 || self.incarnation != enlisted.incarnation;
         self.number += 1;
-        if self.incarnation != enlisted.incarnation {
+        if is_other {
             self.incarnation.clone_from(&enlisted.incarnation);
             self.acknowledged = Acknowledged::default();
+            let mut newest = enlisted.newest_committed.clone();
+            newest.sort_unstable();
+            newest.iter().for_each(|id| self.hear_commit(id));
         }
         self.hear(self.number, enlisted.changes);
     }
@@ -117,16 +122,20 @@ mod tests {
     }
 
     #[test]
-    fn another_life_has_acknowledged_nothing() {
+    fn another_life_is_held_to_what_it_says_itself() {
         let mut enlistment = Enlistment::default();
         enlistment.begin(&enlisted("life-1", 700));
         enlistment.hear_commit(&id(1));
-        enlistment.begin(&enlisted("life-2", 3));
+        let named = Enlisted {
+            newest_committed: (1..20).rev().map(id).collect(),
+            ..enlisted("life-2", 3)
+        };
+        enlistment.begin(&named);
         // An answer of the life before comes late.
         enlistment.hear(1, 701);
         let acknowledged = Acknowledged {
             changes: 3,
-            committed: Vec::new(),
+            committed: (12..20).map(id).collect(),
         };
         assert_eq!(*enlistment.acknowledged(), acknowledged);
     }
