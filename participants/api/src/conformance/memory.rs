@@ -6,6 +6,7 @@
 
 mod audit;
 mod bug;
+mod knowing;
 mod participant;
 mod store;
 

@@ -10,6 +10,7 @@ mod auditing;
 mod dying;
 mod ending;
 mod enlisting;
+mod knowing;
 pub mod memory;
 mod over_grpc;
 mod preparing;
@@ -106,6 +107,8 @@ pub struct Case {
     pub name: &'static str,
     /// What its bench must offer.
     pub needs: Option<Capability>,
+    /// Whether it begins another life of the store, which others notice.
+    disturbs: bool,
     /// Tries it.
     pub run: fn(Arc<dyn Bench>) -> Verdict,
 }
@@ -113,7 +116,7 @@ pub struct Case {
 impl Case {
     /// Whether the case disturbs others that run at the same time on the same store.
     pub fn runs_alone(&self) -> bool {
-        self.needs == Some(Capability::KillStore)
+        self.disturbs || self.needs == Some(Capability::KillStore)
     }
 
     /// Runs the case within [`CASE_TIMEOUT`].
@@ -150,13 +153,28 @@ pub enum Outcome {
 
 /// Every case.
 pub fn cases() -> Vec<Case> {
-    macro_rules! cases {
-        ($($room:ident::$name:ident $(needs $capability:ident)?,)*) => {
-            vec![$(Case {
+    macro_rules! case {
+        ($room:ident::$name:ident, $needs:expr, $disturbs:literal) => {
+            Case {
                 name: stringify!($name),
-                needs: [$(Capability::$capability)?].first().copied(),
+                needs: $needs,
+                disturbs: $disturbs,
                 run: |bench| $room::$name(bench).boxed(),
-            }),*]
+            }
+        };
+        ($room:ident::$name:ident alone) => {
+            case!($room::$name, None, true)
+        };
+        ($room:ident::$name:ident needs $capability:ident) => {
+            case!($room::$name, Some(Capability::$capability), false)
+        };
+        ($room:ident::$name:ident) => {
+            case!($room::$name, None, false)
+        };
+    }
+    macro_rules! cases {
+        ($($room:ident::$name:ident $($word:ident)*,)*) => {
+            vec![$(case!($room::$name $($word)*)),*]
         };
     }
     cases![
@@ -168,6 +186,15 @@ pub fn cases() -> Vec<Case> {
         enlisting::commit_from_an_older_epoch_is_fenced,
         enlisting::roll_back_from_an_older_epoch_is_fenced,
         enlisting::forget_from_an_older_epoch_is_fenced,
+        knowing::look_knows_nothing_of_a_new_coordinator_and_leaves_nothing,
+        knowing::look_tells_the_last_enlistment_and_the_newest_commits,
+        knowing::look_changes_nothing,
+        knowing::prepare_that_carries_what_was_acknowledged_is_promised,
+        knowing::prepare_that_carries_an_unknown_commit_prepares_nothing,
+        knowing::prepare_that_carries_more_changes_than_were_made_prepares_nothing,
+        knowing::prepare_for_another_life_prepares_nothing,
+        knowing::enlist_that_carries_an_unknown_commit_begins_another_life alone,
+        knowing::closed_transactions_are_not_prepared_any_more,
         preparing::prepare_shows_nothing_before_commit,
         preparing::vote_names_the_incarnation_enlisted,
         preparing::repeated_prepare_never_doubles,

@@ -93,11 +93,31 @@ pub enum Bug {
     RepairsInWordsOnly,
     /// Counts what it holds as deducted.
     CountsAtPrepare,
+    /// A look makes the coordinator known.
+    LookEnlists,
+    /// A look ends the store's life.
+    LookBeginsAnotherLife,
+    /// A look finds nothing.
+    LookTellsNothing,
+    /// Prepares whatever it is said to have committed.
+    IgnoresAcknowledgedCommits,
+    /// Prepares whatever number of changes it is said to have made.
+    IgnoresChanges,
+    /// Prepares for a caller that has enlisted in another life.
+    IgnoresLives,
+    /// Does not know what it has committed.
+    DeniesWhatItCommitted,
+    /// Goes on in the same life although it lacks what it has acknowledged.
+    KeepsItsLife,
+    /// Prepares what is closed.
+    IgnoresClosing,
+    /// Takes what is closed for what may be forgotten.
+    ClosingForgetsCommits,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 45] = [
+    pub const ALL: [Bug; 55] = [
         Bug::CommitsAgain,
         Bug::CommitsAfterACheckInTheOpen,
         Bug::CommitsInTwoSteps,
@@ -143,6 +163,16 @@ impl Bug {
         Bug::RepairsAgain,
         Bug::RepairsInWordsOnly,
         Bug::CountsAtPrepare,
+        Bug::LookEnlists,
+        Bug::LookBeginsAnotherLife,
+        Bug::LookTellsNothing,
+        Bug::IgnoresAcknowledgedCommits,
+        Bug::IgnoresChanges,
+        Bug::IgnoresLives,
+        Bug::DeniesWhatItCommitted,
+        Bug::KeepsItsLife,
+        Bug::IgnoresClosing,
+        Bug::ClosingForgetsCommits,
     ];
 
     /// The case that must catch it.
@@ -198,6 +228,21 @@ impl Bug {
             Bug::RepairsAgain => "repair_of_a_committed_branch_changes_nothing",
             Bug::RepairsInWordsOnly => "repair_redoes_a_rolled_back_branch_once",
             Bug::CountsAtPrepare => "audit_counts_what_was_deducted",
+            Bug::LookEnlists => "look_knows_nothing_of_a_new_coordinator_and_leaves_nothing",
+            Bug::LookBeginsAnotherLife => "look_changes_nothing",
+            Bug::LookTellsNothing => "look_tells_the_last_enlistment_and_the_newest_commits",
+            Bug::IgnoresAcknowledgedCommits => {
+                "prepare_that_carries_an_unknown_commit_prepares_nothing"
+            }
+            Bug::IgnoresChanges => {
+                "prepare_that_carries_more_changes_than_were_made_prepares_nothing"
+            }
+            Bug::IgnoresLives => "prepare_for_another_life_prepares_nothing",
+            Bug::DeniesWhatItCommitted => "prepare_that_carries_what_was_acknowledged_is_promised",
+            Bug::KeepsItsLife => "enlist_that_carries_an_unknown_commit_begins_another_life",
+            Bug::IgnoresClosing | Bug::ClosingForgetsCommits => {
+                "closed_transactions_are_not_prepared_any_more"
+            }
         }
     }
 }

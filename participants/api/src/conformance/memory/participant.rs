@@ -12,9 +12,9 @@ use crate::audit::{AuditAnswer, AuditQuestion};
 use crate::conformance::scene::now;
 use crate::{
     BranchState, BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist,
-    Enlisted, Error, Forget, HeuristicKind, Hold, KnownCoordinator, Look, Looked, Participant,
-    Prepare, PreparedBranch, PreparedId, Recall, Recalled, RefusedEntry, Repaired, RollBack, Stock,
-    Vote, Voted,
+    Enlisted, Error, Forget, HeuristicKind, Hold, Look, Looked, Participant, Prepare,
+    PreparedBranch, PreparedId, Recall, Recalled, RefusedEntry, Repaired, RollBack, Stock, Vote,
+    Voted,
 };
 
 /// How many times a call waits on its way to the store, and as often on its way back: the moments
@@ -58,7 +58,7 @@ impl MemoryParticipant {
         answer
     }
 
-    fn has(&self, bug: Bug) -> bool {
+    pub(super) fn has(&self, bug: Bug) -> bool {
         self.store.has(bug)
     }
 
@@ -116,7 +116,11 @@ impl MemoryParticipant {
         Ok(())
     }
 
-    fn newest_committed(&self, state: &State, coordinator: &CoordinatorId) -> Vec<TransactionId> {
+    pub(super) fn newest_committed(
+        &self,
+        state: &State,
+        coordinator: &CoordinatorId,
+    ) -> Vec<TransactionId> {
         let committed = state.verdicts.iter().filter(|(id, verdict)| {
             let ours = id.coordinator == *coordinator || self.has(Bug::NamesOthersCommits);
             ours && (matches!(verdict, Verdict::Committed) || self.has(Bug::NamesWhatWasRolledBack))
@@ -133,10 +137,11 @@ impl MemoryParticipant {
     fn prepare_in(&self, state: &mut State, prepare: &Prepare) -> Result<Vote, Error> {
         let id = &prepare.transaction;
         self.fence(state, &id.coordinator, id.epoch)?;
+        self.is_the_same(state, prepare)?;
         let late = match state.verdicts.get(id) {
             Some(Verdict::Committed) => !self.has(Bug::PreparesWhatWasCommitted),
             Some(Verdict::RolledBack(_)) => !self.has(Bug::ForgetsRollBacks),
-            None => false,
+            None => self.is_closed(state, id) && !state.prepared.contains_key(id),
         };
         if late {
             return Ok(Vote::No {
@@ -191,6 +196,7 @@ impl MemoryParticipant {
                 .entries
                 .splice(0..0, before.into_iter().flat_map(|b| b.entries));
             state.prepared.insert(id.clone(), branch);
+            state.changes += 1;
         }
         Ok(self.yes(state, refused))
     }
@@ -234,7 +240,11 @@ impl MemoryParticipant {
             _ => CommitEvidence::Redone,
         };
         state.last_commit = Some((id.clone(), entries));
-        Ok(done(evidence, debts))
+        state.changes += 1;
+        Ok(Committed {
+            changes: state.changes,
+            ..done(evidence, debts)
+        })
     }
 
     /// What the store remembers of a transaction, as an answer to its commit.
@@ -303,10 +313,13 @@ impl MemoryParticipant {
         if self.has(Bug::ShowsBeforeCommit) {
             state.restore(&id.coordinator, &entries);
         }
-        let verdicts = &mut state.verdicts;
-        verdicts
-            .entry(id.clone())
-            .or_insert(Verdict::RolledBack(entries));
+        // A closed one is refused by its number.
+        if !self.is_closed(state, id) {
+            let verdicts = &mut state.verdicts;
+            verdicts
+                .entry(id.clone())
+                .or_insert(Verdict::RolledBack(entries));
+        }
         Ok(())
     }
 }
@@ -314,18 +327,7 @@ impl MemoryParticipant {
 #[async_trait]
 impl Participant for MemoryParticipant {
     async fn look(&self, look: &Look) -> Result<Looked, Error> {
-        self.step(|state| {
-            let known = state.coordinators.get(&look.coordinator);
-            Ok(Looked {
-                known: known.map(|known| KnownCoordinator {
-                    log_id: known.log_id.clone(),
-                    epoch: known.epoch,
-                    instance_id: known.instance_id.clone(),
-                }),
-                newest_committed: self.newest_committed(state, &look.coordinator),
-            })
-        })
-        .await
+        self.step(|state| Ok(self.look_in(state, look))).await
     }
 
     async fn enlist(&self, enlist: &Enlist) -> Result<Enlisted, Error> {
@@ -347,9 +349,13 @@ impl Participant for MemoryParticipant {
             }
             let newest_committed = self.newest_committed(state, &coordinator);
             state.coordinators.insert(coordinator, enlist.clone());
+            let is_lacking = self.lacks(state, &enlist.acknowledged).is_some();
+            if is_lacking && !self.has(Bug::KeepsItsLife) {
+                state.lives += 1;
+            }
             Ok(Enlisted {
                 incarnation: state.incarnation(),
-                changes: 0,
+                changes: state.changes,
                 newest_committed,
                 refuses_singly: true,
             })
@@ -358,8 +364,12 @@ impl Participant for MemoryParticipant {
     }
 
     async fn prepare(&self, prepare: &Prepare) -> Result<Voted, Error> {
-        let vote = self.step(|state| self.prepare_in(state, prepare)).await?;
-        Ok(vote.into())
+        self.step(|state| {
+            let vote = self.prepare_in(state, prepare)?;
+            let changes = state.changes;
+            Ok(Voted { vote, changes })
+        })
+        .await
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Committed, Error> {
@@ -449,6 +459,7 @@ impl Participant for MemoryParticipant {
         self.step(|state| {
             let coordinator = &forget.before.coordinator;
             self.fence(state, coordinator, forget.caller_epoch)?;
+            self.close(state, forget);
             state.verdicts.retain(|id, _| {
                 let theirs = id.coordinator != *coordinator && !self.has(Bug::ForgetsOthers);
                 let excepted = forget.except.contains(id) && !self.has(Bug::ForgetsTheExcepted);
@@ -473,7 +484,7 @@ impl Participant for MemoryParticipant {
                 forgotten: forgotten.cloned().collect(),
                 remembers_from: None,
                 incarnation: state.incarnation(),
-                changes: 0,
+                changes: state.changes,
             })
         })
         .await

@@ -19,6 +19,11 @@ pub struct MemoryStore {
 pub(super) struct State {
     pub(super) dead: bool,
     pub(super) lives: u64,
+    /// Promises and commits, all in all.
+    pub(super) changes: u64,
+    /// Nothing before these is prepared any more, and nothing before these needs to be known.
+    pub(super) closed: BTreeMap<CoordinatorId, TransactionId>,
+    pub(super) forgotten: BTreeMap<CoordinatorId, TransactionId>,
     pub(super) coordinators: BTreeMap<CoordinatorId, Enlist>,
     pub(super) stock: BTreeMap<String, i64>,
     pub(super) held: BTreeMap<String, i64>,
