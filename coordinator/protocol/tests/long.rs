@@ -4,13 +4,15 @@
 
 mod notation;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use notation::{id, name, settings};
 use tandem_protocol::{
-    Action, Coordinator, CoordinatorId, Decision, Entry, Epoch, Event, Item, Purchase, Record,
-    Recovered, Settings, Timestamp, TransactionId,
+    Action, Coordinator, CoordinatorId, Decision, Ending, Entry, Epoch, Event, Item,
+    ParticipantName, Purchase, Reason, Record, Recovered, Refusal, RefusedEntry, Settings,
+    Timestamp, TransactionId, Vote, WaitFor,
 };
 
 /// Transactions that a store has acknowledged since what it lost.
@@ -45,6 +47,7 @@ fn remembering(transactions: u64) -> Coordinator {
     let settings = Settings {
         retention_age: Duration::from_secs(86_400),
         retention_purchases_max: 1_000_000,
+        closing_age: Duration::from_secs(60),
         ..settings()
     };
     let names = [name("mysql"), name("redis")];
@@ -138,4 +141,126 @@ fn loss_behind_many_thousand_later_commits_is_found() {
             "new purchases wait for what {participant} lost"
         );
     }
+}
+
+/// How often a purchase is tried while nothing commits.
+const TRY_EVERY: Duration = Duration::from_millis(500);
+
+/// How long that lasts.
+const HOURS: u64 = 3;
+
+/// Two stores that remember what they have rolled back until it is closed.
+#[derive(Default)]
+struct Remembering {
+    rolled_back: BTreeMap<ParticipantName, BTreeSet<TransactionId>>,
+    most: usize,
+}
+
+impl Remembering {
+    /// Does what it is asked and gives what the coordinator hears of it: mysql refuses every entry by
+    /// a constraint, redis promises what it is then asked to give back.
+    fn answer(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Prepare {
+                participant,
+                transaction,
+                entries,
+                ..
+            } => {
+                let is_refused = participant == name("mysql");
+                let refused = entries
+                    .iter()
+                    .filter(|_| is_refused)
+                    .map(|entry| RefusedEntry {
+                        number: entry.number,
+                        refusal: Refusal {
+                            reason: Reason::Locked,
+                            detail: "somebody holds the row".into(),
+                        },
+                    });
+                let vote = Vote::Yes {
+                    refused: refused.collect(),
+                    incarnation: "life-1".into(),
+                };
+                Some(Event::Voted {
+                    transaction,
+                    participant,
+                    vote,
+                })
+            }
+            Action::RollBack {
+                participant,
+                transaction,
+            } => {
+                let rolled_back = self.rolled_back.entry(participant.clone()).or_default();
+                rolled_back.insert(transaction.clone());
+                self.most = self.most.max(rolled_back.len());
+                Some(Event::Acknowledged {
+                    transaction,
+                    participant,
+                    ending: Ending::RollBack,
+                    evidence: None,
+                    debts: Vec::new(),
+                })
+            }
+            Action::Forget {
+                participant,
+                closed: Some(closed),
+                ..
+            } => {
+                let rolled_back = self.rolled_back.entry(participant).or_default();
+                rolled_back.retain(|id| *id >= closed);
+                None
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Nothing commits and nothing is forgotten for hours: what stores remember of roll backs stays what a
+/// few minutes leave.
+#[test]
+fn roll_backs_are_remembered_for_minutes_however_long_nothing_commits() {
+    let mut core = remembering(1);
+    let nothing = id("shop.1.999999");
+    for participant in ["mysql", "redis"] {
+        let found = Event::FoundPrepared {
+            participant: name(participant),
+            branches: Vec::new(),
+        };
+        core.handle(Timestamp(2), found);
+        enlist(&mut core, participant, "life-1", &nothing);
+    }
+    let mut stores = Remembering::default();
+    let mut now = Timestamp(10);
+    let end = now + Duration::from_secs(HOURS * 3_600);
+    let mut tries = 0;
+    while now < end {
+        tries += 1;
+        let submitted = Event::Submitted {
+            request: tries,
+            purchase: purchase(1_000_000 + tries),
+            wait_for: WaitFor::Applied,
+            deadline: now + Duration::from_secs(5),
+        };
+        let mut actions = core.handle(now, submitted);
+        while let Some(action) = actions.pop() {
+            actions.extend(
+                stores
+                    .answer(action)
+                    .map(|event| core.handle(now, event))
+                    .into_iter()
+                    .flatten(),
+            );
+        }
+        now = now + TRY_EVERY;
+    }
+    assert!(stores.most > 100 && tries > 20_000, "{tries} tries");
+    // The age, the pause until it is told, and a round of forgetting.
+    let three_minutes = 180_000 / TRY_EVERY.as_millis();
+    assert!(
+        (stores.most as u128) < three_minutes,
+        "{} at once",
+        stores.most
+    );
 }
