@@ -5,6 +5,7 @@ use std::fmt::Write;
 use tandem_proto::v1::{
     LinkState, ListParticipantsRequest, ListParticipantsResponse, Loss, ParticipantStatus,
 };
+use tandem_protocol::TransactionId;
 
 use super::connection::Admin;
 use super::names::word;
@@ -48,7 +49,7 @@ fn render(answer: &ListParticipantsResponse, now: jiff::Timestamp, width: Option
     page.push_str(&table(header, rows, width));
     page.push('\n');
     for status in &answer.participants {
-        remarks(&mut page, status, now);
+        remarks(&mut page, &answer.coordinator_id, status, now);
     }
     page
 }
@@ -71,7 +72,7 @@ fn row(status: &ParticipantStatus, now: jiff::Timestamp) -> [String; 7] {
 }
 
 /// What a table has no room for: why it is not up, what is unsafe, what is not ours.
-fn remarks(page: &mut String, status: &ParticipantStatus, now: jiff::Timestamp) {
+fn remarks(page: &mut String, coordinator: &str, status: &ParticipantStatus, now: jiff::Timestamp) {
     let name = clean(&status.name);
     if !status.detail.is_empty() {
         let _ = write!(page, "\n{name}: {}", clean(&status.detail));
@@ -107,17 +108,38 @@ fn remarks(page: &mut String, status: &ParticipantStatus, now: jiff::Timestamp) 
         );
     }
     for branch in &status.foreign_branches {
-        let whose = if branch.tandem {
-            "another coordinator's"
-        } else {
-            "not tandem's"
+        let since = time::both(branch.prepare_time.as_ref(), now);
+        let id = clean(&branch.id);
+        let whose = match branch.id.parse::<TransactionId>() {
+            Ok(transaction) if transaction.coordinator.as_str() == coordinator => {
+                let how = by_hand(status, &transaction);
+                let _ = write!(
+                    page,
+                    "\n{name}: prepared, this coordinator's own, and so old that the log has forgotten \
+                     what became of it, never touched: {id} (since {since}). Compare its purchases \
+                     with the other stores: where they have them, commit it, else release it. {how}"
+                );
+                continue;
+            }
+            _ if branch.tandem => "another coordinator's",
+            _ => "not tandem's",
         };
         let _ = write!(
             page,
-            "\n{name}: prepared and {whose}, never touched: {} (since {})",
-            clean(&branch.id),
-            time::both(branch.prepare_time.as_ref(), now)
+            "\n{name}: prepared and {whose}, never touched: {id} (since {since})"
         );
+    }
+}
+
+/// How a branch that no machine can decide on is ended at its store.
+fn by_hand(status: &ParticipantStatus, transaction: &TransactionId) -> String {
+    let kind = status.description.as_ref().map(|d| d.kind.as_str());
+    match (kind, status.name.parse()) {
+        (Some("mysql"), Ok(participant)) => format!(
+            "To commit it: {}. To release it: the same with XA ROLLBACK",
+            tandem_mysql::commit_by_hand(transaction, &participant)
+        ),
+        _ => "Until then the store keeps for it what it holds".into(),
     }
 }
 
@@ -189,11 +211,13 @@ mod tests {
                 unchecked_from_transaction_id: "shop.1.7".into(),
                 unchecked_before_transaction_id: "shop.2.9".into(),
             }),
-            foreign_branches: vec![PreparedBranch {
-                id: "bank.1.7".into(),
-                tandem: true,
-                prepare_time: None,
-            }],
+            foreign_branches: ["bank.1.7", "shop.1.2"]
+                .map(|id| PreparedBranch {
+                    id: id.into(),
+                    tandem: true,
+                    prepare_time: None,
+                })
+                .into(),
             ..ParticipantStatus::default()
         };
         let down = ParticipantStatus {
@@ -226,6 +250,12 @@ purchases: may have lost more: those from shop.1.7 before shop.2.9 are past the 
 them by hand
 purchases: unsafe, accepted by the configuration: SYNC_BINLOG: sync_binlog is 0
 purchases: prepared and another coordinator's, never touched: bank.1.7 (since -)
+purchases: prepared, this coordinator's own, and so old that the log has forgotten what became of it, \
+never touched: shop.1.2 (since -). Compare its purchases with the other stores: where they have them, \
+commit it, else release it. To commit it: if XA RECOVER lists shop.1.2: XA COMMIT \
+'shop.1.2','purchases',1952542308; if not, it is committed when this gives a row: \
+SELECT 1 FROM tandem_branches WHERE participant = 'purchases' AND coordinator = 'shop' AND epoch = 1 \
+AND `sequence` = 2 AND state = 1 FOR UPDATE NOWAIT. To release it: the same with XA ROLLBACK
 stock: connection refused by 127.0.0.1:6379
 stock: 2 transactions to be carried out (again) first; new purchases wait"
         );
