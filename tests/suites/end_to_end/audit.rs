@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use tandem_participant::Acknowledged;
 use tandem_tests::{Case, Judge, Load, Setup, World, purchase};
 
 use super::helpers::*;
@@ -276,11 +277,18 @@ async fn audit_finds_each_planted_disagreement(world: &World) -> Result<()> {
         .await
         .unwrap_err();
     let mut asked = Vec::new();
+    let mut later = Vec::new();
     for (number, planted) in PLANTED.iter().enumerate() {
         let purchase_id = format!("p-{number}");
         let made = ask(&client, &purchase(&purchase_id, &[("tea", 2)])).await;
         ensure_committed(&made)?;
         asked.push(made);
+        // What a store has acknowledged last it is asked for at each sweep: that would be noticed
+        // before the audit.
+        for other in 0..Acknowledged::COMMITTED_MAX {
+            let other = purchase(&format!("later-{number}-{other}"), &[("tea", 1)]);
+            later.push(ask(&client, &other).await);
+        }
         let id = client.find(&purchase_id).await?.transaction_id;
         let victim = Victim { purchase_id, id };
         let what = planted.what;
@@ -337,6 +345,7 @@ async fn audit_finds_each_planted_disagreement(world: &World) -> Result<()> {
         asked.len(),
         PLANTED.len()
     );
+    asked.extend(later);
     world.judge(&asked).await?;
     Ok(())
 }
