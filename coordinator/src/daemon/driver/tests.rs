@@ -411,6 +411,48 @@ async fn participant_that_knows_a_later_epoch_stops_the_driver_and_is_left_alone
     assert_eq!(stand.submit("p-1").await, Err(Stopped));
 }
 
+/// What the link tells the store with each prepare is what finds it out.
+#[tokio::test]
+async fn store_that_is_put_back_in_time_without_a_sign_has_again_what_it_lost_before_it_promises() {
+    let (stand, _driver) = Stand::up().await;
+    assert_applied(stand.submit("p-1").await);
+    let snapshot = stand.b.store.snapshot();
+    assert_applied(stand.submit("p-2").await);
+    let enlisted = stand.b.enlists.load(Ordering::SeqCst);
+    stand.b.store.put_back(&snapshot);
+    assert_eq!(stand.b.stock(), STOCK - 1);
+
+    let refused = stand.submit("p-3").await;
+    assert!(
+        matches!(refused, Ok(Reply::Unavailable { .. })),
+        "{refused:?}"
+    );
+    let start = Instant::now();
+    while !matches!(stand.submit("p-3").await, Ok(Reply::Committed { .. })) {
+        assert!(start.elapsed() < DEADLINE, "it is not taken again");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(stand.b.enlists.load(Ordering::SeqCst) > enlisted);
+    assert_eq!((stand.a.stock(), stand.b.stock()), (STOCK - 3, STOCK - 3));
+}
+
+#[tokio::test]
+async fn sweep_finds_a_store_that_is_put_back_while_nobody_buys() {
+    let times = Times {
+        sweep_interval: Duration::from_millis(50),
+        ..TIMES
+    };
+    let (stand, driver) = Stand::new(&times, 1_000, None);
+    let _driver = stand.run(driver);
+    stand.reach("a", LinkState::Up).await;
+    stand.reach("b", LinkState::Up).await;
+    let snapshot = stand.b.store.snapshot();
+    assert_applied(stand.submit("p-1").await);
+    stand.b.store.put_back(&snapshot);
+    until(|| stand.b.stock() == STOCK - 1).await;
+    assert_eq!(stand.a.stock(), STOCK - 1);
+}
+
 #[tokio::test]
 async fn drain_answers_what_is_in_flight_and_ends_the_driver() {
     let (stand, driver) = Stand::up().await;

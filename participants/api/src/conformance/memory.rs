@@ -22,7 +22,7 @@ use crate::Participant;
 
 pub use bug::Bug;
 pub use participant::MemoryParticipant;
-pub use store::MemoryStore;
+pub use store::{MemoryStore, Snapshot};
 
 /// Units that each item of the bench's entries wants.
 const QUANTITY: u32 = 3;

@@ -15,7 +15,10 @@ pub struct MemoryStore {
     bug: Option<Bug>,
 }
 
-#[derive(Default)]
+/// A store as it was once.
+pub struct Snapshot(State);
+
+#[derive(Default, Clone)]
 pub(super) struct State {
     pub(super) dead: bool,
     pub(super) lives: u64,
@@ -95,6 +98,17 @@ impl MemoryStore {
         if self.has(Bug::LosesEpochsWhenKilled) {
             state.coordinators.clear();
         }
+    }
+
+    /// All that the store holds.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.state().clone())
+    }
+
+    /// The store holds what it held once, and shows nothing of it: it is in the life that it was in
+    /// then.
+    pub fn put_back(&self, snapshot: &Snapshot) {
+        self.state().clone_from(&snapshot.0);
     }
 
     /// The store answers again, in a new life.
