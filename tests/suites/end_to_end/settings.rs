@@ -10,6 +10,7 @@ use super::helpers::*;
 
 pub(crate) const CASES: &[Case] = &[
     case!(unsafe_settings_are_refused_unless_accepted on TWO, with unsafe_stores),
+    case!(settings_that_become_unsafe_are_named_while_all_goes_on on TWO),
     case!(own_schema_is_written_by_own_statements on TWO, with down),
     case!(malformed_configuration_is_refused_with_its_line on ONE, with down),
     case!(log_of_another_coordinator_is_refused on ONE),
@@ -69,6 +70,46 @@ async fn unsafe_settings_are_refused_unless_accepted(world: &World) -> Result<()
         findings.iter().any(|finding| finding.accepted),
         "{findings:?}"
     );
+    world.judge(&[made]).await?;
+    Ok(())
+}
+
+/// Somebody changes a running server. What was promised stands, and purchases go on.
+async fn settings_that_become_unsafe_are_named_while_all_goes_on(world: &World) -> Result<()> {
+    world.stores.seed("tea", 10).await?;
+    let (client, operator) = (world.coordinator.client(), world.coordinator.operator());
+    let unsafe_now = [
+        ("stock", "APPENDFSYNC_NOT_ALWAYS"),
+        ("purchases", "FLUSH_LOG_NOT_AT_COMMIT"),
+    ];
+    let is_named = async |name: &str, finding: &str| -> Result<bool> {
+        let found = operator.participant(name).await?.description;
+        let found = found.map(|one| one.findings).unwrap_or_default();
+        Ok(found.iter().any(|one| one.name == finding && !one.accepted))
+    };
+    kv(world, &[&["CONFIG", "SET", "appendfsync", "everysec"]]).await?;
+    sql(world, "SET GLOBAL innodb_flush_log_at_trx_commit = 2").await?;
+    for (name, finding) in unsafe_now {
+        until("it is named", SOON, async || is_named(name, finding).await).await?;
+        ensure!(operator.participant(name).await?.state() == LinkState::Up);
+        until("it is logged", SOON, async || {
+            let log = world.coordinator.log();
+            let mut lines = log.lines();
+            Ok(lines.any(|line| line.contains("unsafe from now on") && line.contains(finding)))
+        })
+        .await?;
+    }
+    let made = ask(&client, &purchase("p-1", &[("tea", 1)])).await;
+    ensure_committed(&made)?;
+
+    kv(world, &[&["CONFIG", "SET", "appendfsync", "always"]]).await?;
+    sql(world, "SET GLOBAL innodb_flush_log_at_trx_commit = 1").await?;
+    for (name, finding) in unsafe_now {
+        until("it is named no more", SOON, async || {
+            Ok(!is_named(name, finding).await?)
+        })
+        .await?;
+    }
     world.judge(&[made]).await?;
     Ok(())
 }
