@@ -10,7 +10,6 @@ use crate::history::{Fate, History};
 use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
 use crate::index::{Outcome, PurchaseKey};
 use crate::record::{Decision, Fingerprint, Record, RecordError, fingerprint};
-use crate::stale::{Claim, Enlistment, Stale};
 use crate::time::Timestamp;
 use crate::totals::Totals;
 use crate::transaction::{Branch, Branches, Committing, Order, Progress, State, Transaction};
@@ -80,7 +79,7 @@ pub struct Recovered {
     /// The last epoch that was started; `None` in a new log.
     pub epoch: Option<Epoch>,
     /// The process that started it, if its record was not released.
-    instance_id: Option<String>,
+    pub(crate) instance_id: Option<String>,
     pub(crate) floor: Option<TransactionId>,
     pub(crate) history: History,
     pub(crate) totals: Totals,
@@ -218,36 +217,6 @@ impl Recovered {
     /// The epoch that the next start begins.
     pub fn next_epoch(&self) -> Epoch {
         Epoch(self.epoch.map_or(0, |epoch| epoch.0) + 1)
-    }
-
-    /// Why the log must not be used, by what a store knows of its coordinator: its last enlistment
-    /// and its newest commits.
-    pub fn contradiction(
-        &self,
-        log_id: &str,
-        participant: &ParticipantName,
-        known: Option<&Enlistment>,
-        newest_committed: &[TransactionId],
-    ) -> Option<Stale> {
-        let claim = Claim {
-            log_id,
-            epoch: self.epoch,
-            instance_id: self.instance_id.as_deref(),
-        };
-        let known = known.and_then(|known| claim.contradiction(participant, known));
-        known.or_else(|| {
-            let unknown = newest_committed.iter().find(|id| !self.knows(id))?;
-            Some(Stale::UnknownCommit {
-                participant: participant.clone(),
-                transaction: unknown.clone(),
-            })
-        })
-    }
-
-    /// Whether the log holds something about a transaction, or has held and forgotten it.
-    fn knows(&self, id: &TransactionId) -> bool {
-        let is_forgotten = self.floor.as_ref().is_some_and(|floor| id < floor);
-        is_forgotten || self.history.transaction(id).is_some()
     }
 
     /// What has a decision, or was ended against one, and has not ended.

@@ -2,6 +2,7 @@
 //! before anything is written, in the log or at a store.
 
 use crate::id::{Epoch, ParticipantName, TransactionId};
+use crate::recovery::Recovered;
 
 /// What a process knows of itself and its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +111,38 @@ impl Claim<'_> {
             epoch: known.epoch,
             known: known.instance_id.clone(),
         })
+    }
+}
+
+impl Recovered {
+    /// Why the log must not be used, by what a store knows of its coordinator: its last enlistment
+    /// and its newest commits.
+    pub fn contradiction(
+        &self,
+        log_id: &str,
+        participant: &ParticipantName,
+        known: Option<&Enlistment>,
+        newest_committed: &[TransactionId],
+    ) -> Option<Stale> {
+        let claim = Claim {
+            log_id,
+            epoch: self.epoch,
+            instance_id: self.instance_id.as_deref(),
+        };
+        let known = known.and_then(|known| claim.contradiction(participant, known));
+        known.or_else(|| {
+            let unknown = newest_committed.iter().find(|id| !self.knows(id))?;
+            Some(Stale::UnknownCommit {
+                participant: participant.clone(),
+                transaction: unknown.clone(),
+            })
+        })
+    }
+
+    /// Whether the log holds something about a transaction, or has held and forgotten it.
+    fn knows(&self, id: &TransactionId) -> bool {
+        let is_forgotten = self.floor.as_ref().is_some_and(|floor| id < floor);
+        is_forgotten || self.history.transaction(id).is_some()
     }
 }
 
