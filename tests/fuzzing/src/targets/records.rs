@@ -119,6 +119,8 @@ fn settings() -> Settings {
         retries_in_flight_max: 8,
         retention_age: Duration::from_secs(86_400),
         retention_purchases_max: 10,
+        retention_age_min: Duration::ZERO,
+        closing_age: Duration::from_secs(60),
     }
 }
 
