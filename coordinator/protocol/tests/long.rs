@@ -35,8 +35,15 @@ fn remembering(transactions: u64) -> Coordinator {
                 purchase: purchase(sequence),
             }],
             refused: Vec::new(),
+            counts: true,
         });
-        [decision, Record::Ended { transaction }]
+        [
+            decision,
+            Record::Ended {
+                transaction,
+                counted: true,
+            },
+        ]
     };
     let records: Vec<Vec<u8>> = (1..=transactions)
         .flat_map(decided)

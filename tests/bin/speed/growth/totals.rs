@@ -153,6 +153,8 @@ fn core(recovered: Recovered) -> Result<Coordinator> {
         retries_in_flight_max: 10,
         retention_age: Duration::from_secs(60),
         retention_purchases_max: 1_000,
+        retention_age_min: Duration::ZERO,
+        closing_age: Duration::from_secs(60),
     };
     let now = Timestamp(2);
     let mut core = Coordinator::new(
