@@ -115,7 +115,7 @@ const PLANTED: &[Planted] = &[
     },
     Planted {
         what: "marker row without rows",
-        sql: "INSERT INTO tandem_branches VALUES ('purchases', 'shop', 1, 777777, 1, 1, 1, 1)",
+        sql: "INSERT INTO tandem_branches (participant, coordinator, epoch, `sequence`, state, connection_id, server_start, prepare_time_ms) VALUES ('purchases', 'shop', 1, 777777, 1, 1, 1, 1)",
         redis: "",
         found: &[("COMMIT_WITHOUT_DECISION", "purchases")],
         mended: Mended::ByHand("DELETE FROM tandem_branches WHERE `sequence` = 777777", ""),
