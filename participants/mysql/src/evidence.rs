@@ -93,7 +93,8 @@ fn runs(numbers: &[u32]) -> String {
     let mut text = String::new();
     let mut rest = numbers;
     while let Some(&first) = rest.first() {
-        let length = (first..).zip(rest).take_while(|(a, b)| a == *b).count();
+        let follows = |pair: &&[u32]| pair[0].checked_add(1) == Some(pair[1]);
+        let length = 1 + rest.windows(2).take_while(follows).count();
         let comma = if text.is_empty() { "" } else { "," };
         text.push_str(&format!("{comma}{first}"));
         if length > 1 {
