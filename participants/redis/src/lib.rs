@@ -41,6 +41,7 @@
 
 mod audit;
 mod by_hand;
+mod calls;
 mod connection;
 mod describe;
 mod enlist;

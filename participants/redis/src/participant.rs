@@ -6,20 +6,20 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use redis::{Script, ScriptInvocation, Value, pipe};
+use redis::{Script, pipe};
 use tandem_participant::audit::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist, Enlisted, Error,
     Finding, Forget, HeuristicKind, Look, Looked, Participant, Prepare, PreparedBranch, Recall,
     Recalled, RefusedEntry, Repaired, RollBack, Stock, Vote, Voted,
 };
-use tandem_protocol::{Entry, Epoch, ParticipantName, TransactionId};
+use tandem_protocol::{Entry, ParticipantName, TransactionId};
 
 use crate::connection::Connection;
 use crate::describe::{self, Seen};
 use crate::keys::{self, Keys};
 use crate::refusal;
-use crate::reply::{Reply, Row};
+use crate::reply::Row;
 use crate::scripts;
 use crate::settings::{Settings, SettingsError, StockPlace, Wait};
 
@@ -39,7 +39,7 @@ pub struct RedisParticipant {
     /// The user in the url, for advice.
     pub(crate) user: String,
     accept: Vec<String>,
-    wait: Option<Wait>,
+    pub(crate) wait: Option<Wait>,
     pub(crate) connection: Connection,
     /// What the last enlistment found out by trying, by the finding's name.
     learnt: Mutex<BTreeMap<&'static str, String>>,
@@ -117,114 +117,6 @@ impl RedisParticipant {
                 }
             }
         }
-    }
-
-    /// A script's call with the keys and words that `common.lua` lists.
-    pub(crate) fn about<'a>(
-        &self,
-        script: &'a Script,
-        transaction: &TransactionId,
-        caller: Epoch,
-    ) -> ScriptInvocation<'a> {
-        let mut call = script.prepare_invoke();
-        for key in self.keys.of_branch(transaction) {
-            call.key(key);
-        }
-        let (row, place) = self.keys.witness(transaction);
-        call.arg(self.keys.branch(transaction))
-            .arg(keys::member(transaction))
-            .arg(caller.0)
-            .arg(self.keys.prefix())
-            .arg(self.keys.owner(&transaction.coordinator))
-            .arg(format!("{row} {place}"))
-            .arg(self.keys.place())
-            .arg(self.keys.witness_place());
-        call
-    }
-
-    /// Adds the keys and words that `stock.lua` lists.
-    fn with_stocks(&self, call: &mut ScriptInvocation<'_>, stocks: &[String]) {
-        call.arg(stocks.len());
-        match &self.place {
-            StockPlace::Keys(_) => call.key(stocks),
-            StockPlace::Hash { key, .. } => call.key(key).arg(stocks),
-        };
-    }
-
-    pub(crate) async fn run(
-        &self,
-        what: &str,
-        limit: Duration,
-        call: &ScriptInvocation<'_>,
-    ) -> Result<Reply, Error> {
-        let answer: Vec<Value> = self.connection.script(what, limit, call).await?;
-        Reply::read(what, answer)
-    }
-
-    /// For the scripts that refuse a caller of an old epoch, or in another life of the store.
-    async fn run_fenced(
-        &self,
-        what: &str,
-        limit: Duration,
-        call: &ScriptInvocation<'_>,
-    ) -> Result<Reply, Error> {
-        self.join_run(what).await?;
-        let answer = self.connection.script_in_life(what, limit, call).await?;
-        self.unless_refused(what, Reply::read(what, answer)?)
-    }
-
-    /// A process that has just begun serves those who have enlisted in this run of the server already,
-    /// through another.
-    async fn join_run(&self, what: &str) -> Result<(), Error> {
-        if self.connection.is_enlisted() {
-            return Ok(());
-        }
-        let mut commands = pipe();
-        commands.hget(self.keys.store(), "run");
-        let (enlisted,): (Option<String>,) = self.connection.commands(what, &commands).await?;
-        let run = self.connection.run(what).await?;
-        if enlisted.as_deref() == Some(&*run) {
-            self.connection.enlisted_in(run);
-        }
-        Ok(())
-    }
-
-    /// As [`Self::run_fenced`], for what must be on the replicas before it counts.
-    async fn run_on_replicas(
-        &self,
-        what: &str,
-        limit: Duration,
-        call: &ScriptInvocation<'_>,
-    ) -> Result<Reply, Error> {
-        let Some(wait) = self.wait else {
-            return self.run_fenced(what, limit, call).await;
-        };
-        self.join_run(what).await?;
-        let answer = self.connection.script_on_replicas(what, limit, call, wait);
-        self.unless_refused(what, Reply::read(what, answer.await?)?)
-    }
-
-    fn unless_refused(&self, what: &str, mut reply: Reply) -> Result<Reply, Error> {
-        if reply.word() == "FENCED" {
-            let epoch: String = reply.next()?;
-            return Err(Error::Fenced {
-                detail: format!(
-                    "{what}: {} knows the later epoch {epoch} of this coordinator: a newer \
-                     process runs, and this one must stop",
-                    self.connection.address()
-                ),
-            });
-        }
-        if reply.word() == "LOST" {
-            return Err(Error::NotEnlisted {
-                detail: format!(
-                    "{what}: nobody has enlisted in the present life of {}: it was restarted, \
-                     promoted, restored or flushed, or keys of tandem's were deleted; nothing was done",
-                    self.connection.address()
-                ),
-            });
-        }
-        Ok(reply)
     }
 
     pub(crate) fn debts(&self, skus: &HashMap<String, &str>, rows: &[Row]) -> Vec<Debt> {
