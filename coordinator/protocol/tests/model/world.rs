@@ -587,6 +587,19 @@ impl World {
         if !holds {
             self.broken = Some("a reply never contradicts the outcome");
         }
+        if let Reply::Committed {
+            transaction,
+            applied: true,
+            ..
+        } = reply
+        {
+            // A store that has lived on may have lost what it had acknowledged.
+            let has_it =
+                |store: &Store| store.life > 1 || store.committed.contains_key(transaction);
+            if !self.stores.values().all(has_it) {
+                self.broken = Some("applied is said when every store has it");
+            }
+        }
     }
 
     fn check_stores(&mut self) {
