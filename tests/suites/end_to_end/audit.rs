@@ -47,7 +47,8 @@ struct Planted {
     what: &'static str,
     /// At MySQL; `{id}`, `{p}`, `{sequence}` are a purchase's transaction, id, and sequence.
     sql: &'static str,
-    /// At Redis, a command a line; also `{member}`, the transaction's name in the memory.
+    /// At Redis, a command a line; also `{member}`, the transaction's name in the memory, and `{row}` and
+    /// `{place}` of its witness.
     redis: &'static str,
     /// What the audit calls it, and where.
     found: &'static [(&'static str, &'static str)],
@@ -126,13 +127,13 @@ const PLANTED: &[Planted] = &[
         // With the count of them, or the next sweep would find and mend it by itself.
         redis: "ZREM tandem:committed:shop:stock {member}\n\
                 HINCRBY tandem:coordinator:shop:stock remembered -1\n\
-                SETRANGE witness:tandem:shop:stock:1.0 {sequence} 0",
+                SETRANGE witness:tandem:shop:stock:{row} {place} 0",
         found: &[("COMMIT_NOT_REMEMBERED", "stock")],
         mended: Mended::ByHand(
             "",
             "ZADD tandem:committed:shop:stock 0 {member}\n\
              HINCRBY tandem:coordinator:shop:stock remembered 1\n\
-             SETRANGE witness:tandem:shop:stock:1.0 {sequence} 1",
+             SETRANGE witness:tandem:shop:stock:{row} {place} 1",
         ),
     },
     Planted {
@@ -205,7 +206,7 @@ const PLANTED: &[Planted] = &[
               DELETE FROM tandem_branches WHERE `sequence` = {sequence}",
         redis: "ZREM tandem:committed:shop:stock {member}\n\
                 HINCRBY tandem:coordinator:shop:stock remembered -1\n\
-                SETRANGE witness:tandem:shop:stock:1.0 {sequence} 0",
+                SETRANGE witness:tandem:shop:stock:{row} {place} 0",
         found: &[
             ("ROW_MISSING", "purchases"),
             ("COMMIT_NOT_REMEMBERED", "purchases"),
@@ -214,7 +215,7 @@ const PLANTED: &[Planted] = &[
         mended: Mended::Both(
             "ZADD tandem:committed:shop:stock 0 {member}\n\
              HINCRBY tandem:coordinator:shop:stock remembered 1\n\
-             SETRANGE witness:tandem:shop:stock:1.0 {sequence} 1",
+             SETRANGE witness:tandem:shop:stock:{row} {place} 1",
         ),
     },
 ];
@@ -229,10 +230,13 @@ impl Victim {
     fn fill(&self, text: &str) -> Result<String> {
         let member = memory_of(&self.id)?;
         let sequence = self.id.rsplit('.').next().unwrap_or_default();
+        let number: u64 = sequence.parse()?;
         Ok(text
             .replace("{p}", &self.purchase_id)
             .replace("{id}", &self.id)
             .replace("{sequence}", sequence)
+            .replace("{row}", &format!("1.{}", number / 64))
+            .replace("{place}", &(number % 64).to_string())
             .replace("{member}", &member))
     }
 
