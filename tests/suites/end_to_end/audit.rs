@@ -10,13 +10,22 @@ use tandem_tests::{Case, Judge, Load, Setup, World, purchase};
 use super::helpers::*;
 
 pub(crate) const CASES: &[Case] = &[
-    case!(audit_finds_each_planted_disagreement on EVERYWHERE),
+    case!(audit_finds_each_planted_disagreement on EVERYWHERE, with unswept),
     case!(audit_of_a_healthy_system_under_load_agrees on TWO),
     case!(audit_reaches_stores_through_sidecars on ONE, with sidecars),
     case!(audit_compares_rows_of_own_statements on ONE, with down),
     case!(audit_says_what_it_could_not_compare on ONE),
     case!(audit_of_a_time_leaves_out_the_rest on ONE),
 ];
+
+/// Sweeps would mend some of what is planted before the audit has seen it.
+fn unswept() -> Setup {
+    Setup {
+        limits: "retry_backoff_max_ms = 300\nsweep_interval_s = 3600\ncall_timeout_ms = 4000\n"
+            .into(),
+        ..Setup::default()
+    }
+}
 
 fn sidecars() -> Setup {
     Setup {
