@@ -216,3 +216,20 @@ pub(crate) fn tandem(world: &World, arguments: &[&str]) -> Result<String> {
     );
     Ok(printed)
 }
+
+/// Buys one unit of tea, so many times, several at once.
+pub(crate) async fn buy(world: &World, prefix: &str, count: usize) -> Result<Vec<Asked>> {
+    let client = world.coordinator.client();
+    let mut asked = Vec::new();
+    for number in (0..count).step_by(20) {
+        let together: Vec<_> = (number..count.min(number + 20))
+            .map(|n| ask_apart(&client, &purchase(&format!("{prefix}-{n}"), &[("tea", 1)])))
+            .collect();
+        for one in together {
+            let one = one.await?;
+            ensure_committed(&one)?;
+            asked.push(one);
+        }
+    }
+    Ok(asked)
+}

@@ -45,23 +45,6 @@ fn drained() -> Setup {
     }
 }
 
-/// Buys one unit of tea, so many times, several at once.
-async fn buy(world: &World, prefix: &str, count: usize) -> Result<Vec<Asked>> {
-    let client = world.coordinator.client();
-    let mut asked = Vec::new();
-    for number in (0..count).step_by(20) {
-        let together: Vec<_> = (number..count.min(number + 20))
-            .map(|n| ask_apart(&client, &purchase(&format!("{prefix}-{n}"), &[("tea", 1)])))
-            .collect();
-        for one in together {
-            let one = one.await?;
-            ensure_committed(&one)?;
-            asked.push(one);
-        }
-    }
-    Ok(asked)
-}
-
 /// One purchase, asked for until its answer is final: the one by which a loss is noticed.
 async fn buy_one(world: &World, id: &str) -> Result<Asked> {
     let client = world.coordinator.client();

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use redis::AsyncCommands;
 use tandem_proto::v1;
 use tandem_servers::{LaunchOptions, RedisServer};
-use tandem_tests::{Asked, Case, Load, Setup, Start, World, copy_folder, purchase, until};
+use tandem_tests::{Case, Load, Setup, Start, World, copy_folder, purchase, until};
 
 use super::helpers::*;
 
@@ -33,23 +33,6 @@ fn singly() -> Setup {
             .to_owned(),
         ..Setup::default()
     }
-}
-
-/// Buys one unit of tea, so many times, several at once.
-async fn buy(world: &World, prefix: &str, count: usize) -> Result<Vec<Asked>> {
-    let client = world.coordinator.client();
-    let mut asked = Vec::new();
-    for number in (0..count).step_by(20) {
-        let together: Vec<_> = (number..count.min(number + 20))
-            .map(|n| ask_apart(&client, &purchase(&format!("{prefix}-{n}"), &[("tea", 1)])))
-            .collect();
-        for one in together {
-            let one = one.await?;
-            ensure_committed(&one)?;
-            asked.push(one);
-        }
-    }
-    Ok(asked)
 }
 
 /// A copy of Redis's folder, made while it runs: all that it has answered is in its files.
