@@ -215,7 +215,7 @@ impl RedisParticipant {
             return self.look_for_before(&what, id).await;
         };
         Ok(Looked {
-            known: known(epoch, log, instance),
+            known: Some(known(epoch, log, instance)),
             newest_committed: members(id, &newest),
         })
     }
@@ -268,7 +268,7 @@ impl RedisParticipant {
             .iter()
             .filter_map(|member| format!("{id}.{member}").parse().ok());
         Ok(Looked {
-            known: epoch.and_then(|epoch| known(epoch, log, instance)),
+            known: epoch.map(|epoch| known(epoch, log, instance)),
             newest_committed: newest.collect(),
         })
     }
@@ -321,12 +321,12 @@ async fn cut_off_torn_end(
     })
 }
 
-fn known(epoch: u64, log: Option<String>, instance: Option<String>) -> Option<KnownCoordinator> {
-    Some(KnownCoordinator {
+fn known(epoch: u64, log: Option<String>, instance: Option<String>) -> KnownCoordinator {
+    KnownCoordinator {
         log_id: log.unwrap_or_default(),
         epoch: Epoch(epoch),
         instance_id: instance.unwrap_or_default(),
-    })
+    }
 }
 
 fn members(id: &CoordinatorId, members: &[String]) -> Vec<TransactionId> {

@@ -74,7 +74,6 @@ if not IS_HASH then
 elseif is_kept and is_counted then
   counts = hash_values(PLACE, COUNTS)
 end
-local owed_before = hash_values(DEBT, STOCKS)
 
 local name, place = witness_place(ARGV[6])
 local row = witness_row(WITNESS_IN, name)
@@ -101,7 +100,7 @@ for i, stock in ipairs(STOCKS) do
     words[#words + 1] = digits(values[i] - there)
   end
   if there < units then
-    local owed = digits(tonumber(owed_before[i] or '0') + units - there)
+    local owed = digits(tonumber(redis.call('HGET', DEBT, stock) or '0') + units - there)
     debts[#debts + 1] = {stock, digits(units - there), problems[i] or 'SHORT',
       values[i] and digits(values[i]) or '', owed}
   end
