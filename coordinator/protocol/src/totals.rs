@@ -96,11 +96,7 @@ impl Totals {
         participants: impl IntoIterator<Item = &'a ParticipantName>,
         entries: &[Entry],
     ) {
-        let each = participants.into_iter().map(|name| (name, ()));
-        self.change(each, entries, |totals, id, (), units| {
-            let stock = totals.stock_mut(id);
-            stock.under_way = stock.under_way.saturating_add(units);
-        });
+        self.change_under_way(participants, entries, u64::saturating_add);
     }
 
     /// Takes note that a decision that was under way is not any more, however it has ended.
@@ -109,10 +105,19 @@ impl Totals {
         participants: impl IntoIterator<Item = &'a ParticipantName>,
         entries: &[Entry],
     ) {
+        self.change_under_way(participants, entries, u64::saturating_sub);
+    }
+
+    fn change_under_way<'a>(
+        &mut self,
+        participants: impl IntoIterator<Item = &'a ParticipantName>,
+        entries: &[Entry],
+        change: impl Fn(u64, u64) -> u64,
+    ) {
         let each = participants.into_iter().map(|name| (name, ()));
         self.change(each, entries, |totals, id, (), units| {
             let stock = totals.stock_mut(id);
-            stock.under_way = stock.under_way.saturating_sub(units);
+            stock.under_way = change(stock.under_way, units);
         });
     }
 
