@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use tandem_participant::audit::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Look, Looked,
-    Participant, Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, Stock, Voted,
+    Participant, Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, RolledBack, Stock,
+    Voted,
 };
 use tandem_protocol::TransactionId;
 
@@ -53,7 +54,7 @@ impl Participant for Stepped {
         self.0.repair(commit).await
     }
 
-    async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error> {
+    async fn roll_back(&self, roll_back: &RollBack) -> Result<RolledBack, Error> {
         between(
             StoreStep::RollingBack,
             self.0.roll_back(roll_back),

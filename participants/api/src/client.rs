@@ -19,7 +19,8 @@ use crate::convert::{
 };
 use crate::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Look, Looked,
-    Participant, Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, Stock, Vote, Voted,
+    Participant, Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, RolledBack, Stock,
+    Vote, Voted,
 };
 
 /// How long a client waits for what.
@@ -274,12 +275,12 @@ impl Participant for RemoteParticipant {
         repaired_from_wire(answer).map_err(|error| self.broken("Repair", &error))
     }
 
-    async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error> {
+    async fn roll_back(&self, roll_back: &RollBack) -> Result<RolledBack, Error> {
         self.call("RollBack", roll_back.into(), |mut c, r| async move {
             c.roll_back(r).await
         })
         .await
-        .map(|v1::RollBackResponse {}| ())
+        .map(|v1::RollBackResponse { changes }| RolledBack { changes })
     }
 
     async fn list_prepared(&self) -> Result<Vec<PreparedBranch>, Error> {

@@ -15,7 +15,7 @@ pub use client::{RemoteParticipant, Timeouts};
 pub use participant::{
     Acknowledged, BranchState, BranchTruth, Commit, Committed, Description, Enlist, Enlisted,
     Error, Finding, Forget, Hold, KnownCoordinator, Look, Looked, Participant, Prepare, Recall,
-    Recalled, RollBack, Stock, Voted,
+    Recalled, RollBack, RolledBack, Stock, Voted,
 };
 pub use server::ParticipantServer;
 pub use tandem_protocol::{

@@ -64,7 +64,7 @@ pub trait Participant: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Releases what the transaction prepared and makes later prepares of it vote no.
-    async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error>;
+    async fn roll_back(&self, roll_back: &RollBack) -> Result<RolledBack, Error>;
 
     /// Every branch that is prepared at the store now, other coordinators' included.
     async fn list_prepared(&self) -> Result<Vec<PreparedBranch>, Error>;
@@ -199,8 +199,8 @@ pub struct Prepare {
 pub struct Voted {
     /// The promise.
     pub vote: Vote,
-    /// How many promises and commits of all coordinators the store has counted, this one included.
-    /// It never falls unless the store has lost something. 0 where the store counts none.
+    /// How many promises, commits and roll backs of all coordinators the store has counted, this one
+    /// included. It never falls unless the store has lost something. 0 where the store counts none.
     pub changes: u64,
 }
 
@@ -242,6 +242,13 @@ pub struct RollBack {
     pub transaction: TransactionId,
     /// Epoch of the coordinator that asks.
     pub caller_epoch: Epoch,
+}
+
+/// The answer to [`RollBack`]: nothing of it is prepared, and nothing will be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RolledBack {
+    /// See [`Voted::changes`].
+    pub changes: u64,
 }
 
 /// What a store says about one transaction.

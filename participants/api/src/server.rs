@@ -150,9 +150,12 @@ impl ParticipantService for ParticipantServer {
         request: Request<v1::RollBackRequest>,
     ) -> Result<Response<v1::RollBackResponse>, Status> {
         let roll_back = RollBack::try_from(request.into_inner())?;
-        self.run(|p| async move { p.roll_back(&roll_back).await })
+        let done = self
+            .run(|p| async move { p.roll_back(&roll_back).await })
             .await?;
-        Ok(Response::new(v1::RollBackResponse {}))
+        Ok(Response::new(v1::RollBackResponse {
+            changes: done.changes,
+        }))
     }
 
     async fn list_prepared(

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use tandem_participant::{
     Acknowledged, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Finding,
     Forget, HeuristicKind, Look, Looked, Participant, ParticipantServer, Prepare, PreparedBranch,
-    Recall, Recalled, RefusedEntry, RemoteParticipant, RollBack, Stock, Timeouts, Vote, Voted,
-    convert, rules,
+    Recall, Recalled, RefusedEntry, RemoteParticipant, RollBack, RolledBack, Stock, Timeouts, Vote,
+    Voted, convert, rules,
 };
 use tandem_proto::v1;
 use tandem_proto::v1::participant_service_client::ParticipantServiceClient;
@@ -467,8 +467,8 @@ impl Participant for Scripted {
         .await
     }
 
-    async fn roll_back(&self, _: &RollBack) -> Result<(), Error> {
-        self.play(()).await
+    async fn roll_back(&self, _: &RollBack) -> Result<RolledBack, Error> {
+        self.play(RolledBack::default()).await
     }
 
     async fn list_prepared(&self) -> Result<Vec<PreparedBranch>, Error> {

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use tandem_participant::audit::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Look, Looked,
-    Participant, Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, Stock, Voted,
+    Participant, Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, RolledBack, Stock,
+    Voted,
 };
 use tandem_protocol::{ParticipantName, Timestamp, TransactionId};
 use tokio::time::Instant;
@@ -135,8 +136,9 @@ impl Participant for MysqlParticipant {
         repair::repair(&self.store, commit).await
     }
 
-    async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error> {
-        finish::roll_back(&self.store, roll_back).await
+    async fn roll_back(&self, roll_back: &RollBack) -> Result<RolledBack, Error> {
+        finish::roll_back(&self.store, roll_back).await?;
+        Ok(RolledBack::default())
     }
 
     async fn list_prepared(&self) -> Result<Vec<PreparedBranch>, Error> {

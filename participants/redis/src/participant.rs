@@ -11,7 +11,7 @@ use tandem_participant::audit::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist, Enlisted, Error,
     Finding, Forget, HeuristicKind, Look, Looked, Participant, Prepare, PreparedBranch, Recall,
-    Recalled, RefusedEntry, Repaired, RollBack, Stock, Vote, Voted,
+    Recalled, RefusedEntry, Repaired, RollBack, RolledBack, Stock, Vote, Voted,
 };
 use tandem_protocol::{Entry, ParticipantName, TransactionId};
 
@@ -208,14 +208,16 @@ impl Participant for RedisParticipant {
         })
     }
 
-    async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error> {
+    async fn roll_back(&self, roll_back: &RollBack) -> Result<RolledBack, Error> {
         let transaction = &roll_back.transaction;
         let what = format!("roll back of {transaction}");
         let call = self.about(&scripts::ROLL_BACK, transaction, roll_back.caller_epoch);
         let limit = self.connection.response_timeout();
-        let reply = self.run_fenced(&what, limit, &call).await?;
+        let mut reply = self.run_fenced(&what, limit, &call).await?;
         match reply.word() {
-            "DONE" => Ok(()),
+            "DONE" => Ok(RolledBack {
+                changes: reply.next_number()?,
+            }),
             "COMMITTED" => Err(Error::Heuristic {
                 kind: HeuristicKind::Committed,
                 detail: format!(

@@ -266,7 +266,7 @@ impl World {
                 result.map(|()| {
                     let ending = Ending::RollBack;
                     let event = acknowledged(id, participant, ending, None, Vec::new());
-                    Said::Done(event, 0)
+                    Said::Done(event, store.changes())
                 })
             }
             Request::Forget(before, except, closed) => {

@@ -128,7 +128,7 @@ impl Store {
         self.planted == Planted::Store(mistake)
     }
 
-    /// How many promises and commits it has counted.
+    /// How many promises, commits and roll backs it has counted.
     pub(crate) fn changes(&self) -> u64 {
         if self.has_lives { self.changes } else { 0 }
     }
@@ -432,6 +432,7 @@ impl Store {
         if remembers && !self.is_closed(id) && (was_prepared || !self.is_forgotten(id)) {
             self.released.entry(id.clone()).or_insert(None);
         }
+        self.changes += u64::from(was_prepared);
         let effect = if was_prepared {
             Effect::RolledBack
         } else {

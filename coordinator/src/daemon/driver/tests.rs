@@ -14,7 +14,8 @@ use tandem_participant::audit::{AuditAnswer, AuditQuestion};
 use tandem_participant::conformance::memory::{Bug, MemoryParticipant, MemoryStore};
 use tandem_participant::{
     Acknowledged, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget,
-    Look, Looked, Participant, Prepare, PreparedBranch, Recall, Recalled, RollBack, Stock, Voted,
+    Look, Looked, Participant, Prepare, PreparedBranch, Recall, Recalled, RollBack, RolledBack,
+    Stock, Voted,
 };
 use tandem_protocol::{CoordinatorId, Epoch, Item, Reason, Recovered, Settings};
 use tempfile::TempDir;
@@ -105,7 +106,7 @@ impl Participant for Watched {
         self.inner.commit(commit).await
     }
 
-    async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error> {
+    async fn roll_back(&self, roll_back: &RollBack) -> Result<RolledBack, Error> {
         self.inner.roll_back(roll_back).await
     }
 

@@ -177,8 +177,9 @@ impl Link {
                 .bounded("roll back", Some(&transaction), time, call)
                 .await;
             let event = match answer {
-                Ok(()) => {
+                Ok(done) => {
                     crash_point::reach(Step::RolledBack);
+                    link.enlistment().hear(asked_in, done.changes);
                     Event::Acknowledged {
                         transaction,
                         participant: link.name.clone(),

@@ -32,7 +32,7 @@ pub(super) async fn audit_names_what_ended_page_by_page(bench: Arc<dyn Bench>) -
             &ended[skipped..]
         );
     }
-    scene.roll_back(&prepared).await
+    scene.roll_back(&prepared).await.map(|_| ())
 }
 
 async fn remembered(

@@ -233,7 +233,9 @@ async fn end(
         return answered(|| participant.commit(&commit)).await.map(|_| ());
     }
     let roll_back = scene.roll_back_of(transaction);
-    answered(|| participant.roll_back(&roll_back)).await
+    answered(|| participant.roll_back(&roll_back))
+        .await
+        .map(|_| ())
 }
 
 /// Asks a dead store; returns the transaction that it was asked to prepare.

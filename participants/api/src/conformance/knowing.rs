@@ -64,7 +64,7 @@ async fn expect_promised(
         Ok(Voted {
             vote: Vote::Yes { refused, .. },
             ..
-        }) if refused.is_empty() => scene.roll_back(&transaction).await,
+        }) if refused.is_empty() => scene.roll_back(&transaction).await.map(|_| ()),
         other => Err(format!(
             "{what}: expected yes with nothing refused, got {other:?}"
         )),
@@ -198,6 +198,27 @@ pub(super) async fn prepare_that_carries_more_changes_than_were_made_prepares_no
     };
     let answer = prepare(&scene, &scene.enlisted.incarnation, acknowledged).await?;
     expect_denied(&scene, "prepare that carries too many changes", answer).await
+}
+
+// Else a store that is put back in time and has lost nothing but roll backs goes on with their holds.
+pub(super) async fn roll_back_is_counted_among_the_changes(bench: Arc<dyn Bench>) -> Checked<()> {
+    let scene = Scene::open(&bench).await?;
+    let entries = [scene.good().await?];
+    let transaction = scene.prepared(&entries).await?;
+    let committed = scene.commit(&transaction, &entries).await?;
+    if committed.changes == 0 {
+        // The store counts none.
+        return Ok(());
+    }
+    let transaction = scene.prepared(&entries).await?;
+    let rolled_back = scene.roll_back(&transaction).await?;
+    ensure!(
+        rolled_back.changes >= committed.changes + 2,
+        "a prepare and its roll back after {} changes: expected 2 more, got {}",
+        committed.changes,
+        rolled_back.changes
+    );
+    Ok(())
 }
 
 pub(super) async fn prepare_for_another_life_prepares_nothing(

@@ -192,6 +192,7 @@ pub fn cases() -> Vec<Case> {
         knowing::prepare_that_carries_what_was_acknowledged_is_promised,
         knowing::prepare_that_carries_an_unknown_commit_prepares_nothing,
         knowing::prepare_that_carries_more_changes_than_were_made_prepares_nothing,
+        knowing::roll_back_is_counted_among_the_changes alone,
         knowing::prepare_for_another_life_prepares_nothing,
         knowing::enlist_that_carries_an_unknown_commit_begins_another_life alone,
         knowing::closed_transactions_are_not_prepared_any_more,

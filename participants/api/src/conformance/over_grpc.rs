@@ -15,7 +15,7 @@ use crate::audit::{AuditAnswer, AuditQuestion};
 use crate::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Look, Looked,
     Participant, ParticipantServer, Prepare, PreparedBranch, Recall, Recalled, RemoteParticipant,
-    Repaired, RollBack, Stock, Timeouts, Voted,
+    Repaired, RollBack, RolledBack, Stock, Timeouts, Voted,
 };
 
 /// A bench whose participants are served on a unix socket each and reached through it.
@@ -130,7 +130,7 @@ impl Participant for Served {
         self.remote.repair(commit).await
     }
 
-    async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error> {
+    async fn roll_back(&self, roll_back: &RollBack) -> Result<RolledBack, Error> {
         self.remote.roll_back(roll_back).await
     }
 

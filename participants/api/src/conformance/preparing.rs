@@ -140,7 +140,7 @@ pub(super) async fn all_refused_leaves_nothing_prepared(bench: Arc<dyn Bench>) -
     for (entry, before) in entries.iter().zip(before) {
         scene.expect_effects(entry, before, when).await?;
     }
-    scene.roll_back(&transaction).await
+    scene.roll_back(&transaction).await.map(|_| ())
 }
 
 pub(super) async fn late_prepare_after_roll_back_votes_no(bench: Arc<dyn Bench>) -> Checked<()> {

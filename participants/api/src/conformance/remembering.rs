@@ -53,7 +53,7 @@ pub(super) async fn newest_committed_names_the_last_commit(bench: Arc<dyn Bench>
         newest == std::slice::from_ref(&committed),
         "expected {committed} alone to be named as committed, got {newest:?}"
     );
-    scene.roll_back(&prepared).await
+    scene.roll_back(&prepared).await.map(|_| ())
 }
 
 pub(super) async fn newest_committed_keeps_the_newest_of_many(
@@ -194,7 +194,7 @@ pub(super) async fn recall_names_what_is_not_committed(bench: Arc<dyn Bench>) ->
         recalled.forgotten.is_empty(),
         "expected nothing to be named where nothing was asked, got {recalled:?}"
     );
-    scene.roll_back(&prepared).await
+    scene.roll_back(&prepared).await.map(|_| ())
 }
 
 pub(super) async fn recall_from_an_older_epoch_is_fenced(bench: Arc<dyn Bench>) -> Checked<()> {

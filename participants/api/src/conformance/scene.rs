@@ -11,7 +11,7 @@ use super::{Bench, unique_id};
 use crate::audit::{AuditAnswer, AuditQuestion};
 use crate::{
     Acknowledged, BranchState, Commit, Committed, Enlist, Enlisted, Error, Participant, Prepare,
-    PreparedId, Repaired, RollBack, Vote,
+    PreparedId, Repaired, RollBack, RolledBack, Vote,
 };
 
 /// What a case and its parts end with.
@@ -205,7 +205,7 @@ impl Scene {
     }
 
     /// Rolls back, repeating what could not be done yet.
-    pub(super) async fn roll_back(&self, transaction: &TransactionId) -> Checked<()> {
+    pub(super) async fn roll_back(&self, transaction: &TransactionId) -> Checked<RolledBack> {
         let roll_back = self.roll_back_of(transaction);
         settle(&format!("roll back of {transaction}"), || {
             self.participant.roll_back(&roll_back)

@@ -402,6 +402,7 @@ pub(crate) async fn roll_back(
             caller_epoch: transaction.epoch,
         })
         .await
+        .map(|_| ())
 }
 
 /// The participant's own branches that are prepared.

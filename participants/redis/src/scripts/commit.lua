@@ -31,10 +31,6 @@ if refusal then
 end
 finish_interrupted()
 
-local function all_changes()
-  return redis.call('HGET', STORE, 'changes') or '0'
-end
-
 local is_prepared = redis.call('ZSCORE', PREPARED, BRANCH)
 local is_remembered = redis.call('ZSCORE', COMMITTED, MEMBER)
 if is_remembered or is_witnessed() then

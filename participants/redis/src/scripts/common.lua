@@ -12,7 +12,7 @@
 --
 -- KEYS (all in one slot)
 --   1 store        hash    life: which life of the store this is; run: run_id of the server when it
---                          began; changes: how many promises and commits were made
+--                          began; changes: how many promises, commits and roll backs were made
 --   2 busy         string  BRANCH of the script that is under way, or was when it was stopped, =, whether
 --                          the witness is in PLACE (1 or 0), =, PLACE
 --   3 coordinator  hash    epoch, log, instance, floor, closed, remembered: how many are in committed
@@ -168,6 +168,10 @@ local function release_holds()
   take_from_sums(units_held(HOLDS))
   redis.call('DEL', HOLDS)
   redis.call('ZREM', PREPARED, BRANCH)
+end
+
+local function all_changes()
+  return redis.call('HGET', STORE, 'changes') or '0'
 end
 
 -- Around the writes of a script.

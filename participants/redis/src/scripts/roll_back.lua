@@ -6,7 +6,7 @@
 -- Answers
 --   {"FENCED", epoch} | {"LOST"}
 --   {"COMMITTED"}  committed before: a contradiction; nothing is changed
---   {"DONE"}
+--   {"DONE", changes}
 
 local refusal = refused_caller()
 if refusal then
@@ -21,13 +21,14 @@ if redis.call('ZSCORE', PREPARED, BRANCH) then
   redis.call('HDEL', ANSWERS, MEMBER)
   redis.call('ZADD', RELEASED, 0, MEMBER)
   release_holds()
+  local changes = redis.call('HINCRBY', STORE, 'changes', 1)
   done()
-  return {'DONE'}
+  return {'DONE', digits(changes)}
 end
 if is_forgotten(MEMBER) or is_closed() then
   -- The floor itself refuses a late prepare.
-  return {'DONE'}
+  return {'DONE', all_changes()}
 end
 redis.call('HDEL', ANSWERS, MEMBER)
 redis.call('ZADD', RELEASED, 0, MEMBER)
-return {'DONE'}
+return {'DONE', all_changes()}

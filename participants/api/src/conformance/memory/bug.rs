@@ -103,6 +103,8 @@ pub enum Bug {
     IgnoresAcknowledgedCommits,
     /// Prepares whatever number of changes it is said to have made.
     IgnoresChanges,
+    /// Counts no roll back among its changes.
+    CountsNoRollBacks,
     /// Prepares for a caller that has enlisted in another life.
     IgnoresLives,
     /// Does not know what it has committed.
@@ -117,7 +119,7 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 55] = [
+    pub const ALL: [Bug; 56] = [
         Bug::CommitsAgain,
         Bug::CommitsAfterACheckInTheOpen,
         Bug::CommitsInTwoSteps,
@@ -168,6 +170,7 @@ impl Bug {
         Bug::LookTellsNothing,
         Bug::IgnoresAcknowledgedCommits,
         Bug::IgnoresChanges,
+        Bug::CountsNoRollBacks,
         Bug::IgnoresLives,
         Bug::DeniesWhatItCommitted,
         Bug::KeepsItsLife,
@@ -237,6 +240,7 @@ impl Bug {
             Bug::IgnoresChanges => {
                 "prepare_that_carries_more_changes_than_were_made_prepares_nothing"
             }
+            Bug::CountsNoRollBacks => "roll_back_is_counted_among_the_changes",
             Bug::IgnoresLives => "prepare_for_another_life_prepares_nothing",
             Bug::DeniesWhatItCommitted => "prepare_that_carries_what_was_acknowledged_is_promised",
             Bug::KeepsItsLife => "enlist_that_carries_an_unknown_commit_begins_another_life",

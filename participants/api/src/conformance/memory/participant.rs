@@ -13,8 +13,8 @@ use crate::conformance::scene::now;
 use crate::{
     BranchState, BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist,
     Enlisted, Error, Forget, HeuristicKind, Hold, Look, Looked, Participant, Prepare,
-    PreparedBranch, PreparedId, Recall, Recalled, RefusedEntry, Repaired, RollBack, Stock, Vote,
-    Voted,
+    PreparedBranch, PreparedId, Recall, Recalled, RefusedEntry, Repaired, RollBack, RolledBack,
+    Stock, Vote, Voted,
 };
 
 /// How many times a call waits on its way to the store, and as often on its way back: the moments
@@ -284,11 +284,13 @@ impl MemoryParticipant {
         Ok(repaired(committed.evidence, committed.debts))
     }
 
-    fn roll_back_in(&self, state: &mut State, roll_back: &RollBack) -> Result<(), Error> {
+    fn roll_back_in(&self, state: &mut State, roll_back: &RollBack) -> Result<RolledBack, Error> {
         let id = &roll_back.transaction;
         self.fence(state, &id.coordinator, roll_back.caller_epoch)?;
         match state.verdicts.get(id).cloned() {
-            Some(Verdict::Committed) if self.has(Bug::AcceptsRollBackOfCommitted) => return Ok(()),
+            Some(Verdict::Committed) if self.has(Bug::AcceptsRollBackOfCommitted) => {
+                return Ok(RolledBack::default());
+            }
             Some(Verdict::Committed) => {
                 return Err(Error::Heuristic {
                     kind: HeuristicKind::Committed,
@@ -301,6 +303,9 @@ impl MemoryParticipant {
             _ => {}
         }
         let branch = state.prepared.remove(id);
+        if branch.is_some() && !self.has(Bug::CountsNoRollBacks) {
+            state.changes += 1;
+        }
         if branch.is_none() && self.has(Bug::RefusesUnknownRollBacks) {
             return Err(Error::Invalid {
                 detail: format!("{id} is not known"),
@@ -320,7 +325,9 @@ impl MemoryParticipant {
                 .entry(id.clone())
                 .or_insert(Verdict::RolledBack(entries));
         }
-        Ok(())
+        Ok(RolledBack {
+            changes: state.changes,
+        })
     }
 }
 
@@ -413,7 +420,7 @@ impl Participant for MemoryParticipant {
         self.step(|state| self.repair_in(state, commit)).await
     }
 
-    async fn roll_back(&self, roll_back: &RollBack) -> Result<(), Error> {
+    async fn roll_back(&self, roll_back: &RollBack) -> Result<RolledBack, Error> {
         self.step(|state| self.roll_back_in(state, roll_back)).await
     }
 
