@@ -11,7 +11,7 @@ use tandem_proto::v1::LinkState;
 use tandem_servers::{PortLease, Process, guarded};
 
 use crate::client::{Client, Operator};
-use crate::programs::tandem_program;
+use crate::programs::Build;
 use crate::wait::until;
 
 /// How long a start may take until every participant is enlisted.
@@ -36,8 +36,7 @@ pub struct Start {
 pub struct Coordinator {
     process: Mutex<Option<Process>>,
     id: String,
-    /// The `tandem` of these tests if there is none.
-    program: Option<PathBuf>,
+    build: Build,
     folder: PathBuf,
     data_dir: PathBuf,
     clients: PortLease,
@@ -61,7 +60,7 @@ impl Coordinator {
         Ok(Coordinator {
             process: Mutex::new(None),
             id: id.to_owned(),
-            program: None,
+            build: Build::default(),
             data_dir: folder.join("log"),
             folder,
             clients: PortLease::take(None)?,
@@ -74,12 +73,9 @@ impl Coordinator {
         Coordinator { data_dir, ..self }
     }
 
-    /// The same of another build than the one under test.
-    pub fn with_program(self, program: PathBuf) -> Coordinator {
-        Coordinator {
-            program: Some(program),
-            ..self
-        }
+    /// From its next start on it is of another build; of the one under test if there is none.
+    pub fn run_build(&self, program: Option<PathBuf>) {
+        self.build.set(program);
     }
 
     /// Writes the configuration and starts the process; does not wait for anything.
@@ -105,11 +101,7 @@ impl Coordinator {
             return Ok(false);
         }
         fs::write(self.config_path(), self.config(start))?;
-        let program = match &self.program {
-            Some(program) => program.clone(),
-            None => tandem_program()?,
-        };
-        let mut command = guarded(program);
+        let mut command = guarded(self.build.program()?);
         command
             .args(["serve", "--config"])
             .arg(self.config_path())

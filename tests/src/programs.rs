@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 
@@ -31,4 +32,24 @@ pub fn tandem_program() -> Result<PathBuf> {
             own.display()
         )
     })
+}
+
+/// Which `tandem` a part of a world runs: the one under test, or another build.
+#[derive(Debug, Default)]
+pub(crate) struct Build(Mutex<Option<PathBuf>>);
+
+impl Build {
+    /// From its next start on the part runs this program; the one under test if there is none.
+    pub(crate) fn set(&self, program: Option<PathBuf>) {
+        *self.0.lock().unwrap() = program;
+    }
+
+    /// What the part's next process runs.
+    ///
+    /// # Errors
+    /// If the program under test has not been built.
+    pub(crate) fn program(&self) -> Result<PathBuf> {
+        let other = self.0.lock().unwrap().clone();
+        other.map_or_else(tandem_program, Ok)
+    }
 }

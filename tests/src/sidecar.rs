@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tandem_servers::{PortLease, Process, guarded};
 
-use crate::programs::tandem_program;
+use crate::programs::Build;
 use crate::wait::until;
 
 /// How long a start may take.
@@ -48,6 +48,7 @@ impl SidecarKind {
 pub struct Sidecar {
     process: Mutex<Option<Process>>,
     kind: SidecarKind,
+    build: Build,
     folder: PathBuf,
     port: PortLease,
 }
@@ -58,6 +59,19 @@ impl Sidecar {
     /// # Errors
     /// If it does not; with its log.
     pub async fn start(kind: SidecarKind, folder: PathBuf, settings: &str) -> Result<Sidecar> {
+        Sidecar::start_build(kind, folder, settings, None).await
+    }
+
+    /// The same of another build than the one under test, if there is one.
+    ///
+    /// # Errors
+    /// If it does not listen; with its log.
+    pub(crate) async fn start_build(
+        kind: SidecarKind,
+        folder: PathBuf,
+        settings: &str,
+        program: Option<PathBuf>,
+    ) -> Result<Sidecar> {
         fs::create_dir_all(&folder)?;
         let port = PortLease::take(None)?;
         let config = format!(
@@ -70,11 +84,18 @@ impl Sidecar {
         let sidecar = Sidecar {
             process: Mutex::new(None),
             kind,
+            build: Build::default(),
             folder,
             port,
         };
+        sidecar.build.set(program);
         sidecar.restart().await?;
         Ok(sidecar)
+    }
+
+    /// From its next start on it is of another build; of the one under test if there is none.
+    pub(crate) fn run_build(&self, program: Option<PathBuf>) {
+        self.build.set(program);
     }
 
     /// Starts it again and waits until it listens.
@@ -103,7 +124,7 @@ impl Sidecar {
         {
             return Ok(false);
         }
-        let mut command = guarded(tandem_program()?);
+        let mut command = guarded(self.build.program()?);
         command
             .args(["participant", self.kind.verb(), "--config"])
             .arg(self.folder.join("sidecar.toml"))

@@ -45,6 +45,8 @@ pub struct Setup {
     pub coordinator_down: bool,
     /// Set in the coordinator's environment.
     pub env: Vec<(String, String)>,
+    /// Another build of `tandem`, until the world is [updated](World::update).
+    pub program: Option<PathBuf>,
 }
 
 /// Stores, sidecars and a coordinator.
@@ -90,6 +92,7 @@ impl World {
         let place = folder.path().join("coordinator");
         fs::create_dir_all(&place)?;
         let mut coordinator = Coordinator::new(place)?;
+        coordinator.run_build(setup.program.clone());
         if let Some([log_disk, _]) = &disks {
             coordinator = coordinator.with_data_dir(log_disk.path().join("log"));
         }
@@ -112,7 +115,8 @@ impl World {
             ] {
                 let place = folder.path().join(kind.name());
                 let settings = settings + &setup.sidecar_settings;
-                sidecars.push(Sidecar::start(kind, place, &settings).await?);
+                let program = setup.program.clone();
+                sidecars.push(Sidecar::start_build(kind, place, &settings, program).await?);
             }
             if let Some(stores_links) = stores_links {
                 links = Some(Links::close(&coordinator, &sidecars, stores_links).await?);
@@ -161,6 +165,19 @@ impl World {
             ..self.start.clone()
         };
         self.coordinator.start(&start).await
+    }
+
+    /// From its next start on each part is of the build under test.
+    pub fn update(&self) {
+        self.run_build(None);
+    }
+
+    /// The same of another build.
+    pub(crate) fn run_build(&self, program: Option<PathBuf>) {
+        self.coordinator.run_build(program.clone());
+        for sidecar in &self.sidecars {
+            sidecar.run_build(program.clone());
+        }
     }
 
     /// Starts the coordinator so that it dies or stops at a step: `decided:kill`.

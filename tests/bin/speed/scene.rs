@@ -181,10 +181,8 @@ impl Alone {
         let folder = folder()?;
         let env = setting.forces.env();
         let stores = stores(&setting, &env).await?;
-        let mut tandem = inside(&setting, &stores, &env, &folder)?;
-        if let Some(program) = program {
-            tandem.coordinator = tandem.coordinator.with_program(program.to_owned());
-        }
+        let tandem = inside(&setting, &stores, &env, &folder)?;
+        tandem.coordinator.run_build(program.map(Path::to_owned));
         tandem.coordinator.start(&tandem.start).await?;
         Ok(Alone {
             tandem,

@@ -2,23 +2,20 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use redis::cmd;
 use sqlx::Executor;
-use tokio::task::block_in_place;
 use tokio::time::timeout;
 
 use crate::chaos::by_hand::ByHand;
-use crate::chaos::kind::{Armed, Part};
-use crate::coordinator::Start;
+use crate::chaos::kind::Armed;
 use crate::disk::Disk;
 use crate::links::{LinkName, Links};
 use crate::machine::Pair;
-use crate::sidecar::Sidecar;
+use crate::parts::Part;
 use crate::stores::StoresOptions;
 use crate::world::{LIMITS, Setup, World};
 
@@ -71,84 +68,14 @@ impl Arena {
         self.world.links.as_ref().context("a world without links")
     }
 
-    pub(super) fn sidecar(&self, part: Part) -> &Sidecar {
-        &self.world.sidecars[usize::from(part == Part::RedisSidecar)]
-    }
-
-    /// Whether its process runs, as far as the kernel says.
-    pub(super) fn runs(&self, part: Part) -> Result<bool> {
-        // A server that is being started is not to be asked, so that takes a while.
-        block_in_place(|| match part {
-            Part::Coordinator => self.world.coordinator.runs(),
-            Part::MysqlSidecar | Part::RedisSidecar => self.sidecar(part).runs(),
-            Part::Mysql => self.world.stores.mysql.runs(),
-            Part::Redis => self.world.stores.redis.runs(),
-        })
-    }
-
-    /// SIGKILL. Gives whether it ran.
-    pub(super) fn kill(&self, part: Part) -> Result<bool> {
-        let ran = self.runs(part)?;
-        block_in_place(|| match part {
-            Part::Coordinator => self.world.coordinator.kill9(),
-            Part::MysqlSidecar | Part::RedisSidecar => self.sidecar(part).kill9(),
-            Part::Mysql => self.world.stores.mysql.kill9(),
-            Part::Redis => self.world.stores.redis.kill9(),
-        })?;
-        Ok(ran)
-    }
-
-    /// Starts it, if it is down, without a wait for more than a server's own start.
-    pub(super) fn revive(&self, part: Part, step: Option<&str>) -> Result<()> {
-        block_in_place(|| match part {
-            Part::Coordinator => {
-                let env = step.map(|step| ("TANDEM_AT".to_owned(), step.to_owned()));
-                let start = Start {
-                    env: env.into_iter().collect(),
-                    ..self.world.start.clone()
-                };
-                self.world.coordinator.revive(&start)
-            }
-            Part::MysqlSidecar | Part::RedisSidecar => self.sidecar(part).revive(step),
-            Part::Mysql => self.world.stores.mysql.revive(),
-            Part::Redis => self.world.stores.redis.revive(),
-        })?;
-        Ok(())
-    }
-
-    pub(super) fn pause(&self, part: Part) -> Result<()> {
-        block_in_place(|| match part {
-            Part::Coordinator => self.world.coordinator.pause(),
-            Part::MysqlSidecar | Part::RedisSidecar => self.sidecar(part).pause(),
-            Part::Mysql => self.world.stores.mysql.pause(),
-            Part::Redis => self.world.stores.redis.pause(),
-        })
-    }
-
-    pub(super) fn resume(&self, part: Part) -> Result<()> {
-        match part {
-            Part::Coordinator => self.world.coordinator.resume(),
-            Part::MysqlSidecar | Part::RedisSidecar => self.sidecar(part).resume(),
-            Part::Mysql => self.world.stores.mysql.resume(),
-            Part::Redis => self.world.stores.redis.resume(),
-        }
-    }
-
-    /// How one of tandem's processes ended by itself, if it has.
-    fn ended(&self, part: Part) -> Result<Option<ExitStatus>> {
-        match part {
-            Part::Coordinator => self.world.coordinator.ended(),
-            _ => self.sidecar(part).ended(),
-        }
-    }
-
     /// Starts what has died at its step, for the next death if it is to die again. Gives whether
     /// it had died.
     pub(super) fn take_death(&self, armed: &Armed, deaths: u32) -> Result<bool> {
-        let status = self.ended(armed.part)?;
+        let status = self.world.ended(armed.part)?;
         let died = status.is_some_and(|status| status.signal() == Some(SIGKILL));
         if died {
-            self.revive(armed.part, armed.order(deaths + 1).as_deref())?;
+            self.world
+                .revive(armed.part, armed.order(deaths + 1).as_deref())?;
         }
         Ok(died)
     }
@@ -156,7 +83,7 @@ impl Arena {
     /// Remembers which of tandem's processes ended by themselves, for the judgement.
     pub(super) fn note_ends(&self) -> Result<()> {
         for part in [Part::Coordinator, Part::MysqlSidecar, Part::RedisSidecar] {
-            if let Some(status) = self.ended(part)? {
+            if let Some(status) = self.world.ended(part)? {
                 let end = format!("{part} ended by itself: {status}");
                 let mut ends = self.ends.lock().unwrap();
                 if !ends.contains(&end) {
@@ -183,7 +110,7 @@ impl Arena {
         self.note_ends()?;
         for part in Part::ALL {
             // What is down is started below.
-            let _ = self.resume(part);
+            let _ = self.world.resume(part);
         }
         for part in [
             Part::Mysql,
@@ -191,7 +118,7 @@ impl Arena {
             Part::MysqlSidecar,
             Part::RedisSidecar,
         ] {
-            self.revive(part, None)?;
+            self.world.revive(part, None)?;
         }
         timeout(TELL_MAX, self.behave())
             .await
@@ -212,12 +139,12 @@ impl Arena {
     async fn start_coordinator(&self) -> Result<u32> {
         let mut refusals = 0;
         loop {
-            self.revive(Part::Coordinator, None)?;
+            self.world.revive(Part::Coordinator, None)?;
             let Err(error) = self.world.coordinator.ready().await else {
                 return Ok(refusals);
             };
             // Only the log's own words excuse a coordinator that does not start.
-            let excused = self.runs(Part::Coordinator)? || !self.take_back_commits().await?;
+            let excused = self.world.runs(Part::Coordinator)? || !self.take_back_commits().await?;
             if excused || refusals == REFUSALS_MAX {
                 bail!("{error:?}");
             }

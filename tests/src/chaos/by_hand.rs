@@ -11,8 +11,9 @@ use tandem_servers::Flavor;
 use tokio::time::sleep;
 
 use super::arena::Arena;
-use super::kind::{Fault, Part};
+use super::kind::Fault;
 use super::tally::Tally;
+use crate::parts::Part;
 use crate::stores::APP_USER;
 
 /// The pause between two looks of the operator.
@@ -52,16 +53,16 @@ impl Arena {
     ) -> Result<bool> {
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
-            let paused = self.pause(Part::Coordinator).is_ok();
+            let paused = self.world.pause(Part::Coordinator).is_ok();
             // What was on its way arrives.
             sleep(Duration::from_millis(5)).await;
             let ended = self.end_one(verb).await;
             if paused && matches!(ended, Ok(true)) && fault.coin {
-                self.kill(Part::Coordinator)?;
-                self.revive(Part::Coordinator, None)?;
+                self.world.kill(Part::Coordinator)?;
+                self.world.revive(Part::Coordinator, None)?;
             } else if paused {
                 // It may have been killed meanwhile.
-                let _ = self.resume(Part::Coordinator);
+                let _ = self.world.resume(Part::Coordinator);
             }
             if ended? {
                 return Ok(true);
@@ -135,8 +136,8 @@ impl Arena {
             if !stuck {
                 stuck_since = None;
             } else if stuck_since.get_or_insert_with(Instant::now).elapsed() > STUCK_MAX {
-                self.kill(Part::Mysql)?;
-                self.revive(Part::Mysql, None)?;
+                self.world.kill(Part::Mysql)?;
+                self.world.revive(Part::Mysql, None)?;
                 tally.zombies += 1;
                 stuck_since = None;
             }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::links::LinkName;
+use crate::parts::Part;
 use crate::proxy::Way;
 use crate::random::Random;
 
@@ -43,44 +44,6 @@ pub enum Kind {
     MemoryLimit,
     /// `SCRIPT FLUSH`.
     ScriptFlush,
-}
-
-/// A process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
-    /// `tandem serve`.
-    Coordinator,
-    /// `tandem participant mysql`.
-    MysqlSidecar,
-    /// `tandem participant redis`.
-    RedisSidecar,
-    /// MariaDB or MySQL.
-    Mysql,
-    /// Redis or Valkey.
-    Redis,
-}
-
-impl Part {
-    /// All processes.
-    pub const ALL: [Part; 5] = [
-        Part::Coordinator,
-        Part::MysqlSidecar,
-        Part::RedisSidecar,
-        Part::Mysql,
-        Part::Redis,
-    ];
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Part::Coordinator => "coordinator",
-            Part::MysqlSidecar => "mysql_sidecar",
-            Part::RedisSidecar => "redis_sidecar",
-            Part::Mysql => "mysql",
-            Part::Redis => "redis",
-        })
-    }
 }
 
 impl Kind {

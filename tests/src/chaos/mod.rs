@@ -3,7 +3,7 @@
 
 mod arena;
 mod by_hand;
-mod dump;
+
 mod kind;
 mod strike;
 mod tally;
@@ -20,16 +20,18 @@ use tokio::time::sleep;
 use crate::answer::Asked;
 use crate::coordinator::Coordinator;
 use crate::disk::Disk;
+use crate::dump;
 use crate::judge::{Books, Judge};
 use crate::links::LinkName;
 use crate::load::Load;
 use crate::machine::Pair;
+use crate::parts::Part;
 use crate::programs::tandem_program;
 use arena::Arena;
 use by_hand::Verb;
 use kind::{Armed, Deck, Fault, Hand};
 
-pub use kind::{Kind, Part};
+pub use kind::Kind;
 pub use tally::{LONG_ROUNDS, Tally};
 
 /// Clients that buy during each round, and the connections that they share.
@@ -190,12 +192,12 @@ async fn round(
     world.stores.seed(SCARCE, 60).await?;
     world.stores.take_stock().await?;
     if let Some(armed) = &hand.armed {
-        arena.kill(armed.part)?;
-        arena.revive(armed.part, armed.order(0).as_deref())?;
+        arena.world.kill(armed.part)?;
+        arena.world.revive(armed.part, armed.order(0).as_deref())?;
         if armed.part != Part::Coordinator && armed.needs_enlisting() {
             // It would not notice so short an absence.
-            arena.kill(Part::Coordinator)?;
-            arena.revive(Part::Coordinator, None)?;
+            arena.world.kill(Part::Coordinator)?;
+            arena.world.revive(Part::Coordinator, None)?;
         }
     }
     let prefix = prefix(hand.number);
@@ -211,7 +213,7 @@ async fn round(
         if armed.order(deaths).is_some() {
             // The order must not outlive the round.
             arena.note_ends()?;
-            arena.kill(armed.part)?;
+            arena.world.kill(armed.part)?;
         }
     }
     let sever = hand.random.between(0, 1) == 1;

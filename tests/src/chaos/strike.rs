@@ -10,7 +10,8 @@ use tokio::time::{sleep, timeout};
 
 use super::arena::Arena;
 use super::by_hand::Verb;
-use super::kind::{Fault, Kind, Part};
+use super::kind::{Fault, Kind};
+use crate::parts::Part;
 use crate::proxy::Proxy;
 use crate::stores::APP_USER;
 
@@ -46,16 +47,16 @@ impl Arena {
         match fault.kind {
             Kind::Kill(part) => {
                 self.wait_for(part).await?;
-                let struck = self.kill(part)?;
+                let struck = self.world.kill(part)?;
                 sleep(fault.hold).await;
-                self.revive(part, None)?;
+                self.world.revive(part, None)?;
                 Ok(struck)
             }
             Kind::Pause(part) => {
                 self.wait_for(part).await?;
-                self.pause(part)?;
+                self.world.pause(part)?;
                 sleep(fault.hold).await;
-                self.resume(part)?;
+                self.world.resume(part)?;
                 Ok(true)
             }
             Kind::CutLink => {
@@ -172,12 +173,12 @@ impl Arena {
         let mut struck = self.ends_by_itself(part).await?;
         if !struck && part == Part::Coordinator {
             // The log had room that was its own; a start needs some for its copy.
-            self.kill(part)?;
-            self.revive(part, None)?;
+            self.world.kill(part)?;
+            self.world.revive(part, None)?;
             struck = self.ends_by_itself(part).await?;
         }
         disk.empty()?;
-        self.revive(part, None)?;
+        self.world.revive(part, None)?;
         Ok(struck)
     }
 
@@ -194,16 +195,16 @@ impl Arena {
 
     async fn ends_by_itself(&self, part: Part) -> Result<bool> {
         let deadline = Instant::now() + DISK_MAX;
-        while self.runs(part)? && Instant::now() < deadline {
+        while self.world.runs(part)? && Instant::now() < deadline {
             sleep(POLL).await;
         }
         self.note_ends()?;
-        Ok(!self.runs(part)?)
+        Ok(!self.world.runs(part)?)
     }
 
     async fn wait_for(&self, part: Part) -> Result<()> {
         let deadline = Instant::now() + VICTIM_MAX;
-        while !self.runs(part)? {
+        while !self.world.runs(part)? {
             ensure!(Instant::now() < deadline, "{part} stays down");
             sleep(POLL).await;
         }

@@ -22,7 +22,7 @@ const QUERIES: [&str; 3] = [
 ];
 
 /// Writes `mysql.txt`, `redis.txt` and `clients.txt`.
-pub(super) async fn write(
+pub(crate) async fn write(
     stores: &Stores,
     prefix: &str,
     asked: &[Asked],
@@ -43,7 +43,7 @@ pub(super) async fn write(
     Ok(())
 }
 
-async fn mysql(stores: &Stores, prefix: &str) -> Result<String> {
+pub(crate) async fn mysql(stores: &Stores, prefix: &str) -> Result<String> {
     let mut root = stores.sql().await?;
     let mut text = String::new();
     for query in QUERIES {
@@ -57,7 +57,7 @@ async fn mysql(stores: &Stores, prefix: &str) -> Result<String> {
     Ok(text)
 }
 
-async fn redis(stores: &Stores) -> Result<String> {
+pub(crate) async fn redis(stores: &Stores) -> Result<String> {
     let mut kv = stores.kv().await?;
     let mut keys: Vec<String> = cmd("KEYS").arg("*").query_async(&mut kv).await?;
     keys.sort();
