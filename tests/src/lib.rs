@@ -26,6 +26,7 @@ mod random;
 mod sidecar;
 mod stores;
 mod suite;
+pub mod upgrade;
 mod wait;
 mod world;
 
