@@ -27,6 +27,8 @@ pub struct Case {
     pub name: &'static str,
     /// On which servers.
     pub pairs: &'static [PairName],
+    /// A program without which it is skipped.
+    pub needs: Option<&'static str>,
     /// How its world is started.
     pub setup: fn() -> Setup,
     /// What is tried.
@@ -39,7 +41,13 @@ pub fn run_suite(suite: &str, cases: &[Case]) -> ExitCode {
     let mut trials = Vec::new();
     for case in cases {
         for name in case.pairs {
-            trials.push(match machine.pair(*name) {
+            let pair = machine.pair(*name).and_then(|pair| {
+                let missing = case.needs.filter(|program| !is_installed(program));
+                missing.map_or(Ok(pair), |program| {
+                    Err(format!("{program} is not installed"))
+                })
+            });
+            trials.push(match pair {
                 Ok(pair) => {
                     let case = *case;
                     Trial::test(format!("{}::{pair}", case.name), move || {
@@ -51,6 +59,11 @@ pub fn run_suite(suite: &str, cases: &[Case]) -> ExitCode {
         }
     }
     conclude(suite, &machine, trials)
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// A trial that says why it can't be run.

@@ -22,9 +22,13 @@ macro_rules! case {
         case!($name on $pairs, with tandem_tests::Setup::default)
     };
     ($name:ident on $pairs:expr, with $setup:expr) => {
+        case!($name on $pairs, with $setup, needs None)
+    };
+    ($name:ident on $pairs:expr, with $setup:expr, needs $program:expr) => {
         tandem_tests::Case {
             name: stringify!($name),
             pairs: $pairs,
+            needs: $program,
             setup: $setup,
             body: |world| Box::pin($name(world)),
         }

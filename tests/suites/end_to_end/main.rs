@@ -10,6 +10,7 @@ mod deadlines;
 mod deductions;
 mod helpers;
 mod mysql_is_older;
+mod mysql_snapshot;
 mod neighbours;
 mod operator;
 mod outages;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         stale_log::CASES,
         redis_forgets::CASES,
         mysql_is_older::CASES,
+        mysql_snapshot::CASES,
         settings::CASES,
     ];
     tandem_tests::run_suite("end_to_end", &cases.concat())

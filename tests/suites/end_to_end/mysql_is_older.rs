@@ -22,13 +22,13 @@ pub(crate) const CASES: &[Case] = &[
     case!(server_that_is_drained_is_not_used_beside_its_successor on TWO, with drained),
 ];
 
-const UNITS: i64 = 100_000;
+pub(super) const UNITS: i64 = 100_000;
 
 /// Purchases that come after the loss in the case that has many; 100 unless this says otherwise.
 const LATER: &str = "TANDEM_LATER_PURCHASES";
 
 /// Each purchase is a transaction of its own, and no sweep finds anything.
-fn seldom() -> Setup {
+pub(super) fn seldom() -> Setup {
     Setup {
         limits: "retry_backoff_max_ms = 300\nsweep_interval_s = 3600\ncall_timeout_ms = 4000\n\
                  transaction_purchases_max = 1\npipeline_transactions_max = 8\n"
@@ -46,7 +46,7 @@ fn drained() -> Setup {
 }
 
 /// One purchase, asked for until its answer is final: the one by which a loss is noticed.
-async fn buy_one(world: &World, id: &str) -> Result<Asked> {
+pub(super) async fn buy_one(world: &World, id: &str) -> Result<Asked> {
     let client = world.coordinator.client();
     let mut asked = ask(&client, &purchase(id, &[("tea", 1)])).await;
     ask_until_final(world, &mut asked).await?;
@@ -55,7 +55,7 @@ async fn buy_one(world: &World, id: &str) -> Result<Asked> {
 }
 
 /// The ids of purchases whose rows a server holds.
-async fn rows(url: &str) -> Result<BTreeSet<String>> {
+pub(super) async fn rows(url: &str) -> Result<BTreeSet<String>> {
     let mut session = MySqlConnection::connect(url).await?;
     let ids: Vec<String> = sqlx::query_scalar("SELECT purchase_id FROM purchases")
         .fetch_all(&mut session)
@@ -64,10 +64,10 @@ async fn rows(url: &str) -> Result<BTreeSet<String>> {
 }
 
 /// Purchases, and the transaction and the units of each.
-type Bought = BTreeMap<String, (String, i64)>;
+pub(super) type Bought = BTreeMap<String, (String, i64)>;
 
 /// Those that were answered as committed.
-fn bought(asked: &[Asked]) -> Bought {
+pub(super) fn bought(asked: &[Asked]) -> Bought {
     let committed = asked.iter().filter_map(|one| {
         let Some(Answer::Committed { transaction }) = one.answers.last() else {
             return None;
@@ -83,16 +83,16 @@ fn bought(asked: &[Asked]) -> Bought {
     committed.collect()
 }
 
-fn names(bought: &Bought) -> BTreeSet<String> {
+pub(super) fn names(bought: &Bought) -> BTreeSet<String> {
     bought.keys().cloned().collect()
 }
 
-fn only(a: &BTreeSet<String>, b: &BTreeSet<String>) -> BTreeSet<String> {
+pub(super) fn only(a: &BTreeSet<String>, b: &BTreeSet<String>) -> BTreeSet<String> {
     a.difference(b).cloned().collect()
 }
 
 /// The transactions that are named as damaged.
-fn damaged(world: &World) -> Result<BTreeSet<String>> {
+pub(super) fn damaged(world: &World) -> Result<BTreeSet<String>> {
     let listed = json(world, &["tx", "list", "--heuristic"])?;
     let listed = listed["transactions"].as_array().context("no list")?;
     let ids = listed.iter().map(|one| one["transaction_id"].as_str());
@@ -102,7 +102,7 @@ fn damaged(world: &World) -> Result<BTreeSet<String>> {
 
 /// Waits until just these purchases are named as lost by the server, repairs them, and holds the
 /// rows of `url` and the stock against all that were committed.
-async fn named_repaired_and_exact(
+pub(super) async fn named_repaired_and_exact(
     world: &World,
     url: &str,
     lost: &BTreeSet<String>,
@@ -151,7 +151,7 @@ fn back_up(world: &World) -> Result<PathBuf> {
 }
 
 /// MySQL is stopped and started on the copy, while nobody asks it for anything.
-fn put_back(world: &World, copy: &std::path::Path) -> Result<()> {
+pub(super) fn put_back(world: &World, copy: &std::path::Path) -> Result<()> {
     let mysql = &world.stores.mysql;
     mysql.stop()?;
     fs::remove_dir_all(mysql.data_dir())?;
