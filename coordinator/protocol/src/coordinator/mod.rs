@@ -1,12 +1,13 @@
 //! All transactions of one coordinator: its queue, its pipeline, its participants, its memory.
 //!
-//! The verbs are in files of their own: `submit` (clients), `decide` (votes and decisions),
-//! `finish` (carrying decisions out), `link` (participants coming and going, sweeps), `memory` (what
-//! stores remember), `redo` (stores that forgot), `settle` (the operator), `repair` (his orders to
-//! redo), `closing` (what can't be prepared any more), `release` (units that are being given back),
-//! `retire` (forgetting), `totals` (what was deducted in all).
+//! The verbs are in files of their own: `submit` (clients), `begin` (new transactions), `decide`
+//! (votes and decisions), `finish` (carrying decisions out), `link` (participants coming and going,
+//! sweeps), `memory` (what stores remember), `redo` (stores that forgot), `settle` (the operator),
+//! `repair` (his orders to redo), `closing` (what can't be prepared any more), `release` (units that
+//! are being given back), `retire` (forgetting), `totals` (what was deducted in all).
 
 mod audit;
+mod begin;
 mod closing;
 mod decide;
 mod finish;
