@@ -1,5 +1,6 @@
 //! From the queue to a transaction.
 
+use super::lanes::Lane;
 use super::submit::RETRY_AFTER;
 use super::{Coordinator, Link, Place};
 use crate::event::Reply;
@@ -9,30 +10,48 @@ use crate::record::entry_bytes;
 use crate::time::Timestamp;
 use crate::transaction::{Preparing, State, Transaction};
 
+/// Transactions of the contended lane under way at once; they are not counted with the others.
+const CONTENDED_TRANSACTIONS_MAX: usize = 1;
+
+/// A transaction hangs that is being prepared for so many times as long as the last one was: more than
+/// transactions differ by their size.
+const HANGS_AFTER: u32 = 8;
+
 impl Coordinator {
-    /// Begins transactions while there are purchases and slots: whatever is queued, up to the
+    /// Begins transactions while there are purchases and slots: whatever waits in a lane, up to the
     /// maximum, shares one. Under light load that is one purchase, at once, and a purchase waits
     /// for others only while another transaction is under way.
     pub(super) fn fill_pipeline(&mut self, now: Timestamp) {
-        while self.may_begin() {
+        self.fill_open_slots(now);
+        while self.may_begin(Lane::Contended) {
+            self.begin(now, Lane::Contended);
+        }
+    }
+
+    fn fill_open_slots(&mut self, now: Timestamp) {
+        while self.may_begin(Lane::Open) {
             if !self.fills_a_slot(now) {
                 return;
             }
-            self.begin(now);
+            self.begin(now, Lane::Open);
         }
         self.slot_held_until = None;
     }
 
-    fn may_begin(&self) -> bool {
-        !self.queue.is_empty()
-            && self.pipeline.len() < self.settings.pipeline_transactions_max
+    fn may_begin(&self, lane: Lane) -> bool {
+        let slots = match lane {
+            Lane::Open => self.settings.pipeline_transactions_max,
+            Lane::Contended => CONTENDED_TRANSACTIONS_MAX,
+        };
+        self.queue.len_of(lane) > 0
+            && self.pipeline.values().filter(|l| **l == lane).count() < slots
             && self.transactions.len() < self.settings.unfinished_transactions_max
             && self.members.values().all(|m| matches!(m.link, Link::Up))
             && self.remembers_all()
     }
 
-    /// Whether the queue would make a transaction at least as large as the largest under way, or
-    /// has waited for that for about as long as a transaction takes.
+    /// Whether the open lane would make a transaction at least as large as the largest of its that is
+    /// under way, or has waited for that for about as long as a transaction takes.
     ///
     /// Without this the first few of many purchases that come in together take the free slot, and
     /// the others wait for the next one: transactions of 93, 3 and 32 purchases in turn were seen.
@@ -42,8 +61,10 @@ impl Coordinator {
         let is_large = self
             .pipeline
             .iter()
-            .filter_map(|id| self.transactions.get(id))
-            .all(|transaction| self.queue.len() >= transaction.size());
+            .filter(|(_, lane)| **lane == Lane::Open)
+            .filter_map(|(id, _)| self.transactions.get(id))
+            .filter(|transaction| !self.hangs(now, transaction))
+            .all(|transaction| self.queue.len_of(Lane::Open) >= transaction.size());
         let until = *self
             .slot_held_until
             .get_or_insert(now + 2 * self.prepare_took);
@@ -54,14 +75,21 @@ impl Coordinator {
         false
     }
 
-    fn begin(&mut self, now: Timestamp) {
+    /// Whether a transaction is being prepared for so long that it seems to wait for a lock: nobody
+    /// should wait for it.
+    fn hangs(&self, now: Timestamp, transaction: &Transaction) -> bool {
+        matches!(transaction.state, State::Preparing(_))
+            && now.since(transaction.begin_time) > HANGS_AFTER * self.prepare_took
+    }
+
+    fn begin(&mut self, now: Timestamp, lane: Lane) {
         let id = TransactionId {
             coordinator: self.id.clone(),
             epoch: self.epoch,
             sequence: self.next_sequence,
         };
         self.next_sequence += 1;
-        let entries = self.take_queued(&id);
+        let entries = self.take_queued(&id, lane);
         if entries.is_empty() {
             return;
         }
@@ -71,7 +99,7 @@ impl Coordinator {
             self.caution > 0,
             self.members.keys().cloned(),
         );
-        self.pipeline.insert(id.clone());
+        self.pipeline.insert(id.clone(), lane);
         self.transactions.insert(
             id.clone(),
             Transaction {
@@ -83,15 +111,15 @@ impl Coordinator {
         self.step(now, &id);
     }
 
-    fn take_queued(&mut self, id: &TransactionId) -> Vec<Entry> {
+    fn take_queued(&mut self, id: &TransactionId, lane: Lane) -> Vec<Entry> {
         let mut entries = Vec::new();
         let mut bytes = 0;
         while entries.len() < self.settings.transaction_purchases_max {
-            let Some(purchase) = self.queue.front() else {
+            let Some(purchase) = self.queue.front(lane) else {
                 break;
             };
             let Some(in_flight) = self.in_flight.get_mut(&purchase.purchase_id) else {
-                self.queue.pop_front();
+                self.queue.pop_front(lane);
                 continue;
             };
             bytes += entry_bytes(&in_flight.purchase);
@@ -103,7 +131,7 @@ impl Coordinator {
                 number: u32::try_from(entries.len()).unwrap_or(u32::MAX),
                 purchase: in_flight.purchase.clone(),
             });
-            self.queue.pop_front();
+            self.queue.pop_front(lane);
         }
         entries
     }
@@ -114,7 +142,8 @@ impl Coordinator {
             let purchase_id = &entry.purchase.purchase_id;
             if let Some(in_flight) = self.in_flight.get_mut(purchase_id) {
                 in_flight.place = Place::Queued;
-                self.queue.push_front(entry.purchase);
+                let lane = self.contended.lane_of(&entry.purchase);
+                self.queue.push_front(lane, entry.purchase);
             }
         }
     }

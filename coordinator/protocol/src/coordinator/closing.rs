@@ -71,7 +71,7 @@ impl Coordinator {
         let Some(begun) = self.closing.begun(now, next, is_old) else {
             return;
         };
-        let open = self.pipeline.first().into_iter();
+        let open = self.pipeline.keys().next().into_iter();
         let open = open.chain(self.releases.first()).min();
         let closed = open.map_or(begun.clone(), |open| begun.min(open.clone()));
         if !self.closing.is_due(now, &closed, age) {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::contended::locked;
+use super::lanes::Lane;
 use super::submit::RETRY_AFTER;
 use super::{Coordinator, Storing};
 use crate::branch::Vote;
@@ -32,8 +34,16 @@ impl Coordinator {
         let State::Preparing(preparing) = &mut transaction.state else {
             return;
         };
+        let is_asked = matches!(
+            preparing.promises.get(participant),
+            Some(Promise::Asked { .. })
+        );
+        let locked = locked(&vote);
         match preparing.vote(participant, vote) {
             Ok(()) => {
+                if is_asked {
+                    self.learn_locks(now, id, participant, &locked);
+                }
                 self.note_refusals(id);
                 self.step(now, id);
             }
@@ -44,7 +54,7 @@ impl Coordinator {
     pub(super) fn expire_prepares(&mut self, now: Timestamp) {
         let late: Vec<(TransactionId, String)> = self
             .pipeline
-            .iter()
+            .keys()
             .filter_map(|id| match &self.transactions.get(id)?.state {
                 State::Preparing(preparing) if preparing.deadline <= now => {
                     let missing: Vec<&str> = preparing
@@ -262,7 +272,14 @@ impl Coordinator {
             let detail = format!("the store of {name} was restarted after its vote");
             return self.abort(id, &detail);
         }
-        self.prepare_took = now.since(transaction.begin_time);
+        let waited = self.pipeline.get(id) != Some(&Lane::Open)
+            || preparing
+                .refused
+                .values()
+                .any(|refused| refused.refusal.reason == Reason::Locked);
+        if !waited {
+            self.prepare_took = now.since(transaction.begin_time);
+        }
         let refused = std::mem::take(&mut preparing.refused);
         let all = std::mem::take(&mut preparing.entries);
         let participants = preparing.promises.keys().cloned().collect();

@@ -3,14 +3,17 @@
 //! The verbs are in files of their own: `submit` (clients), `begin` (new transactions), `decide`
 //! (votes and decisions), `finish` (carrying decisions out), `link` (participants coming and going,
 //! sweeps), `memory` (what stores remember), `redo` (stores that forgot), `settle` (the operator),
-//! `repair` (his orders to redo), `closing` (what can't be prepared any more), `release` (units that
-//! are being given back), `retire` (forgetting), `totals` (what was deducted in all).
+//! `repair` (his orders to redo), `contended` (what was locked), `closing` (what can't be prepared any
+//! more), `release` (units that are being given back), `retire` (forgetting), `totals` (what was
+//! deducted in all).
 
 mod audit;
 mod begin;
 mod closing;
+mod contended;
 mod decide;
 mod finish;
+mod lanes;
 mod link;
 mod memory;
 mod redo;
@@ -24,8 +27,10 @@ mod view;
 
 pub use audit::{HistoryPage, RememberedDecision, Standing};
 use closing::Closing;
+use contended::Contended;
 pub(crate) use decide::past_refusal;
 pub(crate) use finish::{branches_mut, by_hand, counts};
+use lanes::{Lane, Queue};
 use memory::Memory;
 pub use memory::{Loss, MemoryView};
 pub(crate) use release::Held;
@@ -35,7 +40,7 @@ pub use totals::{DeductionsPage, SkuDeductions};
 pub(crate) use view::view;
 pub use view::{BranchProgress, BranchView, PurchaseView, TransactionState, TransactionView};
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,15 +106,17 @@ pub struct Coordinator {
     members: BTreeMap<ParticipantName, Member>,
     transactions: BTreeMap<TransactionId, Transaction>,
     /// Transactions that occupy a slot: until they end, or one of their calls fails.
-    pipeline: BTreeSet<TransactionId>,
-    /// Until when a free slot waits for more purchases to share it, while it does.
+    pipeline: BTreeMap<TransactionId, Lane>,
+    /// Until when a free slot of the open lane waits for more purchases to share it, while it does.
     slot_held_until: Option<Timestamp>,
-    /// How long the last decision took from the beginning of its transaction.
+    /// How long the last decision took from the beginning of its transaction, if that waited for no
+    /// lock as far as is known.
     prepare_took: Duration,
     /// Transactions without a refusal until groups are prepared at all participants at once.
     caution: u32,
     /// Purchases that no transaction has taken yet.
-    queue: VecDeque<Arc<Purchase>>,
+    queue: Queue,
+    contended: Contended,
     in_flight: UnorderedMap<String, InFlight>,
     /// Purchases that begin again once what was prepared for them is rolled back: before that
     /// they would stand in their own way.
@@ -265,10 +272,11 @@ impl Coordinator {
                 .map(|name| (name, down()))
                 .collect(),
             transactions: BTreeMap::new(),
-            pipeline: BTreeSet::new(),
+            pipeline: BTreeMap::new(),
             slot_held_until: None,
             prepare_took: Duration::ZERO,
-            queue: VecDeque::new(),
+            queue: Queue::default(),
+            contended: Contended::default(),
             in_flight: UnorderedMap::default(),
             again: BTreeMap::new(),
             releases: Releases::default(),
@@ -403,7 +411,7 @@ impl Coordinator {
         let requests = self.deadlines.keys().next().map(|(deadline, _)| *deadline);
         let prepares =
             self.pipeline
-                .iter()
+                .keys()
                 .filter_map(|id| match &self.transactions.get(id)?.state {
                     State::Preparing(preparing) => Some(preparing.deadline),
                     State::Deciding(_) | State::Committing(_) | State::Aborting(_) => None,
@@ -450,6 +458,7 @@ impl Coordinator {
 
     /// What follows from every event: what is late, what can begin, what is due.
     fn advance(&mut self, now: Timestamp) {
+        self.forget_locks(now);
         self.expire_requests(now);
         self.expire_prepares(now);
         self.turn_away(now);

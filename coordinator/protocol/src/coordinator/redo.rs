@@ -270,7 +270,7 @@ impl Coordinator {
         };
         let void: Vec<TransactionId> = self
             .pipeline
-            .iter()
+            .keys()
             .filter(|id| self.transactions.get(*id).is_some_and(is_promised))
             .cloned()
             .collect();

@@ -99,7 +99,7 @@ impl Coordinator {
         participant: &ParticipantName,
         held: Held,
     ) {
-        for other in &self.pipeline {
+        for other in self.pipeline.keys() {
             let state = self.transactions.get_mut(other).map(|t| &mut t.state);
             if let Some(State::Preparing(preparing)) = state {
                 preparing.doubt(participant, &held);

@@ -92,7 +92,8 @@ impl Coordinator {
             return self.reply(request, Reply::QueueFull { retry_after });
         }
         self.deadlines.insert((deadline, request), purchase.clone());
-        self.queue.push_back(purchase.clone());
+        let lane = self.contended.lane_of(&purchase);
+        self.queue.push_back(lane, purchase.clone());
         self.in_flight.insert(
             purchase.purchase_id.clone(),
             InFlight {
@@ -148,7 +149,7 @@ impl Coordinator {
         let Some(detail) = self.down_for_long(now) else {
             return;
         };
-        while let Some(purchase) = self.queue.pop_front() {
+        while let Some(purchase) = self.queue.pop_any() {
             let detail = detail.clone();
             let retry_after = RETRY_AFTER;
             self.reply_all(

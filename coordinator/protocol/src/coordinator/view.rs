@@ -1,6 +1,7 @@
 //! What an operator or a client may see of a coordinator's memory.
 
 use super::finish::branches;
+use super::lanes::Lane;
 use super::{Coordinator, MemoryView};
 use crate::branch::{HeuristicKind, PreparedBranch};
 use crate::event::{Repair, Settlement};
@@ -188,6 +189,12 @@ impl Coordinator {
     /// Purchases that wait for a transaction.
     pub fn queued(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Those of them that wait apart from the others, since something that they touch was locked at a
+    /// store a moment ago.
+    pub fn queued_apart(&self) -> usize {
+        self.queue.len_of(Lane::Contended)
     }
 }
 
