@@ -235,15 +235,28 @@ impl Coordinator {
         }
     }
 
-    /// Keeps count of transactions without a refusal: refusals come in runs, when goods run out.
+    /// Keeps count of transactions without a refusal that others could have been spared: such ones come
+    /// in runs, when goods run out.
     fn note_refusals(&mut self, id: &TransactionId) {
-        let refused = match self.transactions.get(id).map(|t| &t.state) {
-            Some(State::Preparing(preparing)) => !preparing.refused.is_empty(),
+        let spares = match self.transactions.get(id).map(|t| &t.state) {
+            Some(State::Preparing(preparing)) => self.spares_others(&preparing.refused),
             Some(State::Deciding(_) | State::Committing(_) | State::Aborting(_)) | None => false,
         };
-        if refused {
+        if spares {
             self.caution = self.settings.cautious_transactions;
         }
+    }
+
+    /// Whether one of these refusals spares other participants an entry, if its own is asked first: one
+    /// whose branch is all or nothing then need not begin again.
+    fn spares_others(&self, refused: &BTreeMap<u32, Refused>) -> bool {
+        let refuses_singly = |name: &ParticipantName| {
+            let member = self.members.get(name);
+            member.is_some_and(|member| member.refuses_singly)
+        };
+        refused
+            .values()
+            .any(|refused| refuses_singly(&refused.participant))
     }
 
     fn decide(&mut self, now: Timestamp, id: &TransactionId, entries: Vec<Entry>) {
@@ -283,7 +296,7 @@ impl Coordinator {
         let refused = std::mem::take(&mut preparing.refused);
         let all = std::mem::take(&mut preparing.entries);
         let participants = preparing.promises.keys().cloned().collect();
-        if refused.is_empty() {
+        if !self.spares_others(&refused) {
             self.caution = self.caution.saturating_sub(1);
         }
         let entries = if self.has(Bug::DecideWithoutSurvivors) {

@@ -70,8 +70,8 @@ pub struct Settings {
     pub pipeline_transactions_max: usize,
     /// Transactions that have not ended, at most; beyond, none is begun.
     pub unfinished_transactions_max: usize,
-    /// Transactions in a row without a refusal after which groups are prepared at all
-    /// participants at once.
+    /// Transactions in a row without a refusal by a participant that refuses single entries, after
+    /// which groups are prepared at all participants at once.
     pub cautious_transactions: u32,
     /// Time from a transaction's begin to its last vote.
     pub prepare_timeout: Duration,
@@ -112,7 +112,7 @@ pub struct Coordinator {
     /// How long the last decision took from the beginning of its transaction, if that waited for no
     /// lock as far as is known.
     prepare_took: Duration,
-    /// Transactions without a refusal until groups are prepared at all participants at once.
+    /// How many of [`Settings::cautious_transactions`] are left.
     caution: u32,
     /// Purchases that no transaction has taken yet.
     queue: Queue,
