@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use tandem::cli::participant::Kind;
-use tandem::cli::{Cli, Command, Failure, steps};
+use tandem::cli::{Cli, Command, Failure, finish, output, steps};
 use tandem::config::{Config, ConfigError, MysqlSidecar, RedisSidecar};
 use tandem::daemon;
 use tandem::dev;
@@ -25,28 +25,34 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Client(verb) => verb.run(),
         Command::Log(verb) => verb.run(),
-        Command::Serve(args) => start(&args.log, Config::load(&args.config), serve),
+        Command::Serve(args) => return start(&args.log, || Config::load(&args.config), serve),
         Command::Participant(Kind::Mysql(args)) => {
-            start(&args.log, MysqlSidecar::load(&args.config), serve_mysql)
+            return start(&args.log, || MysqlSidecar::load(&args.config), serve_mysql);
         }
         Command::Participant(Kind::Redis(args)) => {
-            start(&args.log, RedisSidecar::load(&args.config), serve_redis)
+            return start(&args.log, || RedisSidecar::load(&args.config), serve_redis);
         }
         Command::Dev(args) => dev::run(args),
         Command::Steps => steps::run(),
     };
-    tandem::cli::finish(done)
+    finish(done, output::note)
 }
 
-/// Runs one of the long-lived roles with its log on stderr.
+/// Runs one of the long-lived roles with its log on stderr. Its last words go the log's way, which
+/// waits for no reader.
 fn start<C>(
     log: &LogArgs,
-    config: Result<C, ConfigError>,
+    load: impl FnOnce() -> Result<C, ConfigError>,
     role: impl FnOnce(C) -> anyhow::Result<()>,
-) -> Result<(), Failure> {
-    let config = config?;
-    logging::init(&log.filter)?;
-    Ok(role(config)?)
+) -> ExitCode {
+    let log = match logging::init(&log.filter) {
+        Ok(log) => log,
+        Err(error) => return finish(Err(error.into()), output::note),
+    };
+    let done = load()
+        .map_err(Failure::from)
+        .and_then(|config| Ok(role(config)?));
+    finish(done, |text| log.say(text))
 }
 
 /// `tandem serve`.

@@ -41,6 +41,7 @@ mod stats;
 mod store;
 
 use std::fmt;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +90,8 @@ impl LogOptions {
             cache_bytes: CACHE_BYTES,
             at_step: |_| {},
             on_fatal: Box::new(|why| {
-                eprintln!("{why}");
+                // Where nobody reads it the process ends all the same, and not by a panic.
+                let _ = writeln!(std::io::stderr(), "{why}");
                 std::process::abort();
             }),
         }

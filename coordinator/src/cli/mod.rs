@@ -177,14 +177,14 @@ impl Client {
     }
 }
 
-/// Says on stderr what failed, if anything did, and gives the exit code.
-pub fn finish(done: Result<(), Failure>) -> ExitCode {
+/// Says on stderr, by `note`, what failed, if anything did, and gives the exit code.
+pub fn finish(done: Result<(), Failure>, note: impl FnOnce(&str)) -> ExitCode {
     let Err(failure) = done else {
         return ExitCode::SUCCESS;
     };
     let text = failure.to_string();
     if !text.is_empty() {
-        output::note(&text);
+        note(&text);
     }
     failure.exit_code()
 }

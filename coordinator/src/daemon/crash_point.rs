@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::sys::signal::{Signal, raise};
 use tandem_log::LogStep;
 
+use crate::logging;
+
 /// The environment variable that names a step and what happens there.
 pub const VARIABLE: &str = "TANDEM_AT";
 
@@ -206,6 +208,7 @@ pub(super) fn reach(step: Step) {
     {
         let signal = chosen.signal;
         tracing::warn!(step = step.as_str(), %signal, "{VARIABLE} says to stop here");
+        logging::flush();
         // To this thread: a stop that is sent to the process is taken by any of its threads, and
         // this one would go on for a while. It can only fail for a signal that does not exist.
         let _ = raise(signal);

@@ -12,6 +12,7 @@ use tandem_protocol::{CoordinatorId, Epoch, LogRecord, Record, Recovered, Replay
 use uuid::Uuid;
 
 use super::crash_point::{self, Step};
+use crate::logging;
 
 /// How long the first force of a start may take.
 const FIRST_FORCE_MAX: Duration = Duration::from_secs(30);
@@ -154,6 +155,7 @@ fn options(dir: &Path) -> LogOptions {
         at_step: |step| crash_point::reach(Step::Log(step)),
         on_fatal: Box::new(|why| {
             tracing::error!("{why}; the process ends, since what the disk holds is unknown now");
+            logging::flush();
             std::process::abort();
         }),
         ..LogOptions::new(dir)

@@ -35,7 +35,7 @@ const LOG_FILTER: &str = "warn";
 /// Servers that are missing or don't start, a coordinator that ends by itself (with the end of its
 /// log), a step of the story that was not found right.
 pub fn run(args: Args) -> Result<(), Failure> {
-    crate::logging::init(LOG_FILTER)?;
+    let _log = crate::logging::init(LOG_FILTER)?;
     let binaries = Binaries::find(match (args.install, args.yes) {
         (false, _) => Missing::Refuse,
         (true, false) => Missing::Ask,

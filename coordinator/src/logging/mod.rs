@@ -1,15 +1,29 @@
 //! What the processes say on stderr: lines for a person on a terminal, JSON for a collector
-//! everywhere else.
+//! everywhere else. Nothing that reads or stores it can stop, end or delay them.
 
+mod format;
+mod stderr;
 mod unreadable;
 
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
+use std::time::Duration;
 
+use anyhow::Context;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
+use format::Format;
+use stderr::{Lines, Queue};
 use unreadable::Unreadable;
+
+/// How long an end waits for what was said before it to be written: a reader that is there takes it at
+/// once.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
+
+/// What is on its way to stderr, once there is a log.
+static QUEUE: OnceLock<Queue> = OnceLock::new();
 
 /// Arguments of every verb that runs for long.
 #[derive(Debug, Clone, clap::Args)]
@@ -25,25 +39,68 @@ pub struct LogArgs {
     pub filter: String,
 }
 
+/// A log that is being written. Dropped at the process's end, it waits for its last lines.
+#[derive(Debug)]
+pub struct Log(());
+
+impl Log {
+    /// Says something outside the log's form, as a verb says why it failed.
+    pub fn say(&self, text: &str) {
+        if let Some(queue) = QUEUE.get() {
+            queue.push_last(format!("{}\n", text.trim_end()).as_bytes());
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        flush();
+    }
+}
+
+/// Waits until what was said is written, a second at most. To be called before an end that no
+/// destructor survives.
+pub fn flush() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(FLUSH_MAX);
+    }
+}
+
 /// Starts to write log events to stderr. `filter` is a list of `LEVEL` or `TARGET=LEVEL`, as in
-/// `info,tandem=debug`; see tracing-subscriber's `EnvFilter`.
+/// `info,tandem=debug`; see tracing-subscriber's `EnvFilter`. Panics are said there too.
 ///
 /// # Errors
-/// A filter that can't be understood, or a second call in the same process.
-pub fn init(filter: &str) -> anyhow::Result<()> {
+/// A filter that can't be understood, no thread to write with, or a second call in the same process.
+pub fn init(filter: &str) -> anyhow::Result<Log> {
     let filter = parse(filter)?;
-    let events = fmt::layer().with_writer(io::stderr);
-    let events = if io::stderr().is_terminal() {
-        events.with_target(false).boxed()
-    } else {
-        let events = events.json().flatten_event(true);
-        events.with_current_span(false).boxed()
+    let format = match io::stderr().is_terminal() {
+        true => Format::Text,
+        false => Format::Json,
+    };
+    let queue = QUEUE.get_or_init(Queue::default);
+    let events = fmt::layer().with_writer(move || Lines(queue));
+    // What goes wrong in writing is not written either.
+    let events = events.log_internal_errors(false);
+    let events = match format {
+        Format::Text => events.with_target(false).boxed(),
+        Format::Json => {
+            let events = events.json().flatten_event(true);
+            events.with_current_span(false).boxed()
+        }
     };
     let started = registry()
         .with(events.with_filter(filter))
         .with(Unreadable::default().with_filter(unreadable::only()))
         .try_init();
-    started.map_err(|error| anyhow::anyhow!("can't start to log: {error}"))
+    started.map_err(|error| anyhow::anyhow!("can't start to log: {error}"))?;
+    let writer = std::thread::Builder::new().name("log".into());
+    writer
+        .spawn(move || queue.write(io::stderr(), format))
+        .context("can't start to log")?;
+    std::panic::set_hook(Box::new(move |info| {
+        queue.push(format.panic(info).as_bytes());
+    }));
+    Ok(Log(()))
 }
 
 /// A wrong filter is a usage error.

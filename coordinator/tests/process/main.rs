@@ -1,0 +1,7 @@
+//! The process itself: what it does when its log can't be written, when descriptors run out, when it
+//! is signalled, and when what it receives can't be read. No store answers here; none is needed.
+
+#![allow(clippy::unwrap_used)]
+
+mod role;
+mod stderr;
