@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
 use tandem_proto::v1::LinkState;
 use tandem_servers::{PortLease, Process, guarded};
 
@@ -171,8 +172,15 @@ impl Coordinator {
     /// # Errors
     /// If it is down.
     pub fn terminate(&self) -> Result<()> {
-        use nix::sys::signal::{Signal, kill};
-        Ok(kill(self.pid()?, Signal::SIGTERM)?)
+        self.signal(Signal::SIGTERM)
+    }
+
+    /// Any signal, without a wait.
+    ///
+    /// # Errors
+    /// If it is down.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill(self.pid()?, signal)?)
     }
 
     /// SIGSTOP.

@@ -10,6 +10,7 @@ mod log;
 mod notes;
 mod serve;
 mod sidecar;
+mod signals;
 mod stepped;
 
 pub use clock::Clock;

@@ -13,6 +13,7 @@ use tandem_proto::v1::purchase_service_server::PurchaseServiceServer;
 use tandem_protocol::{Coordinator, CoordinatorId, Epoch, ParticipantName, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tonic::transport::Server;
 use tonic::transport::server::{Router, TcpIncoming};
 
@@ -21,6 +22,7 @@ use super::driver::{Driver, Handle};
 use super::first_look;
 use super::link::{Link, LinkState, Times};
 use super::log;
+use super::signals::Signals;
 use crate::config::{Config, ParticipantSettings};
 use crate::services::{Operator, Purchases};
 
@@ -80,7 +82,7 @@ pub struct Identity {
     pub log_id: String,
 }
 
-/// Runs the coordinator until SIGTERM or SIGINT, or until going on would be unsafe, which is an
+/// Runs the coordinator until a signal asks for its end, or until going on would be unsafe, which is an
 /// error that says what to do.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
     let clock = Clock::new();
@@ -148,6 +150,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         links.clone(),
         begun.log.clone(),
     );
+    let mut signals = Signals::listen()?;
     let servers = listen(&config, clock, &handle, operator, &links, &stopping).await?;
     for link in links.values() {
         tokio::spawn(Arc::clone(link).run());
@@ -155,17 +158,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let mut driver = tokio::spawn(driver.run());
     let drained = tokio::select! {
         ended = &mut driver => ended?,
-        signal = signal() => {
-            tracing::info!(signal = signal?, "stopping: no new purchases, those in flight may end");
+        signal = signals.end() => {
+            tracing::info!(signal, "stopping: no new purchases, those in flight may end");
             handle.drain().await.ok();
-            match tokio::time::timeout(config.limits.shutdown_timeout, &mut driver).await {
-                Ok(ended) => ended?,
-                Err(_) => {
-                    tracing::warn!("some transactions have not ended; the next start carries them on");
-                    driver.abort();
-                    Ok(())
-                }
-            }
+            drained(driver, config.limits.shutdown_timeout, &mut signals).await
         }
     };
     stop.send_replace(true);
@@ -178,6 +174,25 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     drained?;
     tokio::task::spawn_blocking(move || begun.log.close(CLOSE_MAX)).await??;
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// Waits until what is in flight has ended, unless that takes too long or a person does not want to wait.
+async fn drained(
+    mut driver: JoinHandle<anyhow::Result<()>>,
+    limit: Duration,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        ended = &mut driver => return ended?,
+        () = tokio::time::sleep(limit) => {
+            tracing::warn!("some transactions have not ended; the next start carries them on");
+        }
+        signal = signals.end_now() => {
+            tracing::warn!(signal, "what is in flight is not waited for; the next start carries it on");
+        }
+    }
+    driver.abort();
     Ok(())
 }
 
@@ -253,17 +268,6 @@ pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpIncoming> {
 pub(super) async fn stopped(mut stopping: watch::Receiver<bool>) {
     // The sender is gone only when the process ends.
     let _ = stopping.wait_for(|stop| *stop).await;
-}
-
-/// Waits for SIGTERM or SIGINT and names it.
-pub(super) async fn signal() -> anyhow::Result<&'static str> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
-    }
 }
 
 /// The health service says SERVING for purchases while every participant can be asked.

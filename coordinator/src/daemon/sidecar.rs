@@ -7,14 +7,15 @@ use tandem_participant::{Participant, ParticipantServer};
 use tokio::sync::watch;
 
 use super::crash_point;
-use super::serve::{bind, server, signal, stopped};
+use super::serve::{bind, server, stopped};
+use super::signals::Signals;
 use super::stepped::Stepped;
 use crate::config::Sidecar;
 
 /// How long open calls may take to end after a signal.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
-/// Serves a participant until SIGTERM or SIGINT. What is under way then is settled by the
+/// Serves a participant until a signal asks for its end. What is under way then is settled by the
 /// coordinator's next call to the next process.
 pub async fn serve_participant(
     sidecar: Sidecar,
@@ -26,6 +27,7 @@ pub async fn serve_participant(
     } else {
         participant
     };
+    let mut signals = Signals::listen()?;
     let incoming = bind(sidecar.listen).await?;
     let (health_reporter, health) = tonic_health::server::health_reporter();
     let service = ParticipantServer::new(participant).into_service();
@@ -45,11 +47,14 @@ pub async fn serve_participant(
     tracing::info!(participant = %sidecar.name, listen = %sidecar.listen, "listening");
     tokio::select! {
         ended = &mut serving => return Ok(ended??),
-        name = signal() => tracing::info!(signal = name?, "stopping"),
+        signal = signals.end() => tracing::info!(signal, "stopping"),
     }
     stop.send_replace(true);
-    if tokio::time::timeout(CLOSE_MAX, serving).await.is_err() {
-        tracing::warn!("open calls were cut; the coordinator asks again");
+    tokio::select! {
+        _ = &mut serving => return Ok(()),
+        () = tokio::time::sleep(CLOSE_MAX) => {}
+        _ = signals.end_now() => {}
     }
+    tracing::warn!("open calls were cut; the coordinator asks again");
     Ok(())
 }

@@ -4,4 +4,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod role;
+mod signals;
 mod stderr;

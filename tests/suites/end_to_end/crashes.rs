@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
 use tandem_tests::{Answer, Case, Judge, Load, Setup, World, purchase, until};
 
 use super::helpers::*;
@@ -16,7 +17,8 @@ pub(crate) const CASES: &[Case] = &[
     case!(mysql_killed_between_prepare_and_commit_commits on TWO, with down),
     case!(redis_killed_between_prepare_and_commit_commits on EVERYWHERE, with down),
     case!(redis_that_lost_its_data_gets_its_purchases_again on ONE, with down),
-    case!(sigterm_drains_under_load on TWO),
+    case!(signal_that_asks_for_an_end_drains_under_load on TWO),
+    case!(second_interrupt_does_not_wait_and_loses_nothing on ONE),
     case!(sigterm_that_cuts_a_decided_purchase_promises_nothing on ONE, with short_stop),
 ];
 
@@ -149,21 +151,52 @@ async fn redis_that_lost_its_data_gets_its_purchases_again(world: &World) -> Res
     Ok(())
 }
 
-async fn sigterm_drains_under_load(world: &World) -> Result<()> {
+async fn signal_that_asks_for_an_end_drains_under_load(world: &World) -> Result<()> {
     world.stores.seed("tea", 1_000_000).await?;
     let client = world.coordinator.client();
     let load = Load::start(&client, 16, "p", 1, &["tea"]);
-    for _ in 0..3 {
+    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT] {
         tokio::time::sleep(Duration::from_millis(250)).await;
-        world.coordinator.terminate()?;
+        world.coordinator.signal(signal)?;
         let status = world.coordinator.wait_end().await?;
         ensure!(status.success(), "it ended with {status}");
-        ensure!(world.coordinator.log().contains("SIGTERM"));
+        ensure!(world.coordinator.log().contains(signal.as_str()));
         world.start_again().await?;
     }
     let records = load.finish().await?;
     let books = world.judge(&records).await?;
     ensure!(books.committed > 0, "{books}");
+    Ok(())
+}
+
+/// A person who does not want to wait for a store that does not answer.
+async fn second_interrupt_does_not_wait_and_loses_nothing(world: &World) -> Result<()> {
+    world.stores.seed("tea", 10).await?;
+    let client = world.coordinator.client();
+    world.stores.redis.pause()?;
+    let call = ask_apart(&client, &purchase("p-1", &[("tea", 2)]));
+    let operator = world.coordinator.operator();
+    until("the purchase is under way", SOON, async || {
+        Ok(!operator.unfinished().await?.is_empty())
+    })
+    .await?;
+    world.coordinator.signal(Signal::SIGINT)?;
+    world.coordinator.wait_log("stopping").await?;
+    // A terminal that closes, or a supervisor, sends more than one.
+    for signal in [Signal::SIGHUP, Signal::SIGTERM] {
+        world.coordinator.signal(signal)?;
+        let heard = format!("\"signal\":\"{signal}\"");
+        world.coordinator.wait_log(&heard).await?;
+    }
+    ensure!(world.coordinator.runs()?, "it did not wait");
+    world.coordinator.signal(Signal::SIGINT)?;
+    let status = world.coordinator.wait_end().await?;
+    ensure!(status.success(), "it ended with {status}");
+    ensure!(world.coordinator.log().contains("is not waited for"));
+    let asked = call.await?;
+    world.stores.redis.resume()?;
+    world.start_again().await?;
+    world.judge(&[asked]).await?;
     Ok(())
 }
 
