@@ -2,12 +2,15 @@
 //! and the wiring of all of them.
 
 mod clock;
+mod connections;
 mod crash_point;
 mod driver;
+mod edge;
 mod first_look;
 mod link;
 mod log;
 mod notes;
+mod open_files;
 mod serve;
 mod sidecar;
 mod signals;

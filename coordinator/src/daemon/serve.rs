@@ -1,27 +1,24 @@
 //! `tandem serve`: everything wired together, until a signal or a reason to stop.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use tandem_participant::{Acknowledged, Enlist, Participant, RemoteParticipant, Timeouts};
-use tandem_proto::FILE_DESCRIPTOR_SET;
 use tandem_proto::v1::operator_service_server::OperatorServiceServer;
 use tandem_proto::v1::purchase_service_server::PurchaseServiceServer;
 use tandem_protocol::{Coordinator, CoordinatorId, Epoch, ParticipantName, Settings};
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tonic::transport::Server;
-use tonic::transport::server::{Router, TcpIncoming};
 
 use super::clock::Clock;
 use super::driver::{Driver, Handle};
+use super::edge::{bind, server};
 use super::first_look;
 use super::link::{Link, LinkState, Times};
 use super::log;
+use super::open_files;
 use super::signals::Signals;
 use crate::config::{Config, ParticipantSettings};
 use crate::services::{Operator, Purchases};
@@ -55,9 +52,6 @@ const CLOSING_AGE: Duration = Duration::from_secs(60);
 
 /// Repeated calls under way at one participant.
 const RETRIES_IN_FLIGHT_MAX: usize = 64;
-
-/// A dead peer is noticed after this much silence and an unanswered ping.
-const KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// How long the log may take to close after a drain.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
@@ -205,8 +199,14 @@ async fn listen(
     links: &BTreeMap<ParticipantName, Arc<Link>>,
     stopping: &watch::Receiver<bool>,
 ) -> anyhow::Result<impl Future<Output = ()>> {
-    let clients = bind(config.coordinator.listen).await?;
-    let operators = bind(config.coordinator.admin_listen).await?;
+    let clients_max = open_files::clients_max();
+    let clients = bind(config.coordinator.listen, "clients", clients_max).await?;
+    let operators = bind(
+        config.coordinator.admin_listen,
+        "operators",
+        open_files::OPERATORS_MAX,
+    )
+    .await?;
     let (health_reporter, health) = tonic_health::server::health_reporter();
     tokio::spawn(report_health(
         health_reporter,
@@ -225,7 +225,7 @@ async fn listen(
         .serve_with_incoming_shutdown(operators, stopped(stopping.clone()));
     tracing::info!(
         clients = %config.coordinator.listen, operators = %config.coordinator.admin_listen,
-        "listening"
+        clients_max, "listening"
     );
     let both = tokio::spawn(async move {
         let (clients, operators) = tokio::join!(clients, operators);
@@ -239,30 +239,6 @@ async fn listen(
         // A panic in a listener was logged by the runtime; there is nothing else to end.
         let _ = both.await;
     })
-}
-
-/// A server that describes itself, to clients of both versions of gRPC reflection: Python's own
-/// knows only the older one.
-pub(super) fn server() -> anyhow::Result<Router> {
-    let descriptors = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    let invalid = "the descriptors of the wire contract";
-    Ok(Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .add_service(descriptors().build_v1().context(invalid)?)
-        .add_service(descriptors().build_v1alpha().context(invalid)?))
-}
-
-pub(super) async fn bind(address: SocketAddr) -> anyhow::Result<TcpIncoming> {
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("can't listen on {address}"))?;
-    // Set here, since the builder's own setting does not reach a listener that it is given: without
-    // it an answer of several frames waits for the client's delayed acknowledgement, 40 ms.
-    Ok(TcpIncoming::from(listener).with_nodelay(Some(true)))
 }
 
 pub(super) async fn stopped(mut stopping: watch::Receiver<bool>) {

@@ -7,7 +7,9 @@ use tandem_participant::{Participant, ParticipantServer};
 use tokio::sync::watch;
 
 use super::crash_point;
-use super::serve::{bind, server, stopped};
+use super::edge::{bind, server};
+use super::open_files;
+use super::serve::stopped;
 use super::signals::Signals;
 use super::stepped::Stepped;
 use crate::config::Sidecar;
@@ -28,7 +30,7 @@ pub async fn serve_participant(
         participant
     };
     let mut signals = Signals::listen()?;
-    let incoming = bind(sidecar.listen).await?;
+    let incoming = bind(sidecar.listen, "coordinators", open_files::clients_max()).await?;
     let (health_reporter, health) = tonic_health::server::health_reporter();
     let service = ParticipantServer::new(participant).into_service();
     health_reporter

@@ -2,6 +2,7 @@
 //! everywhere else. Nothing that reads or stores it can stop, end or delay them.
 
 mod format;
+mod seldom;
 mod stderr;
 mod unreadable;
 
@@ -13,6 +14,8 @@ use anyhow::Context;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
+
+pub use seldom::Seldom;
 
 use format::Format;
 use stderr::{Lines, Queue};

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod descriptors;
 mod role;
 mod signals;
 mod stderr;

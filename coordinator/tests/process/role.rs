@@ -28,6 +28,8 @@ pub(crate) const ROLES: [Role; 2] = [Role::Coordinator, Role::Sidecar];
 pub(crate) struct Place {
     pub(crate) role: Role,
     pub(crate) folder: tempfile::TempDir,
+    /// What it logs.
+    pub(crate) log: &'static str,
     /// The store's; nobody listens there.
     _nobody: PortLease,
     /// Of clients, and of operators if the role has any.
@@ -40,6 +42,7 @@ impl Place {
         let place = Place {
             role,
             folder: tempfile::tempdir().unwrap(),
+            log: "info",
             _nobody: lease(),
             ports: [lease(), lease()],
         };
@@ -83,10 +86,9 @@ impl Place {
 
     /// Starts it by a command that takes the role's arguments at its end.
     pub(crate) fn start_by(&self, mut command: Command, stderr: impl Into<Stdio>) -> Running {
-        // Whatever a call does is logged, so that there is much to write.
         command
             .args(self.arguments())
-            .env("TANDEM_LOG", "trace")
+            .env("TANDEM_LOG", self.log)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr);
@@ -116,12 +118,26 @@ impl Place {
     /// Calls of one connection to each listener, each of which must be answered.
     pub(crate) async fn answers_many(&self, calls: usize) {
         for port in self.listeners() {
-            let mut health = HealthClient::new(channel(port).await.unwrap());
+            let mut one = OneConnection::to(port).await;
             for _ in 0..calls {
-                let asked = health.check(HealthCheckRequest::default());
-                tokio::time::timeout(SOON, asked).await.unwrap().unwrap();
+                one.is_served().await;
             }
         }
+    }
+}
+
+/// A connection that is kept.
+pub(crate) struct OneConnection(HealthClient<Channel>);
+
+impl OneConnection {
+    pub(crate) async fn to(port: u16) -> OneConnection {
+        OneConnection(HealthClient::new(channel(port).await.unwrap()))
+    }
+
+    /// That a call is answered.
+    pub(crate) async fn is_served(&mut self) {
+        let asked = self.0.check(HealthCheckRequest::default());
+        tokio::time::timeout(SOON, asked).await.unwrap().unwrap();
     }
 }
 
@@ -149,6 +165,10 @@ impl Drop for Running {
 }
 
 impl Running {
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.0.id().cast_signed()), signal).unwrap();
     }

@@ -19,7 +19,7 @@ const END_MAX: Duration = Duration::from_secs(5);
 #[tokio::test(flavor = "multi_thread")]
 async fn reader_that_goes_away_ends_nothing() {
     for role in ROLES {
-        let place = Place::new(role);
+        let place = talkative(role);
         let (reader, writer) = io::pipe().unwrap();
         let mut process = place.start(writer);
         place.answers().await;
@@ -34,7 +34,7 @@ async fn reader_that_goes_away_ends_nothing() {
 async fn start_without_a_usable_stderr_is_a_start() {
     for role in ROLES {
         for unusable in ["exec 2>&-", "exec 2>/dev/full", "exec 2</dev/null"] {
-            let place = Place::new(role);
+            let place = talkative(role);
             let mut shell = Command::new("sh");
             shell.args(["-c", &format!("{unusable}; exec \"$0\" \"$@\"")]);
             shell.arg(env!("CARGO_BIN_EXE_tandem"));
@@ -49,7 +49,7 @@ async fn start_without_a_usable_stderr_is_a_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pipe_that_nobody_reads_delays_nothing_and_is_told_what_it_missed() {
     for role in ROLES {
-        let place = Place::new(role);
+        let place = talkative(role);
         let (reader, writer) = io::pipe().unwrap();
         let mut process = place.start(writer);
         place.answers().await;
@@ -73,7 +73,7 @@ async fn pipe_that_nobody_reads_delays_nothing_and_is_told_what_it_missed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn process_ends_although_nobody_reads_its_last_words() {
     for role in ROLES {
-        let place = Place::new(role);
+        let place = talkative(role);
         let (_reader, writer) = io::pipe().unwrap();
         let mut process = place.start(writer);
         place.answers().await;
@@ -87,7 +87,7 @@ async fn process_ends_although_nobody_reads_its_last_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn start_that_is_refused_ends_although_nobody_reads_why() {
     for role in ROLES {
-        let place = Place::new(role);
+        let place = talkative(role);
         fs::write(place.config(), "[nonsense]\n").unwrap();
         let (reader, mut writer) = io::pipe().unwrap();
         fill(&mut writer);
@@ -107,7 +107,7 @@ async fn start_that_is_refused_ends_although_nobody_reads_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reader_that_comes_back_is_told_what_it_missed() {
-    let place = Place::new(Role::Coordinator);
+    let place = talkative(Role::Coordinator);
     let path = place.folder.path().join("stderr");
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let first = read_while_held(&path);
@@ -131,7 +131,7 @@ async fn reader_that_comes_back_is_told_what_it_missed() {
 /// A reader with room for little, on a description that others have told not to wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn pipe_that_does_not_wait_gets_whole_lines() {
-    let place = Place::new(Role::Sidecar);
+    let place = talkative(Role::Sidecar);
     let (reader, writer) = io::pipe().unwrap();
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
     let mut process = place.start(writer);
@@ -147,6 +147,13 @@ async fn pipe_that_does_not_wait_gets_whole_lines() {
         let whole: Result<serde_json::Value, _> = serde_json::from_str(&line);
         assert!(whole.is_ok(), "{line}");
     }
+}
+
+/// Whatever a call does is logged, so that there is much to write.
+fn talkative(role: Role) -> Place {
+    let mut place = Place::new(role);
+    place.log = "trace";
+    place
 }
 
 /// How many lines a line says that are missing. Every line is a document of its own.

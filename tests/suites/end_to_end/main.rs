@@ -14,6 +14,7 @@ mod mysql_snapshot;
 mod neighbours;
 mod operator;
 mod outages;
+mod process;
 mod purchases;
 mod redis_forgets;
 mod refusals;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         crashes::CASES,
         outages::CASES,
         operator::CASES,
+        process::CASES,
         repair::CASES,
         audit::CASES,
         deductions::CASES,

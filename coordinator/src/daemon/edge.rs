@@ -1,0 +1,94 @@
+//! What all listeners have in common: how they are opened, and what every call passes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::future::BoxFuture;
+use futures::stream::Stream;
+use tandem_proto::FILE_DESCRIPTOR_SET;
+use tokio::net::TcpListener;
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+use tower::layer::util::{Identity, Stack};
+use tower::{Layer, Service};
+
+use super::connections::{self, Activity, Connection};
+
+/// A dead peer is noticed after this much silence and an unanswered ping.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// The services of a listener.
+pub(super) type Services = Router<Stack<EdgeLayer, Identity>>;
+
+/// A server that describes itself, to clients of both versions of gRPC reflection: Python's own
+/// knows only the older one.
+pub(super) fn server() -> anyhow::Result<Services> {
+    let descriptors = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let invalid = "the descriptors of the wire contract";
+    Ok(Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .layer(EdgeLayer)
+        .add_service(descriptors().build_v1().context(invalid)?)
+        .add_service(descriptors().build_v1alpha().context(invalid)?))
+}
+
+/// Listens at an address, for at most `max` connections at once.
+pub(super) async fn bind(
+    address: SocketAddr,
+    of: &'static str,
+    max: usize,
+) -> anyhow::Result<impl Stream<Item = io::Result<Connection>>> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("can't listen on {address}"))?;
+    Ok(connections::incoming(listener, of, max))
+}
+
+/// Puts [`Edge`] before the services of a listener.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EdgeLayer;
+
+impl<S> Layer<S> for EdgeLayer {
+    type Service = Edge<S>;
+
+    fn layer(&self, services: S) -> Edge<S> {
+        Edge(services)
+    }
+}
+
+/// Lets the connection know of its calls.
+#[derive(Debug, Clone)]
+pub(super) struct Edge<S>(S);
+
+impl<S> Service<Request<Body>> for Edge<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let call = request.extensions().get().map(Activity::call);
+        let answer = self.0.call(request);
+        Box::pin(async move {
+            let answer = answer.await;
+            drop(call);
+            answer
+        })
+    }
+}
