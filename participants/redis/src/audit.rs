@@ -10,7 +10,7 @@ use tandem_protocol::{CoordinatorId, TransactionId};
 
 use crate::participant::RedisParticipant;
 use crate::settings::StockPlace;
-use crate::view::Holds;
+use crate::view::{Holds, HoldsTexts};
 use crate::{keys, refusal, scripts};
 
 /// Transactions of each kind of memory that one page reads: about a millisecond of the server's
@@ -174,9 +174,9 @@ impl RedisParticipant {
         let held: Vec<(String, i64)> = reply.next()?;
         let debts: Vec<(String, i64)> = reply.next()?;
         let branches: Vec<String> = reply.next()?;
-        let holds: Vec<Vec<(String, String)>> = reply.next()?;
-        let here = |(branch, fields): (String, Vec<(String, String)>)| {
-            let holds = Holds::of(fields);
+        let holds: Vec<HoldsTexts> = reply.next()?;
+        let here = |(branch, texts): (String, HoldsTexts)| {
+            let holds = Holds::of(texts);
             (holds.place == self.keys.place()).then(|| TransactionHolding {
                 transaction: match self.keys.transaction_of_branch(&branch) {
                     Ok(transaction) => transaction.to_string(),

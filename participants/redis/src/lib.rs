@@ -55,6 +55,7 @@ mod reply;
 mod scripts;
 mod settings;
 mod view;
+mod wanted;
 
 pub use by_hand::commit_by_hand;
 pub use participant::RedisParticipant;

@@ -13,7 +13,7 @@ use tandem_participant::{
     Finding, Forget, HeuristicKind, Look, Looked, Participant, Prepare, PreparedBranch, Recall,
     Recalled, RefusedEntry, Repaired, RollBack, RolledBack, Stock, Vote, Voted,
 };
-use tandem_protocol::{Entry, ParticipantName, TransactionId};
+use tandem_protocol::{Entry, Item, ParticipantName, TransactionId};
 
 use crate::connection::Connection;
 use crate::describe::{self, Seen};
@@ -22,6 +22,7 @@ use crate::refusal;
 use crate::reply::Row;
 use crate::scripts;
 use crate::settings::{Settings, SettingsError, StockPlace, Wait};
+use crate::wanted::Wanted;
 
 /// What [`Settings::count_in_hash`] gives up.
 const NOT_COUNTED: &str = "count_in_hash is false: what is deducted of the stock hash is not counted, so \
@@ -119,7 +120,15 @@ impl RedisParticipant {
         }
     }
 
-    pub(crate) fn debts(&self, skus: &HashMap<String, &str>, rows: &[Row]) -> Vec<Debt> {
+    /// What a script says is owed. A stock is shown as the sku that one of the entries has for it.
+    pub(crate) fn debts(&self, entries: &[Entry], rows: &[Row]) -> Vec<Debt> {
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        let items = entries.iter().flat_map(|entry| &entry.purchase.items);
+        let skus: HashMap<String, &str> = items
+            .filter_map(|item| Some((self.stock_of(&item.sku).ok()?, item.sku.as_str())))
+            .collect();
         rows.iter()
             .filter_map(|row| {
                 let stock = row.first()?;
@@ -144,25 +153,23 @@ impl Participant for RedisParticipant {
         let transaction = &prepare.transaction;
         let what = format!("prepare of {transaction}");
         let mut call = self.about(&scripts::PREPARE, transaction, transaction.epoch);
-        let mut stocks = Stocks::default();
-        let mut words: Vec<u64> = Vec::new();
+        let mut wanted = Wanted::default();
         let mut refused = Vec::new();
         for entry in &prepare.entries {
-            match self.words_of(entry, &mut stocks) {
-                Ok(entry_words) => words.extend(entry_words),
+            match self.items_of(entry) {
+                Ok(items) => wanted.add(entry.number, items),
                 Err(entry) => refused.push(entry),
             }
         }
-        self.with_stocks(&mut call, &stocks.names);
+        self.with_stocks(&mut call, wanted.stocks());
         let participants: Vec<&str> = prepare.participants.iter().map(|p| p.as_str()).collect();
         call.arg(&prepare.incarnation)
             .arg(prepare.acknowledged.changes)
             .arg(participants.join(","))
-            .arg(prepare.acknowledged.committed.len());
+            .arg(wanted.holds());
         for committed in &prepare.acknowledged.committed {
             call.arg(keys::member(committed));
         }
-        call.arg(words);
         let limit = prepare.timeout.min(self.connection.response_timeout());
         let mut reply = self.run_on_replicas(&what, limit, &call).await?;
         match reply.word() {
@@ -338,34 +345,22 @@ impl RedisParticipant {
         let transaction = &commit.transaction;
         let what = format!("{verb} of {transaction}");
         let mut call = self.about(script, transaction, commit.caller_epoch);
-        let mut stocks = Stocks::default();
-        let mut units: Vec<u64> = Vec::new();
-        let mut skus = HashMap::new();
-        for item in commit
-            .entries
-            .iter()
-            .flat_map(|entry| &entry.purchase.items)
-        {
-            let stock = self.stock_of(&item.sku).map_err(|key| Error::Invalid {
-                detail: format!("{what}: {}", refusal::reserved(&item.sku, &key).detail),
+        let mut wanted = Wanted::default();
+        for entry in &commit.entries {
+            let items = self.items_of(entry).map_err(|refused| Error::Invalid {
+                detail: format!("{what}: {}", refused.refusal.detail),
             })?;
-            skus.insert(stock.clone(), item.sku.as_str());
-            let number = stocks.number(stock);
-            units.resize(stocks.names.len(), 0);
-            units[number] += u64::from(item.quantity);
+            wanted.add(entry.number, items);
         }
-        self.with_stocks(&mut call, &stocks.names);
-        call.arg(units);
+        let stocks = wanted.stocks();
+        self.with_stocks(&mut call, stocks);
         let id = &transaction.coordinator;
-        let counts: Vec<String> = stocks
-            .names
-            .iter()
-            .map(|s| self.keys.count(id, s))
-            .collect();
+        let counts: Vec<String> = stocks.iter().map(|s| self.keys.count(id, s)).collect();
         match &self.place {
             StockPlace::Keys(_) => call.key(counts),
             StockPlace::Hash { .. } => call.arg(counts),
         };
+        call.arg(wanted.units());
         let limit = self.connection.response_timeout();
         let mut reply = self.run_on_replicas(&what, limit, &call).await?;
         let evidence = match reply.word() {
@@ -396,24 +391,21 @@ impl RedisParticipant {
         Ok(Committed {
             evidence,
             changes: reply.next_number()?,
-            debts: self.debts(&skus, &reply.next::<Vec<Row>>()?),
+            debts: self.debts(&commit.entries, &reply.next::<Vec<Row>>()?),
         })
     }
 
-    /// What the prepare script is told of an entry: its number, how many items, and for each the
-    /// number of its stock and the units.
-    fn words_of(&self, entry: &Entry, stocks: &mut Stocks) -> Result<Vec<u64>, RefusedEntry> {
-        let items = &entry.purchase.items;
-        let mut words = vec![u64::from(entry.number), items.len() as u64];
-        for item in items {
-            let stock = self.stock_of(&item.sku).map_err(|key| RefusedEntry {
+    /// The stock of each item of an entry and the units wanted of it.
+    fn items_of(&self, entry: &Entry) -> Result<Vec<(String, u64)>, RefusedEntry> {
+        let items = entry.purchase.items.iter();
+        let stock_of = |item: &Item| match self.stock_of(&item.sku) {
+            Ok(stock) => Ok((stock, u64::from(item.quantity))),
+            Err(key) => Err(RefusedEntry {
                 number: entry.number,
                 refusal: refusal::reserved(&item.sku, &key),
-            })?;
-            // Lua counts from 1.
-            words.extend([stocks.number(stock) as u64 + 1, u64::from(item.quantity)]);
-        }
-        Ok(words)
+            }),
+        };
+        items.map(stock_of).collect()
     }
 
     fn refused_entry(&self, entries: &[Entry], row: &Row) -> Option<RefusedEntry> {
@@ -439,27 +431,6 @@ impl fmt::Debug for RedisParticipant {
             .field("name", self.keys.participant())
             .field("address", &self.connection.address())
             .finish_non_exhaustive()
-    }
-}
-
-/// Stock keys, or fields of the stock hash, each once, numbered from 0.
-#[derive(Default)]
-struct Stocks {
-    names: Vec<String>,
-    numbers: HashMap<String, usize>,
-}
-
-impl Stocks {
-    fn number(&mut self, name: String) -> usize {
-        let next = self.names.len();
-        match self.numbers.get(&name) {
-            Some(number) => *number,
-            None => {
-                self.names.push(name.clone());
-                self.numbers.insert(name, next);
-                next
-            }
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What people and recovery read: prepared transactions, one transaction's truth, a sku's stock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use redis::pipe;
 use tandem_participant::{
@@ -69,7 +69,7 @@ impl RedisParticipant {
                 (BranchState::Prepared, detail)
             }
             "COMMITTED" => {
-                let debts = self.debts(&HashMap::new(), &reply.next::<Vec<Row>>()?);
+                let debts = self.debts(&[], &reply.next::<Vec<Row>>()?);
                 let owed: Vec<String> = debts
                     .iter()
                     .map(|debt| format!("; {} not deducted: {}", debt.quantity, debt.detail))
@@ -157,10 +157,9 @@ impl RedisParticipant {
         for batch in prepared.chunks(HOLDS_BATCH_MAX) {
             let mut commands = pipe();
             for (branch, _) in batch {
-                commands.hgetall(self.keys.holds(branch));
+                commands.hmget(self.keys.holds(branch), &Holds::FIELDS);
             }
-            let found: Vec<Vec<(String, String)>> =
-                self.connection.commands(what, &commands).await?;
+            let found: Vec<HoldsTexts> = self.connection.commands(what, &commands).await?;
             for ((branch, since), fields) in batch.iter().zip(found) {
                 let held = Holds::of(fields);
                 let id = branch.split('/').next().and_then(|id| id.parse().ok());
@@ -189,21 +188,20 @@ pub(crate) struct Holds {
     pub(crate) units: BTreeMap<String, i64>,
 }
 
+/// Texts of [`Holds::FIELDS`].
+pub(crate) type HoldsTexts = (Option<String>, Option<String>);
+
 impl Holds {
-    /// Reads the fields of a branch's hash; what is none of tandem's is left out.
-    pub(crate) fn of(fields: Vec<(String, String)>) -> Holds {
-        let mut holds = Holds::default();
-        for (field, value) in fields {
-            if field == "=place" {
-                holds.place = value;
-            } else if let Some((entry, stock)) = field.split_once(':')
-                && !entry.starts_with('=')
-                && let Ok(units) = value.parse::<i64>()
-            {
-                *holds.units.entry(stock.to_owned()).or_default() += units;
-            }
+    /// The fields of a branch's hash that are read.
+    pub(crate) const FIELDS: [&str; 2] = ["held", "place"];
+
+    /// What is none of tandem's holds nothing.
+    pub(crate) fn of((held, place): HoldsTexts) -> Holds {
+        let units = held.and_then(|held| serde_json::from_str(&held).ok());
+        Holds {
+            place: place.unwrap_or_default(),
+            units: units.unwrap_or_default(),
         }
-        holds
     }
 }
 

@@ -148,7 +148,7 @@ const PLANTED: &[Planted] = &[
     Planted {
         what: "hold of a transaction that has ended",
         sql: "",
-        redis: "HSET tandem:tx:{id}/stock 0:stock:tea 2\nHINCRBY tandem:held stock:tea 2\n\
+        redis: "HSET tandem:tx:{id}/stock held {\"stock:tea\":2}\nHINCRBY tandem:held stock:tea 2\n\
                 ZADD tandem:prepared 1700000000000000 {id}/stock",
         found: &[("HOLD_LEFT", "stock")],
         mended: Mended::Repair(&["stock"]),
@@ -156,7 +156,7 @@ const PLANTED: &[Planted] = &[
     Planted {
         what: "hold of a transaction that nobody knows",
         sql: "",
-        redis: "HSET tandem:tx:depot.1.5/stock 0:stock:tea 2\nHINCRBY tandem:held stock:tea 2\n\
+        redis: "HSET tandem:tx:depot.1.5/stock held {\"stock:tea\":2}\nHINCRBY tandem:held stock:tea 2\n\
                 ZADD tandem:prepared 1700000000000000 depot.1.5/stock",
         found: &[("HOLD_LEFT", "stock")],
         mended: Mended::ByHand(

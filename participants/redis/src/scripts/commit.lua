@@ -16,7 +16,7 @@
 -- Runs with allow-oom: a decision must be carried out at the memory limit too.
 --
 -- KEYS, ARGV: common.lua and stock.lua; the last n KEYS are the counts of the n stocks (with a stock
---   hash: the last n of ARGV, fields of it); from ARGV[NEXT] on the units decided of each stock
+--   hash: ARGV behind its n fields); the last of ARGV are the units decided of each stock, as a JSON array
 -- Answers
 --   {"FENCED", epoch} | {"LOST"}
 --   {"RELEASED"}   rolled back before: a contradiction; nothing is changed
@@ -33,13 +33,17 @@ finish_interrupted()
 
 local is_prepared = redis.call('ZSCORE', PREPARED, BRANCH)
 local is_remembered = redis.call('ZSCORE', COMMITTED, MEMBER)
-if is_remembered or is_witnessed() then
+local name, place = witness_place(ARGV[6])
+local row = witness_row(WITNESS_IN, name)
+if is_remembered or is_set(row, place) then
   if not is_remembered or is_prepared or redis.call('EXISTS', HOLDS) == 1 then
     -- Only the memory was lost: the stock has the deduction. And nothing of it is held any more: what
     -- somebody has left under its name is nobody's.
+    local held = read_holds()
     begin()
-    release_holds()
-    remember_commit(COMMITTED, RELEASED, COORDINATOR, MEMBER, PLACE, {})
+    remember_commit(COMMITTED, COORDINATOR, MEMBER, PLACE, {})
+    redis.call('ZREM', RELEASED, MEMBER)
+    release_holds(held)
     done()
   end
   return {'ALREADY', all_changes(), remembered_answer()}
@@ -52,104 +56,111 @@ if not is_prepared and is_forgotten(MEMBER) then
 end
 
 -- A key of tandem's that someone made another type must fail here, before the first write.
-for _, key in ipairs({HELD, HOLDS, DEBT, ANSWERS}) do
-  redis.call('HLEN', key)
-end
-local COUNTS = {}
-for i = 1, COUNT do
-  COUNTS[i] = IS_HASH and ARGV[NEXT + COUNT + i - 1] or KEYS[12 + COUNT + i]
-end
-local values, problems = read_stock()
+local held = read_holds()
+local answer = redis.call('HGET', ANSWERS, MEMBER)
+redis.call('HLEN', DEBT)
+
 -- Where the stock hash is missing, or something else has its name, nothing is written there: all is owed,
 -- and only the memory tells of the commit.
 local is_kept = not IS_HASH or type_of(PLACE) == 'hash'
 local is_counted = WITNESS_IN == PLACE
-local counts = {}
-if not IS_HASH then
-  counts = key_values(COUNTS)
-elseif is_kept and is_counted then
-  counts = hash_values(PLACE, COUNTS)
-end
+local texts = read_texts(is_counted and 2 * COUNT or COUNT)
+local values, problems = read_stock(texts)
+local units = cjson.decode(ARGV[#ARGV])
 
-local name, place = witness_place(ARGV[6])
-local row = witness_row(WITNESS_IN, name)
-local part = 'witness:' .. PREFIX .. OWNER .. ':part:' .. MEMBER
-local parts_done = 0
-if is_kept and is_counted and COUNT * 4 > WORDS then
+-- Stocks that one command takes: four words each, so that no part ends between a stock and its count.
+local PART = WORDS / 4
+local part = part_of(OWNER, MEMBER)
+local parts, parts_done = math.max(math.ceil(COUNT / PART), 1), 0
+if is_kept and is_counted and parts > 1 then
   local text = IS_HASH and redis.call('HGET', PLACE, part) or not IS_HASH and redis.call('GET', part)
   parts_done = tonumber(text or '0')
 end
 
--- Four words for each stock, so that no part ends between a stock and its count. Where nothing can be
--- deducted the count stands twice, and its last value counts.
-local words, expiries, debts = {}, {}, {}
-for i, stock in ipairs(STOCKS) do
-  local units = tonumber(ARGV[NEXT + i - 1])
-  local there = math.min(units, math.max(values[i] or 0, 0))
-  if is_counted then
-    words[#words + 1] = there > 0 and stock or COUNTS[i]
-    words[#words + 1] = there > 0 and digits(values[i] - there) or '0'
-    words[#words + 1] = COUNTS[i]
-    words[#words + 1] = digits((tonumber(counts[i] or '0') or 0) + units)
-  elseif there > 0 then
-    words[#words + 1] = stock
-    words[#words + 1] = digits(values[i] - there)
-  end
-  if there < units then
-    local owed = digits(tonumber(redis.call('HGET', DEBT, stock) or '0') + units - there)
-    debts[#debts + 1] = {stock, digits(units - there), problems[i] or 'SHORT',
-      values[i] and digits(values[i]) or '', owed}
-  end
-  if there > 0 and not IS_HASH then
-    local expiry = redis.call('PEXPIRETIME', stock)
-    if expiry > 0 then
-      expiries[#expiries + 1] = {stock, digits(expiry)}
-    end
-  end
+local function owed(stock, units)
+  return digits(tonumber(redis.call('HGET', DEBT, stock) or '0') + units)
 end
 
-local function write(...)
-  if IS_HASH then
-    redis.call('HSET', PLACE, ...)
-  else
-    redis.call('MSET', ...)
+local debts = {}
+
+-- What one command writes for these stocks. Where nothing can be deducted the count stands twice, and its
+-- last value counts.
+local function words_of(first, last)
+  local words = {}
+  for i = first, last do
+    local stock, value, wanted = STOCKS[i], values[i] or 0, units[i]
+    local there = value >= wanted and wanted or math.max(value, 0)
+    local at = #words
+    if is_counted then
+      local count = IS_HASH and ARGV[9 + COUNT + i] or KEYS[12 + COUNT + i]
+      words[at + 1] = there > 0 and stock or count
+      words[at + 2] = there > 0 and digits(value - there) or '0'
+      words[at + 3] = count
+      words[at + 4] = digits((tonumber(texts[COUNT + i] or '0') or 0) + wanted)
+    elseif there > 0 then
+      words[at + 1] = stock
+      words[at + 2] = digits(value - there)
+    end
+    if there < wanted then
+      debts[#debts + 1] = {stock, digits(wanted - there), problems[i] or 'SHORT',
+        values[i] and digits(value) or '', owed(stock, wanted - there)}
+    end
   end
+  return words
+end
+
+-- When the time to live of these stocks ends, negative for those that have none: writing a value takes it
+-- away.
+local function expiries_of(first, last)
+  local expiries = {}
+  for i = first, IS_HASH and 0 or last do
+    expiries[i - first + 1] = redis.call('PEXPIRETIME', STOCKS[i])
+  end
+  return expiries
+end
+
+local words, expiries = {}, {}
+for number = 1, parts do
+  local first, last = (number - 1) * PART + 1, math.min(number * PART, COUNT)
+  words[number] = words_of(first, last)
+  expiries[number] = expiries_of(first, last)
 end
 
 begin()
 if #debts > 0 then
   redis.call('HSET', ANSWERS, MEMBER, cjson.encode(debts))
-else
+elseif answer then
   redis.call('HDEL', ANSWERS, MEMBER)
 end
+for number = parts_done + 1, is_kept and parts or 0 do
+  local of_part = words[number]
+  if is_counted then
+    of_part[#of_part + 1] = number < parts and part or name
+    of_part[#of_part + 1] = number < parts and digits(number) or with_witness(row, place)
+  end
+  if IS_HASH and #of_part > 0 then
+    redis.call('HSET', PLACE, unpack(of_part))
+  elseif not IS_HASH then
+    redis.call('MSET', unpack(of_part))
+  end
+  for i, expiry in ipairs(expiries[number]) do
+    if expiry > 0 then
+      redis.call('PEXPIREAT', STOCKS[(number - 1) * PART + i], digits(expiry))
+    end
+  end
+end
 if not is_counted then
-  -- Where there is no stock there are no words.
-  in_chunks(words, write)
-  redis.call('SET', name, with_witness(row, place, '1'))
-elseif is_kept and #words <= WORDS then
-  words[#words + 1] = name
-  words[#words + 1] = with_witness(row, place, '1')
-  write(unpack(words))
-elseif is_kept then
-  local parts = math.ceil(#words / WORDS)
-  for number = parts_done + 1, parts do
-    local first, last = (number - 1) * WORDS + 1, math.min(number * WORDS, #words)
-    local chunk = {unpack(words, first, last)}
-    chunk[#chunk + 1] = number < parts and part or name
-    chunk[#chunk + 1] = number < parts and digits(number) or with_witness(row, place, '1')
-    write(unpack(chunk))
-  end
-  if IS_HASH then
-    redis.call('HDEL', PLACE, part)
-  else
-    redis.call('DEL', part)
-  end
+  redis.call('SET', name, with_witness(row, place))
+elseif is_kept and parts > 1 and IS_HASH then
+  redis.call('HDEL', PLACE, part)
+elseif is_kept and parts > 1 then
+  redis.call('DEL', part)
 end
-for _, expiry in ipairs(expiries) do
-  redis.call('PEXPIREAT', expiry[1], expiry[2])
+remember_commit(COMMITTED, COORDINATOR, MEMBER, PLACE, debts)
+if IS_REPAIR then
+  redis.call('ZREM', RELEASED, MEMBER)
 end
-remember_commit(COMMITTED, RELEASED, COORDINATOR, MEMBER, PLACE, debts)
-release_holds()
+release_holds(held)
 local changes = redis.call('HINCRBY', STORE, 'changes', 1)
 done()
 return {is_prepared and 'APPLIED' or 'REDONE', digits(changes), debts}

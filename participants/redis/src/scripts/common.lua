@@ -23,8 +23,9 @@
 --   8 held         hash    stock -> units held by all prepared branches together
 --   9 debt         hash    stock -> units decided and not deducted
 --  10 prepared     zset    BRANCH, scored by the prepare's time in Unix microseconds
---  11 holds        hash    of this branch, there while it is prepared: ENTRY:STOCK -> units;
---                          =place, =participants
+--  11 holds        hash    of this branch, there while it is prepared: held: {STOCK: units} of all entries;
+--                          entries: {ENTRY: {STOCK: units}}; both JSON;
+--                          place, participants
 --  12 witness      string  64 characters, 1 where a transaction's units were deducted and its memory is
 --                          not forgotten. With a stock hash: that hash, which has it as a field, unless
 --                          the settings keep tandem's fields out of it. It goes with the stock, not with
@@ -53,30 +54,30 @@ local function in_chunks(words, act)
   end
 end
 
+-- %d is the quicker one, and as wide as a C int may be.
 local function digits(number)
-  return string.format('%.0f', number)
+  return string.format(math.abs(number) < 2147483648 and '%d' or '%.0f', number)
 end
+
+local KNOWN_EPOCH, FLOOR, CLOSED = unpack(redis.call('HMGET', COORDINATOR, 'epoch', 'floor', 'closed'))
 
 -- The answer to a caller that may do nothing: one that is fenced off by a later epoch, or one that
 -- the store does not know (any more) and that would go on without what the store has lost.
 local function refused_caller()
-  local known = redis.call('HGET', COORDINATOR, 'epoch')
-  if not known then
+  if not KNOWN_EPOCH then
     return {'LOST'}
   end
-  return tonumber(known) > EPOCH and {'FENCED', known}
+  return tonumber(KNOWN_EPOCH) > EPOCH and {'FENCED', KNOWN_EPOCH}
 end
 
 -- Whether the coordinator said that it will never ask about a transaction again.
 local function is_forgotten(member)
-  local floor = redis.call('HGET', COORDINATOR, 'floor')
-  return floor and member < floor and redis.call('SISMEMBER', EXCEPTED, member) == 0
+  return FLOOR and member < FLOOR and redis.call('SISMEMBER', EXCEPTED, member) == 0
 end
 
 -- Whether the coordinator said that it will never prepare it any more.
 local function is_closed()
-  local closed = redis.call('HGET', COORDINATOR, 'closed')
-  return closed and MEMBER < closed
+  return CLOSED and MEMBER < CLOSED
 end
 
 -- What a repeat must be told again.
@@ -87,6 +88,9 @@ end
 
 -- Values of a hash's fields, in their order; false where there is none.
 local function hash_values(key, fields)
+  if #fields > 0 and #fields <= WORDS then
+    return redis.call('HMGET', key, unpack(fields))
+  end
   local values = {}
   in_chunks(fields, function(...)
     for _, value in ipairs(redis.call('HMGET', key, ...)) do
@@ -111,28 +115,29 @@ local function witness_row(place, name)
   return redis.call('TYPE', place).ok == 'hash' and redis.call('HGET', place, name) or NO_WITNESS
 end
 
-local function with_witness(row, place, character)
-  return string.sub(row, 1, place - 1) .. character .. string.sub(row, place + 1)
+-- The key, or the field of the stock hash, that tells how many parts of a decision of very many stocks are
+-- deducted, until all are.
+local function part_of(owner, member)
+  return 'witness:' .. PREFIX .. owner .. ':part:' .. member
+end
+
+local function with_witness(row, place)
+  return string.sub(row, 1, place - 1) .. '1' .. string.sub(row, place + 1)
+end
+
+local function is_set(row, place)
+  return string.sub(row, place, place) == '1'
 end
 
 local function is_witnessed()
   local name, place = witness_place(ARGV[6])
-  return string.sub(witness_row(WITNESS_IN, name), place, place) == '1'
+  return is_set(witness_row(WITNESS_IN, name), place)
 end
 
 -- Units by stock that a branch holds, and the place that they are held in.
 local function units_held(holds)
-  local flat = redis.call('HGETALL', holds)
-  local units, place = {}, ''
-  for i = 1, #flat, 2 do
-    local stock = string.match(flat[i], '^[^=:]*:(.*)$')
-    if stock then
-      units[stock] = (units[stock] or 0) + tonumber(flat[i + 1])
-    elseif flat[i] == '=place' then
-      place = flat[i + 1]
-    end
-  end
-  return units, place
+  local kept = redis.call('HMGET', holds, 'held', 'place')
+  return kept[1] and cjson.decode(kept[1]) or {}, kept[2] or ''
 end
 
 local function held_of(place)
@@ -143,15 +148,21 @@ local function debt_of(place)
   return place == '' and PREFIX .. 'debt' or PREFIX .. 'debt:' .. place
 end
 
-local function take_from_sums(units, place)
-  local held, stocks = held_of(place), {}
+-- All that the branch holds, and the sums that it is part of: read before the first write.
+local function read_holds()
+  local units, place = units_held(HOLDS)
+  local stocks = {}
   for stock in pairs(units) do
     stocks[#stocks + 1] = stock
   end
-  local sums = hash_values(held, stocks)
+  return {units = units, stocks = stocks, key = held_of(place), sums = hash_values(held_of(place), stocks)}
+end
+
+-- Gives it back. Between begin and done.
+local function release_holds(holds)
   local kept, gone = {}, {}
-  for i, stock in ipairs(stocks) do
-    local rest = tonumber(sums[i] or '0') - units[stock]
+  for i, stock in ipairs(holds.stocks) do
+    local rest = tonumber(holds.sums[i] or '0') - holds.units[stock]
     if rest > 0 then
       kept[#kept + 1] = stock
       kept[#kept + 1] = digits(rest)
@@ -159,15 +170,10 @@ local function take_from_sums(units, place)
       gone[#gone + 1] = stock
     end
   end
-  in_chunks(kept, function(...) redis.call('HSET', held, ...) end)
-  in_chunks(gone, function(...) redis.call('HDEL', held, ...) end)
-end
-
--- Gives back all that the branch holds. Between begin and done.
-local function release_holds()
-  take_from_sums(units_held(HOLDS))
-  redis.call('DEL', HOLDS)
+  in_chunks(kept, function(...) redis.call('HSET', holds.key, ...) end)
+  in_chunks(gone, function(...) redis.call('HDEL', holds.key, ...) end)
   redis.call('ZREM', PREPARED, BRANCH)
+  redis.call('DEL', HOLDS)
 end
 
 local function all_changes()
@@ -185,9 +191,8 @@ end
 
 -- Remembers a commit whose deduction the witness shows, and what of it is owed. `owed` has rows as
 -- commit.lua answers them, with what is owed in all behind: so it can be repeated.
-local function remember_commit(committed, released, coordinator, member, place, owed)
+local function remember_commit(committed, coordinator, member, place, owed)
   redis.call('ZADD', committed, 0, member)
-  redis.call('ZREM', released, member)
   redis.call('HSET', coordinator, 'remembered', redis.call('ZCARD', committed))
   for _, row in ipairs(owed) do
     if row[5] then
@@ -236,12 +241,13 @@ local function finish_interrupted()
     .. digits(math.floor(tonumber(sequence) / 64))
   local at = tonumber(sequence) % 64 + 1
   local witness_in = is_inside == '1' and place or ''
-  local is_deducted = string.sub(witness_row(witness_in, row), at, at) == '1'
+  local is_deducted = is_set(witness_row(witness_in, row), at)
   local is_committed = redis.call('ZSCORE', of('committed'), member)
   if is_deducted or is_committed then
     local json = redis.call('HGET', of('answers'), member)
     local owed = json and cjson.decode(json) or {}
-    remember_commit(of('committed'), of('released'), of('coordinator'), member, place, owed)
+    remember_commit(of('committed'), of('coordinator'), member, place, owed)
+    redis.call('ZREM', of('released'), member)
   else
     redis.call('HSET', of('coordinator'), 'remembered', redis.call('ZCARD', of('committed')))
   end

@@ -6,8 +6,8 @@
 -- Answers
 --   {"TOO_MANY", how many are prepared}
 --   {"BUSY", branch}  a script was stopped half way, and what is held is counted again by the next
---   {"HOLDINGS", held, debts, branches, holds of each}  held and debts with stock and units in turn,
---     holds as they are kept
+--   {"HOLDINGS", held, debts, branches, {held, place} of each}  held and debts with stock and units in
+--     turn
 
 local busy = redis.call('GET', KEYS[4])
 if busy then
@@ -20,6 +20,6 @@ end
 local branches = redis.call('ZRANGE', KEYS[2], 0, -1)
 local holds = {}
 for i, branch in ipairs(branches) do
-  holds[i] = redis.call('HGETALL', ARGV[1] .. branch)
+  holds[i] = redis.call('HMGET', ARGV[1] .. branch, 'held', 'place')
 end
 return {'HOLDINGS', redis.call('HGETALL', KEYS[1]), redis.call('HGETALL', KEYS[3]), branches, holds}

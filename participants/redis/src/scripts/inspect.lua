@@ -2,7 +2,7 @@
 --
 -- KEYS, ARGV: common.lua (the caller's epoch is not looked at)
 -- Answers
---   {"PREPARED", time in Unix microseconds, holds as ENTRY:STOCK and units in turn}
+--   {"PREPARED", time in Unix microseconds, {held, place} of its holds}
 --   {"COMMITTED", debts}  as commit.lua answers them
 --   {"RELEASED", refused}  as prepare.lua answers them
 --   {"FORGOTTEN"} | {"ABSENT"}
@@ -15,6 +15,6 @@ if redis.call('ZSCORE', RELEASED, MEMBER) then
   return {'RELEASED', remembered_answer()}
 end
 if time then
-  return {'PREPARED', time, redis.call('HGETALL', HOLDS)}
+  return {'PREPARED', time, redis.call('HMGET', HOLDS, 'held', 'place')}
 end
 return {is_forgotten(MEMBER) and 'FORGOTTEN' or 'ABSENT'}

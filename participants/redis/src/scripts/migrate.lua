@@ -107,13 +107,13 @@ end
 
 local function move_branch(id)
   local from, to = PREFIX .. 'tx:' .. id, PREFIX .. 'tx:' .. id .. '/' .. PARTICIPANT
-  local flat = redis.call('HGETALL', from)
-  if PLACE ~= '' then
-    redis.call('HSET', to, '=place', PLACE)
-  end
+  local flat, held = redis.call('HGETALL', from), {}
   for i = 1, #flat, 2 do
+    held[#held + 1] = cjson.encode(flat[i]) .. ':' .. digits(tonumber(flat[i + 1]))
+  end
+  if #held > 0 then
     -- Which entries hold it was not kept.
-    redis.call('HSET', to, ':' .. flat[i], flat[i + 1])
+    redis.call('HSET', to, 'held', '{' .. table.concat(held, ',') .. '}', 'place', PLACE)
   end
   local time = redis.call('ZSCORE', PREFIX .. 'prepared', id)
   local answer = redis.call('HGET', old('answers'), string.match(id, '%.(%d+%.%d+)$'))

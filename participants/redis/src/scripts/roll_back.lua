@@ -17,10 +17,11 @@ if redis.call('ZSCORE', COMMITTED, MEMBER) or is_witnessed() then
   return {'COMMITTED'}
 end
 if redis.call('ZSCORE', PREPARED, BRANCH) then
+  local held = read_holds()
   begin()
   redis.call('HDEL', ANSWERS, MEMBER)
   redis.call('ZADD', RELEASED, 0, MEMBER)
-  release_holds()
+  release_holds(held)
   local changes = redis.call('HINCRBY', STORE, 'changes', 1)
   done()
   return {'DONE', digits(changes)}

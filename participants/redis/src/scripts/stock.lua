@@ -31,33 +31,41 @@ local function integer(text)
   return number
 end
 
--- Values of string keys, in their order; false where there is none.
-local function key_values(keys)
-  local values = {}
-  in_chunks(keys, function(...)
-    for _, text in ipairs(redis.call('MGET', ...)) do
-      values[#values + 1] = text
+-- Texts of the stocks and of what is named behind them, so many in all; false where there is none.
+local function read_texts(count)
+  local texts = {}
+  if IS_HASH and type_of(PLACE) ~= 'hash' then
+    return texts
+  end
+  for first = 1, count, WORDS do
+    local last = math.min(first + WORDS - 1, count)
+    local found
+    if IS_HASH then
+      found = redis.call('HMGET', PLACE, unpack(ARGV, 9 + first, 9 + last))
+    else
+      found = redis.call('MGET', unpack(KEYS, 12 + first, 12 + last))
     end
-  end)
-  return values
+    if count <= WORDS then
+      return found
+    end
+    for i = first, last do
+      texts[i] = found[i - first + 1]
+    end
+  end
+  return texts
 end
 
--- Two tables by the number of the stock: its value; why it has none
+-- Two tables by the number of the stock, from its text: its value; why it has none
 -- (MISSING, WRONG_TYPE, NOT_INTEGER, TOO_LARGE).
-local function read_stock()
-  local texts, values, problems = {}, {}, {}
+local function read_stock(texts)
+  local values, problems = {}, {}
   local hash_type = IS_HASH and type_of(PLACE)
-  if hash_type == 'hash' then
-    texts = hash_values(PLACE, STOCKS)
-  elseif not IS_HASH then
-    texts = key_values(STOCKS)
-  end
-  for i, stock in ipairs(STOCKS) do
+  for i = 1, COUNT do
     if texts[i] then
       values[i], problems[i] = integer(texts[i])
     else
       -- MGET answers nothing for a key of another type too.
-      local found = hash_type or type_of(stock)
+      local found = hash_type or type_of(STOCKS[i])
       problems[i] = (found == 'none' or found == 'hash' and IS_HASH) and 'MISSING' or 'WRONG_TYPE'
     end
   end

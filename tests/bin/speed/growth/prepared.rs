@@ -142,7 +142,8 @@ impl Transactions {
                 let transaction = id(sequence)?;
                 let stock = format!("stock:{}", sku(sequence));
                 let branch = format!("{transaction}/{STOCK}");
-                pipe.hset(format!("tandem:tx:{branch}"), format!("0:{stock}"), 1)
+                let held = format!("{{\"{stock}\":1}}");
+                pipe.hset(format!("tandem:tx:{branch}"), "held", held)
                     .ignore()
                     .hincr("tandem:held", &stock, 1)
                     .ignore()

@@ -1,0 +1,104 @@
+//! What the entries of a transaction want of each stock, as the scripts are told it.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use serde_json::Value;
+
+/// Stock keys, or fields of the stock hash, each once, and the units that are wanted of each.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    stocks: Vec<String>,
+    numbers: HashMap<String, usize>,
+    /// By the number of the stock, of all entries together.
+    units: Vec<u64>,
+    /// Entries, and for each item the number of its stock and the units.
+    entries: Vec<(u32, Vec<(usize, u64)>)>,
+}
+
+impl Wanted {
+    pub(crate) fn add(&mut self, entry: u32, items: impl IntoIterator<Item = (String, u64)>) {
+        let mut of_entry: Vec<(usize, u64)> = Vec::new();
+        for (stock, units) in items {
+            let number = self.number(stock);
+            self.units[number] += units;
+            match of_entry.iter_mut().find(|(known, _)| *known == number) {
+                Some((_, known)) => *known += units,
+                None => of_entry.push((number, units)),
+            }
+        }
+        self.entries.push((entry, of_entry));
+    }
+
+    fn number(&mut self, stock: String) -> usize {
+        if let Some(number) = self.numbers.get(&stock) {
+            return *number;
+        }
+        let number = self.stocks.len();
+        self.stocks.push(stock.clone());
+        self.units.push(0);
+        self.numbers.insert(stock, number);
+        number
+    }
+
+    pub(crate) fn stocks(&self) -> &[String] {
+        &self.stocks
+    }
+
+    /// `[units, …]` in the order of the stocks.
+    pub(crate) fn units(&self) -> String {
+        format!("{:?}", self.units)
+    }
+
+    /// `{"STOCK": units, …}` and `{"ENTRY": {"STOCK": units, …}, …}`, as `common.lua` keeps them.
+    pub(crate) fn holds(&self) -> (String, String) {
+        let names: Vec<String> = self
+            .stocks
+            .iter()
+            .map(|stock| Value::from(stock.as_str()).to_string())
+            .collect();
+        let of_all = self.units.iter().copied().enumerate();
+        let entries = self.entries.iter().map(|(entry, items)| {
+            let items = items.iter().map(|(stock, units)| (&names[*stock], units));
+            (format!("\"{entry}\""), object(items))
+        });
+        (
+            object(of_all.map(|(stock, units)| (&names[stock], units))),
+            object(entries),
+        )
+    }
+}
+
+/// A JSON object of names that are quoted already.
+fn object(pairs: impl Iterator<Item = (impl std::fmt::Display, impl std::fmt::Display)>) -> String {
+    let mut text = String::from("{");
+    for (name, value) in pairs {
+        let comma = if text.len() > 1 { "," } else { "" };
+        // Writing to a text does not fail.
+        let _ = write!(text, "{comma}{name}:{value}");
+    }
+    text.push('}');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scripts_are_told_each_stock_once_and_the_units_of_each_entry() {
+        let mut wanted = Wanted::default();
+        let named = |name: &str, units| (name.to_owned(), units);
+        wanted.add(0, [named("tea", 2), named("a \"b\"\n", 1)]);
+        wanted.add(7, [named("tea", 1), named("tea", 3)]);
+        assert_eq!(wanted.stocks(), ["tea", "a \"b\"\n"]);
+        assert_eq!(wanted.units(), "[6, 1]");
+        let (held, entries) = wanted.holds();
+        assert_eq!(held, r#"{"tea":6,"a \"b\"\n":1}"#);
+        assert_eq!(entries, r#"{"0":{"tea":2,"a \"b\"\n":1},"7":{"tea":4}}"#);
+        assert_eq!(
+            Wanted::default().holds(),
+            ("{}".to_owned(), "{}".to_owned())
+        );
+    }
+}
