@@ -22,6 +22,7 @@ pub(crate) static COMMIT: LazyLock<Script> = LazyLock::new(|| {
         "local IS_REPAIR = false\n",
         include_str!("scripts/common.lua"),
         include_str!("scripts/stock.lua"),
+        include_str!("scripts/server.lua"),
         include_str!("scripts/commit.lua"),
     ))
 });
@@ -32,6 +33,7 @@ pub(crate) static REPAIR: LazyLock<Script> = LazyLock::new(|| {
         "local IS_REPAIR = true\n",
         include_str!("scripts/common.lua"),
         include_str!("scripts/stock.lua"),
+        include_str!("scripts/server.lua"),
         include_str!("scripts/commit.lua"),
     ))
 });
@@ -92,6 +94,7 @@ pub(crate) static MIGRATE: LazyLock<Script> = LazyLock::new(|| {
 pub(crate) static TRIAL: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         "#!lua flags=allow-oom\n",
+        include_str!("scripts/server.lua"),
         include_str!("scripts/trial.lua"),
     ))
 });

@@ -113,10 +113,21 @@ end
 -- away.
 local function expiries_of(first, last)
   local expiries = {}
+  if IS_HASH and is_kept and HAVE_FIELDS_EXPIRIES and last >= first then
+    return redis.call('HPEXPIRETIME', PLACE, 'FIELDS', last - first + 1, unpack(STOCKS, first, last))
+  end
   for i = first, IS_HASH and 0 or last do
     expiries[i - first + 1] = redis.call('PEXPIRETIME', STOCKS[i])
   end
   return expiries
+end
+
+local function set_expiry(stock, expiry)
+  if IS_HASH then
+    redis.call('HPEXPIREAT', PLACE, digits(expiry), 'FIELDS', 1, stock)
+  else
+    redis.call('PEXPIREAT', stock, digits(expiry))
+  end
 end
 
 local words, expiries = {}, {}
@@ -145,7 +156,7 @@ for number = parts_done + 1, is_kept and parts or 0 do
   end
   for i, expiry in ipairs(expiries[number]) do
     if expiry > 0 then
-      redis.call('PEXPIREAT', STOCKS[(number - 1) * PART + i], digits(expiry))
+      set_expiry(STOCKS[(number - 1) * PART + i], expiry)
     end
   end
 end

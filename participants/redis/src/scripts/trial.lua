@@ -48,5 +48,10 @@ if ARGV[7] == 'key' then
 elseif redis.pcall('TYPE', STOCK).ok == 'hash' then
   try('HMGET', STOCK, WITNESS)
   try('HDEL', STOCK, WITNESS)
+  if HAVE_FIELDS_EXPIRIES then
+    try('HPEXPIRETIME', STOCK, 'FIELDS', '1', WITNESS)
+    -- It is no field, so nothing is changed.
+    try('HPEXPIREAT', STOCK, '1', 'FIELDS', '1', WITNESS)
+  end
 end
 return failed

@@ -7,10 +7,14 @@ use tandem_participant::{Error, Participant};
 use tandem_redis::RedisParticipant;
 
 use crate::stage::{
-    Stage, commit, deducted, enlist, id, on_each_server, on_each_server_with, prepare, roll_back,
+    Stage, commit, deducted, enlist, has_field_expiries, id, on_each_server, on_each_server_with,
+    prepare, roll_back,
 };
 
-/// All commands that a script gives, read from the scripts.
+/// Commands on fields of a stock hash alone, and only where the server has them.
+const OF_FIELDS: [&str; 2] = ["HPEXPIREAT", "HPEXPIRETIME"];
+
+/// All commands that a script about stock keys gives, read from the scripts.
 fn commands() -> BTreeSet<String> {
     let scripts = [
         include_str!("../../src/scripts/common.lua"),
@@ -30,6 +34,7 @@ fn commands() -> BTreeSet<String> {
         .flat_map(|text| text.split("redis.call('").skip(1));
     called
         .map(|rest| rest.split('\'').next().unwrap().to_owned())
+        .filter(|command| !OF_FIELDS.contains(&command.as_str()))
         .collect()
 }
 
@@ -86,6 +91,39 @@ async fn each_command_that_the_user_may_not_use_is_named_with_what_grants_it() {
         let rights = "resetkeys ~tandem:* ~witness:tandem:* ~stock:*";
         let () = stage.cli(&format!("ACL SETUSER clerk {rights}")).await;
         clerk.enlist(&shop).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn commands_on_fields_of_the_stock_hash_are_tried_where_the_server_has_them() {
+    on_each_server(async |stage| {
+        if !has_field_expiries(stage).await {
+            return;
+        }
+        let () = stage.cli("ACL SETUSER clerk reset on >pw ~* +@all").await;
+        let _: i64 = stage.cli("HSET stock tea 9").await;
+        let port = stage.server.port();
+        let clerk = stage.participant(|settings| {
+            settings.url = format!("redis://clerk:pw@127.0.0.1:{port}/").into();
+            settings.stock_hash = Some("stock".into());
+        });
+        let shop = enlist("shop", "log-a", 1, "i");
+        clerk.enlist(&shop).await.unwrap();
+        for command in OF_FIELDS.map(str::to_lowercase) {
+            let () = stage.cli(&format!("ACL SETUSER clerk -{command}")).await;
+            let refused = clerk.enlist(&shop).await;
+            let Err(Error::Unsafe { findings }) = &refused else {
+                panic!("{command}: {refused:?}");
+            };
+            assert_eq!(findings[0].name, "RIGHT_MISSING");
+            let grant = format!("ACL SETUSER clerk +{command} ~tandem:*");
+            assert!(findings[0].detail.contains(&grant), "{findings:?}");
+            let () = stage.cli(&format!("ACL SETUSER clerk +{command}")).await;
+        }
+        clerk.enlist(&shop).await.unwrap();
+        let fields: Vec<String> = stage.cli("HKEYS stock").await;
+        assert_eq!(fields, ["tea"]);
     })
     .await;
 }

@@ -305,3 +305,9 @@ pub(crate) async fn deducted(participant: &RedisParticipant, coordinator: &str, 
         other => panic!("{other:?}"),
     }
 }
+
+/// Whether the server lets a field of a hash expire.
+pub(crate) async fn has_field_expiries(stage: &Stage) -> bool {
+    let known: Vec<redis::Value> = stage.cli("COMMAND INFO HPEXPIRETIME").await;
+    known != [redis::Value::Nil]
+}
