@@ -6,7 +6,8 @@
 -- Stock, the count of what was deducted of it (debt included) and the witness are written by one
 -- command, in absolute values: in every beginning of this script, and in every replay of one, the sum of
 -- stock and count is changed by the app alone. A decision of more stocks than one command takes is
--- written in parts, each with its number, so that a part is not written twice.
+-- written in parts, each with its number, so that a part is not written twice: who goes on finds what the
+-- parts before it owe in the answer, which is written before them.
 --
 -- Where tandem's fields are kept out of a stock hash, nothing is counted and the witness is written behind
 -- the stock: a script that is stopped between them deducts again. The settings have accepted that by name.
@@ -81,7 +82,17 @@ local function owed(stock, units)
   return digits(tonumber(redis.call('HGET', DEBT, stock) or '0') + units)
 end
 
-local debts = {}
+-- What is owed of the stocks of the parts that are written already.
+local debts, is_done = {}, {}
+for i = 1, parts_done * PART do
+  is_done[STOCKS[i]] = true
+end
+for _, debt in ipairs(parts_done > 0 and answer and cjson.decode(answer) or {}) do
+  if is_done[debt[1]] then
+    debt[5] = owed(debt[1], tonumber(debt[2]))
+    debts[#debts + 1] = debt
+  end
+end
 
 -- What one command writes for these stocks. Where nothing can be deducted the count stands twice, and its
 -- last value counts.
@@ -131,7 +142,7 @@ local function set_expiry(stock, expiry)
 end
 
 local words, expiries = {}, {}
-for number = 1, parts do
+for number = parts_done + 1, parts do
   local first, last = (number - 1) * PART + 1, math.min(number * PART, COUNT)
   words[number] = words_of(first, last)
   expiries[number] = expiries_of(first, last)

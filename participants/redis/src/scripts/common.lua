@@ -258,6 +258,11 @@ local function finish_interrupted()
   if has_ended or not redis.call('ZSCORE', PREPARED, branch) then
     redis.call('DEL', PREFIX .. 'tx:' .. branch)
   end
+  if is_deducted and witness_in == '' then
+    redis.call('DEL', part_of(owner, member))
+  elseif is_deducted then
+    redis.call('HDEL', witness_in, part_of(owner, member))
+  end
   count_held_again(place)
   redis.call('DEL', BUSY)
 end

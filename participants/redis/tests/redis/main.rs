@@ -10,6 +10,7 @@ mod loss;
 mod memory;
 mod migrate;
 mod model;
+mod parts;
 mod promises;
 mod replicas;
 mod rights;
