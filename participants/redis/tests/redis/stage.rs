@@ -46,8 +46,37 @@ pub(crate) async fn on_each_server(test: impl AsyncFn(&Stage)) {
 
 /// The same with arguments for the server.
 pub(crate) async fn on_each_server_with(args: &[&str], test: impl AsyncFn(&Stage)) {
-    for binary in BINARIES.iter() {
-        let stage = Stage::start(binary, args);
+    for binary in binaries() {
+        let options = LaunchOptions {
+            extra_args: args.iter().map(Into::into).collect(),
+            ..LaunchOptions::default()
+        };
+        let stage = Stage::start(binary, options).await;
+        eprintln!("on {}", stage.server.binary());
+        test(&stage).await;
+    }
+}
+
+/// What there is to test on.
+pub(crate) fn binaries() -> &'static [ServerBinary] {
+    &BINARIES
+}
+
+/// A server and a participant with the default settings.
+pub(crate) struct Stage {
+    pub(crate) server: RedisServer,
+    pub(crate) participant: Arc<RedisParticipant>,
+}
+
+impl Stage {
+    /// A server that knows the coordinators shop and kiosk.
+    pub(crate) async fn start(binary: &ServerBinary, options: LaunchOptions) -> Stage {
+        let server = RedisServer::start(binary, options).unwrap();
+        let participant = Arc::new(participant(Settings::at(server.url())));
+        let stage = Stage {
+            server,
+            participant,
+        };
         // Nothing is done for a coordinator that is not known.
         for enlist in [
             enlist("shop", "log-a", 1, "i"),
@@ -58,29 +87,7 @@ pub(crate) async fn on_each_server_with(args: &[&str], test: impl AsyncFn(&Stage
                 Err(error) => panic!("{error:?}"),
             }
         }
-        eprintln!("on {}", stage.server.binary());
-        test(&stage).await;
-    }
-}
-
-/// A server and a participant with the default settings.
-pub(crate) struct Stage {
-    pub(crate) server: RedisServer,
-    pub(crate) participant: Arc<RedisParticipant>,
-}
-
-impl Stage {
-    fn start(binary: &ServerBinary, args: &[&str]) -> Stage {
-        let options = LaunchOptions {
-            extra_args: args.iter().map(Into::into).collect(),
-            ..LaunchOptions::default()
-        };
-        let server = RedisServer::start(binary, options).unwrap();
-        let participant = Arc::new(participant(Settings::at(server.url())));
-        Stage {
-            server,
-            participant,
-        }
+        stage
     }
 
     /// The same server with other settings.

@@ -3,14 +3,23 @@
 //! every later start.
 //!
 //! Each script is torn at a sample of its bytes, half of them at the end of a whole command.
-//! `TANDEM_TORN=every` tears it at each byte (an hour and more), `TANDEM_TORN=N` at about N.
+//! `TANDEM_TORN=N` tears each at about N, `TANDEM_TORN=every` at each byte (half an hour and more), and
+//! `TANDEM_TORN=random:N:SEED` tears all together N times, anywhere.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::net::TcpListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tandem_participant::{CommitEvidence, Participant};
+use tandem_servers::{Folder, LaunchOptions, ServerBinary};
 
-use crate::stage::{Stage, on_each_server, say};
+use crate::model::Dice;
+use crate::stage::{Stage, binaries, say};
 
 /// The script that is torn, and what it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +69,15 @@ const MEANWHILE: [Meanwhile; 4] = [
 
 /// Places at which each script is torn, about.
 const CUTS: usize = 6;
+
+/// Servers at once: they wait for each other's starts and stops more than they work.
+const AT_ONCE: usize = 4;
+
+/// Longest time that a killed server's child keeps its port, on a machine that is busy.
+const PORT_WAIT: Duration = Duration::from_secs(30);
+
+/// Where a temporary folder costs no disk.
+const MEMORY: &str = "/dev/shm";
 
 const CART: &[(&str, u32)] = &[("tea", 2)];
 const TOO_MUCH: &[(&str, u32)] = &[("tea", 99)];
@@ -155,21 +173,70 @@ impl Files {
     }
 }
 
-/// Where to tear what lies between two lengths of a file.
-fn cuts(before: usize, bytes: &[u8]) -> Vec<usize> {
-    let all: Vec<usize> = (before + 1..bytes.len()).collect();
-    let wanted = match std::env::var("TANDEM_TORN").as_deref() {
-        Ok("every") => return all,
-        Ok(number) => number.parse().unwrap(),
-        Err(_) => CUTS,
-    };
-    // Behind a whole command; and anywhere.
-    let is_end = |at: &&usize| bytes[**at..].starts_with(b"*") && bytes[..**at].ends_with(b"\r\n");
-    let ends: Vec<usize> = all.iter().filter(is_end).copied().collect();
-    let mut cuts = [spread(&ends, wanted / 2), spread(&all, wanted.div_ceil(2))].concat();
-    cuts.sort_unstable();
-    cuts.dedup();
-    cuts
+/// Where scripts are torn.
+#[derive(Debug, Clone, Copy)]
+enum Cuts {
+    About(usize),
+    Every,
+    /// So many of each script, by this seed.
+    Random(usize, u64),
+}
+
+impl Cuts {
+    fn wanted() -> Cuts {
+        let Ok(text) = std::env::var("TANDEM_TORN") else {
+            return Cuts::About(CUTS);
+        };
+        if text == "every" {
+            return Cuts::Every;
+        }
+        match text.strip_prefix("random:") {
+            None => Cuts::About(text.parse().unwrap()),
+            Some(random) => {
+                let (number, seed) = random.split_once(':').unwrap();
+                let number: usize = number.parse().unwrap();
+                Cuts::Random(number.div_ceil(SCRIPTS.len()), seed.parse().unwrap())
+            }
+        }
+    }
+
+    /// How many servers share the places of one script.
+    fn shares(self) -> usize {
+        match self {
+            Cuts::Every => 4,
+            Cuts::About(_) | Cuts::Random(..) => 1,
+        }
+    }
+
+    /// Where to tear what lies between two lengths of a file, and what happens then.
+    fn places(self, before: usize, bytes: &[u8]) -> Vec<(usize, Meanwhile)> {
+        let all: Vec<usize> = (before + 1..bytes.len()).collect();
+        let cuts = match self {
+            Cuts::Every => all,
+            Cuts::About(wanted) => {
+                // Behind a whole command; and anywhere.
+                let is_end = |at: &&usize| {
+                    bytes[**at..].starts_with(b"*") && bytes[..**at].ends_with(b"\r\n")
+                };
+                let ends: Vec<usize> = all.iter().filter(is_end).copied().collect();
+                let half = [spread(&ends, wanted / 2), spread(&all, wanted.div_ceil(2))];
+                let mut cuts = half.concat();
+                cuts.sort_unstable();
+                cuts.dedup();
+                cuts
+            }
+            Cuts::Random(wanted, seed) => {
+                let mut dice = Dice(seed ^ all.len() as u64);
+                let mut drawn = |bound: usize| dice.below(bound as u64) as usize;
+                return (0..wanted)
+                    .map(|_| (all[drawn(all.len())], MEANWHILE[drawn(MEANWHILE.len())]))
+                    .collect();
+            }
+        };
+        cuts.into_iter()
+            .zip(MEANWHILE.into_iter().cycle())
+            .collect()
+    }
 }
 
 /// So many of these, evenly.
@@ -178,25 +245,39 @@ fn spread(all: &[usize], wanted: usize) -> Vec<usize> {
     all.iter().skip(step / 2).step_by(step).copied().collect()
 }
 
-/// Starts the server on files that may be torn. After a crash within a rewrite the first start may end
-/// with "the truncated file is not the last file"; it has cut the file then, and the next one serves.
-fn start(stage: &Stage) -> u32 {
-    match stage.server.restart() {
-        Ok(()) => 0,
-        Err(_) => {
-            stage.server.restart().unwrap();
-            1
-        }
+/// Kills the server, and waits for its port: a child that it has just forked for a rewrite may outlive it, and
+/// has it until it has closed what it does not need.
+fn crash(stage: &Stage) {
+    stage.server.kill9().unwrap();
+    let died = Instant::now();
+    while TcpListener::bind(("127.0.0.1", stage.server.port())).is_err() {
+        assert!(died.elapsed() < PORT_WAIT, "the port is not free");
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
+/// Starts the server on files that may be torn. After a crash within a rewrite the first start may end
+/// with "the truncated file is not the last file"; it has cut the file then, and the next one serves.
+/// Gives the words of that end.
+fn start(stage: &Stage) -> Option<String> {
+    let refusal = format!("{:#}", stage.server.restart().err()?);
+    if let Err(again) = stage.server.restart() {
+        panic!("{again:#}\nbefore that: {refusal}");
+    }
+    Some(refusal)
+}
+
 async fn tear(stage: &Stage, script: Script, files: &Files, cut: usize, meanwhile: Meanwhile) {
-    stage.server.kill9().unwrap();
+    crash(stage);
     files.put_back(stage);
     let (path, bytes) = files.newest();
     fs::write(path, &bytes[..cut]).unwrap();
-    let note = format!("{script:?} cut at {cut} of {}, {meanwhile:?}", bytes.len());
-    assert_eq!(start(stage), 0, "{note}");
+    let binary = stage.server.binary();
+    let note = format!(
+        "{binary}: {script:?} cut at {cut} of {}, {meanwhile:?}",
+        bytes.len()
+    );
+    assert_eq!(start(stage), None, "{note}");
     let mut taken = 0;
     match meanwhile {
         Meanwhile::Nothing | Meanwhile::CrashInRewrite => {}
@@ -209,13 +290,13 @@ async fn tear(stage: &Stage, script: Script, files: &Files, cut: usize, meanwhil
             multi.atomic().decr("stock:tea", 1).incr("app", 1);
             let _: (i64, i64) = multi.query_async(&mut stage.raw().await).await.unwrap();
             taken = 1;
-            stage.server.kill9().unwrap();
-            assert_eq!(start(stage), 0, "{note}");
+            crash(stage);
+            assert_eq!(start(stage), None, "{note}");
         }
     }
     enlist(stage).await;
     if meanwhile == Meanwhile::CrashInRewrite {
-        stage.server.kill9().unwrap();
+        crash(stage);
         start(stage);
         enlist(stage).await;
     }
@@ -237,7 +318,7 @@ async fn tear(stage: &Stage, script: Script, files: &Files, cut: usize, meanwhil
         // Until then a start may be refused once, as after a crash within the rewrite.
         rewritten(stage).await;
         stage.server.stop().unwrap();
-        assert_eq!(start(stage), 0, "{note}");
+        assert_eq!(start(stage), None, "{note}");
         enlist(stage).await;
     }
     let again = stage.commit("shop.1.50", &[&[("tea", 1)]]).await.evidence;
@@ -250,36 +331,104 @@ async fn enlist(stage: &Stage) {
     stage.enlist(1, "i").await.unwrap();
 }
 
-#[tokio::test]
-async fn no_script_that_is_torn_at_any_byte_deducts_twice_or_holds_for_nobody() {
-    on_each_server(async |stage| {
-        let fresh = {
-            stage.server.stop().unwrap();
-            Files::of(stage)
-        };
-        let mut torn = 0;
+/// A share of the places at which one script is torn on one server.
+struct Job {
+    binary: &'static ServerBinary,
+    script: Script,
+    share: usize,
+}
+
+impl Job {
+    /// Gives how often the script was torn, and how often that came out wrong: one place does not hide the
+    /// others.
+    fn run(&self, cuts: Cuts) -> (usize, usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime.unwrap();
+        let (stage, files, places) = runtime.block_on(self.record(cuts));
+        let (mut torn, mut wrong) = (0, 0);
+        for (cut, meanwhile) in places {
+            let tear = || runtime.block_on(tear(&stage, self.script, &files, cut, meanwhile));
+            wrong += usize::from(catch_unwind(AssertUnwindSafe(tear)).is_err());
+            torn += 1;
+        }
+        (torn, wrong)
+    }
+
+    /// A server, the files that the script has left there, and where to tear them.
+    async fn record(&self, cuts: Cuts) -> (Stage, Files, Vec<(usize, Meanwhile)>) {
+        // A stop, and the end of a rewrite, wait for the server's next tick.
+        let args = ["--hz", "500"];
+        let memory = Path::new(MEMORY);
+        let stage = Stage::start(
+            self.binary,
+            LaunchOptions {
+                folder: match memory.is_dir() {
+                    true => Folder::TemporaryIn(memory.to_owned()),
+                    false => Folder::Temporary,
+                },
+                extra_args: args.iter().map(Into::into).collect(),
+                ..LaunchOptions::default()
+            },
+        )
+        .await;
+        // The rewrite that the enlistment began must not end between the two looks at the file.
+        rewritten(&stage).await;
+        self.script.set_up(&stage).await;
+        let before = Files::of(&stage).newest().1.len();
+        self.script.run(&stage).await;
+        crash(&stage);
+        let files = Files::of(&stage);
+        let places = cuts.places(before, &files.newest().1);
+        let mine = places.into_iter().skip(self.share).step_by(cuts.shares());
+        (stage, files, mine.collect())
+    }
+}
+
+#[test]
+fn no_script_that_is_torn_at_any_byte_deducts_twice_or_holds_for_nobody() {
+    let cuts = Cuts::wanted();
+    let mut jobs = Vec::new();
+    for share in 0..cuts.shares() {
         for script in SCRIPTS {
-            stage.server.kill9().unwrap();
-            fresh.put_back(stage);
-            start(stage);
-            enlist(stage).await;
-            // The rewrite that the enlistment began must not end between the two looks at the file.
-            rewritten(stage).await;
-            script.set_up(stage).await;
-            let before = Files::of(stage).newest().1.len();
-            script.run(stage).await;
-            stage.server.kill9().unwrap();
-            let files = Files::of(stage);
-            for (number, cut) in cuts(before, &files.newest().1).into_iter().enumerate() {
-                let meanwhile = MEANWHILE[number % MEANWHILE.len()];
-                tear(stage, script, &files, cut, meanwhile).await;
-                torn += 1;
+            for binary in binaries() {
+                jobs.push(Job {
+                    binary,
+                    script,
+                    share,
+                });
             }
         }
-        say(&format!("{}: torn {torn} times", stage.server.binary()));
-        assert!(torn > 50, "{torn}");
-    })
-    .await;
+    }
+    let jobs = Mutex::new(jobs);
+    let torn: Mutex<BTreeMap<String, (usize, usize)>> = Mutex::default();
+    let work = || {
+        loop {
+            let Some(job) = jobs.lock().unwrap().pop() else {
+                return;
+            };
+            let (times, wrong) = job.run(cuts);
+            let mut torn = torn.lock().unwrap();
+            let sums = torn.entry(job.binary.to_string()).or_default();
+            *sums = (sums.0 + times, sums.1 + wrong);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(work);
+        }
+    });
+    let torn = torn.into_inner().unwrap();
+    for (server, (times, wrong)) in &torn {
+        say(&format!(
+            "{server}: torn {times} times ({cuts:?}), {wrong} wrong"
+        ));
+    }
+    for (server, (times, wrong)) in torn {
+        assert_eq!(wrong, 0, "{server}");
+        assert!(times > 50, "{server}: {times}");
+    }
 }
 
 async fn rewritten(stage: &Stage) {
@@ -288,7 +437,7 @@ async fn rewritten(stage: &Stage) {
         if info.contains("aof_rewrite_in_progress:0") && info.contains("aof_rewrite_scheduled:0") {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("the file is being rewritten without an end");
 }
