@@ -39,7 +39,7 @@ const VALKEY_REVERTS_FROM: u64 = 9;
 /// What a server showed of itself; errors are its words.
 pub(crate) struct Seen {
     info: Result<HashMap<String, String>, String>,
-    settings: HashMap<&'static str, Result<Option<String>, String>>,
+    settings: Result<HashMap<String, String>, String>,
 }
 
 impl Seen {
@@ -47,17 +47,11 @@ impl Seen {
     pub(crate) async fn read(connection: &Connection) -> Result<Seen, Error> {
         let what = "reading the server's settings";
         let info = connection.command_if_allowed(what, &cmd("INFO")).await?;
-        let mut settings = HashMap::new();
-        for name in SETTINGS {
-            let mut command = cmd("CONFIG");
-            command.arg("GET").arg(name);
-            let answer: Result<HashMap<String, String>, String> =
-                connection.command_if_allowed(what, &command).await?;
-            settings.insert(name, answer.map(|mut found| found.remove(name)));
-        }
+        let mut command = cmd("CONFIG");
+        command.arg("GET").arg(&SETTINGS);
         Ok(Seen {
             info: info.map(|text: String| lines(&text)),
-            settings,
+            settings: connection.command_if_allowed(what, &command).await?,
         })
     }
 
@@ -93,26 +87,26 @@ impl Seen {
     }
 
     fn setting(&self, name: &str) -> Option<&str> {
-        self.settings.get(name)?.as_ref().ok()?.as_deref()
+        self.settings.as_ref().ok()?.get(name).map(String::as_str)
     }
 
     /// What could not be read, and the server's words for it.
     fn unreadable(&self) -> Option<String> {
-        let settings = self
-            .settings
-            .iter()
-            .filter_map(|(name, answer)| match answer {
-                Ok(Some(_)) => None,
-                Ok(None) => Some(format!("CONFIG GET {name}: no such setting")),
-                Err(error) => Some(format!("CONFIG GET {name}: {error}")),
-            });
+        let settings = match &self.settings {
+            Err(error) => vec![format!("CONFIG GET: {error}")],
+            Ok(found) => {
+                let missing = SETTINGS.iter().filter(|name| !found.contains_key(**name));
+                missing
+                    .map(|name| format!("CONFIG GET {name}: no such setting"))
+                    .collect()
+            }
+        };
         let info = self
             .info
             .as_ref()
             .err()
             .map(|error| format!("INFO: {error}"));
-        let mut all: Vec<String> = info.into_iter().chain(settings).collect();
-        all.sort();
+        let all: Vec<String> = settings.into_iter().chain(info).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 }
@@ -229,10 +223,11 @@ mod tests {
     fn names(info: &str, settings: [&str; 4]) -> Vec<&'static str> {
         let seen = Seen {
             info: Ok(lines(info)),
-            settings: SETTINGS
+            settings: Ok(SETTINGS
+                .map(str::to_owned)
                 .into_iter()
-                .zip(settings.map(|value| Ok(Some(value.to_owned()))))
-                .collect(),
+                .zip(settings.map(str::to_owned))
+                .collect()),
         };
         let found = findings(&seen).into_iter().map(|(name, _)| name);
         found
@@ -272,7 +267,7 @@ mod tests {
         let may = |info: &str| {
             let seen = Seen {
                 info: Ok(lines(info)),
-                settings: HashMap::new(),
+                settings: Ok(HashMap::new()),
             };
             seen.may_keep_torn_end()
         };
@@ -294,7 +289,7 @@ mod tests {
     fn what_may_not_be_read_is_a_finding() {
         let seen = Seen {
             info: Err("NOPERM".into()),
-            settings: HashMap::from([("appendonly", Err("NOPERM".into()))]),
+            settings: Err("NOPERM".into()),
         };
         let found = findings(&seen);
         assert_eq!(found[0].0, "SETTINGS_UNREADABLE");
