@@ -28,6 +28,17 @@ async fn script_micros(stage: &Stage) -> String {
     line.unwrap().split(',').find(word).unwrap().to_owned()
 }
 
+/// Seconds of a processor that the server has used.
+async fn cpu_seconds(stage: &Stage) -> f64 {
+    let info: String = stage.cli("INFO cpu").await;
+    let used = ["used_cpu_sys:", "used_cpu_user:"];
+    let seconds = |line: &str| {
+        used.iter()
+            .find_map(|name| line.strip_prefix(name)?.parse::<f64>().ok())
+    };
+    info.lines().filter_map(seconds).sum::<f64>()
+}
+
 #[tokio::test]
 async fn the_largest_transaction_stays_far_below_the_busy_limit() {
     on_each_server(async |stage| {
@@ -137,6 +148,45 @@ async fn a_group_costs_a_few_milliseconds_and_its_memory_some_bytes() {
             "{remembered} bytes for each transaction remembered"
         );
         assert!((preparing + committing) / ROUNDS < Duration::from_millis(100));
+    })
+    .await;
+}
+
+/// One unit of one of so many skus in each purchase, as `tests/bench` buys.
+async fn buy_in_groups(stage: &Stage, skus: &[String], size: usize) {
+    let groups = (8_192 / size).min(1_000);
+    let before = cpu_seconds(stage).await;
+    for group in 0..groups {
+        let sku = |n: usize| skus[(group * size + n) * 7_919 % skus.len()].as_str();
+        let carts: Vec<[(&str, u32); 1]> = (0..size).map(|n| [(sku(n), 1)]).collect();
+        let carts: Vec<&[(&str, u32)]> = carts.iter().map(|cart| cart.as_slice()).collect();
+        let id = format!("shop.1.{group}");
+        assert_eq!(refused(&stage.prepare(&id, &carts).await), []);
+        assert_eq!(stage.commit(&id, &carts).await.debts, []);
+    }
+    let micros = 1e6 * (cpu_seconds(stage).await - before);
+    let (server, skus) = (stage.server.binary(), skus.len());
+    let each = micros / (groups * size) as f64;
+    say(&format!(
+        "{server}: {skus} skus, groups of {size}: {each:.1} µs a purchase"
+    ));
+}
+
+#[tokio::test]
+#[ignore = "a measurement, to be read"]
+async fn what_a_purchase_costs_the_server_by_the_size_of_its_group() {
+    on_each_server(async |stage| {
+        for skus in [100, 1_000] {
+            let skus: Vec<String> = (0..skus).map(|n| format!("sku-{n}")).collect();
+            for size in [1, 16, 128, 256] {
+                let () = stage.cli("FLUSHALL").await;
+                for sku in &skus {
+                    let () = stage.cli(&format!("SET stock:{sku} 1000000")).await;
+                }
+                stage.enlist(1, "i").await.unwrap();
+                buy_in_groups(stage, &skus, size).await;
+            }
+        }
     })
     .await;
 }

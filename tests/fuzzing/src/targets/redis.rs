@@ -94,7 +94,7 @@ fn seeds() -> Vec<Vec<u8>> {
         ),
         (
             5,
-            "*3\r\n$8\r\nPREPARED\r\n:1700000000000000\r\n*1\r\n*2\r\n$10\r\nstock:lamp\r\n:2\r\n",
+            "*3\r\n$8\r\nPREPARED\r\n:1700000000000000\r\n*2\r\n$16\r\n{\"stock:lamp\":2}\r\n$0\r\n\r\n",
         ),
         (5, "*2\r\n$9\r\nCOMMITTED\r\n*0\r\n"),
         (6, "*1\r\n$4\r\nMORE\r\n*1\r\n$4\r\nDONE\r\n"),
