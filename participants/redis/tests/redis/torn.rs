@@ -3,7 +3,7 @@
 //! every later start.
 //!
 //! Each script is torn at a sample of its bytes, half of them at the end of a whole command.
-//! `TANDEM_TORN=N` tears each at about N, `TANDEM_TORN=every` at each byte (half an hour and more), and
+//! `TANDEM_TORN=N` tears each at about N, `TANDEM_TORN=every` at each byte (some twenty minutes), and
 //! `TANDEM_TORN=random:N:SEED` tears all together N times, anywhere.
 
 use std::collections::BTreeMap;
