@@ -53,6 +53,7 @@ mod session;
 mod sessions;
 mod settings;
 mod settle;
+mod setup;
 mod statements;
 mod tables;
 mod template;

@@ -12,6 +12,7 @@ use crate::codes::{self, Class};
 use crate::one_server::Joined;
 use crate::server::{Flavour, Server};
 use crate::sessions::Dial;
+use crate::setup;
 use crate::tables;
 
 /// A connection whose state is known. Dropping it closes the socket: the server rolls back what is
@@ -103,20 +104,17 @@ impl Session {
         Ok(session)
     }
 
-    /// READ COMMITTED takes no gap locks, so that branches in doubt block nothing but their own
-    /// rows. Messages are in English, since duplicate keys are told apart by them. A prepared
-    /// session may be silent for long; a server that is set to drop silent ones is overruled.
+    /// Sets all that tandem relies on, before anything is read, and learns which server it is.
     async fn set_up(&mut self, deadline: Instant) -> Result<(), SetUp> {
-        let reply = self.query("SELECT VERSION()", deadline).await?;
+        let packet = format!("{}; SELECT VERSION()", setup::on_any(self.lock_wait_s));
+        let reply = self.query(&packet, deadline).await?;
         let version: String = cell(&reply, 0)?;
         let (flavour, name) = Flavour::recognised(&version).map_err(SetUp::Refused)?;
         let packet = format!(
-            "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-             SET SESSION autocommit = 1, innodb_lock_wait_timeout = {wait}, \
-             lock_wait_timeout = {wait}, wait_timeout = 28800, lc_messages = 'en_US'; \
+            "{}; \
              SELECT CONNECTION_ID(), CAST({start} AS SIGNED), {detaches}, @@max_allowed_packet, \
              {encrypted}, {digest}, CONCAT(@@hostname, ':', @@port, ' ', @@datadir)",
-            wait = self.lock_wait_s,
+            setup::on(flavour),
             start = flavour.start_expression(),
             detaches = flavour.detaches_expression(),
             encrypted = flavour.encrypted_expression(),

@@ -181,8 +181,7 @@ impl Settings {
             Some(path) => format!("{}/{database}", path.display()),
             None => format!("{}:{}/{database}", options.get_host(), options.get_port()),
         };
-        // The app's statements are to mean what they mean in the app's own sessions, so its
-        // sql_mode stays as it is. Statements are not logged: they hold customers' data.
+        // The session's mode is set in `setup`. Statements are not logged: they hold customers' data.
         let options = options
             .pipes_as_concat(false)
             .no_engine_substitution(false)

@@ -17,6 +17,7 @@ mod rate;
 mod stand;
 mod stress;
 mod switch;
+mod variables;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -45,6 +46,8 @@ enum Needs {
     NoBinlog,
     /// One that rolls the whole branch back when a statement has waited too long for a lock.
     RollbackOnTimeout,
+    /// A server of its own that says all of itself that it can: MySQL's performance schema is on.
+    EverythingListed,
     /// A server of its own, and it runs only when asked for.
     OwnServerOnDemand,
 }
@@ -162,6 +165,11 @@ fn main() {
         checks![Needs::NoBinlog, stress:
             no_commit_is_lost_when_preparers_die,
             a_zombie_is_named_and_comes_back_with_a_restart,
+        ],
+        checks![Needs::EverythingListed, variables:
+            a_server_with_all_its_variables_turned_is_as_any_other,
+            each_variable_turned_alone_changes_nothing,
+            what_a_lenient_server_would_cut_is_refused,
         ],
         checks![Needs::OwnServerOnDemand, rate:
             prepare_and_commit_per_second,

@@ -146,6 +146,7 @@ pub(crate) fn run(
         Needs::Nothing => world.shared(),
         Needs::NoBinlog => world.start(false, &[]),
         Needs::RollbackOnTimeout => world.start(true, &["--innodb-rollback-on-timeout=ON"]),
+        Needs::EverythingListed => world.start(true, &["--performance-schema=ON"]),
         Needs::OwnServer | Needs::OwnServerOnDemand => world.start(true, &[]),
     };
     let stand = Stand {
