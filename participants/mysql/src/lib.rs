@@ -28,6 +28,7 @@ mod encode;
 mod enlist;
 mod evidence;
 mod finish;
+mod folding;
 mod forget;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

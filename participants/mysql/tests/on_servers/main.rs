@@ -155,6 +155,7 @@ fn main() {
             missing_tables_are_printed,
             a_user_without_privileges_is_told_which,
             tables_without_transactions_are_found,
+            a_column_that_folds_the_case_of_ids_is_found,
             statements_that_can_not_run_are_named,
         ],
         checks![Needs::OwnServer, preflight:

@@ -4,6 +4,7 @@ use tandem_mysql::{Per, Settings, Statement};
 use tandem_participant::{Error, Finding, Participant};
 use tandem_servers::{LaunchOptions, MysqlOptions, MysqlServer, PortLease};
 
+use crate::entries::with_statements;
 use crate::stand::{Stand, column, enlist, sql, try_sql, until};
 
 pub(crate) async fn missing_tables_are_printed(stand: Stand) {
@@ -88,6 +89,50 @@ pub(crate) async fn tables_without_transactions_are_found(stand: Stand) {
             .iter()
             .any(|finding| finding.detail.contains("orders"))
     );
+}
+
+pub(crate) async fn a_column_that_folds_the_case_of_ids_is_found(stand: Stand) {
+    let mut hand = stand.hand().await;
+    sql(
+        &mut hand,
+        "CREATE TABLE `the orders` (`order id` VARCHAR(70) CHARACTER SET utf8mb4 COLLATE \
+         utf8mb4_general_ci NOT NULL PRIMARY KEY); \
+         CREATE TABLE items (id VARCHAR(64) CHARACTER SET latin1 COLLATE latin1_bin, sku VARCHAR(64))",
+    )
+    .await;
+    let items = "INSERT INTO items (id, sku) VALUES (:purchase_id, :sku)";
+    let orders = format!(
+        "INSERT INTO `{}`.`the orders` (`order id`) VALUES (:purchase_id)",
+        stand.name
+    );
+    let participant =
+        with_statements(&stand, &[(Per::Purchase, &orders), (Per::Item, items)]).await;
+    let folding = || async {
+        let found = participant.describe().await.unwrap().findings;
+        let mut folding = found
+            .into_iter()
+            .filter(|finding| finding.name == "ID_FOLDS_CASE");
+        let found = folding.next();
+        assert_eq!(folding.next(), None);
+        found
+    };
+    let found = folding().await.unwrap();
+    assert!(found.accepted);
+    // Its words are followed as they are.
+    let (_, mend) = found.detail.split_once("; ").unwrap();
+    let (mend, _) = mend.split_once(", with").unwrap();
+    sql(&mut hand, mend).await;
+    assert_eq!(folding().await, None);
+    let kept = "SELECT CONCAT_WS(' ', COLUMN_TYPE, COLLATION_NAME, IS_NULLABLE, COLUMN_KEY) FROM \
+                information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = \
+                'the orders'";
+    assert_eq!(
+        column(&mut hand, kept).await,
+        ["varchar(70) utf8mb4_bin NO PRI"]
+    );
+    for (sequence, id) in [(1, "order-1"), (2, "Order-1")] {
+        crate::stand::prepared(&participant, &crate::stand::tx(sequence), &[id]).await;
+    }
 }
 
 pub(crate) async fn statements_that_can_not_run_are_named(stand: Stand) {
