@@ -96,6 +96,9 @@ fn args(
         "--no-defaults".into(),
         joined("--datadir", &folder.data()),
         joined("--pid-file", &folder.base().join("pid")),
+        // Of its own: MariaDB deletes the temporary tables of all others in it
+        // when it starts.
+        joined("--tmpdir", folder.base()),
         "--bind-address=127.0.0.1".into(),
         format!("--port={port}").into(),
         // None: nobody here uses it, its path may be too long for the kernel

@@ -213,9 +213,21 @@ fn shop(stand: &Stand, order: &str, item: &str) -> MysqlParticipant {
     })
 }
 
+/// Says under which setting a check fails.
+struct Under<'a>(&'a str);
+
+impl Drop for Under<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("under {}", self.0);
+        }
+    }
+}
+
 /// Purchases, a refusal of each kind, a roll back, a recovery by the next process, and the audit, on
 /// sessions of the server as it is set now. `hand` is from before it was.
 async fn trade(stand: &Stand, hand: &mut MySqlConnection, round: u64, set: &str) {
+    let _under = Under(set);
     let fresh = || {
         shop(
             stand,
@@ -227,14 +239,11 @@ async fn trade(stand: &Stand, hand: &mut MySqlConnection, round: u64, set: &str)
     };
     let tx = |n: u64| tx(10 * round + n);
     let participant = fresh();
-    participant
-        .enlist(&enlist(1))
-        .await
-        .unwrap_or_else(|error| panic!("{set}: {error}"));
+    participant.enlist(&enlist(1)).await.unwrap();
     let findings = participant.describe().await.unwrap().findings;
     assert!(
         findings.iter().all(|finding| finding.accepted),
-        "{set}: {findings:?}"
+        "{findings:?}"
     );
 
     let ids = [1, 2, 3].map(|n| format!("p{round}-{n}"));
@@ -259,11 +268,11 @@ async fn trade(stand: &Stand, hand: &mut MySqlConnection, round: u64, set: &str)
             (2, Reason::ConstraintViolated),
             (3, Reason::ConstraintViolated)
         ],
-        "{set}: {refused:?}"
+        "{refused:?}"
     );
     asked.drain(1..4);
     let committed = participant.commit(&decision(&tx(1), asked)).await.unwrap();
-    assert_eq!(committed.evidence, CommitEvidence::Applied, "{set}");
+    assert_eq!(committed.evidence, CommitEvidence::Applied);
     prepared(&participant, &tx(2), &["never"]).await;
     roll_back(&participant, &tx(2)).await.unwrap();
 
@@ -271,11 +280,11 @@ async fn trade(stand: &Stand, hand: &mut MySqlConnection, round: u64, set: &str)
     drop(participant);
     let next = fresh();
     next.enlist(&enlist(1)).await.unwrap();
-    assert_eq!(in_doubt(&next).await, [tx(3)], "{set}");
+    assert_eq!(in_doubt(&next).await, [tx(3)]);
     next.commit(&decision(&tx(3), vec![entry(0, &ids[2])]))
         .await
         .unwrap();
-    assert_eq!(in_doubt(&next).await, [], "{set}");
+    assert_eq!(in_doubt(&next).await, []);
 
     let expected = [
         kept(&ids[0], "customer-7", &tx(1).to_string()),
@@ -286,18 +295,18 @@ async fn trade(stand: &Stand, hand: &mut MySqlConnection, round: u64, set: &str)
         purchase_ids: ids.into(),
     };
     let AuditAnswer::Purchases(mut found) = next.audit(&question).await.unwrap() else {
-        panic!("{set}: no purchases");
+        panic!("no purchases");
     };
     for purchase in &mut found {
         purchase.items.as_mut().unwrap().sort();
     }
     found.sort_by(|a, b| a.purchase_id.cmp(&b.purchase_id));
-    assert_eq!(found, expected, "{set}");
+    assert_eq!(found, expected);
     let made = format!(
         "SELECT COUNT(*) FROM orders WHERE id LIKE 'p{round}-%' AND ABS(TIMESTAMPDIFF(SECOND, made, \
          UTC_TIMESTAMP())) < 60"
     );
-    assert_eq!(column(hand, &made).await, ["3"], "{set}");
+    assert_eq!(column(hand, &made).await, ["3"]);
 }
 
 fn kept(purchase_id: &str, customer: &str, transaction: &str) -> KeptPurchase {
