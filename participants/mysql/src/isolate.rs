@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use crate::codes::Class;
 use crate::prepare::{Job, Outcome, TRIES_MAX};
-use crate::script;
 use crate::server::Flavour;
 use crate::session::{Failure, Session};
+use crate::watched::{self, Manners};
 
 /// Time that preparing the good entries is given when waiting for locks must end.
 const PREPARE_RESERVE: Duration = Duration::from_millis(500);
@@ -23,9 +23,10 @@ const UNDO: &str = "ROLLBACK TO SAVEPOINT tandem_entry";
 
 /// Prepares the entries that can be, one savepoint each, and gives the others with their reasons.
 pub(crate) async fn run(job: &Job<'_>, session: &mut Session) -> Result<Outcome, Error> {
-    // The packet that failed has waited for a lock already. MariaDB can then refuse what is still
-    // locked at once; MySQL's shortest wait is a second, for each locked entry.
-    if session.server.flavour == Flavour::MariaDb {
+    // Where nobody can see whose locks are in the way, the packet that failed has waited for them
+    // already. MariaDB can then refuse what is still locked at once; MySQL's shortest wait is a
+    // second, for each locked entry.
+    if session.server.flavour == Flavour::MariaDb && !job.store.watch.is_able().await {
         session
             .wait_for_locks(0, job.deadline())
             .await
@@ -107,7 +108,8 @@ impl Isolation<'_> {
             }
             script.extend(vec_of(Part::Branch, job.end(&self.refused)));
             let (parts, texts): (Vec<Part>, Vec<String>) = script.into_iter().unzip();
-            let Err(failure) = script::run(session, &texts, job.deadline()).await else {
+            let packet = watched::run(job, session, &texts, (left.len(), Manners::Interrupt));
+            let Err(failure) = packet.await else {
                 let refused = std::mem::take(&mut self.refused);
                 return Ok(Attempt::Ended(Outcome::Prepared(refused)));
             };

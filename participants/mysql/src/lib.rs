@@ -60,6 +60,8 @@ mod tables;
 mod template;
 mod tokens;
 mod unproven;
+mod watch;
+mod watched;
 mod xid;
 
 pub use by_hand::commit_by_hand;

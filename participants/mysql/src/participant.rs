@@ -20,6 +20,7 @@ use crate::layout::Layout;
 use crate::one_server::OneServer;
 use crate::sessions::{Dial, House, Sessions};
 use crate::settings::{Checked, Settings, SettingsError};
+use crate::watch::Watch;
 use crate::{audit, enlist, finish, forget, look, preflight, prepare, recall, recover, repair};
 
 /// Sessions that list, inspect and finish branches; apart from those that prepare, so that a
@@ -41,6 +42,8 @@ pub(crate) struct Store {
     pub(crate) branch_sessions: Sessions,
     /// Sessions for everything else.
     pub(crate) service_sessions: Sessions,
+    /// Who is in the way of prepares.
+    pub(crate) watch: Arc<Watch>,
     pub(crate) branches: Branches,
     pub(crate) coordinators: Coordinators,
     pub(crate) alarm: Alarm,
@@ -68,6 +71,7 @@ impl MysqlParticipant {
             store: Store {
                 name,
                 branch_sessions: Sessions::new("branch", Arc::clone(&house), settings.sessions_max),
+                watch: Watch::new(Arc::clone(&house)),
                 service_sessions: Sessions::new("service", house, SERVICE_SESSIONS_MAX),
                 branches: Branches::default(),
                 coordinators: Coordinators::default(),

@@ -18,8 +18,8 @@ use crate::lives;
 use crate::participant::{self, Store};
 use crate::processes;
 use crate::refusal;
-use crate::script;
 use crate::session::{Failure, Session};
+use crate::watched::{self, Manners};
 use crate::xid;
 
 /// How often a branch is tried in all that the server gives up to others, without coming nearer to
@@ -286,7 +286,12 @@ impl Job<'_> {
         ));
         let end = statements.len();
         statements.extend(self.end(&[]));
-        match script::run(session, &statements, self.deadline()).await {
+        let manners = match entries {
+            [_] => Manners::Look,
+            _ => Manners::Interrupt,
+        };
+        let packet = watched::run(self, session, &statements, (entries.len(), manners));
+        match packet.await {
             Ok(()) => Ok(Outcome::Prepared(Vec::new())),
             Err(failure) if (2..end).contains(&failure.completed) && failure.number().is_some() => {
                 self.clean_up(session).await?;
@@ -385,7 +390,7 @@ impl Job<'_> {
                 self.clean_up(session).await?;
                 Err(self.unproven(session).await)
             }
-            (1, number) if codes::is_locked(number) => {
+            (1, number) if codes::is_locked(number) || number == codes::INTERRUPTED => {
                 self.clean_up(session).await?;
                 Err(Error::Busy {
                     detail: format!(

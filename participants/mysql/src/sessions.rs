@@ -5,7 +5,7 @@
 //! branch on MariaDB and crashes MySQL (measured on MariaDB 10.11 and MySQL 9.7).
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,8 +41,8 @@ pub(crate) struct Sessions {
 pub(crate) struct House {
     dial: Dial,
     idle: Mutex<Vec<Idle>>,
-    /// How many are connected, on loan or at rest.
-    open: AtomicUsize,
+    /// Ids of those that are connected, on loan or at rest. Two servers may give out the same.
+    open: Mutex<Vec<u64>>,
     /// Connections lost so far: where one is lost, others are likely to be.
     losses: AtomicU64,
     /// Told when a session comes to rest or goes.
@@ -84,7 +84,7 @@ impl House {
         Arc::new(House {
             dial,
             idle: Mutex::default(),
-            open: AtomicUsize::new(0),
+            open: Mutex::default(),
             losses: AtomicU64::new(0),
             freed: Notify::new(),
         })
@@ -93,10 +93,30 @@ impl House {
     /// The session that was at rest for the shortest time; those on another server are closed.
     fn pop(&self) -> Option<Idle> {
         let mut idle = self.idle();
-        let before = idle.len();
-        idle.retain(|idle| self.dial.one_server.is_home_of(&idle.session));
-        self.open.fetch_sub(before - idle.len(), Ordering::AcqRel);
+        idle.retain(|idle| {
+            let is_home = self.dial.one_server.is_home_of(&idle.session);
+            if !is_home {
+                self.has_closed(idle.session.id);
+            }
+            is_home
+        });
         idle.pop()
+    }
+
+    /// Whether a connection is one of tandem's here.
+    pub(crate) fn is_own(&self, connection_id: u64) -> bool {
+        self.open().contains(&connection_id)
+    }
+
+    fn has_closed(&self, connection_id: u64) {
+        let mut open = self.open();
+        if let Some(at) = open.iter().position(|id| *id == connection_id) {
+            open.swap_remove(at);
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn losses(&self) -> u64 {
@@ -193,7 +213,7 @@ impl Lease {
             }
             match self.connect(choice, deadline).await {
                 Ok(()) => return Ok(()),
-                Err(Refused::Full(detail)) if self.house.open.load(Ordering::Acquire) == 0 => {
+                Err(Refused::Full(detail)) if self.house.open().is_empty() => {
                     return Err(Error::Unavailable { detail });
                 }
                 Err(Refused::Full(detail)) => full = Some(detail),
@@ -251,8 +271,8 @@ impl Lease {
                 .map_err(Refused::Otherwise)?,
             Choice::New => one_server.lead(&mut session, before),
         }
+        house.open().push(session.id);
         self.session = Some(session);
-        house.open.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 
@@ -261,8 +281,8 @@ impl Lease {
             if session.is_lost() {
                 self.house.losses.fetch_add(1, Ordering::AcqRel);
             }
+            self.house.has_closed(session.id);
             drop(session);
-            self.house.open.fetch_sub(1, Ordering::AcqRel);
             self.house.freed.notify_one();
         }
     }

@@ -10,6 +10,7 @@ mod branches;
 mod doubt;
 mod entries;
 mod epochs;
+mod held;
 mod layouts;
 mod lives;
 mod preflight;
@@ -166,6 +167,13 @@ fn main() {
         checks![Needs::NoBinlog, stress:
             no_commit_is_lost_when_preparers_die,
             a_zombie_is_named_and_comes_back_with_a_restart,
+        ],
+        checks![Needs::EverythingListed, held:
+            a_row_that_is_held_names_its_holder_and_delays_nobody,
+            a_prepared_branch_that_holds_a_row_is_named,
+            a_row_of_a_branch_under_way_is_waited_for,
+            what_is_merely_slow_is_not_interrupted,
+            a_user_who_may_not_look_waits_for_the_lock,
         ],
         checks![Needs::EverythingListed, variables:
             a_server_with_all_its_variables_turned_is_as_any_other,

@@ -1,0 +1,85 @@
+//! A prepare's packet, looked after: where it waits for a lock that will not be given up soon, it is
+//! interrupted, so that one locked row does not cost the others in it a lock wait.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::codes;
+use crate::prepare::{self, Job};
+use crate::script;
+use crate::session::{Cause, Failure, Session};
+use crate::watch::{Holder, Watch};
+
+/// Whether a packet may be interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manners {
+    /// It holds entries of others than the one that waits.
+    Interrupt,
+    /// It holds one entry, which may wait for its lock.
+    Look,
+}
+
+/// Runs a script of a branch with so many entries. A failure that has to do with a lock says who
+/// holds it, where the server tells.
+pub(crate) async fn run(
+    job: &Job<'_>,
+    session: &mut Session,
+    statements: &[String],
+    (entries, manners): (usize, Manners),
+) -> Result<(), Failure> {
+    let watch = &job.store.watch;
+    let connection_id = session.id;
+    let begun = Instant::now();
+    let mut patience = watch.patience(entries);
+    let mut packet = pin!(script::run(session, statements, job.deadline()));
+    let mut holder = None;
+    loop {
+        tokio::select! {
+            result = &mut packet => {
+                if result.is_ok() {
+                    watch.learn(entries, begun.elapsed());
+                }
+                return result.map_err(|failure| told(failure, holder.as_ref()));
+            }
+            () = sleep_until(begun + patience) => {}
+        }
+        // Spawned, since a look that is cut off costs its session.
+        let look = tokio::spawn(look(Arc::clone(watch), connection_id));
+        tokio::select! {
+            result = &mut packet => return result.map_err(|failure| told(failure, holder.as_ref())),
+            holders = look => holder = holders.unwrap_or_default().into_iter().find(|one| watch.stays(one)),
+        }
+        if let Some(holder) = &holder {
+            watch.say(&job.store.settings.address, &holder.to_string());
+            if manners == Manners::Interrupt {
+                let interruption = prepare::interrupt(job.store, connection_id, job.deadline());
+                let (result, ()) = tokio::join!(packet, interruption);
+                return result.map_err(|failure| told(failure, Some(holder)));
+            }
+        }
+        patience = 2 * patience.max(begun.elapsed());
+    }
+}
+
+async fn look(watch: Arc<Watch>, connection_id: u64) -> Vec<Holder> {
+    watch.holders(connection_id).await
+}
+
+/// The failure, with who was in the way.
+fn told(failure: Failure, holder: Option<&Holder>) -> Failure {
+    let Failure { completed, cause } = failure;
+    let cause = match (cause, holder) {
+        (Cause::Server { number, message }, Some(holder))
+            if codes::is_locked(number) || number == codes::INTERRUPTED =>
+        {
+            Cause::Server {
+                number,
+                message: format!("{holder} holds a row that was waited for; {message}"),
+            }
+        }
+        (cause, _) => cause,
+    };
+    Failure { completed, cause }
+}
