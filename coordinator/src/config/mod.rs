@@ -200,9 +200,8 @@ fn without_passwords(text: &str) -> String {
     while let Some(start) = rest.find("://") {
         let (before, after) = rest.split_at(start + "://".len());
         shown.push_str(before);
-        let end = after.find(|c: char| c.is_whitespace() || c == '"' || c == '\'');
-        let url = &after[..end.unwrap_or(after.len())];
-        // A password may hold an unescaped @ by mistake, so the last one counts.
+        // A password may hold anything by mistake, so the last @ of the line counts.
+        let url = after.lines().next().unwrap_or_default();
         rest = match (url.find(':'), url.rfind('@')) {
             (Some(colon), Some(at)) if colon < at => {
                 shown.push_str(&url[..colon]);

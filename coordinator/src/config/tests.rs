@@ -307,5 +307,12 @@ fn report_shows_no_password() {
     let report = refusal(&format!("{COORDINATOR}{sidecar}"));
     assert_says(&report, &["mysql://app:***@h:1/"]);
     assert!(!report.contains("s3cr"), "{report}");
+    // Whatever it holds.
+    let sidecar = "[participants.stock.sidecar]\nendpoint = \"mysql://app:s3 cr'et@h:1/\"\n";
+    let report = refusal(&format!("{COORDINATOR}{sidecar}"));
+    assert!(
+        !report.contains("s3") && !report.contains("et@"),
+        "{report}"
+    );
     assert_eq!(without_passwords("a http://h:1/ b"), "a http://h:1/ b");
 }

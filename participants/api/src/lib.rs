@@ -2,6 +2,7 @@
 //! implement, its gRPC client and server sides, and the conformance suite that any participant
 //! must pass.
 
+pub mod address;
 pub mod audit;
 pub mod client;
 #[cfg(feature = "conformance")]

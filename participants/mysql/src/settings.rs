@@ -99,6 +99,9 @@ pub enum SettingsError {
     /// The url does not parse. The url itself is not printed, as it holds the password.
     #[error("url must be mysql://USER:PASSWORD@HOST:PORT/DATABASE")]
     Url(#[source] sqlx::Error),
+    /// The url ends its password early.
+    #[error("url: {0}")]
+    Unencoded(&'static str),
     /// The url is of another kind of server.
     #[error("url must begin with mysql://, also for MariaDB")]
     Scheme,
@@ -174,6 +177,9 @@ impl Settings {
         let url = self.url.expose_secret();
         if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {
             return Err(SettingsError::Scheme);
+        }
+        if let Some(what) = tandem_participant::address::unencoded(url) {
+            return Err(SettingsError::Unencoded(what));
         }
         let options: MySqlConnectOptions = url.parse().map_err(SettingsError::Url)?;
         let database = options.get_database().ok_or(SettingsError::Database)?;
@@ -301,6 +307,12 @@ mod tests {
         assert!(error(settings("postgres://h/d")).contains("mysql://"));
         assert!(error(settings("mysql://h:3306")).contains("database"));
         assert!(!error(settings("mysql://u:hunter2@h:99999/d")).contains("hunter2"));
+        for password in ["31#72", "31/72", "31?72", "hun#ter"] {
+            let error = error(settings(&format!("mysql://u:{password}@h/d")));
+            assert!(error.contains("percent-encoded"), "{error}");
+            let parts = ["31", "72", "hun", "ter"];
+            assert!(!parts.iter().any(|part| error.contains(part)), "{error}");
+        }
         let mut wrong = settings("mysql://h/d");
         wrong.sessions_max = 0;
         assert!(error(wrong).starts_with("sessions_max must be 1 to 256, not 0"));

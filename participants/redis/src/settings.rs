@@ -73,6 +73,9 @@ pub enum SettingsError {
     /// Not a Redis URL. The URL is not repeated: it may hold a password.
     #[error("url is not a Redis URL such as redis://127.0.0.1:6379/0: {0}")]
     Url(String),
+    /// The URL ends its password early.
+    #[error("url: {0}")]
+    Unencoded(&'static str),
     /// Both ways to keep stock.
     #[error(
         "stock_key and stock_hash exclude each other: the stock is in one key a sku, or in one hash"
@@ -162,8 +165,11 @@ impl Settings {
     }
 
     pub(crate) fn client(&self) -> Result<redis::Client, SettingsError> {
-        redis::Client::open(self.url.expose_secret())
-            .map_err(|error| SettingsError::Url(error.category().to_owned()))
+        let url = self.url.expose_secret();
+        if let Some(what) = tandem_participant::address::unencoded(url) {
+            return Err(SettingsError::Unencoded(what));
+        }
+        redis::Client::open(url).map_err(|error| SettingsError::Url(error.category().to_owned()))
     }
 
     /// Checks everything but the URL.
@@ -361,5 +367,8 @@ mod tests {
             .client()
             .unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
+        let early = Settings::at("redis://tandem:31#72@h").client().unwrap_err();
+        assert!(early.to_string().contains("percent-encoded"), "{early}");
+        assert!(!early.to_string().contains("31"), "{early}");
     }
 }
