@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::codes::Class;
 use crate::prepare::{Job, Outcome, TRIES_MAX};
+use crate::script;
 use crate::server::Flavour;
 use crate::session::{Failure, Session};
 use crate::watched::{self, Manners};
@@ -18,15 +19,18 @@ use crate::watched::{self, Manners};
 /// Time that preparing the good entries is given when waiting for locks must end.
 const PREPARE_RESERVE: Duration = Duration::from_millis(500);
 
+/// Pause before a statement is tried again that met a lock.
+const LOCK_POLL: Duration = Duration::from_millis(4);
+
 const SAVEPOINT: &str = "SAVEPOINT tandem_entry";
 const UNDO: &str = "ROLLBACK TO SAVEPOINT tandem_entry";
 
 /// Prepares the entries that can be, one savepoint each, and gives the others with their reasons.
 pub(crate) async fn run(job: &Job<'_>, session: &mut Session) -> Result<Outcome, Error> {
-    // Where nobody can see whose locks are in the way, the packet that failed has waited for them
-    // already. MariaDB can then refuse what is still locked at once; MySQL's shortest wait is a
-    // second, for each locked entry.
-    if session.server.flavour == Flavour::MariaDb && !job.store.watch.is_able().await {
+    // What is locked, the packet that failed has waited for already. MariaDB can then say at once
+    // what is still locked; MySQL's shortest wait is a second, which is looked after.
+    let at_once = session.server.flavour == Flavour::MariaDb;
+    if at_once {
         session
             .wait_for_locks(0, job.deadline())
             .await
@@ -37,6 +41,9 @@ pub(crate) async fn run(job: &Job<'_>, session: &mut Session) -> Result<Outcome,
         refused: Vec::new(),
         reached: 0,
         not_now: None,
+        at_once,
+        locked: None,
+        has_no_savepoints: false,
     };
     // A try that refuses an entry has brought the others nearer to their end. With
     // `innodb_rollback_on_timeout` each locked entry costs the whole branch.
@@ -82,6 +89,12 @@ struct Isolation<'a> {
     reached: usize,
     /// What the server said of an entry that it can't take now.
     not_now: Option<Failure>,
+    /// Whether the server says at once that a row is locked.
+    at_once: bool,
+    /// The entry that it said it of last, and since when.
+    locked: Option<(usize, Instant)>,
+    /// Whether a lock costs the whole branch, savepoints with it.
+    has_no_savepoints: bool,
 }
 
 impl Isolation<'_> {
@@ -108,8 +121,14 @@ impl Isolation<'_> {
             }
             script.extend(vec_of(Part::Branch, job.end(&self.refused)));
             let (parts, texts): (Vec<Part>, Vec<String>) = script.into_iter().unzip();
-            let packet = watched::run(job, session, &texts, (left.len(), Manners::Interrupt));
-            let Err(failure) = packet.await else {
+            let sent = match self.at_once {
+                true => script::run(session, &texts, job.deadline()).await,
+                false => {
+                    let shape = (left.len(), Manners::Interrupt);
+                    watched::run(job, session, &texts, shape).await
+                }
+            };
+            let Err(failure) = sent else {
                 let refused = std::mem::take(&mut self.refused);
                 return Ok(Attempt::Ended(Outcome::Prepared(refused)));
             };
@@ -120,6 +139,7 @@ impl Isolation<'_> {
                 Part::Entry(index) => index,
                 // The savepoint went with the branch.
                 Part::Undo => {
+                    self.has_no_savepoints = true;
                     job.clean_up(session).await?;
                     return Ok(Attempt::BranchLost);
                 }
@@ -132,15 +152,39 @@ impl Isolation<'_> {
                 job.clean_up(session).await?;
                 return Ok(Attempt::Ended(Outcome::GivenUp));
             }
+            good += left.iter().filter(|passed| **passed < index).count();
+            script = vec![(Part::Undo, UNDO.to_owned())];
+            next = index;
+            if class == Class::Locked && self.may_pass(index) {
+                tokio::time::sleep(LOCK_POLL).await;
+                continue;
+            }
             self.refuse(session, failure, class, index).await?;
             if class == Class::BranchLost {
                 job.clean_up(session).await?;
                 return Ok(Attempt::BranchLost);
             }
-            good += left.iter().filter(|passed| **passed < index).count();
             next = index + 1;
-            script = vec![(Part::Undo, UNDO.to_owned())];
         }
+    }
+
+    /// Whether a lock that was met just now is given the time to pass that a packet usually takes
+    /// twice over: most are of branches of tandem's own, which go as soon as they are decided.
+    fn may_pass(&mut self, index: usize) -> bool {
+        if !self.at_once || self.has_no_savepoints {
+            return false;
+        }
+        let since = match self.locked {
+            Some((locked, since)) if locked == index => since,
+            _ => Instant::now(),
+        };
+        self.locked = Some((index, since));
+        since.elapsed()
+            < self
+                .job
+                .store
+                .watch
+                .patience(self.job.prepare.entries.len())
     }
 
     /// Refuses the entry with this index, and those behind it where waiting for one more lock
@@ -153,15 +197,15 @@ impl Isolation<'_> {
         index: usize,
     ) -> Result<(), Error> {
         let entries = &self.job.prepare.entries;
+        if matches!(class, Class::Room | Class::NotNow) {
+            self.not_now = Some(failure.clone());
+        }
         let refused = self
             .job
-            .refuse(session, &failure, &entries[index], Some(UNDO))
+            .refuse(session, failure, &entries[index], Some(UNDO))
             .await?;
         self.refused.push(refused);
         self.reached = self.reached.max(index + 1);
-        if matches!(class, Class::Room | Class::NotNow) {
-            self.not_now = Some(failure);
-        }
         if class == Class::Locked && time_is_short(self.job) {
             for entry in &entries[self.reached..] {
                 if !self.is_refused(entry) {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tandem_participant::{Error, Prepare, RefusedEntry, Vote};
@@ -19,6 +20,7 @@ use crate::participant::{self, Store};
 use crate::processes;
 use crate::refusal;
 use crate::session::{Failure, Session};
+use crate::watch::Holder;
 use crate::watched::{self, Manners};
 use crate::xid;
 
@@ -60,6 +62,8 @@ pub(crate) struct Job<'a> {
     pub(crate) deadline: Instant,
     /// Whether its time is over.
     late: AtomicBool,
+    /// Who was in the way of the last packet that was looked after.
+    holder: Mutex<Option<Holder>>,
 }
 
 pub(crate) async fn prepare(store: &Store, prepare: &Prepare) -> Result<Vote, Error> {
@@ -105,6 +109,7 @@ pub(crate) async fn prepare(store: &Store, prepare: &Prepare) -> Result<Vote, Er
         known: &known,
         deadline,
         late: AtomicBool::new(false),
+        holder: Mutex::default(),
     };
     // Any error leaves here with the session, which is closed: its state is not known.
     let outcome = job.in_time(&mut session).await?;
@@ -242,7 +247,7 @@ impl Job<'_> {
             return match (class, &entries[..]) {
                 (Some(Class::Room | Class::NotNow) | None, [_]) => Ok(Outcome::Failed(failure)),
                 (Some(_), [entry]) => {
-                    let refused = self.refuse(session, &failure, entry, None).await?;
+                    let refused = self.refuse(session, failure, entry, None).await?;
                     Ok(Outcome::AllRefused(vec![refused]))
                 }
                 _ => isolate::run(self, session).await,
@@ -250,14 +255,24 @@ impl Job<'_> {
         }
     }
 
-    /// Refuses an entry; see [`refusal::refuse`].
+    pub(crate) fn note_holder(&self, holder: Option<Holder>) {
+        *self.holder.lock().unwrap_or_else(PoisonError::into_inner) = holder;
+    }
+
+    fn told(&self, failure: Failure) -> Failure {
+        let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
+        watched::told(failure, holder.as_ref())
+    }
+
+    /// Refuses an entry; see [`refusal::refuse`]. Who holds the row that it needs is told with it.
     pub(crate) async fn refuse(
         &self,
         session: &mut Session,
-        failure: &Failure,
+        failure: Failure,
         entry: &Entry,
         undo: Option<&str>,
     ) -> Result<RefusedEntry, Error> {
+        let failure = &self.told(failure);
         let entry_of = (&self.prepare.transaction, entry);
         let deadline = self.deadline();
         let refused = refusal::refuse(self.store, session, failure, entry_of, undo, deadline).await;

@@ -37,7 +37,7 @@ pub(crate) struct Reply {
 }
 
 /// A packet that was not carried out to its end.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failure {
     /// Statements of the packet that were carried out before it failed.
     pub(crate) completed: usize,
@@ -45,7 +45,7 @@ pub(crate) struct Failure {
 }
 
 /// Why.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Cause {
     /// The server answered the statement with an error, ran none of those behind it, and the
     /// session lives.

@@ -52,8 +52,9 @@ pub struct Settings {
     pub settle_timeout_ms: u64,
 
     /// How long a statement waits for another session's lock, in whole seconds, 1 to 60: the
-    /// sessions' `innodb_lock_wait_timeout` and `lock_wait_timeout`. One purchase that is blocked
-    /// delays the others of its transaction by this much (twice this much on MySQL).
+    /// sessions' `innodb_lock_wait_timeout` and `lock_wait_timeout`. A purchase that is prepared alone
+    /// waits so long. One that others are prepared with is refused sooner where the user may look up
+    /// who holds the row; else it delays them by this much (twice this much on MySQL).
     #[serde(default = "defaults::lock_wait_timeout_s")]
     pub lock_wait_timeout_s: u32,
 

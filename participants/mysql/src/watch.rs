@@ -106,11 +106,6 @@ impl Watch {
         self.usual.learn(entries, took);
     }
 
-    /// Whether the server lets lock waits be looked up, as far as is known.
-    pub(crate) async fn is_able(&self) -> bool {
-        !self.seen.lock().await.is_refused()
-    }
-
     /// Whether it is to be expected that the lock is held for longer than it pays to wait: a branch of
     /// tandem's own goes as soon as its decision is made. Whose a branch without a connection is
     /// nobody tells.
@@ -143,7 +138,7 @@ impl Watch {
     }
 
     /// Tells the log, now and then, what purchases wait for.
-    pub(crate) fn say(&self, address: &str, holder: &str) {
+    pub(crate) fn say(&self, address: &str, holder: &Holder) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if said.is_none_or(|said| said.elapsed() >= SAID_PAUSE) {
             *said = Some(Instant::now());

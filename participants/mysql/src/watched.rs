@@ -21,8 +21,8 @@ pub(crate) enum Manners {
     Look,
 }
 
-/// Runs a script of a branch with so many entries. A failure that has to do with a lock says who
-/// holds it, where the server tells.
+/// Runs a script of a branch with so many entries, and notes who was in its way, where the server
+/// tells.
 pub(crate) async fn run(
     job: &Job<'_>,
     session: &mut Session,
@@ -34,29 +34,29 @@ pub(crate) async fn run(
     let begun = Instant::now();
     let mut patience = watch.patience(entries);
     let mut packet = pin!(script::run(session, statements, job.deadline()));
-    let mut holder = None;
+    job.note_holder(None);
     loop {
         tokio::select! {
             result = &mut packet => {
                 if result.is_ok() {
                     watch.learn(entries, begun.elapsed());
                 }
-                return result.map_err(|failure| told(failure, holder.as_ref()));
+                return result;
             }
             () = sleep_until(begun + patience) => {}
         }
         // Spawned, since a look that is cut off costs its session.
         let look = tokio::spawn(look(Arc::clone(watch), connection_id));
-        tokio::select! {
-            result = &mut packet => return result.map_err(|failure| told(failure, holder.as_ref())),
-            holders = look => holder = holders.unwrap_or_default().into_iter().find(|one| watch.stays(one)),
-        }
-        if let Some(holder) = &holder {
-            watch.say(&job.store.settings.address, &holder.to_string());
+        let holders = tokio::select! {
+            result = &mut packet => return result,
+            holders = look => holders.unwrap_or_default(),
+        };
+        if let Some(holder) = holders.into_iter().find(|holder| watch.stays(holder)) {
+            watch.say(&job.store.settings.address, &holder);
+            job.note_holder(Some(holder));
             if manners == Manners::Interrupt {
                 let interruption = prepare::interrupt(job.store, connection_id, job.deadline());
-                let (result, ()) = tokio::join!(packet, interruption);
-                return result.map_err(|failure| told(failure, Some(holder)));
+                return tokio::join!(packet, interruption).0;
             }
         }
         patience = 2 * patience.max(begun.elapsed());
@@ -67,8 +67,8 @@ async fn look(watch: Arc<Watch>, connection_id: u64) -> Vec<Holder> {
     watch.holders(connection_id).await
 }
 
-/// The failure, with who was in the way.
-fn told(failure: Failure, holder: Option<&Holder>) -> Failure {
+/// The failure, with who was in the way if it has to do with a lock.
+pub(crate) fn told(failure: Failure, holder: Option<&Holder>) -> Failure {
     let Failure { completed, cause } = failure;
     let cause = match (cause, holder) {
         (Cause::Server { number, message }, Some(holder))
