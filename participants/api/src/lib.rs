@@ -3,6 +3,7 @@
 //! must pass.
 
 pub mod address;
+mod admission;
 pub mod audit;
 pub mod client;
 #[cfg(feature = "conformance")]
@@ -12,6 +13,7 @@ mod participant;
 pub mod rules;
 pub mod server;
 
+pub use admission::Admission;
 pub use client::{RemoteParticipant, Timeouts};
 pub use participant::{
     Acknowledged, BranchState, BranchTruth, Commit, Committed, Description, Enlist, Enlisted,

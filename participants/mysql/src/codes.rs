@@ -199,6 +199,26 @@ const CLASSES: [(Class, &[(u16, &str)]); 6] = [
 /// With what a server refuses a connection because it has too many.
 const CONNECTIONS_FULL: [u16; 5] = [1040, 1041, 1135, 1203, 1226];
 
+/// With what a server denies a user the access, whoever tries again.
+const DENIED: [(u16, &str); 13] = [
+    (1044, "ER_DBACCESS_DENIED_ERROR"),
+    (1045, "ER_ACCESS_DENIED_ERROR"),
+    (1129, "ER_HOST_IS_BLOCKED"),
+    (1130, "ER_HOST_NOT_PRIVILEGED"),
+    (1251, "ER_NOT_SUPPORTED_AUTH_MODE"),
+    (1698, "ER_ACCESS_DENIED_NO_PASSWORD_ERROR"),
+    (1820, "ER_MUST_CHANGE_PASSWORD"),
+    (1862, "ER_MUST_CHANGE_PASSWORD_LOGIN"),
+    (3118, "Y: ER_ACCOUNT_HAS_BEEN_LOCKED"),
+    (3159, "Y: ER_SECURE_TRANSPORT_REQUIRED"),
+    (
+        3955,
+        "Y: ER_USER_ACCESS_DENIED_FOR_USER_ACCOUNT_BLOCKED_BY_PASSWORD_LOCK",
+    ),
+    (4150, "M: ER_USER_IS_BLOCKED"),
+    (4151, "M: ER_ACCOUNT_HAS_BEEN_LOCKED"),
+];
+
 /// What an answered error says.
 pub(crate) fn class(number: u16) -> Class {
     CLASSES
@@ -230,6 +250,11 @@ pub(crate) fn is_branch_lost(number: u16) -> bool {
 /// Whether a server refuses a connection with it because it has too many.
 pub(crate) fn is_connections_full(number: u16) -> bool {
     CONNECTIONS_FULL.contains(&number)
+}
+
+/// Whether a server denies the access with it, which only a person can end.
+pub(crate) fn is_denied(number: u16) -> bool {
+    DENIED.iter().any(|(denied, _)| *denied == number)
 }
 
 /// Whether the server may close the connection behind this answer: too large a packet, out of

@@ -103,6 +103,12 @@ impl OneServer {
         state.take(session);
     }
 
+    /// The server's name for people, once a session has joined.
+    pub(crate) fn name(&self) -> Option<String> {
+        let state = self.state();
+        state.server.as_ref().map(|server| server.name.clone())
+    }
+
     /// The present term. What is known of coordinators holds within it.
     pub(crate) fn term(&self) -> u64 {
         self.state().term

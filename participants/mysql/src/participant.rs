@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use tandem_participant::audit::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
-    BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Look, Looked,
-    Participant, Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, RolledBack, Stock,
-    Voted,
+    Admission, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Look,
+    Looked, Participant, Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, RolledBack,
+    Stock, Voted,
 };
 use tandem_protocol::{ParticipantName, Timestamp, TransactionId};
 use tokio::time::Instant;
@@ -49,6 +49,8 @@ pub(crate) struct Store {
     pub(crate) alarm: Alarm,
     /// Which server all sessions are on.
     pub(crate) one_server: Arc<OneServer>,
+    /// Whether it lets tandem in.
+    pub(crate) admission: Arc<Admission>,
     /// What tandem's tables are known to have.
     pub(crate) layout: Layout,
 }
@@ -60,12 +62,15 @@ impl MysqlParticipant {
     pub fn new(name: ParticipantName, settings: Settings) -> Result<Self, SettingsError> {
         let settings = settings.checked()?;
         let one_server = Arc::new(OneServer::default());
+        let admission = Arc::new(Admission::default());
         let house = House::new(Dial {
             options: settings.options.clone(),
             address: settings.address.clone(),
             connect_timeout: settings.connect_timeout,
             lock_wait_timeout_s: settings.lock_wait_timeout_s,
             one_server: Arc::clone(&one_server),
+            admission: Arc::clone(&admission),
+            entering: tokio::sync::Mutex::default(),
         });
         Ok(Self {
             store: Store {
@@ -77,6 +82,7 @@ impl MysqlParticipant {
                 coordinators: Coordinators::default(),
                 alarm: Alarm::default(),
                 one_server,
+                admission,
                 layout: Layout::default(),
                 settings,
             },
@@ -163,7 +169,9 @@ impl Participant for MysqlParticipant {
 
     async fn describe(&self) -> Result<Description, Error> {
         let mut description = preflight::describe(&self.store).await?;
-        description.findings.extend(self.store.alarm.finding());
+        let findings = &mut description.findings;
+        findings.extend(self.store.alarm.finding());
+        findings.extend(self.store.admission.finding());
         Ok(description)
     }
 

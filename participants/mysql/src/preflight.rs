@@ -1,6 +1,7 @@
 //! Settings of the server that would lose or block decided purchases.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use sqlx::mysql::MySqlRow;
 use tandem_participant::{Description, Error, Finding};
@@ -48,6 +49,9 @@ const GALERA: &str = "GALERA";
 const TABLES_OF_OLD_LAYOUT: &str = "TABLES_OF_OLD_LAYOUT";
 const ID_FOLDS_CASE: &str = "ID_FOLDS_CASE";
 
+/// How long a session that is there is waited for where no new one is let in.
+const SPARE_WAIT: Duration = Duration::from_millis(500);
+
 /// Smallest `max_allowed_packet`: one purchase of 100 items has to fit with room to spare.
 const PACKET_BYTES_MIN: usize = 1 << 20;
 
@@ -55,7 +59,23 @@ const PACKET_BYTES_MIN: usize = 1 << 20;
 /// server that the address leads to now, also where the other sessions are on the one before.
 pub(crate) async fn describe(store: &Store) -> Result<Description, Error> {
     let deadline = store.statement_deadline();
-    let mut session = store.service_sessions.lease_anew(deadline).await?;
+    let mut session = match store.service_sessions.lease_anew(deadline).await {
+        // Those that were let in before can tell, if they are not all taken.
+        Err(_) if store.admission.finding().is_some() => {
+            let soon = Instant::now() + SPARE_WAIT;
+            match store.service_sessions.lease(soon).await {
+                Ok(session) => session,
+                Err(error) => {
+                    return store
+                        .one_server
+                        .name()
+                        .map(|server| of_denied(store, server))
+                        .ok_or(error);
+                }
+            }
+        }
+        leased => leased?,
+    };
     let doing = "checking the server's settings";
     let mut findings = findings(store, &mut session, deadline)
         .await
@@ -74,6 +94,17 @@ pub(crate) async fn describe(store: &Store) -> Result<Description, Error> {
         incarnation,
         findings,
     })
+}
+
+/// What is known of a server that lets nobody in any more while branches keep those who are there.
+fn of_denied(store: &Store, server: String) -> Description {
+    Description {
+        kind: "mysql".into(),
+        server,
+        address: store.settings.address.clone(),
+        incarnation: String::new(),
+        findings: Vec::new(),
+    }
 }
 
 /// Tables of the old layout lack what only a recovery from the stores alone would need: that keeps

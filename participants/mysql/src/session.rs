@@ -57,24 +57,7 @@ pub(crate) enum Cause {
 impl Session {
     /// Connects and sets the session up.
     pub(crate) async fn open(dial: &Dial, deadline: Instant) -> Result<Self, Refused> {
-        let unreachable = |reason: String| {
-            format!(
-                "cannot connect to {} as {}: {reason}",
-                dial.address,
-                dial.options.get_username()
-            )
-        };
-        let connection = timeout_at(deadline, dial.options.connect())
-            .await
-            .map_err(|_| Refused::unavailable(unreachable("no answer in time".into())))?
-            .map_err(|error| {
-                let is_full = number_of(&error).is_some_and(codes::is_connections_full);
-                let detail = unreachable(error.to_string());
-                match is_full {
-                    true => Refused::Full(detail),
-                    false => Refused::unavailable(detail),
-                }
-            })?;
+        let connection = dial.enter(deadline).await?;
         let mut session = Self {
             connection,
             id: 0,
@@ -98,7 +81,7 @@ impl Session {
             .map_err(|error| match error {
                 SetUp::Refused(error) => Refused::Otherwise(error),
                 SetUp::Failed(failure) => {
-                    Refused::unavailable(unreachable(failure.cause.to_string()))
+                    Refused::unavailable(dial.unreachable(&failure.cause.to_string()))
                 }
             })?;
         Ok(session)
@@ -340,8 +323,49 @@ fn number_of(error: &sqlx::Error) -> Option<u16> {
 pub(crate) enum Refused {
     /// The server, or what the user may have of it, has no room for one more connection.
     Full(String),
+    /// The server does not let the user in, which only a person can mend.
+    Denied(String),
     /// Anything else.
     Otherwise(Error),
+}
+
+impl Dial {
+    /// Connects. One at a time: with many at once an account would be locked before the first has its
+    /// answer.
+    async fn enter(&self, deadline: Instant) -> Result<MySqlConnection, Refused> {
+        let late = |_| Refused::unavailable(self.unreachable("no answer in time"));
+        let _one = timeout_at(deadline, self.entering.lock())
+            .await
+            .map_err(late)?;
+        if let Some(denied) = self.admission.refusal() {
+            return Err(Refused::Denied(denied));
+        }
+        let connected = timeout_at(deadline, self.options.connect()).await;
+        match connected.map_err(late)? {
+            Ok(connection) => {
+                self.admission.admit();
+                Ok(connection)
+            }
+            Err(error) => Err(self.refused(&error)),
+        }
+    }
+
+    /// Why the server refused to be connected to.
+    fn refused(&self, error: &sqlx::Error) -> Refused {
+        let detail = self.unreachable(&error.to_string());
+        match number_of(error) {
+            Some(number) if codes::is_connections_full(number) => Refused::Full(detail),
+            Some(number) if codes::is_denied(number) => {
+                Refused::Denied(self.admission.deny(detail))
+            }
+            _ => Refused::unavailable(detail),
+        }
+    }
+
+    fn unreachable(&self, reason: &str) -> String {
+        let user = self.options.get_username();
+        format!("cannot connect to {} as {user}: {reason}", self.address)
+    }
 }
 
 impl Refused {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::mysql::MySqlConnectOptions;
-use tandem_participant::Error;
+use tandem_participant::{Admission, Error};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
@@ -58,6 +58,10 @@ pub(crate) struct Dial {
     pub(crate) lock_wait_timeout_s: u32,
     /// Which server all sessions are on.
     pub(crate) one_server: Arc<OneServer>,
+    /// Whether the server lets the user in.
+    pub(crate) admission: Arc<Admission>,
+    /// Held while a connection is made.
+    pub(crate) entering: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -146,8 +150,8 @@ impl Sessions {
         Ok(lease)
     }
 
-    /// Connects, in the place of a session at rest if there is one, to see which server answers now;
-    /// that server is the one that all sessions are on from then on.
+    /// Connects, in the place of a session at rest where there is no room for both, to see which server
+    /// answers now; that server is the one that all sessions are on from then on.
     pub(crate) async fn lease_anew(&self, deadline: Instant) -> Result<Lease, Error> {
         let mut lease = self.place(deadline).await?;
         lease.fill(Choice::New, deadline).await?;
@@ -203,8 +207,8 @@ impl Lease {
         }
     }
 
-    /// Takes a session at rest, or else a new one. Where the server has no room for one more
-    /// connection the sessions that are there must do: one of them is waited for.
+    /// Takes a session at rest, or else a new one. Where the server lets no more in the sessions that
+    /// are there must do: one of them is waited for.
     async fn fill(&mut self, choice: Choice, deadline: Instant) -> Result<(), Error> {
         let mut full = None;
         loop {
@@ -213,10 +217,15 @@ impl Lease {
             }
             match self.connect(choice, deadline).await {
                 Ok(()) => return Ok(()),
-                Err(Refused::Full(detail)) if self.house.open().is_empty() => {
+                Err(Refused::Full(detail) | Refused::Denied(detail))
+                    if self.house.open().is_empty() =>
+                {
                     return Err(Error::Unavailable { detail });
                 }
-                Err(Refused::Full(detail)) => full = Some(detail),
+                Err(Refused::Denied(detail)) if choice == Choice::New => {
+                    return Err(Error::Unavailable { detail });
+                }
+                Err(Refused::Full(detail) | Refused::Denied(detail)) => full = Some(detail),
                 Err(Refused::Otherwise(error)) if full.is_none() || Instant::now() < deadline => {
                     return Err(error);
                 }
@@ -255,16 +264,19 @@ impl Lease {
 
     async fn connect(&mut self, choice: Choice, deadline: Instant) -> Result<(), Refused> {
         let house = Arc::clone(&self.house);
+        let deadline = deadline.min(Instant::now() + house.dial.connect_timeout);
+        let one_server = &house.dial.one_server;
+        let before = one_server.before();
+        let mut opened = Session::open(&house.dial, deadline).await;
         if choice == Choice::New
+            && let Err(Refused::Full(_)) = opened
             && let Some(idle) = house.pop()
         {
             self.session = Some(idle.session);
             self.close();
+            opened = Session::open(&house.dial, deadline).await;
         }
-        let deadline = deadline.min(Instant::now() + house.dial.connect_timeout);
-        let one_server = &house.dial.one_server;
-        let before = one_server.before();
-        let mut session = Session::open(&house.dial, deadline).await?;
+        let mut session = opened?;
         match choice {
             Choice::AtRest => one_server
                 .join(&mut session, before)

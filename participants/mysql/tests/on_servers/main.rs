@@ -7,6 +7,7 @@
 
 mod answers;
 mod branches;
+mod denied;
 mod doubt;
 mod entries;
 mod epochs;
@@ -167,6 +168,10 @@ fn main() {
         checks![Needs::NoBinlog, stress:
             no_commit_is_lost_when_preparers_die,
             a_zombie_is_named_and_comes_back_with_a_restart,
+        ],
+        checks![Needs::OwnServer, denied:
+            a_wrong_password_does_not_lock_the_account,
+            a_password_that_is_changed_is_named_and_the_account_not_locked,
         ],
         checks![Needs::EverythingListed, held:
             a_row_that_is_held_names_its_holder_and_delays_nobody,
