@@ -8,30 +8,10 @@ use tandem_protocol::{Entry, Purchase, Reason};
 use tokio::task::JoinSet;
 
 use crate::entries::{by, reasons, refused_entries, with_statements};
+use crate::numbers::{FIRST, MORE, reason_of};
 use crate::stand::{
     Stand, ask, column, commit, decision, enlist, entries, entry, prepared, roll_back, sql, tx,
 };
-
-/// Numbers of the servers' own lists, beside all of 1000 to 1299: of later versions, of one of the
-/// two families only, and of nobody's.
-const MORE_NUMBERS: [u16; 40] = [
-    1305, 1317, 1356, 1364, 1370, 1402, 1412, 1422, 1442, 1449, 1467, 1526, 1586, 1614, 1637, 1644,
-    1665, 1689, 1690, 1712, 1761, 1785, 1792, 1836, 1874, 1877, 1927, 1932, 1969, 2013, 3024, 3032,
-    3100, 3168, 3169, 3572, 3819, 4025, 4031, 31_001,
-];
-
-/// What the table says of some of them.
-fn reason_of(number: u16) -> Option<Reason> {
-    match number {
-        1048 | 1062 | 1172 | 1242 | 1265 | 1292 | 1452 | 1526 | 1644 | 1927 | 3819 | 4025
-        | 31_001 => Some(Reason::ConstraintViolated),
-        1205 | 1213 | 1317 | 1614 | 3572 => Some(Reason::Locked),
-        1049 | 1054 | 1064 | 1142 | 1146 | 1364 | 1370 | 1449 => Some(Reason::Misconfigured),
-        // No room and not now, of one entry only.
-        1040 | 1114 | 1226 | 1290 | 1836 => Some(Reason::Misconfigured),
-        _ => None,
-    }
-}
 
 pub(crate) async fn any_error_of_an_entry_refuses_it_alone(stand: Stand) {
     let mut hand = stand.hand().await;
@@ -49,7 +29,7 @@ pub(crate) async fn any_error_of_an_entry_refuses_it_alone(stand: Stand) {
     prepared(&participant, &tx(1), &["first"]).await;
     roll_back(&participant, &tx(1)).await.unwrap();
     let connections = stand.connections().await;
-    for (sequence, number) in (2..).zip((1000..1300).chain(MORE_NUMBERS)) {
+    for (sequence, number) in (2..).zip(FIRST.chain(MORE)) {
         let bad = by("bad", &format!("raise {number}"));
         let asked = numbered(vec![entry(0, "a"), bad, entry(2, "b")]);
         let transaction = tx(sequence);
@@ -57,9 +37,7 @@ pub(crate) async fn any_error_of_an_entry_refuses_it_alone(stand: Stand) {
         assert_eq!(refused.len(), 1, "{number}: {refused:?}");
         assert_eq!(refused[0].number, 1, "{number}");
         let reason = refused[0].refusal.reason;
-        if let Some(expected) = reason_of(number) {
-            assert_eq!(reason, expected, "{number}");
-        }
+        assert_eq!(reason, reason_of(number), "{number}");
         let said = format!("error {number}: no");
         assert_eq!(refused[0].refusal.detail, said);
         roll_back(&participant, &transaction).await.unwrap();

@@ -14,7 +14,9 @@ mod epochs;
 mod held;
 mod layouts;
 mod lives;
+mod numbers;
 mod preflight;
+mod proxy;
 mod rate;
 mod stand;
 mod stress;
@@ -101,6 +103,9 @@ fn main() {
             a_duplicate_is_one_of_the_same_bytes,
             what_a_person_must_mend_is_named_and_not_remembered,
             a_server_without_room_for_more_sessions_is_served_by_those_there,
+        ],
+        checks![Needs::OwnServer, numbers:
+            any_number_at_any_step_leaves_nothing_half_done,
         ],
         checks![Needs::RollbackOnTimeout, answers:
             a_locked_entry_that_costs_the_branch_is_refused_alone,
