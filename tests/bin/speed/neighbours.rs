@@ -160,12 +160,11 @@ impl Trouble {
     }
 
     fn setup(self, forces: &Forces) -> Setup {
-        let mysql_args = match self {
-            Trouble::LockThatCostsTheBranch => vec!["--innodb-rollback-on-timeout=ON".into()],
-            Trouble::SoldOutOnASlowDisk | Trouble::SoldOutBesideALock | Trouble::NotInTheEnum => {
-                Vec::new()
-            }
-        };
+        // MySQL's is on as it comes, and says there who holds a lock.
+        let mut mysql_args = vec!["--performance-schema=ON".into()];
+        if self == Trouble::LockThatCostsTheBranch {
+            mysql_args.push("--innodb-rollback-on-timeout=ON".into());
+        }
         let env = forces.env();
         let stores = StoresOptions {
             env: env.iter().map(|(k, v)| (k.into(), v.into())).collect(),
