@@ -18,6 +18,7 @@ use tower::layer::util::{Identity, Stack};
 use tower::{Layer, Service};
 
 use super::connections::{self, Activity, Connection};
+use crate::services::named;
 
 /// A dead peer is noticed after this much silence and an unanswered ping.
 const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -65,7 +66,7 @@ impl<S> Layer<S> for EdgeLayer {
     }
 }
 
-/// Lets the connection know of its calls.
+/// Lets the connection know of its calls, and names what no service could read.
 #[derive(Debug, Clone)]
 pub(super) struct Edge<S>(S);
 
@@ -84,11 +85,12 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let call = request.extensions().get().map(Activity::call);
+        let method = request.uri().clone();
         let answer = self.0.call(request);
         Box::pin(async move {
             let answer = answer.await;
             drop(call);
-            answer
+            Ok(named(method.path(), answer?))
         })
     }
 }

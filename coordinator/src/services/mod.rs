@@ -9,7 +9,9 @@ mod repair;
 mod status;
 mod stock;
 mod timeline;
+mod unread;
 mod validate;
 
 pub use operator::Operator;
 pub use purchase::Purchases;
+pub use unread::named;

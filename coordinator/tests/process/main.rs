@@ -7,3 +7,4 @@ mod descriptors;
 mod role;
 mod signals;
 mod stderr;
+mod unread;

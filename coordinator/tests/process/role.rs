@@ -141,7 +141,8 @@ impl OneConnection {
     }
 }
 
-async fn channel(port: u16) -> Result<Channel, tonic::transport::Error> {
+/// A connection of its own.
+pub(crate) async fn channel(port: u16) -> Result<Channel, tonic::transport::Error> {
     let endpoint = Channel::from_shared(format!("http://127.0.0.1:{port}")).unwrap();
     endpoint.timeout(SOON).connect().await
 }

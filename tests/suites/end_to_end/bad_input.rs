@@ -87,7 +87,11 @@ async fn message_that_is_too_long_is_refused(world: &World) -> Result<()> {
     let mut wanted = purchase("p-1", &[("tea", 1)]);
     wanted.customer_id = "c".repeat(8 * 1024 * 1024);
     let status = client.submit(&wanted).await.unwrap_err();
-    ensure!(status.code() != Code::Ok, "{status:?}");
+    let told = status.get_details_error_info().map(|info| info.reason);
+    ensure!(
+        (status.code(), told.as_deref()) == (Code::InvalidArgument, Some("MESSAGE_TOO_LONG")),
+        "{status:?}"
+    );
     world.nothing_written().await?;
     // The service is none the worse for it.
     let made = ask(&client, &purchase("p-2", &[("tea", 1)])).await;
