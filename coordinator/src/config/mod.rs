@@ -3,6 +3,7 @@
 //! `tandem.example.toml` beside this crate explains each key. A file that breaks a rule is refused
 //! with its line, its column and what was expected.
 
+pub mod kinds;
 mod limits;
 mod participants;
 mod rules;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error};
 use tandem_protocol::{CoordinatorId, ParticipantName};
 
+use kinds::{Kind, Missing};
 pub use limits::{Limits, Retention};
 pub use participants::{
     MysqlSettings, ParticipantSettings, Participants, RedisSettings, SidecarEndpoint,
@@ -53,6 +55,9 @@ pub struct Coordinator {
     /// Where operators connect.
     #[serde(deserialize_with = "rules::listener")]
     pub admin_listen: SocketAddr,
+    /// What the participants need not keep.
+    #[serde(default)]
+    pub accept: Vec<Missing>,
 }
 
 /// The file of `tandem participant mysql --config FILE`.
@@ -98,6 +103,14 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
+    /// The participants do not keep all that a purchase has.
+    #[error("the configuration file {}: {missing}", path.display())]
+    Lacking {
+        /// The file.
+        path: PathBuf,
+        /// What nobody keeps.
+        missing: Missing,
+    },
     /// The file breaks a rule.
     #[error("the configuration file {} is malformed: {}", path.display(), report.trim_end())]
     Malformed {
@@ -124,9 +137,22 @@ impl Config {
     /// Checks the text of a file; `path` is for the error.
     ///
     /// # Errors
-    /// [`ConfigError::Malformed`], for a person.
+    /// [`ConfigError::Malformed`] or [`ConfigError::Lacking`], for a person.
     pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        read(path, text)
+        let config: Config = read(path, text)?;
+        let kinds = config.participants.values().map(ParticipantSettings::kind);
+        match config.lacks(kinds) {
+            None => Ok(config),
+            Some(missing) => Err(ConfigError::Lacking {
+                path: path.into(),
+                missing,
+            }),
+        }
+    }
+
+    /// What participants of these kinds do not keep, if that is not accepted.
+    pub fn lacks<'a>(&self, kinds: impl IntoIterator<Item = Kind<'a>>) -> Option<Missing> {
+        kinds::missing(kinds).filter(|missing| !self.coordinator.accept.contains(missing))
     }
 }
 

@@ -10,6 +10,7 @@ id = "shop"
 data_dir = "log"
 listen = "127.0.0.1:7650"
 admin_listen = "127.0.0.1:7651"
+accept = ["NO_STOCK_PARTICIPANT", "NO_RECORD_PARTICIPANT"]
 "#;
 
 const PARTICIPANT: &str = r#"
@@ -199,7 +200,7 @@ fn bad_participant_name_is_refused_with_its_rule() {
     let report = refusal(&format!("{COORDINATOR}{text}"));
     assert_says(
         &report,
-        &["line 8", "\"Purchases\" must be 1 to 32 characters"],
+        &["line 9", "\"Purchases\" must be 1 to 32 characters"],
     );
 }
 
@@ -215,7 +216,7 @@ fn no_participants_are_refused() {
     assert_says(
         &report,
         &[
-            "line 7",
+            "line 8",
             "there are no participants",
             "[participants.purchases.mysql]",
         ],
@@ -229,12 +230,12 @@ fn participant_without_a_kind_is_refused() {
     ));
     assert_says(
         &report,
-        &["line 8", "unknown variant `url`", "`mysql`, `redis`"],
+        &["line 9", "unknown variant `url`", "`mysql`, `redis`"],
     );
     let report = refusal(&format!("{COORDINATOR}[participants.stock]\n"));
     assert_says(
         &report,
-        &["line 7", "one table that names the participant's kind"],
+        &["line 8", "one table that names the participant's kind"],
     );
 }
 
@@ -244,7 +245,7 @@ fn participant_of_two_kinds_is_refused() {
     let report = refusal(&format!("{COORDINATOR}{PARTICIPANT}{second}"));
     assert_says(
         &report,
-        &["line 8", "one table that names the participant's kind"],
+        &["line 9", "one table that names the participant's kind"],
     );
 }
 
@@ -280,7 +281,7 @@ fn endpoint_that_is_not_http_is_refused() {
     ] {
         let sidecar = format!("[participants.stock.sidecar]\nendpoint = \"{bad}\"\n");
         let report = refusal(&format!("{COORDINATOR}{sidecar}"));
-        assert_says(&report, &["line 8, column 12", "\"http://127.0.0.1:7660\""]);
+        assert_says(&report, &["line 9, column 12", "\"http://127.0.0.1:7660\""]);
     }
 }
 
@@ -315,4 +316,35 @@ fn report_shows_no_password() {
         "{report}"
     );
     assert_eq!(without_passwords("a http://h:1/ b"), "a http://h:1/ b");
+}
+
+#[test]
+fn store_that_nobody_is_for_is_named_unless_it_is_accepted() {
+    let demanding = COORDINATOR
+        .lines()
+        .filter(|line| !line.starts_with("accept"));
+    let demanding = demanding.collect::<Vec<&str>>().join("\n");
+    let redis = "[participants.stock.redis]\nurl = \"redis://127.0.0.1/\"\n";
+    let sidecar = "[participants.stock.sidecar]\nendpoint = \"http://10.0.0.7:7660\"\n";
+    let report = refusal(&format!("{demanding}{PARTICIPANT}"));
+    assert_says(
+        &report,
+        &["no unit deducted", "accept = [\"NO_STOCK_PARTICIPANT\"]"],
+    );
+    let report = refusal(&format!("{demanding}\n{redis}"));
+    assert_says(
+        &report,
+        &["no row written", "accept = [\"NO_RECORD_PARTICIPANT\"]"],
+    );
+    for complete in [redis, sidecar] {
+        load_text(&format!("{demanding}{PARTICIPANT}{complete}")).unwrap();
+    }
+    for accepting in [PARTICIPANT, redis] {
+        load_text(&format!("{COORDINATOR}{accepting}")).unwrap();
+    }
+    let unknown = COORDINATOR.replace("NO_STOCK", "NO_STOCKS");
+    assert_says(
+        &refusal(&format!("{unknown}{PARTICIPANT}")),
+        &["line 7", "NO_STOCKS_PARTICIPANT", "NO_STOCK_PARTICIPANT"],
+    );
 }

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::link;
 use super::log::Found;
+use crate::config::{Config, ParticipantSettings, kinds};
 
 /// How long a start waits for what the stores know. One that has not answered by then is asked
 /// before it is enlisted.
@@ -44,6 +45,33 @@ pub(super) async fn ask(
                  an old copy of it."
             );
         }
+    }
+    Ok(())
+}
+
+/// Asks sidecars what they are, where the configuration leaves open whether somebody keeps the stock and
+/// somebody the record; an error says who is missing. One that does not answer soon may be either.
+pub(super) async fn ask_kinds(
+    config: &Config,
+    participants: &BTreeMap<ParticipantName, Arc<dyn Participant>>,
+) -> anyhow::Result<()> {
+    let described = participants.iter().map(async |(name, participant)| {
+        let known = config
+            .participants
+            .get(name)
+            .and_then(ParticipantSettings::kind);
+        if let Some(kind) = known {
+            return Some(kind.to_owned());
+        }
+        let described = timeout(LOOK_MAX, participant.describe()).await.ok()?.ok()?;
+        Some(described.kind)
+    });
+    let kinds = join_all(described).await;
+    if let Some(missing) = config.lacks(kinds.iter().map(Option::as_deref)) {
+        bail!("{missing}");
+    }
+    if let Some(missing) = kinds::missing(kinds.iter().map(Option::as_deref)) {
+        tracing::warn!("{} is accepted", missing.as_str());
     }
     Ok(())
 }

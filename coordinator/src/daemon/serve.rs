@@ -87,7 +87,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         tokio::task::spawn_blocking(move || log::find(&dir, &id)).await??
     };
     let participants = participants(&config)?;
-    first_look::ask(&id, &found, &participants).await?;
+    tokio::try_join!(
+        first_look::ask(&id, &found, &participants),
+        first_look::ask_kinds(&config, &participants),
+    )?;
     let begun = tokio::task::spawn_blocking(move || found.begin(&dir, clock.now())).await??;
     tracing::info!(
         coordinator = %id, epoch = %begun.epoch, log_id = begun.log_id,

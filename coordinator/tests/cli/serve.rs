@@ -38,7 +38,7 @@ impl Daemon {
         let [clients, operators] = free_addresses();
         let config = format!(
             "[coordinator]\nid = \"shop\"\ndata_dir = \"log\"\nlisten = \"{clients}\"\n\
-             admin_listen = \"{operators}\"\n[participants.stock.redis]\nurl = \"redis://{}/0\"\n",
+             admin_listen = \"{operators}\"\naccept = [\"NO_RECORD_PARTICIPANT\"]\n[participants.stock.redis]\nurl = \"redis://{}/0\"\n",
             nobody.local_addr().unwrap()
         );
         let path = folder.path().join("tandem.toml");

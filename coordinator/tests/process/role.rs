@@ -56,7 +56,7 @@ impl Place {
         match self.role {
             Role::Coordinator => format!(
                 "[coordinator]\nid = \"shop\"\ndata_dir = \"log\"\nlisten = \"127.0.0.1:{clients}\"\n\
-                 admin_listen = \"127.0.0.1:{operators}\"\n[participants.stock.redis]\n{store}"
+                 admin_listen = \"127.0.0.1:{operators}\"\naccept = [\"NO_RECORD_PARTICIPANT\"]\n[participants.stock.redis]\n{store}"
             ),
             Role::Sidecar => format!(
                 "[sidecar]\nname = \"stock\"\nlisten = \"127.0.0.1:{clients}\"\n[redis]\n{store}"

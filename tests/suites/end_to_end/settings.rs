@@ -13,6 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(settings_that_become_unsafe_are_named_while_all_goes_on on TWO),
     case!(own_schema_is_written_by_own_statements on TWO, with down),
     case!(malformed_configuration_is_refused_with_its_line on ONE, with down),
+    case!(store_that_nobody_is_for_is_refused_before_a_log_exists on ONE, with sidecars_alone),
     case!(log_of_another_coordinator_is_refused on ONE),
 ];
 
@@ -212,4 +213,31 @@ async fn log_of_another_coordinator_is_refused(world: &World) -> Result<()> {
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(said.contains("belongs to coordinator"), "{said}");
     Ok(())
+}
+
+fn sidecars_alone() -> Setup {
+    Setup {
+        sidecars: true,
+        ..down()
+    }
+}
+
+/// What a sidecar is only itself can say.
+async fn store_that_nobody_is_for_is_refused_before_a_log_exists(world: &World) -> Result<()> {
+    for (sidecar, missing) in world
+        .sidecars
+        .iter()
+        .zip(["NO_STOCK_PARTICIPANT", "NO_RECORD_PARTICIPANT"])
+    {
+        world.coordinator.launch(&Start {
+            participants: sidecar.participant(),
+            ..world.start.clone()
+        })?;
+        let status = world.coordinator.wait_end().await?;
+        ensure!(!status.success(), "{missing}: it ended well");
+        let said = world.coordinator.log();
+        ensure!(said.contains(missing), "{missing} is not in {said}");
+        ensure!(!world.coordinator.data_dir().exists(), "a log was begun");
+    }
+    world.coordinator.start(&world.start).await
 }
