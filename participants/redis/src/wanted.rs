@@ -1,7 +1,6 @@
 //! What the entries of a transaction want of each stock, as the scripts are told it.
 
 use std::collections::HashMap;
-use std::fmt::Write;
 
 use serde_json::Value;
 
@@ -45,9 +44,17 @@ impl Wanted {
         &self.stocks
     }
 
-    /// `[units, …]` in the order of the stocks.
+    /// `[units,…]` in the order of the stocks.
     pub(crate) fn units(&self) -> String {
-        format!("{:?}", self.units)
+        let mut text = String::from("[");
+        for (at, units) in self.units.iter().enumerate() {
+            if at > 0 {
+                text.push(',');
+            }
+            number(&mut text, *units);
+        }
+        text.push(']');
+        text
     }
 
     /// `{"STOCK": units, …}` and `{"ENTRY": {"STOCK": units, …}, …}`, as `common.lua` keeps them.
@@ -57,28 +64,42 @@ impl Wanted {
             .iter()
             .map(|stock| Value::from(stock.as_str()).to_string())
             .collect();
-        let of_all = self.units.iter().copied().enumerate();
-        let entries = self.entries.iter().map(|(entry, items)| {
-            let items = items.iter().map(|(stock, units)| (&names[*stock], units));
-            (format!("\"{entry}\""), object(items))
+        let mut all = String::new();
+        let of_all = names.iter().zip(self.units.iter().copied());
+        object(&mut all, of_all, number);
+        let mut entries = String::new();
+        let by_entry = self.entries.iter().map(|(entry, items)| {
+            let name = format!("\"{entry}\"");
+            (name, items)
         });
-        (
-            object(of_all.map(|(stock, units)| (&names[stock], units))),
-            object(entries),
-        )
+        object(&mut entries, by_entry, |entries, items| {
+            let items = items.iter().map(|(stock, units)| (&names[*stock], *units));
+            object(entries, items, number);
+        });
+        (all, entries)
     }
 }
 
-/// A JSON object of names that are quoted already.
-fn object(pairs: impl Iterator<Item = (impl std::fmt::Display, impl std::fmt::Display)>) -> String {
-    let mut text = String::from("{");
-    for (name, value) in pairs {
-        let comma = if text.len() > 1 { "," } else { "" };
-        // Writing to a text does not fail.
-        let _ = write!(text, "{comma}{name}:{value}");
+/// Writes a JSON object of names that are quoted already. `write` writes a value.
+fn object<V>(
+    text: &mut String,
+    pairs: impl Iterator<Item = (impl AsRef<str>, V)>,
+    write: impl Fn(&mut String, V),
+) {
+    text.push('{');
+    for (at, (name, value)) in pairs.enumerate() {
+        if at > 0 {
+            text.push(',');
+        }
+        text.push_str(name.as_ref());
+        text.push(':');
+        write(text, value);
     }
     text.push('}');
-    text
+}
+
+fn number(text: &mut String, number: u64) {
+    text.push_str(itoa::Buffer::new().format(number));
 }
 
 #[cfg(test)]
@@ -92,7 +113,7 @@ mod tests {
         wanted.add(0, [named("tea", 2), named("a \"b\"\n", 1)]);
         wanted.add(7, [named("tea", 1), named("tea", 3)]);
         assert_eq!(wanted.stocks(), ["tea", "a \"b\"\n"]);
-        assert_eq!(wanted.units(), "[6, 1]");
+        assert_eq!(wanted.units(), "[6,1]");
         let (held, entries) = wanted.holds();
         assert_eq!(held, r#"{"tea":6,"a \"b\"\n":1}"#);
         assert_eq!(entries, r#"{"0":{"tea":2,"a \"b\"\n":1},"7":{"tea":4}}"#);
