@@ -265,6 +265,8 @@ impl World {
             (&*self.stores.redis, "redis"),
         ] {
             copy_folder(&server.data_dir(), &place.join(name))?;
+            let log = server.data_dir().with_file_name("server.log");
+            fs::copy(log, place.join(format!("{name}.log")))?;
         }
         Ok(place)
     }

@@ -24,6 +24,8 @@ pub(super) struct Death {
     pub(super) after: Duration,
     /// Who dies together.
     pub(super) victims: Vec<Part>,
+    /// Whether they die while the keys in Redis are being moved.
+    pub(super) at_move: bool,
     /// Where the coordinator dies, if not anywhere.
     pub(super) step: Option<&'static str>,
     /// Whether the older build is started on what it left.
@@ -60,11 +62,27 @@ impl Hand {
         Hand {
             number,
             sidecars,
-            works: random.millis(700, 2_500),
+            // What is remembered after the longest takes several calls to be moved.
+            works: random.millis(
+                700,
+                if number.is_multiple_of(4) {
+                    7_000
+                } else {
+                    2_500
+                },
+            ),
             with_it: stores(&mut random),
             before_it: random.millis(0, 250),
             they_die: random.between(0, 1) == 1,
-            deaths: (0..deaths).map(|_| death(&mut random, sidecars)).collect(),
+            deaths: (0..deaths)
+                .map(|count| {
+                    death(
+                        &mut random,
+                        sidecars,
+                        count == 0 && number.is_multiple_of(2),
+                    )
+                })
+                .collect(),
             older_after: number % 2 == 1,
             load_seed: random.number(),
             goes_on: random.millis(200, 500),
@@ -81,7 +99,7 @@ fn stores(random: &mut Random) -> Vec<Part> {
     }
 }
 
-fn death(random: &mut Random, sidecars: bool) -> Death {
+fn death(random: &mut Random, sidecars: bool, at_move: bool) -> Death {
     let mut victims = stores(random);
     if victims.is_empty() || random.between(0, 1) == 1 {
         victims.push(Part::Coordinator);
@@ -94,7 +112,8 @@ fn death(random: &mut Random, sidecars: bool) -> Death {
     let longest = *random.one_of(&[100, 300, 1_200]);
     Death {
         after: random.millis(1, longest),
-        step: at_step.then(|| *random.one_of(&STEPS)),
+        at_move,
+        step: (at_step && !at_move).then(|| *random.one_of(&STEPS)),
         victims,
         older_again: random.between(0, 2) == 0,
     }
@@ -105,6 +124,7 @@ impl fmt::Display for Death {
         let victims: Vec<String> = self.victims.iter().map(Part::to_string).collect();
         write!(f, "{}", victims.join("+"))?;
         match self.step {
+            _ if self.at_move => f.write_str(" while keys are moved")?,
             Some(step) => write!(f, " at {step}")?,
             None => write!(f, " after {} ms", self.after.as_millis())?,
         }

@@ -2,6 +2,7 @@
 //! are killed again and again. Then purchases go on, and everything is judged.
 
 mod hand;
+mod lost;
 mod older;
 mod seen;
 
@@ -136,6 +137,7 @@ impl Upgrade<'_> {
         self.settle().await?;
         sleep(self.hand.goes_on).await;
         let records = load.finish().await?;
+        self.repair_what_mysql_lost(seen).await?;
         let judge = Judge(&world.stores);
         judge.quiet(&world.coordinator.operator()).await?;
         let books = judge.judge("u", &records).await?;
@@ -179,7 +181,9 @@ impl Upgrade<'_> {
         let world = self.world;
         let step = death.step.map(|step| format!("{step}:kill"));
         world.revive(Part::Coordinator, step.as_deref())?;
-        if step.is_some() {
+        if death.at_move {
+            older::wait_half_moved(world).await?;
+        } else if step.is_some() {
             let begun = Instant::now();
             while world.runs(Part::Coordinator)? && begun.elapsed() < STEP_MAX {
                 sleep(POLL).await;

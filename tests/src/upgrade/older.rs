@@ -1,6 +1,6 @@
 //! The older build beside and after the newer: it is refused by name, and changes nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use redis::cmd;
@@ -17,6 +17,9 @@ const BY_NAME: &str = "newer tandem";
 /// The coordinator in the older keys.
 const OLD_COORDINATOR: &str = "tandem:coordinator:shop";
 
+/// How long the moving of keys is waited for.
+const MOVE_MAX: Duration = Duration::from_secs(2);
+
 /// How long the new coordinator may take to name a sidecar that it can't use.
 const NAMED_MAX: Duration = Duration::from_secs(10);
 
@@ -25,6 +28,24 @@ pub(super) async fn is_half_moved(world: &World) -> Result<bool> {
     let mut kv = world.stores.kv().await?;
     let moving = cmd("HEXISTS").arg(OLD_COORDINATOR).arg("moving").to_owned();
     Ok(moving.query_async(&mut kv).await?)
+}
+
+/// Waits until the keys in Redis are being moved, without a pause, since that takes little time; or until
+/// they have been moved.
+pub(super) async fn wait_half_moved(world: &World) -> Result<()> {
+    let mut kv = world.stores.kv().await?;
+    let begun = Instant::now();
+    let moving = cmd("HMGET")
+        .arg(OLD_COORDINATOR)
+        .arg(&["moving", "log"])
+        .to_owned();
+    while begun.elapsed() < MOVE_MAX {
+        let state: Vec<Option<String>> = moving.query_async(&mut kv).await?;
+        if state.iter().flatten().any(|value| value.contains(BY_NAME)) {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 /// Whether the keys in Redis refuse the older build from now on.

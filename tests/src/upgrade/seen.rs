@@ -23,6 +23,8 @@ pub struct Seen {
     deaths: BTreeMap<Part, u32>,
     /// Deaths after which the keys in Redis were half moved.
     half_moved: u32,
+    /// Transactions whose branch MySQL has lost by itself.
+    pub(super) lost_by_mysql: usize,
     pub(super) older_refused: u32,
     pub(super) older_sidecars_refused: u32,
 }
@@ -77,8 +79,9 @@ impl fmt::Display for Seen {
         }
         write!(
             f,
-            "; keys half moved {} times; starts of the older build refused: {}, its sidecars: {}",
-            self.half_moved, self.older_refused, self.older_sidecars_refused
+            "; keys half moved {} times; starts of the older build refused: {}, its sidecars: {}; \
+             transactions lost by MySQL itself, named and repaired: {}",
+            self.half_moved, self.older_refused, self.older_sidecars_refused, self.lost_by_mysql
         )
     }
 }
