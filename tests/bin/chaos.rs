@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use tandem_tests::chaos::{Kind, Plan, carry_out, steps};
+use tandem_tests::chaos::{Kind, Mistake, Plan, carry_out, steps};
 use tandem_tests::{Machine, PairName, Random, enter_own_mounts};
 
 /// Plays rounds of faults under load on real servers, with a proxy between every two parts; heals
@@ -34,6 +34,12 @@ struct Args {
     /// Appended to the MySQL server's arguments
     #[arg(long, allow_hyphen_values = true, value_name = "ARG")]
     mysql_arg: Vec<OsString>,
+    /// The build (`TANDEM_BIN`) is one from before deductions were counted: what it does wrong is found
+    #[arg(long)]
+    older: bool,
+    /// Plants mistakes from outside, one after the other, each of which has to be found
+    #[arg(long)]
+    mistakes: bool,
     /// Only names the kinds of faults and the steps
     #[arg(long)]
     list: bool,
@@ -47,6 +53,42 @@ enum Store {
     Mysql97,
     /// MySQL 9.7 and Redis 8
     Redis8,
+}
+
+/// Plays rounds until each mistake has been found, and says by what.
+async fn find_mistakes(plan: &Plan) -> Result<ExitCode> {
+    let mut all_found = true;
+    for mistake in Mistake::ALL {
+        if let Some(reason) = mistake.unfit_for(&plan.pair.redis) {
+            println!("SKIPPED {mistake}: {reason}");
+            continue;
+        }
+        let plan = Plan {
+            mistake: Some(mistake),
+            kinds: mistake.kinds(),
+            steps: false,
+            verbose: false,
+            ..plan.clone()
+        };
+        let said = match carry_out(&plan).await {
+            Ok(outcome) => format!("nothing: {}", outcome.books),
+            Err(error) => format!("{error:#}"),
+        };
+        let by = mistake.breaks().iter().find(|name| said.contains(**name));
+        all_found &= by.is_some();
+        match by {
+            Some(name) => println!("mistake {mistake}: found by {name}"),
+            None => println!(
+                "mistake {mistake}: NOT found in {} rounds: {said}",
+                plan.rounds
+            ),
+        }
+    }
+    Ok(if all_found {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn main() -> Result<ExitCode> {
@@ -77,20 +119,25 @@ fn main() -> Result<ExitCode> {
         kinds: args.faults,
         steps: !args.no_steps,
         mysql_args: args.mysql_arg,
+        is_older: args.older,
+        mistake: None,
         verbose: true,
         pair,
     };
+    let runtime = tokio::runtime::Runtime::new()?;
+    if args.mistakes {
+        return runtime.block_on(find_mistakes(&plan));
+    }
     println!(
         "chaos on {} and {}, {} rounds, seed {}",
         plan.pair.mysql, plan.pair.redis, plan.rounds, plan.seed
     );
-    let runtime = tokio::runtime::Runtime::new()?;
     let outcome = runtime.block_on(carry_out(&plan))?;
     println!("{}", outcome.tally);
     for skipped in &outcome.skipped {
         println!("SKIPPED {skipped}");
     }
-    println!("all rounds agree: {}", outcome.books);
+    println!("all rounds agree: {}; {}", outcome.books, outcome.service);
     let missing = outcome.tally.missing(plan.rounds);
     if missing.is_empty() {
         return Ok(ExitCode::SUCCESS);

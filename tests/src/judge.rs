@@ -102,21 +102,26 @@ impl Judge<'_> {
         for key in of_transactions {
             left.push(format!("invariant_no_hold_left: the key {key} is there"));
         }
-        let held: BTreeMap<String, String> = kv.hgetall("tandem:held").await?;
-        for (stock, units) in held {
-            left.push(format!(
-                "invariant_no_hold_left: {units} units of {stock} are held"
-            ));
+        // With a stock hash its name follows.
+        for key in keys.iter().filter(|key| key.starts_with("tandem:held")) {
+            let held: BTreeMap<String, String> = kv.hgetall(key).await?;
+            for (stock, units) in held {
+                left.push(format!(
+                    "invariant_no_hold_left: {units} units of {stock} are held"
+                ));
+            }
         }
         let prepared: Vec<String> = kv.zrange("tandem:prepared", 0, -1).await?;
         for id in prepared {
             left.push(format!("invariant_no_hold_left: {id} is prepared in Redis"));
         }
-        let debt: BTreeMap<String, String> = kv.hgetall("tandem:debt").await?;
-        for (stock, units) in debt {
-            left.push(format!(
-                "invariant_no_debt: {units} units of {stock} are owed"
-            ));
+        for key in keys.iter().filter(|key| key.starts_with("tandem:debt")) {
+            let debt: BTreeMap<String, String> = kv.hgetall(key).await?;
+            for (stock, units) in debt {
+                left.push(format!(
+                    "invariant_no_debt: {units} units of {stock} are owed"
+                ));
+            }
         }
         Ok(left)
     }

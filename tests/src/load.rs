@@ -1,7 +1,7 @@
 //! Clients that buy without pause, repeat what got no final answer, and remember every answer.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::answer::{Answer, Asked};
 use crate::client::{Client, purchase};
 use crate::random::Random;
+use crate::wait::until;
 
 /// A client's deadline for one call: short, so that calls which a dead process swallowed are
 /// repeated soon.
@@ -23,11 +24,22 @@ const FINAL_MAX: Duration = Duration::from_secs(60);
 /// What all purchases of a load were told.
 pub type Records = Vec<Asked>;
 
+/// How long a purchase took from its first question to its final answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wait {
+    pub(crate) begun: Instant,
+    pub(crate) ended: Instant,
+    /// Whether the first answer was final.
+    pub(crate) at_once: bool,
+}
+
 /// Clients under way.
 #[derive(Debug)]
 pub struct Load {
     stop: Arc<AtomicBool>,
-    clients: JoinSet<Result<Records>>,
+    clients: JoinSet<Result<(Records, Vec<Wait>)>>,
+    /// When the last purchase was begun that has its answer, of each client.
+    served: Arc<[Mutex<Option<Instant>>]>,
 }
 
 impl Load {
@@ -47,8 +59,13 @@ impl Load {
     ) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
+        let served: Arc<[Mutex<Option<Instant>>]> =
+            (0..clients).map(|_| Mutex::default()).collect();
         for number in 0..clients {
             let buyer = Buyer {
+                number,
+                served: Arc::clone(&served),
+                waits: Vec::new(),
                 client: connections[number % connections.len()]
                     .clone()
                     .with_deadline(CALL_MAX),
@@ -62,25 +79,52 @@ impl Load {
         Load {
             stop,
             clients: tasks,
+            served,
         }
+    }
+
+    /// Waits until each client has a final answer to a purchase that it began after `since`.
+    ///
+    /// # Errors
+    /// If one has none after a minute.
+    pub(crate) async fn all_served_since(&self, since: Instant) -> Result<()> {
+        until("every client is served", FINAL_MAX, async || {
+            let later =
+                |one: &Mutex<Option<Instant>>| one.lock().unwrap().is_some_and(|at| at > since);
+            Ok(self.served.iter().all(later))
+        })
+        .await
     }
 
     /// Lets each client end its last purchase and gives what all were told.
     ///
     /// # Errors
     /// If a purchase has no final answer by the deadline.
-    pub async fn finish(mut self) -> Result<Records> {
+    pub async fn finish(self) -> Result<Records> {
+        Ok(self.finish_with_waits().await?.0)
+    }
+
+    /// The same, with how long each purchase took.
+    ///
+    /// # Errors
+    /// As of [`finish`](Load::finish).
+    pub(crate) async fn finish_with_waits(mut self) -> Result<(Records, Vec<Wait>)> {
         self.stop.store(true, Ordering::Relaxed);
-        let mut records = Records::new();
+        let (mut records, mut waits) = (Records::new(), Vec::new());
         while let Some(ended) = self.clients.join_next().await {
-            records.extend(ended??);
+            let (told, waited) = ended??;
+            records.extend(told);
+            waits.extend(waited);
         }
-        Ok(records)
+        Ok((records, waits))
     }
 }
 
 struct Buyer {
     client: Client,
+    number: usize,
+    served: Arc<[Mutex<Option<Instant>>]>,
+    waits: Vec<Wait>,
     prefix: String,
     random: Random,
     skus: Vec<String>,
@@ -88,7 +132,7 @@ struct Buyer {
 }
 
 impl Buyer {
-    async fn run(mut self) -> Result<Records> {
+    async fn run(mut self) -> Result<(Records, Vec<Wait>)> {
         let mut records = Records::new();
         while !self.stop.load(Ordering::Relaxed) {
             let purchase = self.choose(records.len());
@@ -99,7 +143,7 @@ impl Buyer {
             let again = self.ask_until_final(&record.purchase).await?;
             record.answers.extend(again);
         }
-        Ok(records)
+        Ok((records, self.waits))
     }
 
     fn choose(&mut self, number: usize) -> SubmitPurchaseRequest {
@@ -114,7 +158,14 @@ impl Buyer {
     }
 
     async fn buy(&mut self, purchase: SubmitPurchaseRequest) -> Result<Asked> {
+        let begun = Instant::now();
         let mut answers = self.ask_until_final(&purchase).await?;
+        self.waits.push(Wait {
+            begun,
+            ended: Instant::now(),
+            at_once: answers.len() == 1,
+        });
+        *self.served[self.number].lock().unwrap() = Some(begun);
         if self.random.between(1, 8) == 1 {
             answers.extend(self.ask_until_final(&purchase).await?);
         }

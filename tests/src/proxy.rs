@@ -51,6 +51,8 @@ struct Shared {
     upstream: AtomicU16,
     mode: Mutex<Mode>,
     struck: AtomicU64,
+    /// Connections that were led to where the proxy leads now.
+    led: AtomicU64,
     lines: Mutex<Vec<(Arc<Line>, AbortHandle)>>,
 }
 
@@ -83,6 +85,7 @@ impl Proxy {
             upstream: AtomicU16::new(upstream),
             mode: Mutex::new(Mode::Open),
             struck: AtomicU64::new(0),
+            led: AtomicU64::new(0),
             lines: Mutex::default(),
         });
         let acceptor = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -114,6 +117,17 @@ impl Proxy {
     /// as with a proxy that drains a server.
     pub fn lead_to(&self, upstream: u16) {
         self.shared.upstream.store(upstream, Ordering::Relaxed);
+        self.shared.led.store(0, Ordering::Relaxed);
+    }
+
+    /// Where it leads.
+    pub fn leads_to(&self) -> u16 {
+        self.shared.upstream.load(Ordering::Relaxed)
+    }
+
+    /// How many connections were made to where it leads now.
+    pub fn led(&self) -> u64 {
+        self.shared.led.load(Ordering::Relaxed)
     }
 
     /// Delays all bytes.
@@ -250,6 +264,7 @@ async fn carry(client: TcpStream, shared: Arc<Shared>, line: Arc<Line>) {
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream)).await else {
         return;
     };
+    shared.led.fetch_add(1, Ordering::Relaxed);
     for stream in [&client, &server] {
         // Only speed depends on it.
         let _ = stream.set_nodelay(true);
@@ -370,6 +385,7 @@ mod tests {
         ask(&mut connect(&proxy).await).await.unwrap();
         let asked = [asked_first, asked_second].map(|asked| asked.load(Ordering::Relaxed));
         assert_eq!(asked, [2, 1]);
+        assert_eq!(proxy.led(), 1);
     }
 
     #[tokio::test]

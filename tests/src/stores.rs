@@ -20,6 +20,9 @@ const DATABASE: &str = "shop";
 /// The app's user of it.
 pub(crate) const APP_USER: &str = "shop";
 
+/// The same at Redis, as the server's argument, so that it has its rights again after each start.
+const REDIS_USER: [&str; 6] = ["--user", APP_USER, "on", ">shop", "~*", "&*"];
+
 /// A disk that is slow that day makes an answer late, not wrong.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
@@ -39,8 +42,12 @@ pub struct StoresOptions {
     /// Below which folder Redis' data go, if elsewhere than `folder`.
     pub redis_folder: Option<PathBuf>,
     /// Whether participants connect as an app's user does, who is no administrator: `read_only`
-    /// binds it.
+    /// binds it, and rights can be taken from it.
     pub app_user: bool,
+    /// Appended to the settings of the Redis participant.
+    pub redis_settings: String,
+    /// What the app's user may not do at Redis: `-bgrewriteaof`.
+    pub redis_forbidden: Option<&'static str>,
 }
 
 /// Where the app keeps its stock.
@@ -61,7 +68,9 @@ pub struct Stores {
     /// Redis or Valkey.
     pub redis: RedisServer,
     stock: StockPlace,
-    user: &'static str,
+    app_user: bool,
+    redis_settings: String,
+    redis_forbidden: Option<&'static str>,
     seeded: Mutex<BTreeMap<String, i64>>,
 }
 
@@ -84,12 +93,18 @@ impl Stores {
             ..MysqlOptions::default()
         };
         let redis_folder = options.redis_folder.clone().or(options.folder.clone());
-        let redis = launch(options.redis_args.clone(), &redis_folder);
+        let mut redis_args = options.redis_args.clone();
+        if options.app_user {
+            redis_args.extend(redis_user(options.redis_forbidden));
+        }
+        let redis = launch(redis_args, &redis_folder);
         let stores = Stores {
             mysql: MysqlServer::start(&pair.mysql, mysql)?,
             redis: RedisServer::start(&pair.redis, redis)?,
             stock: options.stock,
-            user: if options.app_user { APP_USER } else { "root" },
+            app_user: options.app_user,
+            redis_settings: options.redis_settings,
+            redis_forbidden: options.redis_forbidden,
             seeded: Mutex::default(),
         };
         let mut root = MySqlConnection::connect(&stores.mysql.url()).await?;
@@ -100,6 +115,11 @@ impl Stores {
         }
         root.close().await?;
         Ok(stores)
+    }
+
+    /// What makes the app's user at another Redis.
+    pub(crate) fn redis_user(&self) -> Vec<OsString> {
+        redis_user(self.redis_forbidden)
     }
 
     /// `mysql://root@127.0.0.1:PORT/shop`
@@ -210,7 +230,7 @@ impl Stores {
 
     /// The same, its server reached at another port.
     pub fn mysql_settings_at(&self, port: u16) -> String {
-        let user = self.user;
+        let user = if self.app_user { APP_USER } else { "root" };
         format!("url = \"mysql://{user}@127.0.0.1:{port}/{DATABASE}\"\n")
     }
 
@@ -225,8 +245,19 @@ impl Stores {
             StockPlace::Key => "stock_key = \"stock:{sku}\"",
             StockPlace::Hash => "stock_hash = \"warehouse\"",
         };
-        format!("url = \"redis://127.0.0.1:{port}/\"\n{stock}\n")
+        let user = if self.app_user { "shop:shop@" } else { "" };
+        let more = &self.redis_settings;
+        format!("url = \"redis://{user}127.0.0.1:{port}/\"\n{stock}\n{more}")
     }
+}
+
+fn redis_user(forbidden: Option<&str>) -> Vec<OsString> {
+    let rights = ["+@all"].into_iter().chain(forbidden);
+    REDIS_USER
+        .into_iter()
+        .chain(rights)
+        .map(OsString::from)
+        .collect()
 }
 
 /// A transaction's name in the sets of what Redis remembers of its coordinator: before each number a

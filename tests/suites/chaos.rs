@@ -34,6 +34,8 @@ fn main() -> ExitCode {
                 kinds: Vec::new(),
                 steps: true,
                 mysql_args: Vec::new(),
+                is_older: false,
+                mistake: None,
                 verbose: true,
             };
             run(&title, |runtime| {

@@ -1,8 +1,8 @@
 //! The world of a chaos run, and what can be done to each process of it.
 
-use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -10,8 +10,12 @@ use redis::cmd;
 use sqlx::Executor;
 use tokio::time::timeout;
 
+use crate::chaos::availability::Troubles;
 use crate::chaos::by_hand::ByHand;
+use crate::chaos::ground::Ground;
 use crate::chaos::kind::Armed;
+use crate::chaos::mistake::Mistake;
+use crate::chaos::time::FileEnd;
 use crate::disk::Disk;
 use crate::links::{LinkName, Links};
 use crate::machine::Pair;
@@ -40,14 +44,34 @@ pub(super) struct Arena {
     pub(super) by_hand: Mutex<Vec<ByHand>>,
     /// Processes that ended by themselves in this round.
     pub(super) ends: Mutex<Vec<String>>,
+    /// When something was broken in this round.
+    pub(super) troubles: Troubles,
+    /// Whether MySQL has lost in this round what it had acknowledged.
+    pub(super) rows_lost: AtomicBool,
+    /// Where Redis' append-only file ended when the app wrote last.
+    pub(super) app_wrote_to: Mutex<Option<FileEnd>>,
+    /// Copies of stores' folders so far.
+    pub(super) copies: AtomicU32,
+    pub(super) ground: Ground,
+    pub(super) mistake: Option<Mistake>,
+    /// Held by who stops and starts a store: MySQL's and Redis'.
+    hands: [tokio::sync::Mutex<()>; 2],
 }
 
 impl Arena {
-    pub(super) async fn open(pair: &Pair, mysql_args: &[OsString]) -> Result<Arena> {
+    pub(super) async fn open(
+        pair: &Pair,
+        ground: Ground,
+        mistake: Option<Mistake>,
+    ) -> Result<Arena> {
         let setup = Setup {
             stores: StoresOptions {
                 app_user: true,
-                mysql_args: mysql_args.to_vec(),
+                mysql_args: ground.mysql_args.clone(),
+                redis_args: ground.redis_args.clone(),
+                redis_settings: ground.redis_settings.clone(),
+                redis_forbidden: ground.forbidden,
+                stock: ground.stock,
                 ..StoresOptions::default()
             },
             limits: format!("{LIMITS}{MORE_LIMITS}"),
@@ -61,7 +85,19 @@ impl Arena {
             world: World::new(pair, setup).await?,
             by_hand: Mutex::default(),
             ends: Mutex::default(),
+            troubles: Troubles::default(),
+            rows_lost: AtomicBool::new(false),
+            app_wrote_to: Mutex::default(),
+            copies: AtomicU32::new(0),
+            ground,
+            mistake,
+            hands: Default::default(),
         })
+    }
+
+    /// To be locked by who stops and starts a store.
+    pub(super) fn in_hand(&self, store: Part) -> &tokio::sync::Mutex<()> {
+        &self.hands[usize::from(store == Part::Redis)]
     }
 
     pub(super) fn links(&self) -> Result<&Links> {
@@ -97,6 +133,7 @@ impl Arena {
     /// Undoes all faults and waits until every part works again. Gives how many starts were
     /// refused for what was committed by hand.
     pub(super) async fn heal(&self, sever: bool) -> Result<u32> {
+        let trouble = self.troubles.begin();
         for name in LinkName::ALL {
             let link = self.links()?.of(name);
             link.open();
@@ -107,6 +144,7 @@ impl Arena {
         for disk in self.world.disks.iter().flatten() {
             disk.empty()?;
         }
+        self.lead_home()?;
         self.note_ends()?;
         for part in Part::ALL {
             // What is down is started below.
@@ -123,6 +161,8 @@ impl Arena {
         timeout(TELL_MAX, self.behave())
             .await
             .context("the stores do not answer")??;
+        self.world.revive(Part::Coordinator, None)?;
+        drop(trouble);
         self.start_coordinator().await
     }
 
@@ -133,14 +173,17 @@ impl Arena {
         let mut kv = self.world.stores.kv().await?;
         let all = cmd("CONFIG").arg("SET").arg("maxmemory").arg(0).to_owned();
         let (): () = all.query_async(&mut kv).await?;
-        Ok(())
+        self.permit(&mut kv).await
     }
 
     async fn start_coordinator(&self) -> Result<u32> {
         let mut refusals = 0;
         loop {
             self.world.revive(Part::Coordinator, None)?;
+            let trouble = self.troubles.begin();
             let Err(error) = self.world.coordinator.ready().await else {
+                // How long it took is the coordinator's own.
+                trouble.forget();
                 return Ok(refusals);
             };
             // Only the log's own words excuse a coordinator that does not start.
@@ -149,6 +192,8 @@ impl Arena {
                 bail!("{error:?}");
             }
             refusals += 1;
+            // Its cause was a person's.
+            drop(trouble);
         }
     }
 }

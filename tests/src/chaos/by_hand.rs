@@ -1,17 +1,21 @@
 //! People at the stores: a DBA who ends prepared branches by hand, and the operator who puts right
 //! what came of it.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use sqlx::mysql::MySqlDatabaseError;
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, Row};
 use tandem_proto::v1;
 use tandem_servers::Flavor;
+use tokio::task::block_in_place;
 use tokio::time::sleep;
 
 use super::arena::Arena;
 use super::kind::Fault;
+use super::mistake::Mistake;
 use super::tally::Tally;
 use crate::parts::Part;
 use crate::stores::APP_USER;
@@ -118,10 +122,19 @@ impl Arena {
             if unfinished.is_empty() {
                 return Ok(());
             }
-            let mut stuck = false;
+            let (mut stuck, mut lost) = (false, false);
             for transaction in &unfinished {
                 for branch in &transaction.branches {
                     match branch.progress() {
+                        v1::BranchProgress::Heuristic
+                            if self.mistake == Some(Mistake::SettledUnmended) =>
+                        {
+                            let id = &transaction.transaction_id;
+                            self.settle_unmended(id, branch).await?;
+                        }
+                        v1::BranchProgress::Heuristic if self.rows_lost.load(Ordering::Relaxed) => {
+                            lost = true;
+                        }
                         v1::BranchProgress::Heuristic => {
                             let id = &transaction.transaction_id;
                             tally.heuristics += u32::from(self.put_right(id, branch).await?);
@@ -133,9 +146,13 @@ impl Arena {
                     }
                 }
             }
+            if lost {
+                tally.repaired += block_in_place(|| self.repair_what_is_lost())?;
+            }
             if !stuck {
                 stuck_since = None;
             } else if stuck_since.get_or_insert_with(Instant::now).elapsed() > STUCK_MAX {
+                let _trouble = self.troubles.begin();
                 self.world.kill(Part::Mysql)?;
                 self.world.revive(Part::Mysql, None)?;
                 tally.zombies += 1;
@@ -209,6 +226,30 @@ impl Arena {
             .repairs
             .iter()
             .all(|one| one.state() == v1::RepairState::Done))
+    }
+
+    /// Has everything repaired that MySQL has lost of what it had acknowledged. Gives how many
+    /// transactions that were; what can't be repaired yet is named again.
+    fn repair_what_is_lost(&self) -> Result<u32> {
+        let named = self.named_as_lost()?;
+        let mut words = vec!["tx", "repair", "--all", "--participant", PURCHASES, "--yes"];
+        words.extend([
+            "--operator",
+            "ann",
+            "--reason",
+            "MySQL is older than it was",
+        ]);
+        self.world.tandem(&words)?;
+        Ok(named.saturating_sub(self.named_as_lost()?))
+    }
+
+    fn named_as_lost(&self) -> Result<u32> {
+        let words = ["tx", "list", "--heuristic", "--output", "json"];
+        let listed = self.world.tandem(&words)?;
+        let said = || String::from_utf8_lossy(&listed.stderr).into_owned();
+        let document: Value = serde_json::from_slice(&listed.stdout).with_context(said)?;
+        let transactions = document["transactions"].as_array().with_context(said)?;
+        Ok(u32::try_from(transactions.len())?)
     }
 
     /// What the README tells who is refused a start for a transaction that was committed by hand

@@ -44,6 +44,15 @@ pub enum Kind {
     MemoryLimit,
     /// `SCRIPT FLUSH`.
     ScriptFlush,
+    /// `kill -9` of Redis, which loses the last bytes of its append-only file.
+    TornFile,
+    /// A command that the scripts use is forbidden to Redis' user for a while, wherever they are.
+    RightTaken,
+    /// A store's folder is put back to a copy from a while ago.
+    BackInTime(Part),
+    /// New connections to a store are led to another server for a while, which has a copy from a while
+    /// ago.
+    OtherServer(Part),
 }
 
 impl Kind {
@@ -66,6 +75,12 @@ impl Kind {
             Kind::ReadOnly,
             Kind::MemoryLimit,
             Kind::ScriptFlush,
+            Kind::TornFile,
+            Kind::RightTaken,
+            Kind::BackInTime(Part::Mysql),
+            Kind::BackInTime(Part::Redis),
+            Kind::OtherServer(Part::Mysql),
+            Kind::OtherServer(Part::Redis),
         ];
         killed.chain(paused).chain(others).collect()
     }
@@ -73,6 +88,25 @@ impl Kind {
     /// Whether it takes a disk that can be filled.
     pub fn needs_disk(self) -> bool {
         matches!(self, Kind::FullLogDisk | Kind::FullRedisDisk)
+    }
+
+    /// Whether somebody ends branches by hand.
+    fn is_by_hand(self) -> bool {
+        matches!(self, Kind::RollBackByHand | Kind::CommitByHand)
+    }
+
+    /// Whether MySQL loses what it has acknowledged, so that somebody has to repair it.
+    pub(super) fn loses_rows(self) -> bool {
+        matches!(
+            self,
+            Kind::BackInTime(Part::Mysql) | Kind::OtherServer(Part::Mysql)
+        )
+    }
+
+    /// Whether both can be in one round: what people put right by hand is undone by a MySQL that goes
+    /// back in time, and nobody would know what is right then.
+    fn goes_with(self, other: Kind) -> bool {
+        !(self.is_by_hand() && other.loses_rows() || other.is_by_hand() && self.loses_rows())
     }
 
     /// Whether it befalls a link.
@@ -103,6 +137,10 @@ impl fmt::Display for Kind {
             Kind::ReadOnly => "mysql_read_only",
             Kind::MemoryLimit => "redis_memory_limit",
             Kind::ScriptFlush => "redis_script_flush",
+            Kind::TornFile => "redis_torn_file",
+            Kind::RightTaken => "redis_right_taken",
+            Kind::BackInTime(part) => return write!(f, "{part}_back_in_time"),
+            Kind::OtherServer(part) => return write!(f, "other_{part}"),
         })
     }
 }
@@ -131,6 +169,7 @@ pub(super) struct Fault {
     pub(super) way: Way,
     /// Decides what else there is to decide.
     pub(super) coin: bool,
+    pub(super) draw: u64,
 }
 
 impl fmt::Display for Fault {
@@ -196,6 +235,12 @@ pub(super) struct Hand {
     pub(super) random: Random,
 }
 
+impl Hand {
+    pub(super) fn has(&self, kind: Kind) -> bool {
+        self.faults.iter().any(|fault| fault.kind == kind)
+    }
+}
+
 impl fmt::Display for Hand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts: Vec<String> = self.faults.iter().map(Fault::to_string).collect();
@@ -240,6 +285,21 @@ impl<T: Clone> Pile<T> {
         let place = random.number() as usize % self.left.len();
         Some(self.left.swap_remove(place))
     }
+
+    /// The same; what does not fit is left for later.
+    fn deal_one(&mut self, random: &mut Random, fits: impl Fn(&T) -> bool) -> Option<T> {
+        let mut aside = Vec::new();
+        let mut dealt = self.deal(random);
+        while let Some(one) = &dealt
+            && !fits(one)
+            && aside.len() < self.all.len()
+        {
+            aside.extend(dealt.take());
+            dealt = self.deal(random);
+        }
+        self.left.extend(aside);
+        dealt
+    }
 }
 
 impl Deck {
@@ -261,7 +321,8 @@ impl Deck {
         let random = &mut self.random;
         let mut faults: Vec<Fault> = Vec::new();
         for _ in 0..random.between(2, 3) {
-            let Some(kind) = self.kinds.deal(random) else {
+            let fits = |kind: &Kind| faults.iter().all(|fault| kind.goes_with(fault.kind));
+            let Some(kind) = self.kinds.deal_one(random, fits) else {
                 break;
             };
             let link = match self.links.deal(random) {
@@ -275,6 +336,7 @@ impl Deck {
                 link,
                 way: *random.one_of(&[Way::Forth, Way::Back]),
                 coin: random.between(0, 1) == 1,
+                draw: random.number(),
             });
         }
         let armed = self.steps.deal(random).map(|(step, of_sidecar)| Armed {
@@ -345,7 +407,7 @@ mod tests {
                 .entry(hand.armed.as_ref().unwrap().step.clone())
                 .or_default() += 1;
         }
-        assert!(kinds.len() == Kind::all().len() && kinds.values().all(|&count| count >= 12));
+        assert!(kinds.len() == Kind::all().len() && kinds.values().all(|&count| count >= 10));
         assert!(steps.len() == 30 && steps.values().all(|&count| count >= 4));
     }
 

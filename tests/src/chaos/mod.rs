@@ -2,15 +2,20 @@
 //! judgement from the stores and the clients' records alone.
 
 mod arena;
+mod availability;
 mod by_hand;
 
+mod ground;
 mod kind;
+mod mistake;
 mod strike;
 mod tally;
+mod time;
 
 use std::ffi::OsString;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -29,9 +34,13 @@ use crate::parts::Part;
 use crate::programs::tandem_program;
 use arena::Arena;
 use by_hand::Verb;
-use kind::{Armed, Deck, Fault, Hand};
+use ground::Ground;
+use kind::{Armed, Deck, Hand};
+use mistake::Moment;
 
+pub use availability::Service;
 pub use kind::Kind;
+pub use mistake::Mistake;
 pub use tally::{LONG_ROUNDS, Tally};
 
 /// Clients that buy during each round, and the connections that they share.
@@ -75,6 +84,10 @@ pub struct Plan {
     pub steps: bool,
     /// Appended to the MySQL server's arguments.
     pub mysql_args: Vec<OsString>,
+    /// Whether the build under test is one that does not count what is deducted.
+    pub is_older: bool,
+    /// A mistake that is to be found.
+    pub mistake: Option<Mistake>,
     /// Whether each round is reported on stdout.
     pub verbose: bool,
 }
@@ -84,6 +97,8 @@ pub struct Plan {
 pub struct Outcome {
     /// Purchases.
     pub books: Books,
+    /// How they were served.
+    pub service: Service,
     /// Faults.
     pub tally: Tally,
     /// Kinds that can't be tried on this machine, and why.
@@ -130,11 +145,19 @@ pub async fn carry_out(plan: &Plan) -> Result<Outcome> {
         .collect();
     let mut tally = Tally::new(&kinds, &steps);
     let mut deck = Deck::new(plan.seed, kinds, steps);
-    let arena = Arc::new(Arena::open(&plan.pair, &plan.mysql_args).await?);
+    let mut ground = Ground {
+        mysql_args: plan.mysql_args.clone(),
+        is_older: plan.is_older,
+        ..Ground::default()
+    };
+    if let Some(mistake) = plan.mistake {
+        mistake.lay(&mut ground);
+    }
+    let arena = Arc::new(Arena::open(&plan.pair, ground, plan.mistake).await?);
     for sku in PLENTY {
         arena.world.stores.seed(sku, 1_000_000_000).await?;
     }
-    let mut total = Books::default();
+    let (mut total, mut served) = (Books::default(), Service::default());
     for _ in 0..plan.rounds {
         let mut hand = deck.deal();
         if hand.number < plan.first {
@@ -149,10 +172,13 @@ pub async fn carry_out(plan: &Plan) -> Result<Outcome> {
         .await
         .unwrap_or_else(|_| Err(anyhow::anyhow!("it did not end in {ROUND_MAX:?}")));
         let number = hand.number;
-        let books = match played {
-            Ok(books) => books,
+        let (books, service) = match played {
+            Ok(done) => done,
             Err(error) => {
-                let kept = keep(&arena, plan, number, &records).await;
+                let kept = match plan.mistake {
+                    Some(_) => "no folder".to_owned(),
+                    None => keep(&arena, plan, number, &records).await,
+                };
                 return Err(error.context(format!(
                     "round {number} of chaos on {}, seed {}: {hand}; kept in {kept}",
                     arena.world.stores.names(),
@@ -162,12 +188,13 @@ pub async fn carry_out(plan: &Plan) -> Result<Outcome> {
         };
         if plan.verbose {
             println!(
-                "round {number}, seed {}: {hand}: {books} ({} ms)",
+                "round {number}, seed {}: {hand}: {books}; {service} ({} ms)",
                 plan.seed,
                 started.elapsed().as_millis()
             );
         }
         total = total.plus(books);
+        served = served.plus(service);
     }
     ensure!(
         total.committed > 0,
@@ -175,6 +202,7 @@ pub async fn carry_out(plan: &Plan) -> Result<Outcome> {
     );
     Ok(Outcome {
         books: total,
+        service: served,
         tally,
         skipped,
     })
@@ -185,12 +213,17 @@ async fn round(
     hand: &mut Hand,
     records: &mut Vec<Asked>,
     tally: &mut Tally,
-) -> Result<Books> {
+) -> Result<(Books, Service)> {
     let world = &arena.world;
     arena.by_hand.lock().unwrap().clear();
     arena.ends.lock().unwrap().clear();
+    arena.rows_lost.store(false, Ordering::Relaxed);
+    arena.troubles.clear();
+    let opening = arena.troubles.begin();
     world.stores.seed(SCARCE, 60).await?;
     world.stores.take_stock().await?;
+    arena.remember_end()?;
+    arena.copy_for_mistake()?;
     if let Some(armed) = &hand.armed {
         arena.world.kill(armed.part)?;
         arena.world.revive(armed.part, armed.order(0).as_deref())?;
@@ -207,7 +240,17 @@ async fn round(
     let connections = [0; CONNECTIONS].map(|_| Coordinator::client_through(port));
     let seed = hand.random.number();
     let load = Load::start_over(&connections, CLIENTS, &prefix, seed, &skus);
+    // Who is armed may die at any moment from the beginning on.
+    let armed = match hand.armed {
+        Some(_) => Some(opening),
+        None => {
+            load.all_served_since(Instant::now()).await?;
+            opening.recovered();
+            None
+        }
+    };
     let deaths = strike_all(arena, hand, tally).await?;
+    drop(armed);
     if let Some(armed) = &hand.armed {
         tally.step(armed, deaths);
         if armed.order(deaths).is_some() {
@@ -217,29 +260,46 @@ async fn round(
         }
     }
     let sever = hand.random.between(0, 1) == 1;
+    // What is half open stays so.
+    let deaf = (!sever && hand.has(Kind::HalfOpenLink)).then(|| arena.troubles.begin());
     tally.refused_starts += arena.heal(sever).await?;
-    // The load goes on over the healed parts for a while.
-    sleep(hand.random.millis(50, 250)).await;
+    let goes_on = hand.random.millis(300, 600);
+    let healed = Instant::now();
+    let served = async {
+        load.all_served_since(healed).await?;
+        let recovered = Instant::now();
+        arena.err(Moment::Recovered).await?;
+        sleep(goes_on).await;
+        let (records, waits) = load.finish_with_waits().await?;
+        anyhow::Ok((recovered, records, waits))
+    };
     let operated = async {
         loop {
             arena.operate(tally).await?;
             sleep(POLL).await;
         }
     };
-    *records = tokio::select! {
-        records = load.finish() => records?,
+    let (recovered, told, waits) = tokio::select! {
+        served = served => served?,
         failed = operated => return failed,
     };
+    *records = told;
+    drop(deaf);
     arena.operate(tally).await?;
     let judge = Judge(&world.stores);
     judge.quiet(&world.coordinator.operator()).await?;
+    arena.err(Moment::Quiet).await?;
     let books = judge.judge(&prefix, records).await?;
-    world.counts_agree()?;
+    if !arena.ground.is_older {
+        world.counts_agree()?;
+    }
     for name in LinkName::ALL {
         arena.links()?.of(name).sever();
     }
     arena.judge_ends(hand)?;
-    Ok(books)
+    let service = availability::judge(&arena.troubles, recovered, &waits);
+    let service = service.map_err(anyhow::Error::msg)?;
+    Ok((books, service))
 }
 
 /// All faults, each in its time, and the deaths at a step. Gives how many of those came.
@@ -297,7 +357,6 @@ fn prefix(number: u32) -> String {
 impl Arena {
     /// A process that was not killed ends only where it must.
     fn judge_ends(&self, hand: &Hand) -> Result<()> {
-        let has = |kind: Kind| hand.faults.iter().any(|fault: &Fault| fault.kind == kind);
         let committed = self.by_hand.lock().unwrap().clone();
         let committed = committed.iter().any(|one| one.verb == Verb::Commit);
         let died = |end: &String| {
@@ -307,7 +366,7 @@ impl Arena {
         for end in &*self.ends.lock().unwrap() {
             let coordinator = end.starts_with(&Part::Coordinator.to_string());
             ensure!(
-                died(end) || coordinator && (has(Kind::FullLogDisk) || committed),
+                died(end) || coordinator && (hand.has(Kind::FullLogDisk) || committed),
                 "invariant_ends_only_where_it_must: {end}"
             );
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use redis::aio::MultiplexedConnection;
-use redis::cmd;
+use redis::{Value, cmd};
 use sqlx::{AssertSqlSafe, Executor, MySqlConnection, Row};
 use tokio::time::{sleep, timeout};
 
@@ -28,6 +28,12 @@ const VICTIM_MAX: Duration = Duration::from_secs(3);
 /// How long a DBA looks for a prepared branch.
 const LOOK_MAX: Duration = Duration::from_millis(2_500);
 
+/// Commands that the scripts at Redis use: each may be forbidden in the middle of one.
+const SCRIPTS_USE: [&str; 22] = [
+    "time", "del", "set", "get", "mset", "mget", "exists", "type", "hset", "hget", "hmget", "hlen",
+    "hgetall", "hincrby", "hdel", "zadd", "zscore", "zcard", "zrange", "zrem", "sadd", "smembers",
+];
+
 /// More than what a full disk may have left of its last page.
 const NOTE_BYTES: usize = 16 * 1024;
 
@@ -37,6 +43,7 @@ impl Arena {
     /// Carries a fault out from its beginning to its end. Gives whether it struck, or why not.
     pub(super) async fn strike(&self, fault: &Fault) -> Result<bool> {
         sleep(fault.begin).await;
+        let _trouble = self.troubles.begin();
         timeout(STRIKE_MAX + fault.hold, self.act(fault))
             .await
             .context("it met another fault")?
@@ -46,6 +53,10 @@ impl Arena {
         let link = self.links()?.of(fault.link);
         match fault.kind {
             Kind::Kill(part) => {
+                let _hand = match part {
+                    Part::Mysql | Part::Redis => Some(self.in_hand(part).lock().await),
+                    _ => None,
+                };
                 self.wait_for(part).await?;
                 let struck = self.world.kill(part)?;
                 sleep(fault.hold).await;
@@ -136,7 +147,36 @@ impl Arena {
                 let (): () = flush.query_async(&mut kv).await?;
                 Ok(true)
             }
+            Kind::TornFile => self.tear(fault).await,
+            Kind::RightTaken => self.forbid(fault).await,
+            Kind::BackInTime(store) => self.put_back(store, fault).await,
+            Kind::OtherServer(store) => self.lead_elsewhere(store, fault).await,
         }
+    }
+
+    /// Forbids a command to Redis' user for a while. A restart of Redis permits it again.
+    async fn forbid(&self, fault: &Fault) -> Result<bool> {
+        let command = SCRIPTS_USE[fault.draw as usize % SCRIPTS_USE.len()];
+        let mut kv = self.kv().await?;
+        let reset = cmd("ACL").arg(&["LOG", "RESET"]).to_owned();
+        let (): () = reset.query_async(&mut kv).await?;
+        let taken = format!("-{command}");
+        let forbid = cmd("ACL").arg(&["SETUSER", APP_USER, &taken]).to_owned();
+        let (): () = forbid.query_async(&mut kv).await?;
+        sleep(fault.hold).await;
+        let mut kv = self.kv().await?;
+        let denied = cmd("ACL").arg("LOG").to_owned();
+        let denied: Vec<Value> = denied.query_async(&mut kv).await?;
+        self.permit(&mut kv).await?;
+        Ok(!denied.is_empty())
+    }
+
+    /// Gives Redis' user all rights.
+    pub(super) async fn permit(&self, kv: &mut MultiplexedConnection) -> Result<()> {
+        let mut permit = cmd("ACL").arg(&["SETUSER", APP_USER, "+@all"]).to_owned();
+        permit.arg(self.ground.forbidden.as_slice());
+        let (): () = permit.query_async(kv).await?;
+        Ok(())
     }
 
     /// Ends the sessions of the participant. Gives how many.
@@ -162,6 +202,10 @@ impl Arena {
 
     /// Leaves no room until the process that writes there has ended, as it must.
     async fn fill_disk(&self, number: usize, part: Part) -> Result<bool> {
+        let _hand = match part {
+            Part::Redis => Some(self.in_hand(part).lock().await),
+            _ => None,
+        };
         let disks = self.world.disks.as_ref().context("no disks")?;
         let disk = &disks[number];
         self.wait_for(part).await?;
@@ -202,7 +246,7 @@ impl Arena {
         Ok(!self.world.runs(part)?)
     }
 
-    async fn wait_for(&self, part: Part) -> Result<()> {
+    pub(super) async fn wait_for(&self, part: Part) -> Result<()> {
         let deadline = Instant::now() + VICTIM_MAX;
         while !self.world.runs(part)? {
             ensure!(Instant::now() < deadline, "{part} stays down");

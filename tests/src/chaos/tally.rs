@@ -27,6 +27,8 @@ pub struct Tally {
     pub refused_starts: u32,
     /// Restarts of MySQL for a branch that it had lost itself.
     pub zombies: u32,
+    /// Transactions that were named as lost by MySQL, and repaired.
+    pub repaired: u32,
 }
 
 #[derive(Debug, Default)]
@@ -113,8 +115,9 @@ impl fmt::Display for Tally {
         write!(
             f,
             "damage by hand, named and repaired: {}; starts refused after a commit by hand: {}; \
-             restarts of MySQL for a branch that it had lost: {}",
-            self.heuristics, self.refused_starts, self.zombies
+             restarts of MySQL for a branch that it had lost: {}; commits that MySQL had lost, named and \
+             repaired: {}",
+            self.heuristics, self.refused_starts, self.zombies, self.repaired
         )
     }
 }
