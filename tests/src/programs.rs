@@ -9,7 +9,9 @@ use anyhow::{Context, Result};
 /// Names another binary than the one beside the tests.
 const VARIABLE: &str = "TANDEM_BIN";
 
-/// The `tandem` of the same target folder and profile as this program, or what `TANDEM_BIN` names.
+/// The `tandem` that `tests/shipped` has built alone for the same target folder and profile as this
+/// program, or what `TANDEM_BIN` names. The one beside this program is not it: a build of the whole
+/// workspace has put features into it that only tests turn on.
 ///
 /// # Errors
 /// If it has not been built.
@@ -23,11 +25,11 @@ pub fn tandem_program() -> Result<PathBuf> {
         .ancestors()
         .skip(1)
         .take(2)
-        .map(|folder| folder.join("tandem"))
+        .map(|folder| folder.join("shipped/tandem"))
         .find(|path| path.is_file());
     found.with_context(|| {
         format!(
-            "there is no `tandem` beside {}: build it first (cargo build -p tandem), or call \
+            "there is no `shipped/tandem` beside {}: build it first with tests/shipped, or call \
              tests/run, which does",
             own.display()
         )
