@@ -11,15 +11,8 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use crate::answer::Asked;
 use crate::stores::Stores;
 
-/// Each row as one line of text.
-const QUERIES: [&str; 3] = [
-    "SELECT CONCAT_WS(' ', purchase_id, transaction_id, create_time) FROM purchases \
-     WHERE purchase_id LIKE 'PREFIX%' ORDER BY transaction_id, purchase_id",
-    "SELECT CONCAT_WS(' ', purchase_id, sku, quantity) FROM purchase_items \
-     WHERE purchase_id LIKE 'PREFIX%' ORDER BY purchase_id, sku",
-    "SELECT CONCAT_WS(' ', participant, coordinator, epoch, sequence, state, connection_id, \
-     prepare_time_ms) FROM tandem_branches ORDER BY epoch, sequence",
-];
+const BRANCHES: &str = "SELECT CONCAT_WS(' ', participant, coordinator, epoch, sequence, state, \
+     connection_id, prepare_time_ms) FROM tandem_branches ORDER BY epoch, sequence";
 
 /// Writes `mysql.txt`, `redis.txt` and `clients.txt`.
 pub(crate) async fn write(
@@ -46,7 +39,7 @@ pub(crate) async fn write(
 pub(crate) async fn mysql(stores: &Stores, prefix: &str) -> Result<String> {
     let mut root = stores.sql().await?;
     let mut text = String::new();
-    for query in QUERIES {
+    for query in stores.schema.dumps().iter().chain([&BRANCHES]) {
         let query = query.replace("PREFIX", prefix);
         writeln!(text, "{query}")?;
         for row in root.fetch_all(AssertSqlSafe(query)).await? {

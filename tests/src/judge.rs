@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::answer::{Answer, Asked};
 use crate::client::Operator;
+use crate::schema::Schema;
 use crate::stores::Stores;
 use crate::wait::until;
 
@@ -150,6 +151,9 @@ impl Judge<'_> {
         let mut broken = self.leftovers().await?;
         let rows = self.rows(prefix).await?;
         self.compare_stock(&rows, &mut broken).await?;
+        if self.0.schema == Schema::Shop {
+            self.compare_orders(prefix, asked, &mut broken).await?;
+        }
         let mut books = Books {
             asked: asked.len(),
             committed: rows.len(),
@@ -193,11 +197,7 @@ impl Judge<'_> {
     /// If the server is down.
     pub async fn rows(&self, prefix: &str) -> Result<Rows> {
         let mut session = self.0.sql().await?;
-        let select = format!(
-            "SELECT p.purchase_id, i.sku, CAST(i.quantity AS SIGNED) FROM purchases p \
-             LEFT JOIN purchase_items i ON i.purchase_id = p.purchase_id \
-             WHERE p.purchase_id LIKE '{prefix}%'"
-        );
+        let select = self.0.schema.rows(prefix);
         let found = sqlx::query(AssertSqlSafe(select))
             .fetch_all(&mut session)
             .await?;
@@ -209,6 +209,62 @@ impl Judge<'_> {
             }
         }
         Ok(rows)
+    }
+
+    /// The shop's own columns, and what its trigger wrote.
+    async fn compare_orders(
+        &self,
+        prefix: &str,
+        asked: &[Asked],
+        broken: &mut Vec<String>,
+    ) -> Result<()> {
+        let mut session = self.0.sql().await?;
+        let asked: BTreeMap<&str, &Asked> = asked
+            .iter()
+            .map(|one| (one.purchase.purchase_id.as_str(), one))
+            .collect();
+        let select = format!(
+            "SELECT o.id, o.customer, CONCAT(o.currency), o.total, COUNT(s.number) FROM orders o LEFT JOIN \
+             orders_seen s ON s.order_id = o.id AND s.total = o.total WHERE o.id LIKE '{prefix}%' \
+             GROUP BY o.number"
+        );
+        let orders = sqlx::raw_sql(AssertSqlSafe(select))
+            .fetch_all(&mut session)
+            .await?;
+        let mut seen = 0;
+        for order in &orders {
+            let id: String = order.try_get_unchecked(0)?;
+            let has: (String, String, i64, i64) = (
+                order.try_get_unchecked(1)?,
+                order.try_get_unchecked(2)?,
+                order.try_get_unchecked(3)?,
+                order.try_get_unchecked(4)?,
+            );
+            seen += has.3;
+            let wants = asked.get(id.as_str()).map(|one| {
+                let purchase = &one.purchase;
+                let items = purchase.items.iter();
+                let total = items.map(|item| i64::from(item.quantity) * item.unit_price_minor);
+                let (customer, currency) =
+                    (purchase.customer_id.clone(), purchase.currency.clone());
+                (customer, currency, total.sum(), 1)
+            });
+            if wants.as_ref().is_some_and(|wants| *wants != has) {
+                broken.push(format!(
+                    "invariant_order_is_what_was_asked: {id} is {has:?}, and should be {wants:?}"
+                ));
+            }
+        }
+        let select = format!("SELECT COUNT(*) FROM orders_seen WHERE order_id LIKE '{prefix}%'");
+        let all: i64 = sqlx::query_scalar(AssertSqlSafe(select))
+            .fetch_one(&mut session)
+            .await?;
+        if all != seen {
+            broken.push(format!(
+                "invariant_trigger_follows_its_order: it has written {all} rows, {seen} of them right"
+            ));
+        }
+        Ok(())
     }
 
     async fn compare_stock(&self, rows: &Rows, broken: &mut Vec<String>) -> Result<()> {

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::answer::{Answer, Asked};
 use crate::client::{Client, purchase};
 use crate::random::Random;
+use crate::schema::{CUSTOMERS, Schema};
 use crate::wait::until;
 
 /// A client's deadline for one call: short, so that calls which a dead process swallowed are
@@ -25,12 +26,13 @@ const FINAL_MAX: Duration = Duration::from_secs(60);
 pub type Records = Vec<Asked>;
 
 /// How long a purchase took from its first question to its final answer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Wait {
     pub(crate) begun: Instant,
     pub(crate) ended: Instant,
-    /// Whether the first answer was final.
-    pub(crate) at_once: bool,
+    /// What there was to read before the final answer.
+    pub(crate) before: Vec<Answer>,
+    pub(crate) purchase_id: String,
 }
 
 /// Clients under way.
@@ -57,6 +59,26 @@ impl Load {
         seed: u64,
         skus: &[&str],
     ) -> Load {
+        Load::start_at(
+            (Schema::Tandem, false),
+            connections,
+            clients,
+            prefix,
+            seed,
+            skus,
+        )
+    }
+
+    /// The same where purchases are kept in this schema; some ask for what it does not take, and some, if
+    /// that is wanted, for the id of an order before in capitals.
+    pub(crate) fn start_at(
+        (schema, twins): (Schema, bool),
+        connections: &[Client],
+        clients: usize,
+        prefix: &str,
+        seed: u64,
+        skus: &[&str],
+    ) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         let served: Arc<[Mutex<Option<Instant>>]> =
@@ -64,6 +86,8 @@ impl Load {
         for number in 0..clients {
             let buyer = Buyer {
                 number,
+                schema,
+                twins,
                 served: Arc::clone(&served),
                 waits: Vec::new(),
                 client: connections[number % connections.len()]
@@ -123,6 +147,8 @@ impl Load {
 struct Buyer {
     client: Client,
     number: usize,
+    schema: Schema,
+    twins: bool,
     served: Arc<[Mutex<Option<Instant>>]>,
     waits: Vec<Wait>,
     prefix: String,
@@ -154,7 +180,24 @@ impl Buyer {
                 items.push((sku, self.random.between(1, 3) as u32));
             }
         }
-        purchase(&format!("{}-{number}", self.prefix), &items)
+        let mut chosen = purchase(&format!("{}-{number}", self.prefix), &items);
+        if self.schema == Schema::Shop {
+            self.shop(number, &mut chosen);
+        }
+        chosen
+    }
+
+    /// A customer of the shop, or nobody's; a currency that it takes, or another; an id of an order before.
+    fn shop(&mut self, number: usize, chosen: &mut SubmitPurchaseRequest) {
+        (*self.random.one_of(&CUSTOMERS)).clone_into(&mut chosen.customer_id);
+        match self.random.between(0, 30) {
+            0 => "nobody@example.org".clone_into(&mut chosen.customer_id),
+            1 => "GBP".clone_into(&mut chosen.currency),
+            2 if number > 0 && self.twins => {
+                chosen.purchase_id = format!("{}-{}", self.prefix, number - 1).to_uppercase();
+            }
+            _ => {}
+        }
     }
 
     async fn buy(&mut self, purchase: SubmitPurchaseRequest) -> Result<Asked> {
@@ -163,7 +206,8 @@ impl Buyer {
         self.waits.push(Wait {
             begun,
             ended: Instant::now(),
-            at_once: answers.len() == 1,
+            before: answers[..answers.len().saturating_sub(1)].to_vec(),
+            purchase_id: purchase.purchase_id.clone(),
         });
         *self.served[self.number].lock().unwrap() = Some(begun);
         if self.random.between(1, 8) == 1 {

@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
 use tandem_servers::{Flavor, Folder, LaunchOptions, MysqlOptions, MysqlServer, RedisServer};
 
 use crate::machine::Pair;
+use crate::schema::Schema;
 
 /// The app's database.
 const DATABASE: &str = "shop";
@@ -39,6 +40,8 @@ pub struct StoresOptions {
     pub redis_args: Vec<OsString>,
     /// Where the stock is kept.
     pub stock: StockPlace,
+    /// Where purchases are kept.
+    pub schema: Schema,
     /// Below which folder Redis' data go, if elsewhere than `folder`.
     pub redis_folder: Option<PathBuf>,
     /// Whether participants connect as an app's user does, who is no administrator: `read_only`
@@ -68,6 +71,7 @@ pub struct Stores {
     /// Redis or Valkey.
     pub redis: RedisServer,
     stock: StockPlace,
+    pub(crate) schema: Schema,
     app_user: bool,
     redis_settings: String,
     redis_forbidden: Option<&'static str>,
@@ -102,6 +106,7 @@ impl Stores {
             mysql: MysqlServer::start(&pair.mysql, mysql)?,
             redis: RedisServer::start(&pair.redis, redis)?,
             stock: options.stock,
+            schema: options.schema,
             app_user: options.app_user,
             redis_settings: options.redis_settings,
             redis_forbidden: options.redis_forbidden,
@@ -112,6 +117,11 @@ impl Stores {
             .await?;
         if options.app_user {
             root.execute(AssertSqlSafe(stores.grants())).await?;
+        }
+        if let Some(ddl) = options.schema.ddl() {
+            let mut shop = stores.sql().await?;
+            sqlx::raw_sql(ddl).execute(&mut shop).await?;
+            shop.close().await?;
         }
         root.close().await?;
         Ok(stores)

@@ -114,7 +114,11 @@ impl World {
                 (SidecarKind::Redis, stores.redis_settings_at(redis)),
             ] {
                 let place = folder.path().join(kind.name());
-                let settings = settings + &setup.sidecar_settings;
+                let statements = match kind {
+                    SidecarKind::Mysql => stores.schema.statements(),
+                    SidecarKind::Redis => "",
+                };
+                let settings = settings + &setup.sidecar_settings + statements;
                 let program = setup.program.clone();
                 sidecars.push(Sidecar::start_build(kind, place, &settings, program).await?);
             }

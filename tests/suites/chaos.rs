@@ -34,6 +34,7 @@ fn main() -> ExitCode {
                 kinds: Vec::new(),
                 steps: true,
                 mysql_args: Vec::new(),
+                shop: false,
                 is_older: false,
                 mistake: None,
                 verbose: true,

@@ -54,6 +54,8 @@ pub(super) struct Arena {
     pub(super) copies: AtomicU32,
     pub(super) ground: Ground,
     pub(super) mistake: Option<Mistake>,
+    /// The how many-th world it is.
+    pub(super) number: u32,
     /// Held by who stops and starts a store: MySQL's and Redis'.
     hands: [tokio::sync::Mutex<()>; 2],
 }
@@ -63,6 +65,7 @@ impl Arena {
         pair: &Pair,
         ground: Ground,
         mistake: Option<Mistake>,
+        number: u32,
     ) -> Result<Arena> {
         let setup = Setup {
             stores: StoresOptions {
@@ -72,6 +75,7 @@ impl Arena {
                 redis_settings: ground.redis_settings.clone(),
                 redis_forbidden: ground.forbidden,
                 stock: ground.stock,
+                schema: ground.schema,
                 ..StoresOptions::default()
             },
             limits: format!("{LIMITS}{MORE_LIMITS}"),
@@ -91,6 +95,7 @@ impl Arena {
             copies: AtomicU32::new(0),
             ground,
             mistake,
+            number,
             hands: Default::default(),
         })
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::load::Wait;
 
 /// The longest that an outage may last once its cause is over.
-pub(super) const OUTAGE_MAX: Duration = Duration::from_secs(8);
+pub(super) const OUTAGE_MAX: Duration = Duration::from_secs(5);
 
 /// The longest that a purchase may take that nothing has hit.
 pub(super) const ANSWER_MAX: Duration = Duration::from_secs(1);
@@ -141,14 +141,19 @@ pub(super) fn judge(
         let own = outside(wait, &excuses);
         if own > ANSWER_MAX {
             return Err(format!(
-                "invariant_answered_within_bound: a purchase waited {own:?} beside all troubles, and may \
-                 wait {ANSWER_MAX:?}; {wait:?}, troubles {spans:?}"
+                "invariant_answered_within_bound: {} waited {own:?} beside all troubles, and may wait \
+                 {ANSWER_MAX:?}: {}",
+                wait.purchase_id,
+                shown(wait, &spans)
             ));
         }
         if own == wait.ended - wait.begun {
-            if !wait.at_once {
+            if !wait.before.is_empty() {
                 return Err(format!(
-                    "invariant_undisturbed_is_answered_at_once: {wait:?}, troubles {spans:?}"
+                    "invariant_undisturbed_is_answered_at_once: {} was told {:?} before: {}",
+                    wait.purchase_id,
+                    wait.before,
+                    shown(wait, &spans)
                 ));
             }
             service.undisturbed += 1;
@@ -163,6 +168,23 @@ pub(super) fn judge(
         }
     }
     Ok(service)
+}
+
+/// When it was, and when the troubles were, in milliseconds from the first of all.
+fn shown(wait: &Wait, spans: &[Span]) -> String {
+    let first = spans
+        .first()
+        .map_or(wait.begun, |span| span.0.min(wait.begun));
+    let ms = |at: Instant| (at - first).as_millis();
+    let spans = spans
+        .iter()
+        .map(|&(from, to)| format!("{} to {}", ms(from), ms(to)));
+    let spans: Vec<String> = spans.collect();
+    let (begun, ended) = (ms(wait.begun), ms(wait.ended));
+    format!(
+        "asked at {begun}, answered at {ended} ms; troubles {}",
+        spans.join(", ")
+    )
 }
 
 /// What of a wait is in no span.
@@ -190,6 +212,7 @@ fn apart(mut spans: Vec<Span>) -> Vec<Span> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::Answer;
 
     /// Troubles and waits in milliseconds from a beginning; every client was served again at `recovered`.
     fn judged(
@@ -209,7 +232,13 @@ mod tests {
             .map(|&(from, to, at_once)| Wait {
                 begun: at(from),
                 ended: at(to),
-                at_once,
+                before: match at_once {
+                    true => Vec::new(),
+                    false => vec![Answer::NotMade {
+                        reason: "PARTICIPANT_UNAVAILABLE".to_owned(),
+                    }],
+                },
+                purchase_id: "p-1".to_owned(),
             })
             .collect();
         judge(&troubles, at(recovered), &waits)

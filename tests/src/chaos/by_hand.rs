@@ -18,6 +18,7 @@ use super::kind::Fault;
 use super::mistake::Mistake;
 use super::tally::Tally;
 use crate::parts::Part;
+use crate::schema::Schema;
 use crate::stores::APP_USER;
 
 /// The pause between two looks of the operator.
@@ -180,13 +181,15 @@ impl Arena {
             branch.participant
         );
         // By turns the coordinator does it, or the operator himself, who says so then.
-        if verb == Verb::RollBack && id.ends_with(['0', '2', '4', '6', '8']) {
+        let schema = self.world.stores.schema;
+        let by_turns = schema == Schema::Shop || id.ends_with(['0', '2', '4', '6', '8']);
+        if verb == Verb::RollBack && by_turns {
             return self.have_repaired(id).await;
         }
         let operator = self.world.coordinator.operator();
         let mut root = self.world.stores.sql().await?;
         match verb {
-            Verb::Commit => delete_rows(&mut root, id).await?,
+            Verb::Commit => delete_rows(&mut root, schema, id).await?,
             Verb::RollBack => {
                 let entries = operator.show(id).await?.entries;
                 ensure!(!entries.is_empty(), "{id} is shown without entries");
@@ -266,7 +269,7 @@ impl Arena {
             return Ok(false);
         };
         let mut root = self.world.stores.sql().await?;
-        delete_rows(&mut root, &refused.transaction).await?;
+        delete_rows(&mut root, self.world.stores.schema, &refused.transaction).await?;
         let mut numbers = refused.transaction.rsplit('.');
         let (sequence, epoch) = (numbers.next(), numbers.next());
         let forget = format!(
@@ -305,19 +308,14 @@ async fn sessions(root: &mut MySqlConnection) -> Result<i64> {
 }
 
 /// Row by row, by the primary key: a scan would wait for every branch that is prepared meanwhile.
-async fn delete_rows(root: &mut MySqlConnection, transaction: &str) -> Result<()> {
-    let ids: Vec<String> =
-        sqlx::query_scalar("SELECT purchase_id FROM purchases WHERE transaction_id = ?")
-            .bind(transaction)
-            .fetch_all(&mut *root)
-            .await?;
+async fn delete_rows(root: &mut MySqlConnection, schema: Schema, transaction: &str) -> Result<()> {
+    let ids: Vec<String> = sqlx::query_scalar(schema.ids_of_transaction())
+        .bind(transaction)
+        .fetch_all(&mut *root)
+        .await?;
     for id in ids {
-        for table in ["purchase_items", "purchases"] {
-            let delete = format!("DELETE FROM {table} WHERE purchase_id = ?");
-            sqlx::query(AssertSqlSafe(delete))
-                .bind(&id)
-                .execute(&mut *root)
-                .await?;
+        for delete in schema.deletes() {
+            sqlx::query(*delete).bind(&id).execute(&mut *root).await?;
         }
     }
     Ok(())

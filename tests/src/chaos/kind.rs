@@ -91,7 +91,7 @@ impl Kind {
     }
 
     /// Whether somebody ends branches by hand.
-    fn is_by_hand(self) -> bool {
+    pub(super) fn is_by_hand(self) -> bool {
         matches!(self, Kind::RollBackByHand | Kind::CommitByHand)
     }
 

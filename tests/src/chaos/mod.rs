@@ -32,10 +32,11 @@ use crate::load::Load;
 use crate::machine::Pair;
 use crate::parts::Part;
 use crate::programs::tandem_program;
+use crate::random::Random;
 use arena::Arena;
 use by_hand::Verb;
 use ground::Ground;
-use kind::{Armed, Deck, Hand};
+use kind::{Armed, Deck, Fault, Hand};
 use mistake::Moment;
 
 pub use availability::Service;
@@ -84,6 +85,8 @@ pub struct Plan {
     pub steps: bool,
     /// Appended to the MySQL server's arguments.
     pub mysql_args: Vec<OsString>,
+    /// Whether purchases are kept in a shop's own schema, on servers with unusual settings.
+    pub shop: bool,
     /// Whether the build under test is one that does not count what is deducted.
     pub is_older: bool,
     /// A mistake that is to be found.
@@ -145,23 +148,15 @@ pub async fn carry_out(plan: &Plan) -> Result<Outcome> {
         .collect();
     let mut tally = Tally::new(&kinds, &steps);
     let mut deck = Deck::new(plan.seed, kinds, steps);
-    let mut ground = Ground {
-        mysql_args: plan.mysql_args.clone(),
-        is_older: plan.is_older,
-        ..Ground::default()
-    };
-    if let Some(mistake) = plan.mistake {
-        mistake.lay(&mut ground);
-    }
-    let arena = Arc::new(Arena::open(&plan.pair, ground, plan.mistake).await?);
-    for sku in PLENTY {
-        arena.world.stores.seed(sku, 1_000_000_000).await?;
-    }
+    let mut arena = plan.open(0).await?;
     let (mut total, mut served) = (Books::default(), Service::default());
     for _ in 0..plan.rounds {
         let mut hand = deck.deal();
         if hand.number < plan.first {
             continue;
+        }
+        if plan.shop && number_of_world(hand.number) != arena.number {
+            arena = plan.open(number_of_world(hand.number)).await?;
         }
         let started = Instant::now();
         let mut records = Vec::new();
@@ -208,6 +203,38 @@ pub async fn carry_out(plan: &Plan) -> Result<Outcome> {
     })
 }
 
+/// In a shop every few rounds have servers of their own, set in another way.
+fn number_of_world(round: u32) -> u32 {
+    const ROUNDS: u32 = 8;
+    round / ROUNDS
+}
+
+impl Plan {
+    /// Opens a world for rounds.
+    async fn open(&self, number: u32) -> Result<Arc<Arena>> {
+        let mut random = Random::new(self.seed ^ (u64::from(number) << 40));
+        let mut ground = match self.shop {
+            true => Ground::draw(&self.pair, &mut random),
+            false => Ground::default(),
+        };
+        ground.mysql_args.extend(self.mysql_args.clone());
+        ground.is_older = self.is_older;
+        if let Some(mistake) = self.mistake {
+            mistake.lay(&mut ground);
+        }
+        if self.verbose && self.shop {
+            println!("world {number}: {ground}");
+        }
+        let said = ground.to_string();
+        let arena = Arena::open(&self.pair, ground, self.mistake, number).await;
+        let arena = Arc::new(arena.with_context(|| format!("world {number}: {said}"))?);
+        for sku in PLENTY {
+            arena.world.stores.seed(sku, 1_000_000_000).await?;
+        }
+        Ok(arena)
+    }
+}
+
 async fn round(
     arena: &Arc<Arena>,
     hand: &mut Hand,
@@ -239,7 +266,10 @@ async fn round(
     let port = arena.links()?.of(LinkName::Clients).port();
     let connections = [0; CONNECTIONS].map(|_| Coordinator::client_through(port));
     let seed = hand.random.number();
-    let load = Load::start_over(&connections, CLIENTS, &prefix, seed, &skus);
+    // Where a row is lost or ended by hand, its twin may take its place, and nobody could repair it.
+    let keeps_rows = |fault: &Fault| !(fault.kind.loses_rows() || fault.kind.is_by_hand());
+    let shop = (arena.ground.schema, hand.faults.iter().all(keeps_rows));
+    let load = Load::start_at(shop, &connections, CLIENTS, &prefix, seed, &skus);
     // Who is armed may die at any moment from the beginning on.
     let armed = match hand.armed {
         Some(_) => Some(opening),
