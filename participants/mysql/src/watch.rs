@@ -16,11 +16,13 @@ use crate::session::{self, Failure, Session};
 use crate::sessions::{House, Sessions};
 
 /// Shortest time after which a prepare is looked up, however short the usual time is.
-const PATIENCE_MIN: Duration = Duration::from_millis(20);
+const PATIENCE_MIN: Duration = Duration::from_millis(10);
 
-/// A little more than the time in which both servers answer from what they have gathered for the
-/// question before (`CACHE_MIN_IDLE_TIME_NS` in `trx0i_s.cc`, 0.1 s since the last answer).
-const LOOK_PAUSE: Duration = Duration::from_millis(105);
+/// Pause between two looks. MariaDB's is a little more than the time in which it answers from what it
+/// gathered for the question before (`CACHE_MIN_IDLE_TIME_NS` in `trx0i_s.cc`, 0.1 s since the last
+/// answer).
+const LOOK_PAUSE_MARIADB: Duration = Duration::from_millis(105);
+const LOOK_PAUSE_MYSQL: Duration = Duration::from_millis(10);
 
 /// Longest that a look may take.
 const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
@@ -54,8 +56,8 @@ pub(crate) struct Holder {
     /// Its connection; 0 for a prepared branch that has none.
     connection_id: u64,
     user: String,
-    /// For how long it has been open, in whole seconds.
-    age_s: u64,
+    /// For how long it has been open, in whole seconds, where the server says so.
+    age_s: Option<u64>,
     /// All prepared branches that have no connection may be meant.
     prepared: Vec<String>,
 }
@@ -73,9 +75,10 @@ pub(crate) struct Watch {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// When it was begun to be read, and when it was.
+    /// When it was begun to be read.
     begun: Option<Instant>,
-    ended: Option<Instant>,
+    /// When it may be read anew.
+    next: Option<Instant>,
     waits: Vec<Wait>,
     refused: Option<Instant>,
 }
@@ -111,7 +114,7 @@ impl Watch {
     /// nobody tells.
     pub(crate) fn stays(&self, holder: &Holder) -> bool {
         let is_own = holder.connection_id == 0 || self.house.is_own(holder.connection_id);
-        !is_own || holder.age_s > OWN_PASSES_S
+        !is_own || holder.age_s.is_some_and(|age_s| age_s > OWN_PASSES_S)
     }
 
     /// Those who are in the way of a connection now. Nobody, where it waits for no lock or the server
@@ -124,13 +127,12 @@ impl Watch {
         }
         // Another has looked meanwhile.
         if seen.begun.is_none_or(|begun| begun < asked) {
-            if let Some(ended) = seen.ended {
-                tokio::time::sleep_until(ended + LOOK_PAUSE).await;
+            if let Some(next) = seen.next {
+                tokio::time::sleep_until(next).await;
             }
             seen.begun = Some(Instant::now());
             let waits = self.look(&mut seen).await;
             seen.waits = waits;
-            seen.ended = Some(Instant::now());
         }
         let own = |wait: &&Wait| wait.connection_id == connection_id;
         let waits = seen.waits.iter().filter(own);
@@ -151,7 +153,13 @@ impl Watch {
         let Ok(mut session) = self.sessions.lease(deadline).await else {
             return Vec::new();
         };
-        match waits(&mut session, deadline).await {
+        let waits = waits(&mut session, deadline).await;
+        let pause = match session.server.flavour {
+            Flavour::MariaDb => LOOK_PAUSE_MARIADB,
+            Flavour::MySql => LOOK_PAUSE_MYSQL,
+        };
+        seen.next = Some(Instant::now() + pause);
+        match waits {
             Ok(waits) => {
                 session.give_back();
                 waits
@@ -195,48 +203,51 @@ impl Usual {
 
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let age = self.age_s;
         match (self.connection_id, &self.prepared[..]) {
-            (0, []) => write!(f, "a prepared branch of {age} s"),
-            (0, [branch]) => write!(f, "the prepared branch {branch} of {age} s"),
+            (0, []) => write!(f, "a prepared branch")?,
+            (0, [branch]) => write!(f, "the prepared branch {branch}")?,
             (0, [some @ .., last]) => {
                 let some = some.join(", ");
-                write!(
-                    f,
-                    "one of the prepared branches {some} and {last}, of {age} s,"
-                )
+                write!(f, "one of the prepared branches {some} and {last}")?;
             }
-            (id, _) => write!(
-                f,
-                "connection {id} ({}), {age} s in its transaction,",
-                self.user
-            ),
+            (id, _) => write!(f, "connection {id} ({})", self.user)?,
+        }
+        match self.age_s {
+            Some(age_s) => write!(f, ", {age_s} s in its transaction,"),
+            None => Ok(()),
         }
     }
 }
 
-/// All lock waits at the server. It needs PROCESS, and SELECT on `performance_schema.data_lock_waits`
-/// on MySQL.
+/// The waiting connection, the connection in its way (0 for a branch that has none), whose it is, and
+/// the age of its transaction. It needs PROCESS.
+const WAITS_MARIADB: &str = "SELECT r.trx_mysql_thread_id, b.trx_mysql_thread_id, \
+     CONCAT(p.USER, '@', p.HOST), GREATEST(TIMESTAMPDIFF(SECOND, b.trx_started, NOW()), 0) \
+     FROM information_schema.INNODB_LOCK_WAITS w \
+     JOIN information_schema.INNODB_TRX r ON r.trx_id = w.requesting_trx_id \
+     JOIN information_schema.INNODB_TRX b ON b.trx_id = w.blocking_trx_id \
+     LEFT JOIN information_schema.PROCESSLIST p ON p.ID = b.trx_mysql_thread_id";
+
+/// The same. It needs SELECT on the two tables of the performance schema besides, which tell what is
+/// now; INNODB_TRX answers as late as MariaDB's, and without it a prepared branch goes by the
+/// connection that took its lock.
+const WAITS_MYSQL: &str = "SELECT r.PROCESSLIST_ID, \
+     COALESCE(x.trx_mysql_thread_id, b.PROCESSLIST_ID, 0), \
+     CONCAT(b.PROCESSLIST_USER, '@', b.PROCESSLIST_HOST), \
+     GREATEST(TIMESTAMPDIFF(SECOND, x.trx_started, NOW()), 0) \
+     FROM performance_schema.data_lock_waits w \
+     JOIN performance_schema.threads r ON r.THREAD_ID = w.REQUESTING_THREAD_ID \
+     LEFT JOIN performance_schema.threads b ON b.THREAD_ID = w.BLOCKING_THREAD_ID \
+     LEFT JOIN information_schema.INNODB_TRX x ON x.trx_id = w.BLOCKING_ENGINE_TRANSACTION_ID \
+     WHERE r.PROCESSLIST_ID IS NOT NULL";
+
+/// All lock waits at the server.
 async fn waits(session: &mut Session, deadline: Instant) -> Result<Vec<Wait>, Failure> {
-    let (waits, requesting, blocking) = match session.server.flavour {
-        Flavour::MariaDb => (
-            "information_schema.INNODB_LOCK_WAITS",
-            "requesting_trx_id",
-            "blocking_trx_id",
-        ),
-        Flavour::MySql => (
-            "performance_schema.data_lock_waits",
-            "REQUESTING_ENGINE_TRANSACTION_ID",
-            "BLOCKING_ENGINE_TRANSACTION_ID",
-        ),
+    let waits = match session.server.flavour {
+        Flavour::MariaDb => WAITS_MARIADB,
+        Flavour::MySql => WAITS_MYSQL,
     };
-    let query = format!(
-        "SELECT r.trx_mysql_thread_id, b.trx_mysql_thread_id, CONCAT(p.USER, '@', p.HOST), \
-         GREATEST(TIMESTAMPDIFF(SECOND, b.trx_started, NOW()), 0) FROM {waits} w \
-         JOIN information_schema.INNODB_TRX r ON r.trx_id = w.{requesting} \
-         JOIN information_schema.INNODB_TRX b ON b.trx_id = w.{blocking} \
-         LEFT JOIN information_schema.PROCESSLIST p ON p.ID = b.trx_mysql_thread_id LIMIT {WAITS_MAX}"
-    );
+    let query = format!("{waits} LIMIT {WAITS_MAX}");
     let rows = session.query(&query, deadline).await?;
     let mut waits = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -245,7 +256,7 @@ async fn waits(session: &mut Session, deadline: Instant) -> Result<Vec<Wait>, Fa
             holder: Holder {
                 connection_id: session::field_number(row, 1)?,
                 user: session::field(row, 2)?,
-                age_s: session::field_number(row, 3)?,
+                age_s: session::field(row, 3)?.parse().ok(),
                 prepared: Vec::new(),
             },
         });
@@ -301,7 +312,7 @@ mod tests {
         let holder = |connection_id, prepared: &[&str]| Holder {
             connection_id,
             user: "app@10.0.0.7:5000".into(),
-            age_s: 35,
+            age_s: (connection_id != 7).then_some(35),
             prepared: prepared.iter().map(|name| (*name).into()).collect(),
         };
         let said = |holder: Holder| holder.to_string();
@@ -311,11 +322,12 @@ mod tests {
         );
         assert_eq!(
             said(holder(0, &["\"shop.1.7\""])),
-            "the prepared branch \"shop.1.7\" of 35 s"
+            "the prepared branch \"shop.1.7\", 35 s in its transaction,"
         );
         assert_eq!(
             said(holder(0, &["\"a\"", "\"b\"", "9 more"])),
-            "one of the prepared branches \"a\", \"b\" and 9 more, of 35 s,"
+            "one of the prepared branches \"a\", \"b\" and 9 more, 35 s in its transaction,"
         );
+        assert_eq!(said(holder(7, &[])), "connection 7 (app@10.0.0.7:5000)");
     }
 }
