@@ -39,6 +39,13 @@ pub struct Item {
     pub unit_price_minor: i64,
 }
 
+impl Item {
+    /// All that it says, in an order of its own.
+    pub(crate) fn content(&self) -> (&str, u32, i64) {
+        (&self.sku, self.quantity, self.unit_price_minor)
+    }
+}
+
 /// A purchase as a part of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Entry {

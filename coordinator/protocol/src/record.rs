@@ -4,13 +4,15 @@
 
 mod message;
 
+use std::cmp::Ordering;
+
 use prost::Message;
 use sha2::{Digest, Sha256};
 
 use crate::branch::HeuristicKind;
 use crate::event::{Repair, Settlement};
 use crate::id::{Epoch, IdError, ParticipantName, TransactionId};
-use crate::purchase::{Entry, Purchase, Refusal};
+use crate::purchase::{Entry, Item, Purchase, Refusal};
 use crate::time::Timestamp;
 use crate::totals::ParticipantTotals;
 
@@ -125,8 +127,32 @@ pub struct RefusedPurchase {
 /// The first 16 bytes of a SHA-256: equal only for equal contents.
 pub type Fingerprint = [u8; 16];
 
-/// Fingerprint of a purchase's whole content, its id included.
+/// Fingerprint of a purchase's whole content, its id included: of its fields, with the items sorted,
+/// since their order does not make it another purchase.
 pub fn fingerprint(purchase: &Purchase) -> Fingerprint {
+    let in_order = |a: &Item, b: &Item| a.content().cmp(&b.content());
+    if purchase
+        .items
+        .is_sorted_by(|a, b| in_order(a, b) != Ordering::Greater)
+    {
+        return as_submitted(purchase);
+    }
+    let mut sorted = purchase.clone();
+    sorted.items.sort_by(in_order);
+    as_submitted(&sorted)
+}
+
+/// Whether a fingerprint was taken of a purchase's content.
+///
+/// Refusals in the log may have one from when the order of the items counted. It is the one of the
+/// content as it was submitted then, and no other content has it, so that it needs no mark of its
+/// version: who asks again as he did gets the answer that he got.
+pub(crate) fn is_taken_of(known: &Fingerprint, purchase: &Purchase) -> bool {
+    *known == fingerprint(purchase) || *known == as_submitted(purchase)
+}
+
+/// The digest of a purchase's fields, with the items in their own order.
+fn as_submitted(purchase: &Purchase) -> Fingerprint {
     digest(&purchase.encode_to_vec())
 }
 
@@ -179,5 +205,47 @@ impl Record {
     /// Reads a record's bytes.
     pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         message::decode(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn purchase(skus: &[&str]) -> Purchase {
+        let item = |sku: &&str| Item {
+            sku: (*sku).into(),
+            quantity: 1,
+            unit_price_minor: 5,
+        };
+        Purchase {
+            purchase_id: "order-1".into(),
+            customer_id: "ann".into(),
+            currency: "EUR".into(),
+            items: skus.iter().map(item).collect(),
+        }
+    }
+
+    #[test]
+    fn order_of_items_does_not_count() {
+        let (one, other) = (purchase(&["a", "b"]), purchase(&["b", "a"]));
+        assert_eq!(fingerprint(&one), fingerprint(&other));
+        assert_ne!(fingerprint(&one), fingerprint(&purchase(&["a", "c"])));
+        assert_ne!(fingerprint(&one), fingerprint(&purchase(&["a"])));
+        let mut more = other.clone();
+        more.items[0].quantity = 2;
+        assert_ne!(fingerprint(&one), fingerprint(&more));
+    }
+
+    /// As records have them that were written while the order counted; the bytes are from such a log.
+    #[test]
+    fn fingerprint_from_when_the_order_counted_is_known_again() {
+        let known = digest(
+            b"\x12\x07order-1\x1a\x03ann\x22\x03EUR\x2a\x07\x0a\x01b\x10\x01\x18\x05\x2a\x07\x0a\x01a\x10\x01\x18\x05",
+        );
+        assert_ne!(known, fingerprint(&purchase(&["b", "a"])));
+        assert!(is_taken_of(&known, &purchase(&["b", "a"])));
+        assert!(!is_taken_of(&known, &purchase(&["b", "c"])));
+        assert!(is_taken_of(&fingerprint(&purchase(&["a", "b"])), &purchase(&["b", "a"])));
     }
 }

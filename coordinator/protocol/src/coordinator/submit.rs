@@ -10,7 +10,7 @@ use crate::id::TransactionId;
 use crate::index::Outcome;
 use crate::planted::Bug;
 use crate::purchase::Purchase;
-use crate::record::fingerprint;
+use crate::record::{fingerprint, is_taken_of};
 use crate::time::Timestamp;
 use crate::transaction::State;
 
@@ -53,7 +53,7 @@ impl Coordinator {
             && !self.has(Bug::OutcomeIsNotLookedUp)
         {
             let transaction = past.transaction(&self.id);
-            let reply = if past.fingerprint != fingerprint && compares {
+            let reply = if !is_taken_of(&past.fingerprint, &purchase) && compares {
                 Reply::Reused
             } else {
                 match &past.outcome {
