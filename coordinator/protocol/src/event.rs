@@ -578,6 +578,15 @@ pub enum Note {
         /// Where.
         participant: ParticipantName,
     },
+    /// A branch is prepared of which a person has said that it had ended; it is ended as he said.
+    FoundSettled {
+        /// The transaction.
+        transaction: TransactionId,
+        /// Where.
+        participant: ParticipantName,
+        /// How.
+        ending: Ending,
+    },
     /// An operator has ordered a repair; it is being carried out.
     RepairOrdered {
         /// What he said.

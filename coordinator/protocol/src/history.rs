@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::{Position, Repair, Settlement};
+use crate::event::{Ending, Position, Repair, Settlement};
 use crate::id::{ParticipantName, TransactionId};
 use crate::index::{Index, Outcome, Past, PurchaseKey};
 use crate::record::Fingerprint;
@@ -39,9 +39,16 @@ pub(crate) enum ByHand {
 impl ByHand {
     /// Whether it says how the branch at a participant ended.
     fn settles(&self, participant: &ParticipantName) -> bool {
+        self.settlement(participant).is_some()
+    }
+
+    /// How it says that the branch at a participant ended, if it does.
+    fn settlement(&self, participant: &ParticipantName) -> Option<Ending> {
         match self {
-            ByHand::Settled(settlement) => settlement.participant == *participant,
-            ByHand::Repaired(_) => false,
+            ByHand::Settled(settlement) => {
+                (settlement.participant == *participant).then_some(settlement.ending)
+            }
+            ByHand::Repaired(_) => None,
         }
     }
 }
@@ -87,6 +94,12 @@ impl Kept {
             false => Counts::Deducted,
         };
         participants.iter().map(|name| (name, how(name))).collect()
+    }
+
+    /// How a person has said that a participant's branch ended, of a transaction that has ended.
+    pub(crate) fn settled_at(&self, participant: &ParticipantName) -> Option<Ending> {
+        let mut words = self.by_hand.iter();
+        words.find_map(|word| word.settlement(participant))
     }
 
     /// Whether a participant has or had to carry out its decision, and no person has said how its

@@ -27,8 +27,10 @@ pub(crate) enum Known {
     Committing,
     /// Decided commit, and the branch was found ended against that.
     EndedOtherwise,
-    /// Decided commit, and the participant has acknowledged it; remembered.
+    /// Decided commit, and the participant has acknowledged it, or a person has said so; remembered.
     Committed,
+    /// Decided commit, and a person has said, against that, that it was rolled back there.
+    SettledAsRolledBack,
     /// No decision is stored, and none can be any more.
     Aborted,
     /// The same, and a roll back is under way there.
@@ -48,6 +50,8 @@ pub enum Verdict {
     CommitIfItStays,
     /// Release it: no stored decision means abort.
     RollBack,
+    /// Release it, as a person has said of it: what he said of what could not be asked was not so yet.
+    RollBackAsSettled,
     /// Show it to the operator and touch nothing.
     Report,
     /// Going on would be unsafe.
@@ -68,6 +72,7 @@ pub(crate) fn verdict(id: &PreparedId, known: Known) -> Verdict {
         // server takes it back, and nobody else would end the branch then.
         Known::EndedOtherwise => Verdict::Commit,
         Known::Aborted => Verdict::RollBack,
+        Known::SettledAsRolledBack => Verdict::RollBackAsSettled,
         // Presumed abort holds only for what the log can still speak about.
         Known::Forgotten => Verdict::Report,
     }
@@ -78,6 +83,8 @@ pub(crate) fn verdict(id: &PreparedId, known: Known) -> Verdict {
 pub struct Recovered {
     /// The last epoch that was started; `None` in a new log.
     pub epoch: Option<Epoch>,
+    /// The latest moment that a record names. What is written from here on is not before it.
+    pub latest: Timestamp,
     /// The process that started it, if its record was not released.
     pub(crate) instance_id: Option<String>,
     pub(crate) floor: Option<TransactionId>,
@@ -241,6 +248,7 @@ impl Recovered {
         record: Record,
         fingerprints: Vec<Fingerprint>,
     ) -> Result<(), ReplayError> {
+        self.latest = self.latest.max(record.time().unwrap_or_default());
         match record {
             Record::EpochStarted {
                 epoch, instance_id, ..
@@ -491,6 +499,19 @@ impl Record {
             | Record::Ended { transaction, .. }
             | Record::Heuristic { transaction, .. } => Some(transaction),
             Record::Forgotten { before, .. } => Some(before),
+        }
+    }
+
+    /// When what it says was found, said or decided; not every record has that.
+    pub fn time(&self) -> Option<Timestamp> {
+        match self {
+            Record::Decided(decision) => Some(decision.decide_time),
+            Record::EpochStarted { time, .. }
+            | Record::Refused { time, .. }
+            | Record::Settled { time, .. }
+            | Record::Heuristic { time, .. }
+            | Record::RepairOrdered { time, .. } => Some(*time),
+            Record::Ended { .. } | Record::Forgotten { .. } | Record::Totals(_) => None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::branch::{HeuristicKind, RefusedEntry, Vote};
 use crate::coordinator::Held;
-use crate::event::{Repair, RequestId, Settlement};
+use crate::event::{Ending, Repair, RequestId, Settlement};
 use crate::history::ByHand;
 use crate::id::{ParticipantName, TransactionId};
 use crate::purchase::{Entry, Refusal};
@@ -137,7 +137,8 @@ impl Branch {
         }
     }
 
-    /// A branch of a transaction that had ended, with what persons have said of it.
+    /// A branch of a transaction that had ended, with what persons have said of it. What is to be
+    /// carried out has not ended, whatever was said of it.
     pub(crate) fn taken_up(
         participant: &ParticipantName,
         progress: Progress,
@@ -147,7 +148,7 @@ impl Branch {
         for word in by_hand {
             match word {
                 ByHand::Settled(settlement) => {
-                    if settlement.participant == *participant {
+                    if settlement.participant == *participant && branch.has_ended() {
                         branch.progress = Progress::Settled(Box::new(settlement.clone()));
                     }
                 }
@@ -166,6 +167,18 @@ impl Branch {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.progress.has_ended()
+    }
+
+    /// Whether it was carried out, or a person has said so, of a decision to commit.
+    pub(crate) fn is_committed(&self) -> bool {
+        match &self.progress {
+            Progress::Done => true,
+            Progress::Settled(settlement) => settlement.ending == Ending::Commit,
+            Progress::Waiting { .. }
+            | Progress::Stuck { .. }
+            | Progress::Asked
+            | Progress::Heuristic(_) => false,
+        }
     }
 
     /// When it is to be tried again, if it waits for that.

@@ -12,11 +12,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use tandem_protocol::{
-    Action, Call, CommitEvidence, Coordinator, CoordinatorId, Debt, Decision, Ending, Entry, Epoch,
-    Event, Failure, FailureKind, HeuristicKind, Item, ParticipantName, ParticipantTotals,
-    PreparedBranch, PreparedId, Purchase, Reason, Record, Recovered, Refusal, RefusedEntry,
-    RefusedPurchase, Repair, Repaired, ReplayError, Reply, Settlement, SkuTotal, Ticket, Timestamp,
-    TransactionId, Vote, WaitFor, entry_bytes, fingerprint,
+    Action, BranchProgress, Call, CommitEvidence, Coordinator, CoordinatorId, Debt, Decision,
+    Ending, Entry, Epoch, Event, Failure, FailureKind, HeuristicKind, Item, ParticipantName,
+    ParticipantTotals, PreparedBranch, PreparedId, Purchase, Reason, Record, Recovered, Refusal,
+    RefusedEntry, RefusedPurchase, Repair, Repaired, ReplayError, Reply, Settlement, SkuTotal,
+    Ticket, Timestamp, TransactionId, Vote, WaitFor, entry_bytes, fingerprint,
 };
 
 /// The coordinator's own participants, and one that it has never heard of.
@@ -169,12 +169,13 @@ proptest! {
 
     #[test]
     fn another_content_has_another_fingerprint(one in purchase(), other in purchase()) {
-        let sorted = |mut purchase: Purchase| {
-            purchase.items.sort_by(|a, b| a.sku.cmp(&b.sku));
-            purchase
+        let sorted = |purchase: &Purchase| {
+            let mut sorted = purchase.clone();
+            sorted.items.sort_by(|a, b| a.sku.cmp(&b.sku));
+            sorted
         };
         let is_same = fingerprint(&one) == fingerprint(&other);
-        prop_assert_eq!(is_same, sorted(one) == sorted(other));
+        prop_assert_eq!(is_same, sorted(&one) == sorted(&other));
     }
 }
 
@@ -353,13 +354,19 @@ impl Checked {
                     "{}",
                     context
                 ),
-                Action::RollBack { transaction, .. } => {
+                // A person's word alone stands against a decision, for his branch.
+                Action::RollBack {
+                    transaction,
+                    participant,
+                } => {
                     let is_decided = self
                         .decided
                         .get(&transaction)
                         .is_some_and(|e| !e.is_empty());
-                    prop_assert!(!is_decided, "{context}");
-                    self.given_up.insert(transaction);
+                    if !is_decided || !self.is_settled_against(&transaction, &participant) {
+                        prop_assert!(!is_decided, "{context}");
+                        self.given_up.insert(transaction);
+                    }
                 }
                 Action::Reply { request, reply } => {
                     prop_assert!(self.waiting.remove(&request), "{context}");
@@ -413,6 +420,18 @@ impl Checked {
             self.handle(answer)?;
         }
         Ok(())
+    }
+
+    /// Whether a person has said of a branch that it was rolled back.
+    fn is_settled_against(&self, id: &TransactionId, participant: &ParticipantName) -> bool {
+        let view = self.core.transaction(id);
+        let mut branches = view.into_iter().flat_map(|view| view.branches);
+        branches.any(|branch| match branch.progress {
+            BranchProgress::Settled(word) => {
+                branch.participant == *participant && word.ending == Ending::RollBack
+            }
+            _ => false,
+        })
     }
 }
 

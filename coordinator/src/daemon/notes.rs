@@ -96,6 +96,18 @@ pub(super) fn write(note: &Note) {
             "prepared, although its commit was acknowledged: the store was put back in time; \
              it is committed again"
         ),
+        Note::FoundSettled {
+            transaction,
+            participant,
+            ending,
+        } => tracing::warn!(
+            %transaction, %participant,
+            "settled by hand, and prepared all the same; it is {} as was said",
+            match ending {
+                Ending::Commit => "committed",
+                Ending::RollBack => "rolled back",
+            }
+        ),
         Note::FoundUndecided {
             transaction,
             participant,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::finish::branches;
 use super::{Coordinator, Held, Link};
 use crate::branch::{PreparedBranch, PreparedId};
-use crate::event::{Action, Note};
+use crate::event::{Action, Ending, Note};
 use crate::history::ByHand;
 use crate::id::{ParticipantName, TransactionId};
 use crate::planted::Bug;
@@ -177,6 +177,11 @@ impl Coordinator {
                         back.insert(id);
                     }
                 }
+                Verdict::RollBackAsSettled => {
+                    if let PreparedId::Transaction(id) = branch.id {
+                        self.roll_back_as_settled(id, participant);
+                    }
+                }
                 Verdict::Report => foreign.push(branch),
                 Verdict::RollBack => {
                     let PreparedId::Transaction(id) = branch.id else {
@@ -257,12 +262,8 @@ impl Coordinator {
                 match branch.map(|branch| &branch.progress) {
                     Some(Progress::Heuristic(_)) => Known::EndedOtherwise,
                     Some(Progress::Done) => Known::Committed,
-                    Some(
-                        Progress::Waiting { .. }
-                        | Progress::Stuck { .. }
-                        | Progress::Asked
-                        | Progress::Settled(_),
-                    )
+                    Some(Progress::Settled(settlement)) => settled(settlement.ending),
+                    Some(Progress::Waiting { .. } | Progress::Stuck { .. } | Progress::Asked)
                     | None => Known::Committing,
                 }
             }
@@ -272,13 +273,31 @@ impl Coordinator {
             },
             None => match self.history.transaction(id) {
                 Some(kept) if kept.is_committed_at(participant) => Known::Committed,
-                // A person has said how it ended there, or it has no branch there.
-                Some(kept) if kept.fate.is_committed() => Known::Committing,
+                Some(kept) if kept.fate.is_committed() => match kept.settled_at(participant) {
+                    Some(ending) => settled(ending),
+                    // It has no branch there.
+                    None => Known::Committing,
+                },
                 Some(_) => Known::Aborted,
                 None if *id < self.floor => Known::Forgotten,
                 None => Known::Aborted,
             },
         }
+    }
+
+    /// Has a branch released of which a person has said that it was, against the decision. Nobody waits
+    /// for the answer: a list that still shows it asks once more.
+    fn roll_back_as_settled(&mut self, transaction: TransactionId, participant: &ParticipantName) {
+        self.note(Note::FoundSettled {
+            transaction: transaction.clone(),
+            participant: participant.clone(),
+            ending: Ending::RollBack,
+        });
+        let participant = participant.clone();
+        self.actions.push(Action::RollBack {
+            participant,
+            transaction,
+        });
     }
 
     /// Asks again for the commit of a branch that was found ended and is back. If it is not, after
@@ -294,7 +313,8 @@ impl Coordinator {
     }
 
     /// Has branches committed again that are prepared although their commit was acknowledged: the
-    /// store was put back in time, in a way that no new life of it has shown.
+    /// store was put back in time, in a way that no new life of it has shown. So is what a person has
+    /// said to be committed while the store could not be asked.
     fn commit_again(
         &mut self,
         now: Timestamp,
@@ -305,13 +325,23 @@ impl Coordinator {
             let is_new = self.members.get(participant).is_some_and(|member| {
                 !member.memory.forgotten.contains(&id) && !member.memory.reading.contains(&id)
             });
-            if is_new {
-                self.was_forgotten(now, &id, participant);
-                self.note(Note::FoundCommitted {
-                    transaction: id,
-                    participant: participant.clone(),
-                });
+            if !is_new {
+                continue;
             }
+            let (transaction, participant) = (id, participant.clone());
+            let is_settled = self.is_settled(&transaction, &participant);
+            self.was_forgotten(now, &transaction, &participant);
+            self.note(match is_settled {
+                true => Note::FoundSettled {
+                    transaction,
+                    participant,
+                    ending: Ending::Commit,
+                },
+                false => Note::FoundCommitted {
+                    transaction,
+                    participant,
+                },
+            });
         }
     }
 
@@ -350,5 +380,13 @@ impl Coordinator {
             || *id < self.floor
             || self.transactions.contains_key(id)
             || self.history.transaction(id).is_some()
+    }
+}
+
+/// What is known of a branch of a decided transaction that a person has said to have ended so.
+fn settled(ending: Ending) -> Known {
+    match ending {
+        Ending::Commit => Known::Committed,
+        Ending::RollBack => Known::SettledAsRolledBack,
     }
 }

@@ -238,7 +238,7 @@ impl Coordinator {
         match self.transactions.get_mut(id).and_then(branches_mut) {
             Some(branches) => {
                 if let Some(branch) = branches.get_mut(participant)
-                    && branch.progress == Progress::Done
+                    && branch.is_committed()
                 {
                     member.memory.redoing.insert(id.clone());
                     self.make_due(id, participant, now);

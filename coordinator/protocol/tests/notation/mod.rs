@@ -703,6 +703,14 @@ fn note_text(note: &Note) -> String {
             transaction,
             participant,
         } => format!("found committed {transaction} at {participant}"),
+        Note::FoundSettled {
+            transaction,
+            participant,
+            ending,
+        } => {
+            let ending = ending_text(*ending);
+            format!("found settled {transaction} at {participant}: {ending}")
+        }
         Note::FoundUndecided {
             transaction,
             participant,

@@ -227,6 +227,7 @@ impl World {
             Note::Unreadable { .. } => "decisions that can't be read",
             Note::Remembers { .. } => "stores that remember again",
             Note::FoundCommitted { .. } => "committed branches found prepared",
+            Note::FoundSettled { .. } => "settled branches found prepared",
             Note::FoundUndecided { .. } => "branches rolled back by a sweep",
             Note::RepairOrdered { .. } => "repairs ordered",
             Note::Repaired { .. } => "branches repaired",
