@@ -246,6 +246,9 @@ mod tests {
         assert_ne!(known, fingerprint(&purchase(&["b", "a"])));
         assert!(is_taken_of(&known, &purchase(&["b", "a"])));
         assert!(!is_taken_of(&known, &purchase(&["b", "c"])));
-        assert!(is_taken_of(&fingerprint(&purchase(&["a", "b"])), &purchase(&["b", "a"])));
+        assert!(is_taken_of(
+            &fingerprint(&purchase(&["a", "b"])),
+            &purchase(&["b", "a"])
+        ));
     }
 }

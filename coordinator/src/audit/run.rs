@@ -104,8 +104,7 @@ impl Run<'_> {
         if self.since > self.until {
             self.unchecked(format!(
                 "the time begins at {} ms of Unix time and ends before it, at {} ms: no decision is \
-                 of this time. Without a time given this means that a clock was ahead when the \
-                 oldest decision was made",
+                 of this time",
                 self.since.0, self.until.0
             ))
             .await?;

@@ -138,7 +138,7 @@ impl<'a> Page<'a> {
             let rows = self.listed.iter().map(|(position, record)| match record {
                 Ok(record) => [
                     position.to_string(),
-                    log_record::time(record).map_or_else(|| time::NONE.into(), moment),
+                    record.time().map_or_else(|| time::NONE.into(), moment),
                     log_record::line(record),
                 ],
                 Err(error) => [position.to_string(), time::NONE.into(), error.to_string()],
@@ -232,7 +232,7 @@ impl<'a> Page<'a> {
             "records": self.listed.iter().map(|(position, record)| match record {
                 Ok(record) => json!({
                     "position": position,
-                    "time": log_record::time(record).map(moment),
+                    "time": record.time().map(moment),
                     "record": log_record::document(record),
                 }),
                 Err(error) => json!({ "position": position, "error": error.to_string() }),

@@ -2,22 +2,9 @@
 
 use serde_json::{Value, json};
 use tandem_participant::convert::entry_to_wire;
-use tandem_protocol::{Ending, Entry, Record, RefusedPurchase, Repair, Settlement, Timestamp};
+use tandem_protocol::{Ending, Entry, Record, RefusedPurchase, Repair, Settlement};
 
 use super::json;
-
-/// When the record was written, if it says.
-pub(super) fn time(record: &Record) -> Option<Timestamp> {
-    match record {
-        Record::EpochStarted { time, .. }
-        | Record::Refused { time, .. }
-        | Record::Settled { time, .. }
-        | Record::RepairOrdered { time, .. }
-        | Record::Heuristic { time, .. } => Some(*time),
-        Record::Decided(decision) => Some(decision.decide_time),
-        Record::Ended { .. } | Record::Forgotten { .. } | Record::Totals(_) => None,
-    }
-}
 
 /// The record in one line.
 pub(super) fn line(record: &Record) -> String {

@@ -86,6 +86,15 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         let (id, dir) = (id.clone(), dir.clone());
         tokio::task::spawn_blocking(move || log::find(&dir, &id)).await??
     };
+    let clock = clock.not_before(found.recovered.latest);
+    if clock.ahead() > Duration::ZERO {
+        tracing::warn!(
+            behind_s = clock.ahead().as_secs(),
+            "the clock of this machine is behind the latest time in the decision log: it was ahead \
+             before, or is wrong now. Times go on from there, a twentieth slower, until it has caught \
+             up"
+        );
+    }
     let participants = participants(&config)?;
     tokio::try_join!(
         first_look::ask(&id, &found, &participants),
