@@ -40,10 +40,14 @@ fn render(purchase: &Purchase, now: jiff::Timestamp) -> String {
         let _ = write!(page, "\ndecided      {decided}");
     }
     if purchase.state() == PurchaseState::Committed {
-        let applied = if purchase.applied {
-            "everywhere"
-        } else {
-            "not everywhere yet; it will be"
+        let applied = match (purchase.applied, purchase.needs_operator) {
+            (true, _) => "everywhere".to_owned(),
+            (false, false) => "not everywhere yet; it will be".to_owned(),
+            (false, true) => format!(
+                "not everywhere, and it will not be until an operator has mended what `tandem tx show {}` \
+                 tells",
+                clean(&purchase.transaction_id)
+            ),
         };
         let _ = write!(page, "\napplied      {applied}");
     }
@@ -75,6 +79,7 @@ mod tests {
             decide_time: Some(after(-2)),
             applied: false,
             refusal: None,
+            needs_operator: false,
         };
         assert_eq!(
             render(&purchase, now()),

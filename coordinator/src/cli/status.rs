@@ -121,8 +121,8 @@ fn next_step(code: Code, reason: &str) -> Option<&'static str> {
              `tandem purchase get`."
         }
         (_, "OUTCOME_COMMITTED") => {
-            "It is committed and not yet applied everywhere. Ask with `tandem purchase get`; \
-             nothing else is to be done."
+            "It is committed and not applied everywhere yet. `tandem purchase get ID` tells when it is, \
+             and whether that takes an operator."
         }
         (_, "PURCHASE_NOT_FOUND") => {
             "It was never committed, or so long ago that the log has forgotten it."

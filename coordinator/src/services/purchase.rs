@@ -5,7 +5,7 @@ use std::time::Duration;
 use tandem_participant::convert::timestamp_to_wire as wire_time;
 use tandem_proto::v1;
 use tandem_proto::v1::purchase_service_server::PurchaseService;
-use tandem_protocol::{PurchaseView, Reply, Timestamp, WaitFor};
+use tandem_protocol::{BranchProgress, PurchaseView, Reply, Timestamp, TransactionId, WaitFor};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 
@@ -45,6 +45,20 @@ impl Purchases {
         };
         self.clock.now() + left
     }
+
+    /// Whether a decided transaction waits for a person somewhere. Who stops the process does not know.
+    async fn needs_operator(&self, id: &TransactionId) -> bool {
+        let id = id.clone();
+        let view = self.driver.query(move |core| core.transaction(&id)).await;
+        let view = view.ok().flatten();
+        let mut branches = view.iter().flat_map(|view| &view.branches);
+        branches.any(|branch| {
+            matches!(
+                branch.progress,
+                BranchProgress::Heuristic(_) | BranchProgress::Stuck(_)
+            )
+        })
+    }
 }
 
 #[tonic::async_trait]
@@ -77,6 +91,7 @@ impl PurchaseService for Purchases {
                 decide_time,
                 applied,
             } => {
+                let needs_operator = !applied && self.needs_operator(&transaction).await;
                 let purchase = v1::Purchase {
                     purchase_id,
                     state: v1::PurchaseState::Committed.into(),
@@ -84,10 +99,16 @@ impl PurchaseService for Purchases {
                     decide_time: Some(wire_time(decide_time)),
                     applied,
                     refusal: None,
+                    needs_operator,
                 };
                 Ok(Response::new(v1::SubmitPurchaseResponse {
                     purchase: Some(purchase),
                 }))
+            }
+            Reply::OutcomeCommitted { transaction, .. }
+                if self.needs_operator(&transaction).await =>
+            {
+                Err(status::needs_operator(&purchase_id, &transaction))
             }
             other => Err(status::reply(&purchase_id, other)),
         }
@@ -117,13 +138,22 @@ impl PurchaseService for Purchases {
                 None,
             ));
         };
+        let mut purchase = wire(purchase_id, &view);
+        if let PurchaseView::Committed {
+            transaction,
+            applied: false,
+            ..
+        } = &view
+        {
+            purchase.needs_operator = self.needs_operator(transaction).await;
+        }
         Ok(Response::new(v1::GetPurchaseResponse {
-            purchase: Some(wire(purchase_id, view)),
+            purchase: Some(purchase),
         }))
     }
 }
 
-fn wire(purchase_id: String, view: PurchaseView) -> v1::Purchase {
+fn wire(purchase_id: String, view: &PurchaseView) -> v1::Purchase {
     let purchase = v1::Purchase {
         purchase_id,
         ..Default::default()
@@ -131,7 +161,10 @@ fn wire(purchase_id: String, view: PurchaseView) -> v1::Purchase {
     match view {
         PurchaseView::Pending(transaction) => v1::Purchase {
             state: v1::PurchaseState::Pending.into(),
-            transaction_id: transaction.map(|id| id.to_string()).unwrap_or_default(),
+            transaction_id: transaction
+                .as_ref()
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
             ..purchase
         },
         PurchaseView::Committed {
@@ -141,8 +174,8 @@ fn wire(purchase_id: String, view: PurchaseView) -> v1::Purchase {
         } => v1::Purchase {
             state: v1::PurchaseState::Committed.into(),
             transaction_id: transaction.to_string(),
-            decide_time: Some(wire_time(decide_time)),
-            applied,
+            decide_time: Some(wire_time(*decide_time)),
+            applied: *applied,
             ..purchase
         },
         PurchaseView::Refused {
@@ -153,11 +186,11 @@ fn wire(purchase_id: String, view: PurchaseView) -> v1::Purchase {
         } => v1::Purchase {
             state: v1::PurchaseState::Refused.into(),
             transaction_id: transaction.to_string(),
-            decide_time: Some(wire_time(decide_time)),
+            decide_time: Some(wire_time(*decide_time)),
             refusal: Some(v1::Refusal {
                 reason: refusal.reason.as_str().into(),
                 participant: participant.to_string(),
-                detail: refusal.detail,
+                detail: refusal.detail.clone(),
             }),
             ..purchase
         },

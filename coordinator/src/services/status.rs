@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tandem_participant::convert::truncate;
-use tandem_protocol::{Reason, Reply};
+use tandem_protocol::{Reason, Reply, TransactionId};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
@@ -173,6 +173,24 @@ pub(super) fn reply(purchase_id: &str, reply: Reply) -> Status {
             )
         }
     }
+}
+
+/// A deadline that has passed while a decided purchase waits for a person.
+pub(super) fn needs_operator(purchase_id: &str, transaction: &TransactionId) -> Status {
+    let mut metadata = one("purchase_id", purchase_id);
+    metadata.insert("transaction_id".into(), transaction.to_string());
+    metadata.insert("needs_operator".into(), "true".into());
+    error(
+        Code::DeadlineExceeded,
+        "OUTCOME_COMMITTED",
+        format!(
+            "purchase {purchase_id} is committed by {transaction} and is not applied everywhere: a store \
+             has ended its part against the decision, or can't end it. It will not be until an operator \
+             has mended that: `tandem tx show {transaction}`"
+        ),
+        metadata,
+        None,
+    )
 }
 
 pub(super) fn one(key: &str, value: &str) -> HashMap<String, String> {
