@@ -1,7 +1,7 @@
 //! What a disagreement is called, what it means, and what mends it.
 
 use tandem_proto::v1;
-use tandem_protocol::{ParticipantName, Standing, TransactionId};
+use tandem_protocol::{HeuristicKind, ParticipantName, Standing, TransactionId};
 
 /// A kind of disagreement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub(super) enum Kind {
     CommitNotRemembered,
     RollBackRemembered,
     CommitWithoutDecision,
+    /// The same, and the log knows it.
+    CommitByHand,
     HoldLeft,
     HeldSumWrong,
     DeductedDiffers,
@@ -29,7 +31,7 @@ impl Kind {
             Kind::RowWithoutDecision => "ROW_WITHOUT_DECISION",
             Kind::CommitNotRemembered => "COMMIT_NOT_REMEMBERED",
             Kind::RollBackRemembered => "ROLL_BACK_REMEMBERED",
-            Kind::CommitWithoutDecision => "COMMIT_WITHOUT_DECISION",
+            Kind::CommitWithoutDecision | Kind::CommitByHand => "COMMIT_WITHOUT_DECISION",
             Kind::HoldLeft => "HOLD_LEFT",
             Kind::HeldSumWrong => "HELD_SUM_WRONG",
             Kind::DeductedDiffers => "DEDUCTED_DIFFERS",
@@ -62,6 +64,9 @@ impl Kind {
             Kind::CommitWithoutDecision => {
                 "somebody has committed it by hand, or the log is an old copy; the next start of \
                  the coordinator is refused for it"
+            }
+            Kind::CommitByHand => {
+                "somebody has committed by hand what was aborted; the log knows that, and starts go on"
             }
             Kind::HoldLeft => {
                 "units are held for a transaction that will not ask for them, and can't be sold"
@@ -148,6 +153,24 @@ pub(super) fn of_stranger(id: &TransactionId, participant: &ParticipantName) -> 
         "no verb: take back by hand what {participant} has of {id}, then remove its memory of it as \
          the README says under \"A stale or damaged log\""
     )
+}
+
+/// What to do about a branch that a store has ended against the decision.
+pub(super) fn of_heuristic(
+    kind: HeuristicKind,
+    id: &TransactionId,
+    participant: &ParticipantName,
+) -> String {
+    match kind {
+        HeuristicKind::RolledBack | HeuristicKind::Mixed => {
+            let verb = repair(id, participant);
+            format!("{verb} redoes it from the decision")
+        }
+        HeuristicKind::Committed => format!(
+            "no verb: take it back at the store as `tandem tx show {id}` says, then `tandem tx settle \
+             {id} --participant {participant} --as rolled-back --reason TEXT`"
+        ),
+    }
 }
 
 /// What to do about units that are held.

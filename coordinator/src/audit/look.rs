@@ -149,10 +149,7 @@ impl Run<'_> {
             BranchProgress::Heuristic(kind) => (
                 Kind::Heuristic,
                 format!("{kind}: {}", branch.last_failure),
-                format!(
-                    "{} if it was decided to commit; see `tandem tx show {id}`",
-                    disagreement::repair(id, participant)
-                ),
+                disagreement::of_heuristic(kind, id, participant),
             ),
             BranchProgress::Stuck(_) => (
                 Kind::Stuck,
@@ -238,11 +235,13 @@ impl Run<'_> {
         id: &TransactionId,
     ) -> Result<Look, Ended> {
         let standing = self.standing(participant, id).await?;
-        let is_settled = {
+        let (is_settled, is_in_log) = {
             let (id, participant) = (id.clone(), participant.clone());
             self.ask_core(move |core| {
                 let decision = core.decision(&id);
-                decision.is_some_and(|decision| decision.settled.contains(&participant))
+                let is_settled =
+                    decision.is_some_and(|decision| decision.settled.contains(&participant));
+                (is_settled, core.is_in_log(&id))
             })
             .await?
         };
@@ -275,7 +274,10 @@ impl Run<'_> {
                 ),
             ),
             (Standing::WithoutDecision | Standing::NotBegun, BranchState::Committed) => differs(
-                Kind::CommitWithoutDecision,
+                match is_in_log {
+                    true => Kind::CommitByHand,
+                    false => Kind::CommitWithoutDecision,
+                },
                 place,
                 format!("the log has no decision to commit it; {said}"),
                 disagreement::of_stranger(id, participant),

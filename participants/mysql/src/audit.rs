@@ -23,6 +23,9 @@ const MARKERS_MAX: usize = 5_000;
 /// Rows of the app's that one page looks at.
 const ROWS_MAX: usize = 2_000;
 
+/// Purchases that are named to a person.
+const NAMED_MAX: usize = 20;
+
 pub(crate) async fn answer(store: &Store, question: &AuditQuestion) -> Result<AuditAnswer, Error> {
     let deadline = store.statement_deadline();
     let mut session = store.service_sessions.lease(deadline).await?;
@@ -48,6 +51,41 @@ pub(crate) async fn answer(store: &Store, question: &AuditQuestion) -> Result<Au
     let answer = answer.map_err(|failure| failure.into_error("reading for an audit"))?;
     session.give_back();
     Ok(answer)
+}
+
+/// Names the purchases that the rows say a transaction has written, for a person; says why if it can't.
+/// The column need have no index, so that the table may be read to its end.
+pub(crate) async fn purchases_of(
+    store: &Store,
+    transaction: &TransactionId,
+    deadline: Instant,
+) -> String {
+    let (Some(kept), _) = store.settings.templates.kept() else {
+        return String::new();
+    };
+    let Some(column) = kept.column(Param::TransactionId) else {
+        return String::new();
+    };
+    let id = id_column(kept);
+    let query = format!(
+        "SELECT {id} FROM {} WHERE {column} = '{transaction}' ORDER BY {id} LIMIT {NAMED_MAX}",
+        kept.table
+    );
+    match ids(store, &query, deadline).await {
+        Ok(ids) if ids.is_empty() => "; no row says that it is of it".into(),
+        Ok(ids) => format!("; its purchases: {}", ids.join(", ")),
+        Err(error) => format!("; its purchases can't be looked up: {error}"),
+    }
+}
+
+async fn ids(store: &Store, query: &str, deadline: Instant) -> Result<Vec<String>, Error> {
+    let mut session = store.service_sessions.lease(deadline).await?;
+    let rows = session.query(query, deadline).await;
+    let rows = rows.map_err(|failure| failure.into_error("reading its rows"))?;
+    let ids = rows.iter().map(|row| session::field(row, 0));
+    let ids: Result<Vec<String>, Failure> = ids.collect();
+    session.give_back();
+    ids.map_err(|failure| failure.into_error("reading its rows"))
 }
 
 struct Audit<'a> {

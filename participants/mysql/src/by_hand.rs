@@ -14,3 +14,16 @@ pub fn commit_by_hand(transaction: &TransactionId, participant: &ParticipantName
         transaction.coordinator, transaction.epoch, transaction.sequence
     )
 }
+
+/// How to take back what somebody has committed against a decision: text for a person, with each
+/// statement between backticks. It is written for the default tables.
+pub fn take_back_by_hand(transaction: &TransactionId, participant: &ParticipantName) -> String {
+    let own = format!("transaction_id = '{transaction}'");
+    format!(
+        "`DELETE FROM purchase_items WHERE purchase_id IN (SELECT purchase_id FROM purchases WHERE \
+         {own})`, `DELETE FROM purchases WHERE {own}` (with statements of your own: the rows that they \
+         have written), and tandem's memory of it, `DELETE FROM tandem_branches WHERE participant = \
+         '{participant}' AND coordinator = '{}' AND epoch = {} AND sequence = {}`",
+        transaction.coordinator, transaction.epoch, transaction.sequence
+    )
+}

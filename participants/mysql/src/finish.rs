@@ -6,6 +6,7 @@ use tandem_participant::{Commit, CommitEvidence, Committed, Error, RollBack};
 use tandem_protocol::TransactionId;
 use tokio::time::Instant;
 
+use crate::audit;
 use crate::branches::{Claim, Held, Prepared};
 use crate::codes;
 use crate::coordinators::not_enlisted;
@@ -99,9 +100,15 @@ pub(crate) async fn roll_back(store: &Store, roll_back: &RollBack) -> Result<(),
             true
         }
     };
-    settle::settle(store, transaction, Goal::RollBack, known, deadline)
-        .await
-        .map(|_| ())
+    match settle::settle(store, transaction, Goal::RollBack, known, deadline).await {
+        Ok(_) => Ok(()),
+        Err(Error::Heuristic { kind, detail }) => {
+            let named = audit::purchases_of(store, transaction, deadline).await;
+            let detail = detail + &named;
+            Err(Error::Heuristic { kind, detail })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Ends the branch on the session that it is tied to: the one session whose OK is evidence by

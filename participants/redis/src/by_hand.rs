@@ -22,8 +22,7 @@ pub fn commit_by_hand(
         .iter()
         .map(|(sku, quantity)| format!("{sku} by {quantity}"))
         .collect();
-    let place = StockPlace::Keys(Pattern::default());
-    let keys = Keys::new(default_key_prefix(), participant.clone(), &place);
+    let keys = default_keys(participant);
     let (row, place) = keys.witness(transaction);
     format!(
         "done when ZSCORE {} {} gives a number, or when character {place} of GET {row} is 1 (with a \
@@ -34,4 +33,32 @@ pub fn commit_by_hand(
         units.join(", "),
         keys.holds(&keys.branch(transaction)),
     )
+}
+
+/// How to take back what somebody has committed against a decision: text for a person, with each
+/// command between backticks, as [`commit_by_hand`] is.
+pub fn take_back_by_hand(transaction: &TransactionId, participant: &ParticipantName) -> String {
+    let keys = default_keys(participant);
+    let (row, place) = keys.witness(transaction);
+    format!(
+        "give the units that were deducted for it back to the stock (what is still held for it comes back \
+         by itself), then remove tandem's memory of it, `ZREM {} {}`; if character {place} of `GET {row}` \
+         is 1, also `SETRANGE {row} {} 0`, and lower tandem's count of each sku by the same units (with a \
+         stock hash both are fields of it)",
+        keys.committed(&transaction.coordinator),
+        member(transaction),
+        place - 1,
+    )
+}
+
+/// How to say that what was owed of a sku is put right: text for a person, as [`commit_by_hand`] is.
+pub fn clear_debt_by_hand(sku: &str, participant: &ParticipantName) -> String {
+    let stock = Pattern::default().of(sku);
+    let debt = default_keys(participant).debt();
+    format!("`HDEL {debt} {stock}` (with a stock hash: `HDEL {debt}:HASH {sku}`)")
+}
+
+fn default_keys(participant: &ParticipantName) -> Keys {
+    let place = StockPlace::Keys(Pattern::default());
+    Keys::new(default_key_prefix(), participant.clone(), &place)
 }

@@ -130,6 +130,12 @@ impl Coordinator {
         }
     }
 
+    /// Whether the log holds something about a transaction, so that its commit by hand does not make a
+    /// start take the log for an old copy.
+    pub fn is_in_log(&self, id: &TransactionId) -> bool {
+        self.history.transaction(id).is_some()
+    }
+
     fn settled_at(&self, id: &TransactionId, by_hand: &[ByHand]) -> Vec<ParticipantName> {
         let ended = by_hand.iter().filter_map(|word| match word {
             ByHand::Settled(settlement) => Some(settlement.participant.clone()),
