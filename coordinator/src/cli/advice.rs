@@ -1,8 +1,8 @@
 //! What a transaction's state means, and which verbs may follow.
 
 use tandem_proto::v1::{
-    BranchProgress, BranchState, BranchSummary, GetTransactionResponse, TransactionState,
-    TransactionSummary,
+    BranchProgress, BranchState, BranchSummary, GetTransactionResponse, OwedUnits,
+    TransactionState, TransactionSummary,
 };
 
 use super::output::clean;
@@ -18,14 +18,18 @@ pub(super) fn advise(
     let Some(transaction) = &answer.transaction else {
         return unknown(answer);
     };
-    let mut advice = vec![state(transaction).to_owned()];
+    let mut advice = vec![state(transaction, &answer.owed)];
+    advice.extend(answer.owed.iter().map(owed));
     let outcome = Outcome::of(transaction);
-    let of_branches = transaction.branches.iter();
-    advice.extend(of_branches.filter_map(|b| branch(id, b, outcome, now)));
+    for of in &transaction.branches {
+        let mut truths = answer.truths.iter();
+        let truth = truths.find(|truth| truth.participant == of.participant);
+        let kind = truth.map_or("", |truth| truth.kind.as_str());
+        advice.extend(branch(id, of, kind, outcome, now));
+    }
     for truth in &answer.truths {
-        let believed = transaction
-            .branches
-            .iter()
+        let mut branches = transaction.branches.iter();
+        let believed = branches
             .find(|branch| branch.participant == truth.participant)
             .map(BranchSummary::progress);
         if let Some(inspected) = &truth.inspected {
@@ -65,8 +69,8 @@ impl Outcome {
     }
 }
 
-fn state(transaction: &TransactionSummary) -> &'static str {
-    match transaction.state() {
+fn state(transaction: &TransactionSummary, owed: &[OwedUnits]) -> String {
+    let text = match transaction.state() {
         TransactionState::Preparing => {
             "Not decided yet. It is aborted by itself if its votes are not in by the prepare \
              deadline; nothing is to be done."
@@ -75,14 +79,15 @@ fn state(transaction: &TransactionSummary) -> &'static str {
             "All votes are in and the decision is on its way to the disk. If this lasts for more \
              than seconds, look at the disk that holds the decision log."
         }
-        TransactionState::Committing => {
-            "Decided commit: the decision is in the log and every participant will carry it out."
-        }
+        TransactionState::Committing => return committing(transaction),
         TransactionState::Aborting => {
             "Aborted: nothing of it will be kept. Participants still have to release what they \
              prepared."
         }
-        TransactionState::Committed => "Committed everywhere; nothing is to be done.",
+        TransactionState::Committed if owed.is_empty() => {
+            "Committed everywhere; nothing is to be done."
+        }
+        TransactionState::Committed => "Committed everywhere.",
         TransactionState::Refused => {
             "Every purchase of it was refused; nothing was kept and nothing is to be done."
         }
@@ -90,12 +95,55 @@ fn state(transaction: &TransactionSummary) -> &'static str {
             "The server names a state that this version of tandem does not know; use the server's \
              version."
         }
-    }
+    };
+    text.to_owned()
+}
+
+/// Who carries a decision out by itself, and who does not.
+fn committing(transaction: &TransactionSummary) -> String {
+    let needs_a_person = |branch: &&BranchSummary| {
+        matches!(
+            branch.progress(),
+            BranchProgress::Heuristic | BranchProgress::Stuck
+        )
+    };
+    let branches = transaction.branches.iter().filter(needs_a_person);
+    let names: Vec<String> = branches.map(|b| clean(&b.participant)).collect();
+    let who = if names.is_empty() {
+        "every participant will carry it out".to_owned()
+    } else {
+        let others = match names.len() < transaction.branches.len() {
+            true => "; every other one will carry it out",
+            false => "",
+        };
+        let names = names.join(", ");
+        format!("{names} will not carry it out without a person (below){others}")
+    };
+    format!("Decided commit: the decision is in the log, and {who}.")
+}
+
+/// What a store owes of what the transaction bought.
+fn owed(owed: &OwedUnits) -> String {
+    let OwedUnits {
+        participant,
+        sku,
+        units,
+    } = owed;
+    let (name, sku) = (clean(participant), clean(sku));
+    let cleared = match participant.parse() {
+        Ok(participant) => tandem_redis::clear_debt_by_hand(&sku, &participant),
+        Err(_) => String::new(),
+    };
+    format!(
+        "{name} owes {units} of {sku}: they were sold, to this transaction or others, and were not in \
+         stock when they were to be deducted. Put the stock of {sku} right, then say so with {cleared}."
+    )
 }
 
 fn branch(
     id: &str,
     branch: &BranchSummary,
+    kind: &str,
     outcome: Outcome,
     now: jiff::Timestamp,
 ) -> Option<String> {
@@ -119,14 +167,15 @@ fn branch(
                      decision; PURCHASES says what. Done by hand instead, {settle} records it."
                 ),
                 Outcome::Abort => format!(
-                    "No decision is stored to redo: take back at the store what was committed \
-                     there, then {settle} records it."
+                    "No decision is stored to redo: take back at the store what was committed there, \
+                     {}. Then {settle} records it.",
+                    take_back(id, &name, kind)
                 ),
             }
         )),
         BranchProgress::Settled => Some(format!(
             "{name} was ended by a person's word; the timeline says whose and why. It is not \
-             asked any more."
+             asked any more. Should a sweep find the branch prepared all the same, it is ended."
         )),
         BranchProgress::Ending if branch.attempts > 0 => Some(format!(
             "{name} has not acknowledged after {}; it is asked again by itself (next {}). \
@@ -143,6 +192,20 @@ fn branch(
     }
 }
 
+/// How a person takes back what a store of a kind has committed against an abort.
+fn take_back(id: &str, participant: &str, kind: &str) -> String {
+    let (Ok(transaction), Ok(participant)) = (id.parse(), participant.parse()) else {
+        return "by hand".to_owned();
+    };
+    let mysql = tandem_mysql::take_back_by_hand(&transaction, &participant);
+    let redis = tandem_redis::take_back_by_hand(&transaction, &participant);
+    match kind {
+        "mysql" => mysql,
+        "redis" => redis,
+        _ => format!("at MySQL: {mysql}; at Redis: {redis}"),
+    }
+}
+
 /// A store that says something else than the coordinator believes.
 fn contradiction(
     name: &str,
@@ -156,8 +219,8 @@ fn contradiction(
              are missing there."
         )),
         (BranchState::Committed, Outcome::Abort, _) => Some(format!(
-            "CONTRADICTION: {name} says committed, the transaction was aborted. The purchases \
-             above are there and should not be."
+            "CONTRADICTION: {name} says committed, the transaction was aborted. What it has written \
+             there should not be there."
         )),
         (BranchState::Committed, Outcome::Open, Some(_)) => Some(format!(
             "{name} says committed, and the coordinator knew no decision when it was read. It may \
@@ -166,8 +229,8 @@ fn contradiction(
         )),
         (BranchState::Prepared, _, Some(BranchProgress::Ended)) => Some(format!(
             "{name} holds it prepared, the coordinator believes that it ended there. It may have \
-             moved between the two reads: look again. If it stays so, `tandem tx list` and the \
-             store's own prepared branches must be compared by hand."
+             moved between the two reads: look again. If it stays so, the sweeps find it and have it \
+             ended again."
         )),
         (BranchState::Unclear, _, _) => Some(format!(
             "{name} can't tell now (its detail says why); look again."
@@ -212,6 +275,7 @@ mod tests {
                 ..InspectResponse::default()
             }),
             error: String::new(),
+            kind: "redis".into(),
         };
         let answer = GetTransactionResponse {
             transaction: Some(transaction),

@@ -31,6 +31,11 @@ pub(super) fn details(answer: &GetTransactionResponse) -> Value {
         "entries": list(&answer.entries, entry),
         "truths": list(&answer.truths, truth),
         "read_time": time(answer.read_time.as_ref()),
+        "owed": list(&answer.owed, |owed| json!({
+            "participant": owed.participant,
+            "sku": owed.sku,
+            "units": owed.units,
+        })),
     })
 }
 
@@ -64,6 +69,7 @@ pub(super) fn purchase(purchase: &Purchase) -> Value {
         "transaction_id": purchase.transaction_id,
         "decide_time": time(purchase.decide_time.as_ref()),
         "applied": purchase.applied,
+        "needs_operator": purchase.needs_operator,
         "refusal": purchase.refusal.as_ref().map(refusal),
     })
 }

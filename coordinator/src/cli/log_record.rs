@@ -183,6 +183,8 @@ fn ending(ending: Ending) -> &'static str {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use tandem_protocol::Timestamp;
+
     use tandem_protocol::{Epoch, HeuristicKind, ParticipantTotals, SkuTotal};
 
     use super::super::samples::{decision, refused};

@@ -154,7 +154,12 @@ fn remark_loss(page: &mut String, name: &str, loss: &Loss, now: jiff::Timestamp)
         loss.still_there
     );
     if loss.debt > 0 {
-        let _ = write!(page, ", {} units are owed (tandem stock SKU)", loss.debt);
+        let owed = match loss.owed {
+            Some(0) => "nothing is owed any more".to_owned(),
+            Some(owed) => format!("{owed} are owed now, as `tandem stock SKU` tells"),
+            None => "whether they are owed still is not known now".to_owned(),
+        };
+        let _ = write!(page, ", {} units could not be deducted ({owed})", loss.debt);
     }
     if loss.end_time.is_some() {
         let _ = write!(
@@ -202,6 +207,7 @@ mod tests {
                 }],
             }),
             loss: Some(Loss {
+                owed: Some(2),
                 find_time: Some(after(-60)),
                 transactions: 500,
                 redone: 498,
@@ -245,7 +251,7 @@ purchases  up     2h 5m ago  0        mysql  MariaDB 10.11.14  127.0.0.1:3306
 stock      down   20s ago    4        -      -                 -
 
 purchases: had lost 500 commits that it had acknowledged, found 2026-03-01T11:59:00.000Z (1m ago): \
-498 carried out again from the log, 2 were still there, 3 units are owed (tandem stock SKU); done 59s ago
+498 carried out again from the log, 2 were still there, 3 units could not be deducted (2 are owed now, as `tandem stock SKU` tells); done 59s ago
 purchases: may have lost more: those from shop.1.7 before shop.2.9 are past the log's memory; compare \
 them by hand
 purchases: unsafe, accepted by the configuration: SYNC_BINLOG: sync_binlog is 0

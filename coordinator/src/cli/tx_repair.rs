@@ -207,6 +207,7 @@ mod tests {
                 ..InspectResponse::default()
             }),
             error: String::new(),
+            kind: String::new(),
         });
         assert_eq!(
             render(&[preview]),

@@ -1,12 +1,15 @@
 //! `tandem tx settle ID`: a preview, a question, a record in the log.
 
 use serde_json::{Value, json};
-use tandem_proto::v1::{SettleTransactionRequest, SettleTransactionResponse, Settlement};
+use tandem_proto::v1::{
+    BranchState, InspectResponse, ParticipantTruth, SettleTransactionRequest,
+    SettleTransactionResponse, Settlement,
+};
 use tandem_protocol::{ParticipantName, TransactionId};
 
 use super::Failure;
 use super::connection::Admin;
-use super::names::full;
+use super::names::{full, word};
 use super::output::{self, Output, clean};
 use super::person;
 
@@ -15,7 +18,10 @@ Record by hand how a branch ended, after a preview
 
 Settling is the last resort, for a branch that `tandem tx show` calls stuck or heuristic. It stores \
 who said so, when and why in the decision log, and the coordinator then asks that participant no \
-more about the transaction. It changes nothing at the store: end the branch there first.
+more about the transaction. It changes nothing at the store: end the branch there first. Where \
+the store says that the branch is prepared it has not ended, and nothing is recorded without --force; \
+what is prepared all the same once a store can be asked again is ended as recorded, so don't do by \
+hand what is still prepared.
 
   --as committed    the branch's purchases are in the store
   --as rolled-back  nothing of the branch is in the store
@@ -110,6 +116,15 @@ impl Args {
                     .to_owned(),
             ));
         }
+        let inspected = truth(self, preview).and_then(|truth| truth.inspected.as_ref());
+        let state = inspected.map(InspectResponse::state);
+        if state == Some(BranchState::Prepared) && !self.force {
+            let id = &self.transaction;
+            return Err(Failure::Negative(format!(
+                "nothing was recorded: what is prepared has not ended. tandem ends it by itself, as \
+                 decided; `tandem tx retry {id}` asks now."
+            )));
+        }
         person::confirm(self.yes, "recorded", "Record this?")
     }
 
@@ -126,11 +141,43 @@ fn render_preview(args: &Args, preview: &SettleTransactionResponse) -> String {
         "preview, nothing is recorded yet: {}",
         clean(&preview.effect)
     );
+    let force = if args.force { ", forced" } else { "" };
     if preview.contradicts_decision {
-        let force = if args.force { ", forced" } else { "" };
         text.push_str(&format!("\nit CONTRADICTS the stored decision{force}"));
     }
+    let name = args.participant.as_str();
+    match truth(args, preview).and_then(|truth| truth.inspected.as_ref()) {
+        Some(inspected) if inspected.state() == BranchState::Prepared => text.push_str(&format!(
+            "\nWARNING: {name} says that the branch is prepared: it has not ended{force}"
+        )),
+        Some(_) => {}
+        None => text.push_str(&format!(
+            "\nWARNING: {name} can't be asked now: nobody knows whether the branch has ended"
+        )),
+    }
+    for truth in &preview.truths {
+        text.push_str(&format!("\n  {}", said(truth)));
+    }
     text
+}
+
+/// What the participant itself says whose branch it is.
+fn truth<'a>(args: &Args, preview: &'a SettleTransactionResponse) -> Option<&'a ParticipantTruth> {
+    let mut truths = preview.truths.iter();
+    truths.find(|truth| truth.participant == args.participant.as_str())
+}
+
+/// A participant's own word.
+fn said(truth: &ParticipantTruth) -> String {
+    let name = clean(&truth.participant);
+    match &truth.inspected {
+        Some(inspected) => format!(
+            "{name} itself says now: {}: {}",
+            word::<BranchState>(inspected.state),
+            clean(&inspected.detail)
+        ),
+        None => format!("{name} could not be asked: {}", clean(&truth.error)),
+    }
 }
 
 fn document(args: &Args, answer: &SettleTransactionResponse, recorded: bool) -> Value {

@@ -56,7 +56,16 @@ fn render(id: &str, answer: &GetTransactionResponse, width: Option<u16>) -> Stri
     };
     let mut page = String::new();
     match &answer.transaction {
-        Some(transaction) => summary(&mut page, transaction, &read, now, width),
+        Some(transaction) => {
+            summary(
+                &mut page,
+                transaction,
+                answer.entries.len(),
+                &read,
+                now,
+                width,
+            );
+        }
         None => section(
             &mut page,
             &format!("TRANSACTION {id} (coordinator memory and decision log, {read})"),
@@ -94,6 +103,7 @@ fn section(page: &mut String, title: &str, body: &str) {
 fn summary(
     page: &mut String,
     transaction: &TransactionSummary,
+    entries: usize,
     read: &str,
     now: jiff::Timestamp,
     width: Option<u16>,
@@ -103,7 +113,7 @@ fn summary(
         word::<TransactionState>(transaction.state),
         time::both(transaction.begin_time.as_ref(), now),
         time::both(transaction.decide_time.as_ref(), now),
-        purchases(transaction),
+        purchases(transaction, entries),
     );
     let id = &transaction.transaction_id;
     section(
@@ -137,16 +147,17 @@ fn summary(
     );
 }
 
-/// How many purchases there are, or why memory does not know.
-fn purchases(transaction: &TransactionSummary) -> String {
-    match (transaction.purchases, transaction.state()) {
-        (0, TransactionState::Committed | TransactionState::Refused) => {
-            "not in memory any more; while the coordinator is stopped, `tandem log inspect \
+/// How many purchases there are, or why that is not known. `entries` of them are shown.
+fn purchases(transaction: &TransactionSummary, entries: usize) -> String {
+    match (transaction.state(), transaction.purchases) {
+        (TransactionState::Committed, _) if entries > 0 => entries.to_string(),
+        (TransactionState::Committed | TransactionState::Refused, 0) => {
+            "not in memory any more; while the coordinator is stopped, `tandem log inspect DIR \
              --records` has them"
                 .to_owned()
         }
-        (0, TransactionState::Aborting) => "none is kept".to_owned(),
-        (number, _) => number.to_string(),
+        (TransactionState::Aborting, 0) => "none is kept".to_owned(),
+        (_, number) => number.to_string(),
     }
 }
 
@@ -269,14 +280,17 @@ mod tests {
                         read_time: Some(NOW),
                     }),
                     error: String::new(),
+                    kind: "mysql".into(),
                 },
                 ParticipantTruth {
                     participant: "stock".into(),
                     inspected: None,
                     error: "connection refused".into(),
+                    kind: "redis".into(),
                 },
             ],
             read_time: Some(NOW),
+            owed: Vec::new(),
         }
     }
 
@@ -311,7 +325,7 @@ PURCHASES (coordinator, read 2026-03-01T12:00:00.000Z)
   0       o-1       c-1       EUR       2 x lamp at 1999
 
 WHAT IT MEANS
-  Decided commit: the decision is in the log and every participant will carry it out.
+  Decided commit: the decision is in the log, and every participant will carry it out.
   stock has not acknowledged after 7 failed calls; it is asked again by itself (next in 4s). `tandem tx retry shop.3.1042` asks now.
 "
         );
@@ -340,7 +354,7 @@ TRANSACTION shop.3.1042 (coordinator memory, read 2026-03-01T12:00:00.000Z)
   state      committed
   begun      2026-03-01T11:56:48.000Z (3m 12s ago)
   decided    2026-03-01T11:56:49.000Z (3m 11s ago)
-  purchases  not in memory any more; while the coordinator is stopped, `tandem log inspect --records` has them
+  purchases  not in memory any more; while the coordinator is stopped, `tandem log inspect DIR --records` has them
 
 PARTICIPANTS' OWN TRUTH (each store, read when it says)
   PARTICIPANT  STATE      READ                               DETAIL
@@ -365,6 +379,7 @@ PARTICIPANTS' OWN TRUTH (each store, read when it says)
                 read_time: Some(NOW),
             }),
             error: String::new(),
+            kind: "mysql".into(),
         };
         assert_eq!(
             render("shop.3.9", &answer, None),

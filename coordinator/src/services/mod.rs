@@ -4,8 +4,10 @@
 #[doc(hidden)]
 pub mod fuzzing;
 mod operator;
+mod owed;
 mod purchase;
 mod repair;
+mod settle;
 mod status;
 mod stock;
 mod timeline;

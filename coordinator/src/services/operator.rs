@@ -1,6 +1,6 @@
 //! `OperatorService`: what the operator's verbs call.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -10,14 +10,14 @@ use tandem_participant::convert::{branch_to_wire, entry_to_wire, timestamp_to_wi
 use tandem_proto::v1;
 use tandem_proto::v1::operator_service_server::OperatorService;
 use tandem_protocol::{
-    BranchProgress, BranchView, Ending, Loss, MemoryView, ParticipantName, PreparedBranch,
-    SettleError, Settlement, TransactionId, TransactionState, TransactionView,
+    BranchProgress, BranchView, Entry, Loss, MemoryView, ParticipantName, PreparedBranch,
+    Timestamp, TransactionId, TransactionState, TransactionView,
 };
 use tokio::time::timeout;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::FieldViolation;
 
-use super::{repair, status, stock, timeline, validate};
+use super::{owed, repair, settle, status, stock, timeline, validate};
 use crate::audit;
 use crate::daemon::{Clock, Handle, Identity, Link, LinkState};
 
@@ -79,7 +79,7 @@ impl Operator {
     }
 
     /// Each participant's own truth, asked at once; one that can't be asked says why.
-    async fn truths(&self, id: &TransactionId) -> Vec<v1::ParticipantTruth> {
+    pub(super) async fn truths(&self, id: &TransactionId) -> Vec<v1::ParticipantTruth> {
         join_all(self.links.values().map(|link| self.truth(link, id))).await
     }
 
@@ -87,24 +87,42 @@ impl Operator {
     pub(super) async fn truth(&self, link: &Link, id: &TransactionId) -> v1::ParticipantTruth {
         let call = link.participant().inspect(id);
         let answer = timeout(link.call_timeout(), call).await;
-        let participant = link.name().to_string();
-        match answer {
-            Ok(Ok(truth)) => v1::ParticipantTruth {
-                participant,
-                inspected: Some(truth.into_wire(self.clock.now())),
-                error: String::new(),
-            },
-            Ok(Err(error)) => v1::ParticipantTruth {
-                participant,
-                inspected: None,
-                error: error.to_string(),
-            },
-            Err(_) => v1::ParticipantTruth {
-                participant,
-                inspected: None,
-                error: format!("no answer within {:?}", link.call_timeout()),
-            },
+        let (inspected, error) = match answer {
+            Ok(Ok(truth)) => (Some(truth.into_wire(self.clock.now())), String::new()),
+            Ok(Err(error)) => (None, error.to_string()),
+            Err(_) => (None, format!("no answer within {:?}", link.call_timeout())),
+        };
+        let description = link.status().description;
+        v1::ParticipantTruth {
+            participant: link.name().to_string(),
+            inspected,
+            error,
+            kind: description
+                .map(|description| description.kind)
+                .unwrap_or_default(),
         }
+    }
+}
+
+impl Operator {
+    /// The purchases that a transaction commits or may commit: of one that has ended, from the log.
+    async fn entries(&self, view: Option<&TransactionView>) -> Result<Vec<Entry>, Status> {
+        let Some(view) = view else {
+            return Ok(Vec::new());
+        };
+        if view.state != TransactionState::Committed {
+            return Ok(view.entries.clone());
+        }
+        let id = view.id.clone();
+        let kept = self.ask(move |core| core.decision(&id)).await?;
+        let decision = match kept.and_then(|kept| kept.position) {
+            Some(position) => audit::read_decision(&self.log, position).await,
+            None => None,
+        };
+        let decision = decision.filter(|decision| decision.transaction == view.id);
+        Ok(decision
+            .map(|decision| decision.entries)
+            .unwrap_or_default())
     }
 }
 
@@ -151,19 +169,16 @@ impl OperatorService for Operator {
         let id = transaction_id(&request.into_inner().transaction_id)?;
         let view = self.view(&id).await?;
         let read_time = wire_time(self.clock.now());
-        let (entries, events) = match &view {
-            Some(view) => (
-                view.entries.iter().map(entry_to_wire).collect(),
-                timeline::of(view),
-            ),
-            None => (Vec::new(), Vec::new()),
-        };
+        let events = view.as_ref().map(timeline::of).unwrap_or_default();
+        let entries = self.entries(view.as_ref()).await?;
+        let (truths, owed) = tokio::join!(self.truths(&id), owed::of_entries(self, &entries));
         Ok(Response::new(v1::GetTransactionResponse {
             transaction: view.as_ref().map(summary),
             timeline: events,
-            entries,
-            truths: self.truths(&id).await,
+            entries: entries.iter().map(entry_to_wire).collect(),
+            truths,
             read_time: Some(read_time),
+            owed,
         }))
     }
 
@@ -195,40 +210,8 @@ impl OperatorService for Operator {
         &self,
         request: Request<v1::SettleTransactionRequest>,
     ) -> Result<Response<v1::SettleTransactionResponse>, Status> {
-        let request = request.into_inner();
-        let settlement = settlement(&request)?;
-        self.link(&request.participant)?;
-        let (id, name) = (
-            settlement.transaction.clone(),
-            settlement.participant.clone(),
-        );
-        let ending = settlement.ending;
-        let contradicts = {
-            let (id, name) = (id.clone(), name.clone());
-            self.ask(move |core| core.settlement(&id, &name, ending))
-                .await?
-                .map_err(|error| refused(&error))?
-        };
-        let how = match ending {
-            Ending::Commit => "committed",
-            Ending::RollBack => "rolled back",
-        };
-        let effect = format!(
-            "the branch of {id} at {name} {} recorded in the decision log as {how}; tandem asks \
-             {name} no more about it and changes nothing there",
-            if request.preview { "would be" } else { "is" }
-        );
-        if !request.preview {
-            self.driver
-                .settle(settlement, request.force)
-                .await
-                .map_err(|stopped| Status::unavailable(stopped.to_string()))?
-                .map_err(|error| refused(&error))?;
-        }
-        Ok(Response::new(v1::SettleTransactionResponse {
-            effect,
-            contradicts_decision: contradicts,
-        }))
+        let answer = settle::answer(self, request.into_inner()).await?;
+        Ok(Response::new(answer))
     }
 
     async fn repair_transaction(
@@ -271,12 +254,22 @@ impl OperatorService for Operator {
                     .collect()
             })
             .await?;
+        let owing: BTreeSet<&ParticipantName> = seen
+            .iter()
+            .filter(|(_, (_, _, memory))| {
+                let loss = memory.as_ref().and_then(|memory| memory.loss.as_ref());
+                loss.is_some_and(|loss| loss.debt > 0)
+            })
+            .map(|(name, _)| name)
+            .collect();
+        let owed = owed::in_all(self, &owing).await;
         let participants = self
             .links
             .values()
             .map(|link| {
                 let status = link.status();
                 let (foreign, waiting, memory) = seen.get(link.name()).cloned().unwrap_or_default();
+                let owed = owed.get(link.name()).copied();
                 v1::ParticipantStatus {
                     name: link.name().to_string(),
                     state: match status.state {
@@ -293,7 +286,9 @@ impl OperatorService for Operator {
                     recalling: status.state == LinkState::Up
                         && memory.as_ref().is_some_and(|memory| memory.is_asked),
                     to_redo: memory.as_ref().map_or(0, |memory| memory.to_redo as u64),
-                    loss: memory.and_then(|memory| memory.loss).map(loss),
+                    loss: memory
+                        .and_then(|memory| memory.loss)
+                        .map(|found| loss(found, owed)),
                 }
             })
             .collect();
@@ -324,7 +319,7 @@ impl OperatorService for Operator {
     }
 }
 
-fn loss(loss: Loss) -> v1::Loss {
+fn loss(loss: Loss, owed: Option<u64>) -> v1::Loss {
     let (from, before) = match loss.unchecked {
         Some((from, before)) => (from.map(|id| id.to_string()), Some(before.to_string())),
         None => (None, None),
@@ -338,6 +333,7 @@ fn loss(loss: Loss) -> v1::Loss {
         end_time: loss.end_time.map(wire_time),
         unchecked_from_transaction_id: from.unwrap_or_default(),
         unchecked_before_transaction_id: before.unwrap_or_default(),
+        owed,
     }
 }
 
@@ -384,8 +380,8 @@ fn branch(branch: &BranchView) -> v1::BranchSummary {
         BranchProgress::Preparing => (v1::BranchProgress::Preparing, None, None),
         BranchProgress::Prepared => (v1::BranchProgress::Prepared, None, None),
         BranchProgress::Ending => (v1::BranchProgress::Ending, None, None),
-        BranchProgress::Waiting(time) => (v1::BranchProgress::Ending, Some(*time), None),
-        BranchProgress::Stuck(time) => (v1::BranchProgress::Stuck, Some(*time), None),
+        BranchProgress::Waiting(time) => (v1::BranchProgress::Ending, known(*time), None),
+        BranchProgress::Stuck(time) => (v1::BranchProgress::Stuck, known(*time), None),
         BranchProgress::Ended => (v1::BranchProgress::Ended, None, None),
         BranchProgress::Heuristic(kind) => {
             let word = format!("{kind}: {}", branch.last_failure);
@@ -409,39 +405,16 @@ fn branch(branch: &BranchView) -> v1::BranchSummary {
     }
 }
 
+/// What waits for nothing but its store, since a start, has no time.
+fn known(retry_time: Timestamp) -> Option<Timestamp> {
+    (retry_time > Timestamp::default()).then_some(retry_time)
+}
+
 pub(super) fn transaction_id(text: &str) -> Result<TransactionId, Status> {
     text.parse().map_err(|error: tandem_protocol::IdError| {
         let violation = FieldViolation::new("transaction_id", error.to_string());
         status::invalid(vec![violation])
     })
-}
-
-pub(super) fn settlement(request: &v1::SettleTransactionRequest) -> Result<Settlement, Status> {
-    let mut broken = validate::words(&request.reason, &request.operator);
-    let ending = match v1::Settlement::try_from(request.settlement) {
-        Ok(v1::Settlement::Committed) => Some(Ending::Commit),
-        Ok(v1::Settlement::RolledBack) => Some(Ending::RollBack),
-        Ok(v1::Settlement::Unspecified) | Err(_) => {
-            let rule = "must be SETTLEMENT_COMMITTED or SETTLEMENT_ROLLED_BACK";
-            broken.push(FieldViolation::new("settlement", rule));
-            None
-        }
-    };
-    let participant = request.participant.parse::<ParticipantName>();
-    if let Err(error) = &participant {
-        broken.push(FieldViolation::new("participant", error.to_string()));
-    }
-    let transaction = transaction_id(&request.transaction_id)?;
-    match (ending, participant) {
-        (Some(ending), Ok(participant)) if broken.is_empty() => Ok(Settlement {
-            transaction,
-            participant,
-            ending,
-            reason: request.reason.clone(),
-            operator: request.operator.clone(),
-        }),
-        _ => Err(status::invalid(broken)),
-    }
 }
 
 pub(super) fn unknown(id: &TransactionId) -> Status {
@@ -452,15 +425,4 @@ pub(super) fn unknown(id: &TransactionId) -> Status {
         status::one("transaction_id", &id.to_string()),
         None,
     )
-}
-
-fn refused(error: &SettleError) -> Status {
-    let (code, reason) = match error {
-        SettleError::UnknownTransaction(_) => (Code::NotFound, "TRANSACTION_NOT_FOUND"),
-        SettleError::UnknownBranch(..) => (Code::NotFound, "BRANCH_NOT_FOUND"),
-        SettleError::Undecided(_) => (Code::FailedPrecondition, "UNDECIDED"),
-        SettleError::Ended(..) => (Code::FailedPrecondition, "ALREADY_ENDED"),
-        SettleError::Contradicts(..) => (Code::FailedPrecondition, "CONTRADICTS_DECISION"),
-    };
-    status::error(code, reason, error.to_string(), HashMap::new(), None)
 }

@@ -75,7 +75,9 @@ pub(super) fn of(view: &TransactionView) -> Vec<v1::TimelineEvent> {
             BranchProgress::Ended => {
                 events.push(event(None, MEMORY, format!("{name}: acknowledged")));
             }
-            BranchProgress::Waiting(time) | BranchProgress::Stuck(time) => {
+            BranchProgress::Waiting(time) | BranchProgress::Stuck(time)
+                if branch.failures > 0 =>
+            {
                 let text = format!(
                     "{name}: to be asked again from this time on, after {}: {}",
                     count(branch.failures as usize, "failed call"),
@@ -87,7 +89,10 @@ pub(super) fn of(view: &TransactionView) -> Vec<v1::TimelineEvent> {
             | BranchProgress::Preparing
             | BranchProgress::Prepared
             | BranchProgress::Empty
-            | BranchProgress::Ending => {}
+            | BranchProgress::Ending
+            // Not asked yet since the start.
+            | BranchProgress::Waiting(_)
+            | BranchProgress::Stuck(_) => {}
         }
     }
     events
