@@ -124,19 +124,14 @@ fn committing(transaction: &TransactionSummary) -> String {
 
 /// What a store owes of what the transaction bought.
 fn owed(owed: &OwedUnits) -> String {
-    let OwedUnits {
-        participant,
-        sku,
-        units,
-    } = owed;
-    let (name, sku) = (clean(participant), clean(sku));
-    let cleared = match participant.parse() {
-        Ok(participant) => tandem_redis::clear_debt_by_hand(&sku, &participant),
-        Err(_) => String::new(),
+    let (name, sku, units) = (clean(&owed.participant), clean(&owed.sku), owed.units);
+    let remedy = match owed.remedy.as_str() {
+        "" => String::new(),
+        remedy => format!(", then tell the store so: {}", clean(remedy)),
     };
     format!(
         "{name} owes {units} of {sku}: they were sold, to this transaction or others, and were not in \
-         stock when they were to be deducted. Put the stock of {sku} right, then say so with {cleared}."
+         stock when they were to be deducted. Put the stock of {sku} right{remedy}."
     )
 }
 

@@ -35,6 +35,7 @@ pub(super) fn details(answer: &GetTransactionResponse) -> Value {
             "participant": owed.participant,
             "sku": owed.sku,
             "units": owed.units,
+            "remedy": owed.remedy,
         })),
     })
 }
@@ -59,6 +60,7 @@ pub(super) fn stock(answer: &GetStockResponse) -> Value {
         })),
         "detail": answer.detail,
         "debt": answer.debt,
+        "debt_remedy": answer.debt_remedy,
     })
 }
 

@@ -60,9 +60,17 @@ fn render(answer: &GetStockResponse, now: jiff::Timestamp, width: Option<u16>) -
         let _ = write!(
             page,
             "\ndebt       {} (sold and not deducted, since there was no stock value to deduct \
-             them from; deduct them by hand)",
+             them from; put the stock right",
             answer.debt
         );
+        if !answer.debt_remedy.is_empty() {
+            let _ = write!(
+                page,
+                ", then tell the store so: {}",
+                clean(&answer.debt_remedy)
+            );
+        }
+        page.push(')');
     }
     if !answer.holds.is_empty() {
         let rows = answer.holds.iter().map(|hold| {

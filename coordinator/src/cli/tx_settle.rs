@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 use tandem_proto::v1::{
-    BranchState, InspectResponse, ParticipantTruth, SettleTransactionRequest,
-    SettleTransactionResponse, Settlement,
+    BranchState, ParticipantTruth, SettleTransactionRequest, SettleTransactionResponse, Settlement,
 };
 use tandem_protocol::{ParticipantName, TransactionId};
 
@@ -115,15 +114,6 @@ impl Args {
                  way, or add --force if the store can't be brought in line with the decision."
                     .to_owned(),
             ));
-        }
-        let inspected = truth(self, preview).and_then(|truth| truth.inspected.as_ref());
-        let state = inspected.map(InspectResponse::state);
-        if state == Some(BranchState::Prepared) && !self.force {
-            let id = &self.transaction;
-            return Err(Failure::Negative(format!(
-                "nothing was recorded: what is prepared has not ended. tandem ends it by itself, as \
-                 decided; `tandem tx retry {id}` asks now."
-            )));
         }
         person::confirm(self.yes, "recorded", "Record this?")
     }

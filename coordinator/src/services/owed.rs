@@ -28,6 +28,7 @@ pub(super) async fn of_entries(operator: &Operator, entries: &[Entry]) -> Vec<v1
                     participant: link.name().to_string(),
                     sku: (*sku).to_owned(),
                     units: stock.debt,
+                    remedy: stock.debt_remedy,
                 }),
                 Ok(Ok(Some(_))) => {}
                 // It keeps no stock, or does not answer.

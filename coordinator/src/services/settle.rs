@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tandem_proto::v1;
-use tandem_protocol::{Ending, ParticipantName, SettleError, Settlement};
+use tandem_protocol::{BranchProgress, Ending, ParticipantName, SettleError, Settlement};
 use tonic::{Code, Status};
 use tonic_types::FieldViolation;
 
@@ -33,10 +33,12 @@ pub(super) async fn answer(
             truths: operator.truths(id).await,
         });
     }
-    let truth = operator.truth(link, id).await;
-    let state = truth.inspected.map(|inspected| inspected.state());
-    if state == Some(v1::BranchState::Prepared) && !request.force {
-        return Err(still_prepared(&settlement));
+    if !request.force && is_asked(operator, &settlement).await? {
+        let truth = operator.truth(link, id).await;
+        let state = truth.inspected.map(|inspected| inspected.state());
+        if state == Some(v1::BranchState::Prepared) {
+            return Err(still_prepared(&settlement));
+        }
     }
     operator
         .driver
@@ -102,7 +104,15 @@ fn settlement(request: &v1::SettleTransactionRequest) -> Result<Settlement, Stat
     }
 }
 
-/// What is prepared has not ended.
+/// Whether the coordinator goes on asking the participant to end the branch.
+async fn is_asked(operator: &Operator, settlement: &Settlement) -> Result<bool, Status> {
+    let view = operator.view(&settlement.transaction).await?;
+    let mut branches = view.into_iter().flat_map(|view| view.branches);
+    let branch = branches.find(|branch| branch.participant == settlement.participant);
+    Ok(branch.is_some_and(|branch| !matches!(branch.progress, BranchProgress::Heuristic(_))))
+}
+
+/// What is prepared, and asked to end, has not ended.
 fn still_prepared(settlement: &Settlement) -> Status {
     let (id, name) = (&settlement.transaction, &settlement.participant);
     status::error(

@@ -62,6 +62,7 @@ mod tests {
             value: Some(value),
             holds: Vec::new(),
             debt: 0,
+            debt_remedy: String::new(),
             detail: String::new(),
         }))
     }

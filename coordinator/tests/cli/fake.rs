@@ -123,6 +123,7 @@ impl OperatorService for Service {
                 participant: "stock".into(),
                 inspected: None,
                 error: "connection refused".into(),
+                kind: "redis".into(),
             }],
             read_time: time(1_772_366_460),
             ..GetTransactionResponse::default()
@@ -149,6 +150,7 @@ impl OperatorService for Service {
                 request.transaction_id, request.participant
             ),
             contradicts_decision: request.settlement() == Settlement::RolledBack,
+            truths: Vec::new(),
         };
         self.settled.lock().unwrap().push(request);
         Ok(Response::new(answer))
@@ -253,6 +255,7 @@ impl PurchaseService for Service {
                     decide_time: time(1_772_366_401),
                     applied: request.wait_for() == WaitFor::Applied,
                     refusal: None,
+                    needs_operator: false,
                 }),
             })),
         }

@@ -355,6 +355,9 @@ pub struct Stock {
     pub holds: Vec<Hold>,
     /// Units decided and not deducted, since there was no value to deduct them from.
     pub debt: u64,
+    /// What a person does at the store, once its stock is right, so that nothing is owed any more:
+    /// commands between backticks. Empty without a debt.
+    pub debt_remedy: String,
     /// Why there is no value, for a person; empty otherwise.
     pub detail: String,
 }

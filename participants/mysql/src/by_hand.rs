@@ -1,6 +1,6 @@
 //! What a person must do at the server when no coordinator can.
 
-use tandem_protocol::{ParticipantName, TransactionId};
+use tandem_protocol::{CoordinatorId, ParticipantName, TransactionId};
 
 use crate::xid;
 
@@ -25,5 +25,16 @@ pub fn take_back_by_hand(transaction: &TransactionId, participant: &ParticipantN
          have written), and tandem's memory of it, `DELETE FROM tandem_branches WHERE participant = \
          '{participant}' AND coordinator = '{}' AND epoch = {} AND sequence = {}`",
         transaction.coordinator, transaction.epoch, transaction.sequence
+    )
+}
+
+/// How to ask the store what it knows of a coordinator: the newest epoch and the newest commit that it
+/// has seen. Text for a person, with each statement between backticks.
+pub fn newest_by_hand(coordinator: &CoordinatorId, participant: &ParticipantName) -> String {
+    let own = format!("participant = '{participant}' AND coordinator = '{coordinator}'");
+    format!(
+        "`SELECT epoch FROM tandem_coordinators WHERE {own}` (its epoch), `SELECT CONCAT(coordinator, \
+         '.', epoch, '.', sequence) FROM tandem_branches WHERE {own} AND state = 1 ORDER BY epoch DESC, \
+         sequence DESC LIMIT 1` (its newest commit)"
     )
 }

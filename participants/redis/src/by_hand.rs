@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tandem_protocol::{Entry, ParticipantName, TransactionId};
+use tandem_protocol::{CoordinatorId, Entry, ParticipantName, TransactionId};
 
 use crate::keys::{Keys, member};
 use crate::settings::{Pattern, StockPlace, default_key_prefix};
@@ -51,11 +51,16 @@ pub fn take_back_by_hand(transaction: &TransactionId, participant: &ParticipantN
     )
 }
 
-/// How to say that what was owed of a sku is put right: text for a person, as [`commit_by_hand`] is.
-pub fn clear_debt_by_hand(sku: &str, participant: &ParticipantName) -> String {
-    let stock = Pattern::default().of(sku);
-    let debt = default_keys(participant).debt();
-    format!("`HDEL {debt} {stock}` (with a stock hash: `HDEL {debt}:HASH {sku}`)")
+/// How to ask the store what it knows of a coordinator: the newest epoch and the newest commit that it
+/// has seen. Text for a person, as [`commit_by_hand`] is.
+pub fn newest_by_hand(coordinator: &CoordinatorId, participant: &ParticipantName) -> String {
+    let keys = default_keys(participant);
+    format!(
+        "`HGET {} epoch` (its epoch), `ZRANGE {} -1 -1` (its newest commit, where `a3.d1042` is \
+         {coordinator}.3.1042)",
+        keys.coordinator(coordinator),
+        keys.committed(coordinator),
+    )
 }
 
 fn default_keys(participant: &ParticipantName) -> Keys {

@@ -107,10 +107,15 @@ impl RedisParticipant {
         let mut commands = pipe();
         commands.hget(self.keys.debt(), &name);
         let (debt,): (Option<u64>,) = self.connection.commands(&what, &commands).await?;
+        let debt = debt.unwrap_or(0);
         Ok(Some(Stock {
             value,
             holds: self.read_holds(&what, &name).await?,
-            debt: debt.unwrap_or(0),
+            debt,
+            debt_remedy: match debt {
+                0 => String::new(),
+                _ => format!("`HDEL {} {name}`", self.keys.debt()),
+            },
             detail: problem
                 .and_then(|problem| refusal::problem_text(&self.place, problem, &name))
                 .unwrap_or_default(),

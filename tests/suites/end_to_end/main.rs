@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod advice;
 mod audit;
 mod bad_input;
 mod crashes;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         operator::CASES,
         process::CASES,
         repair::CASES,
+        advice::CASES,
         audit::CASES,
         deductions::CASES,
         stale_log::CASES,

@@ -364,6 +364,7 @@ impl Stock {
             holds: self.holds.into_iter().map(hold).collect(),
             detail: self.detail,
             debt: self.debt,
+            debt_remedy: self.debt_remedy,
         }
     }
 }
@@ -379,6 +380,7 @@ impl TryFrom<v1::GetStockResponse> for Stock {
                 .map(|(index, hold)| within(format_args!("holds[{index}]"), hold_from_wire(hold)))
                 .collect::<Result<_, _>>()?,
             debt: answer.debt,
+            debt_remedy: answer.debt_remedy,
             detail: answer.detail,
         })
     }

@@ -519,6 +519,7 @@ impl Participant for MemoryParticipant {
                 value,
                 holds,
                 debt: state.debts.get(sku).copied().unwrap_or_default(),
+                debt_remedy: String::new(),
                 detail: if value.is_none() {
                     "there is no such sku".into()
                 } else {
