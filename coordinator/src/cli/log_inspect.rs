@@ -1,5 +1,6 @@
 //! `tandem log inspect`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -14,7 +15,7 @@ use tandem_protocol::{
 use super::output::{self, Output, clean};
 use super::status::causes;
 use super::table::{table, width};
-use super::{Failure, log_record, time};
+use super::{Failure, log_advice, log_compare, log_record, time};
 use crate::config::{Config, ParticipantSettings, Participants};
 
 /// What the verb says of itself.
@@ -22,14 +23,16 @@ pub(super) const ABOUT: &str = "\
 Read a decision log while no coordinator runs on it, without changing anything in its folder.
 
 Says whose log it is, what is damaged in it, which decisions have not been carried out everywhere,
-and what must be done about each at each store. The best thing to do is to start `tandem serve` on
-the folder: it does all of that by itself.";
+and what must be done about each at each store. Whether the folder is the newest copy of the log it
+can't know: given two folders, it says what each knows that the other does not.";
 
 /// Arguments of `tandem log inspect`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The log's folder: coordinator.data_dir of the configuration
-    dir: PathBuf,
+    /// The log's folder: coordinator.data_dir of the configuration; or two, of which one is a copy of the
+    /// other or both are copies of a third, to be told which knows more
+    #[arg(value_name = "DIR", required = true, num_args = 1..=2)]
+    dirs: Vec<PathBuf>,
     /// The coordinator's configuration, which says what kind of store each participant is
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -44,7 +47,12 @@ pub struct Args {
 impl Args {
     pub(super) fn run(self) -> Result<(), Failure> {
         let config = self.config.as_deref().map(Config::load).transpose()?;
-        let found = tandem_log::inspect(&self.dir).map_err(anyhow::Error::from)?;
+        let dir = match &self.dirs[..] {
+            [one, other] => return log_compare::run(one, other, self.output),
+            [dir, ..] => dir,
+            [] => return Err(Failure::Usage("a folder is needed".into())),
+        };
+        let found = tandem_log::inspect(dir).map_err(anyhow::Error::from)?;
         let participants = config.as_ref().map(|config| &config.participants);
         let page = Page::of(&found, participants, self.records);
         match self.output {
@@ -70,20 +78,24 @@ struct Page<'a> {
     /// What the records say together, if they can be read together.
     replayed: Option<Replayed>,
     damage: Vec<String>,
+    participants: Option<&'a Participants>,
     /// Each record, if all are to be printed.
     listed: Vec<(u64, Result<Record, RecordError>)>,
 }
 
-struct Replayed {
-    epoch: Option<u64>,
+pub(super) struct Replayed {
+    pub(super) coordinator: CoordinatorId,
+    pub(super) epoch: Option<u64>,
     purchases: usize,
     newest: Option<TransactionId>,
     /// The first transaction that the log still speaks about, if it has forgotten any.
-    first: Option<TransactionId>,
-    unfinished: Vec<Unfinished>,
+    pub(super) first: Option<TransactionId>,
+    pub(super) unfinished: Vec<Unfinished>,
+    /// Who has carried out decisions of it.
+    pub(super) stores: BTreeSet<ParticipantName>,
 }
 
-struct Unfinished {
+pub(super) struct Unfinished {
     view: TransactionView,
     /// What is to be done at each of its participants.
     work: Vec<(ParticipantName, String)>,
@@ -91,7 +103,7 @@ struct Unfinished {
 
 impl<'a> Page<'a> {
     /// Without participants it is not known what kind of store each is.
-    fn of(found: &'a Inspection, participants: Option<&Participants>, list: bool) -> Page<'a> {
+    fn of(found: &'a Inspection, participants: Option<&'a Participants>, list: bool) -> Page<'a> {
         let mut damage: Vec<String> = found.damage.iter().map(ToString::to_string).collect();
         let coordinator = found.identity.as_ref().map(|id| id.coordinator_id.parse());
         let replayed = match coordinator {
@@ -114,6 +126,7 @@ impl<'a> Page<'a> {
             records: found.records.len(),
             replayed,
             damage,
+            participants,
             listed: listed
                 .map(|(position, bytes)| (position.0, Record::decode(bytes)))
                 .collect(),
@@ -175,38 +188,10 @@ impl<'a> Page<'a> {
     }
 
     fn advice(&self) -> String {
-        let Some(replayed) = self.replayed.as_ref().filter(|_| self.damage.is_empty()) else {
-            return "\
-                Put back all of what this coordinator last ran on, if there is a copy of just \
-                that, and start `tandem serve` on it.\n\
-                Roll nothing back by what is not listed here: a decision may be among what is \
-                lost. For a prepared branch, look whether its purchases are at another store: \
-                where they are, it is to be committed.\n"
-                .into();
-        };
-        let mut advice = String::from(if replayed.unfinished.is_empty() {
-            "Nothing that is decided is left to be carried out; `tandem serve` goes on from here.\n"
-        } else {
-            "Start `tandem serve` on this folder; it carries out the above by itself.\n"
-        });
-        let coordinator = self.identity.map_or("", |id| id.coordinator_id.as_str());
-        let epoch = replayed.epoch.unwrap_or_default();
-        let _ = writeln!(
-            advice,
-            "Of {}, epoch 1 to {epoch}, a prepared branch that is not listed above is to be \
-             committed if `--records` shows it decided; else it has no stored decision, and no \
-             decision means abort: it is to be rolled back. A later epoch's means that this is an \
-             old copy of the log: then do nothing by it.",
-            clean(coordinator),
-        );
-        if let Some(first) = &replayed.first {
-            let _ = writeln!(
-                advice,
-                "What was before {first} is forgotten: this log can't say what became of it, and \
-                 nothing may be rolled back by that.",
-            );
+        match self.replayed.as_ref().filter(|_| self.damage.is_empty()) {
+            Some(replayed) => log_advice::of_one(replayed, self.participants),
+            None => log_advice::of_damage(),
         }
-        advice
     }
 
     fn json(&self) -> Value {
@@ -248,15 +233,22 @@ fn replay(
 ) -> Result<Replayed, tandem_protocol::ReplayError> {
     let records = || found.records.iter().map(|(at, bytes)| (at.0, &bytes[..]));
     let recovered = Recovered::replay(coordinator, records())?;
-    let forgotten = records().filter_map(|(_, bytes)| match Record::decode(bytes) {
-        Ok(Record::Forgotten { before, .. }) => Some(before),
-        _ => None,
-    });
+    let mut first = None;
+    let mut stores = BTreeSet::new();
+    for (_, bytes) in records() {
+        match Record::decode(bytes) {
+            Ok(Record::Forgotten { before, .. }) => first = first.max(Some(before)),
+            Ok(Record::Decided(decision)) => stores.extend(decision.participants),
+            _ => {}
+        }
+    }
     Ok(Replayed {
+        coordinator: coordinator.clone(),
         epoch: recovered.epoch.map(|epoch| epoch.0),
         purchases: recovered.purchases(),
         newest: recovered.newest().cloned(),
-        first: forgotten.max(),
+        first,
+        stores,
         unfinished: recovered
             .unfinished()
             .map(|view| Unfinished {
@@ -420,8 +412,12 @@ shop.1.3: decided commit at 2026-03-01T12:00:00.000Z; purchases p-7, p-8
   at stock: done when ZSCORE tandem:committed:shop:stock a1.a3 gives a number, or when character 4 of GET witness:tandem:shop:stock:1.0 is 1 (with a stock hash: HGET HASH witness:tandem:shop:stock:1.0); if neither, the stock is to be reduced: chair by 1, lamp by 2 (units that are still held for it are in HGETALL tandem:tx:shop.1.3/stock)
 
 WHAT MUST BE DONE
-Start `tandem serve` on this folder; it carries out the above by itself.
-Of shop, epoch 1 to 1, a prepared branch that is not listed above is to be committed if `--records` shows it decided; else it has no stored decision, and no decision means abort: it is to be rolled back. A later epoch's means that this is an old copy of the log: then do nothing by it.
+What is listed above is decided, whichever copy of the log this is, and is to be carried out.
+If shop last ran on this very folder, which is no copy: `tandem serve` on it carries on by itself.
+If it is a copy, or nobody knows: this folder can't say whether it is the newest, the stores can. Start nothing on it, and roll nothing back by it, before they have been asked:
+  at purchases: `SELECT epoch FROM tandem_coordinators WHERE participant = 'purchases' AND coordinator = 'shop'` (its epoch), `SELECT CONCAT(coordinator, '.', epoch, '.', sequence) FROM tandem_branches WHERE participant = 'purchases' AND coordinator = 'shop' AND state = 1 ORDER BY epoch DESC, sequence DESC LIMIT 1` (its newest commit)
+  at stock: `HGET tandem:coordinator:shop:stock epoch` (its epoch), `ZRANGE tandem:committed:shop:stock -1 -1` (its newest commit, where `a3.d1042` is shop.3.1042)
+It is an old copy if one of them tells of an epoch above 1, or of a commit that `--records` does not show: then do nothing by it, and look for the newest folder (`tandem log inspect DIR OTHER` compares two). If all that they tell is here, a prepared branch of shop that `--records` does not show decided has no stored decision, which means abort: it is to be rolled back, as `tandem serve` would.
 "
         );
     }
@@ -484,7 +480,10 @@ Of shop, epoch 1 to 1, a prepared branch that is not listed above is to be commi
         ]);
         let page = Page::of(&found, None, false);
         assert!(page.unfinished().is_empty());
-        assert!(page.text(None).contains("Nothing that is decided is left"));
+        assert!(
+            page.text(None)
+                .contains("Nothing that is decided here is left")
+        );
         assert!(
             page.text(None)
                 .contains("What was before shop.1.3 is forgotten")

@@ -9,6 +9,8 @@ mod connection;
 pub mod dev;
 mod failure;
 mod json;
+mod log_advice;
+mod log_compare;
 mod log_inspect;
 mod log_record;
 mod names;
