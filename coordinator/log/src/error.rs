@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::refused::Refused;
+
 /// Why a log was not created, opened or inspected.
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -76,7 +78,7 @@ pub enum OpenError {
         damage: Damage,
     },
     /// The operating system refused something.
-    #[error("could not {action} {path}")]
+    #[error("could not {action} {path}{}", remedy(source))]
     Io {
         /// What was being done.
         action: &'static str,
@@ -85,6 +87,23 @@ pub enum OpenError {
         /// Why it failed.
         #[source]
         source: io::Error,
+    },
+    /// The operating system refused something to sled while the log was opened or read, which says
+    /// nothing about what the log holds.
+    #[error(
+        "could not {action} the decision log in {dir}: {refused}. That is no damage: it holds what it held. \
+         To go on, {} ({reason})",
+        refused.remedy()
+    )]
+    Refused {
+        /// What was being done.
+        action: &'static str,
+        /// The log's folder.
+        dir: PathBuf,
+        /// What is lacking.
+        refused: Refused,
+        /// What the system said.
+        reason: String,
     },
     /// sled did not open or write a log that is otherwise sound.
     #[error("could not {action} the decision log in {dir}: {reason}")]
@@ -96,6 +115,14 @@ pub enum OpenError {
         /// What sled, or the system under it, said.
         reason: String,
     },
+}
+
+/// What to do about an error of the system, if that is known.
+fn remedy(error: &io::Error) -> String {
+    match Refused::of(error) {
+        Some(refused) => format!(": {refused}; {}", refused.remedy()),
+        None => String::new(),
+    }
 }
 
 /// What is wrong with a damaged log, and where. A *batch* is what one group commit stored.

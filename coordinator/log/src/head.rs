@@ -10,8 +10,9 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::Damage;
+use crate::folder::failed;
 use crate::mark::{Kind, MARK_FORMAT, Mark, MarkError};
+use crate::{Damage, OpenError};
 
 pub(crate) const HEAD_FILE: &str = "head";
 
@@ -53,25 +54,26 @@ impl HeadFile {
     }
 }
 
-/// Reads the head of a log.
-pub(crate) fn read_head(dir: &Path) -> Result<Mark, Damage> {
-    let bytes = match std::fs::read(dir.join(HEAD_FILE)) {
+/// Reads the head of a log. The outer error is the system's.
+pub(crate) fn read_head(dir: &Path) -> Result<Result<Mark, Damage>, OpenError> {
+    let path = dir.join(HEAD_FILE);
+    let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Damage::HeadMissing),
-        Err(error) => {
-            return Err(Damage::HeadUnreadable {
-                reason: error.to_string(),
-            });
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Err(Damage::HeadMissing));
         }
+        Err(error) => return Err(failed("read", &path)(error)),
     };
-    Mark::decode(&bytes, Kind::Head).map_err(|error| match error {
-        MarkError::UnknownFormat(found) => Damage::UnknownFormat {
-            what: "the file `head`".to_owned(),
-            found: found.into(),
-            known: MARK_FORMAT.into(),
-        },
-        other => Damage::HeadUnreadable {
-            reason: other.to_string(),
-        },
-    })
+    Ok(
+        Mark::decode(&bytes, Kind::Head).map_err(|error| match error {
+            MarkError::UnknownFormat(found) => Damage::UnknownFormat {
+                what: "the file `head`".to_owned(),
+                found: found.into(),
+                known: MARK_FORMAT.into(),
+            },
+            other => Damage::HeadUnreadable {
+                reason: other.to_string(),
+            },
+        }),
+    )
 }

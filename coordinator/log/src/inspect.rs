@@ -37,7 +37,7 @@ pub fn inspect(dir: &Path) -> Result<Inspection, OpenError> {
             damage: scan.damage,
         }),
         Err(OpenError::Damaged { damage, .. }) => Ok(Inspection {
-            identity: crate::head::read_head(dir).ok().map(|head| head.identity),
+            identity: crate::head::read_head(dir)?.ok().map(|head| head.identity),
             records: Vec::new(),
             damage: vec![damage],
         }),

@@ -36,6 +36,7 @@ mod mark;
 mod open;
 mod panics;
 mod queue;
+mod refused;
 mod scan;
 mod stats;
 mod store;
@@ -51,6 +52,7 @@ pub use committer::LAZY_FORCE_MAX_MS;
 pub use error::{AppendError, CloseError, Damage, OpenError};
 pub use inspect::{Inspection, inspect};
 pub use mark::IDENTITY_BYTES_MAX;
+pub use refused::Refused;
 pub use stats::{FORCE_TIME_BUCKETS_US, ForceTimes, LogStats};
 
 use queue::{Entry, Shared};

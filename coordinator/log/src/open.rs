@@ -7,6 +7,7 @@ use crate::committer::{self, Files};
 use crate::folder::{self, CHECKING_FOLDER, CREATING_FILE, DATABASE_FOLDER, Found, failed};
 use crate::head::{HEAD_FILE, HeadFile, read_head};
 use crate::mark::{Kind, Mark, Point, check_identity};
+use crate::refused::Refused;
 use crate::scan::{Scan, check_files, scan};
 use crate::store::{Store, StoreError};
 use crate::{Damage, DecisionLog, Identity, LogOptions, OpenError, Opened};
@@ -22,7 +23,7 @@ pub(crate) fn create(
     match folder::look(&dir)? {
         Found::Nothing => {}
         // What is about to be removed must be worth nothing.
-        Found::Unfinished if read_head(&dir).is_ok_and(|head| head.point.sequence > 0) => {
+        Found::Unfinished if read_head(&dir)?.is_ok_and(|head| head.point.sequence > 0) => {
             return Err(not_empty(dir, "a decision log that has records"));
         }
         Found::Unfinished => {}
@@ -86,7 +87,7 @@ pub(crate) fn open(options: LogOptions) -> Result<(DecisionLog, Opened), OpenErr
 
     let mut store =
         Store::open(&database, options.cache_bytes, true).map_err(storage("open", &dir))?;
-    let found = scan(&store, read_head(&dir));
+    let found = read(&dir, &store)?;
     refuse_damage(&dir, found.damage.clone())?;
     for (sequence, cells) in &found.leftovers {
         store
@@ -117,15 +118,36 @@ pub(crate) fn check_copy(dir: &Path, copy: &Path, cache_bytes: u64) -> Result<Sc
         dir: dir.to_owned(),
         damage,
     };
-    let head = read_head(dir);
-    check_files(&database).map_err(damaged)?;
+    check_files(&database)
+        .map_err(failed("look into", &database))?
+        .map_err(damaged)?;
     folder::copy_tree(&database, copy).map_err(failed("copy the database to", copy))?;
     let store = Store::open(copy, cache_bytes, false).map_err(|error| {
-        damaged(Damage::DatabaseUnreadable {
-            reason: error.to_string(),
-        })
+        let reason = error.to_string();
+        match error.refused() {
+            Some(refused) => not_read(dir, refused, reason),
+            None => damaged(Damage::DatabaseUnreadable { reason }),
+        }
     })?;
-    Ok(scan(&store, head))
+    read(dir, &store)
+}
+
+/// Reads a database, and the head beside the log. What the system refuses is no damage.
+fn read(dir: &Path, store: &Store) -> Result<Scan, OpenError> {
+    let mut scan = scan(store, read_head(dir)?);
+    match scan.refused.take() {
+        None => Ok(scan),
+        Some((refused, reason)) => Err(not_read(dir, refused, reason)),
+    }
+}
+
+fn not_read(dir: &Path, refused: Refused, reason: String) -> OpenError {
+    OpenError::Refused {
+        action: "read",
+        dir: dir.to_owned(),
+        refused,
+        reason,
+    }
 }
 
 /// Refuses a folder without a log in it.
@@ -198,10 +220,18 @@ fn storage(action: &'static str, dir: &Path) -> impl FnOnce(StoreError) -> OpenE
     let dir = dir.to_owned();
     move |error| match error {
         StoreError::InUse => OpenError::InUse { dir },
-        other => OpenError::Storage {
-            action,
-            dir,
-            reason: other.to_string(),
+        other => match other.refused() {
+            Some(refused) => OpenError::Refused {
+                action,
+                dir,
+                refused,
+                reason: other.to_string(),
+            },
+            None => OpenError::Storage {
+                action,
+                dir,
+                reason: other.to_string(),
+            },
         },
     }
 }

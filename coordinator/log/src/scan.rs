@@ -1,6 +1,7 @@
 //! Reads a whole database and checks all of its evidence.
 
 use std::collections::VecDeque;
+use std::io;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::mpsc;
@@ -8,6 +9,7 @@ use std::thread;
 
 use crate::batch::{self, BATCH_FORMAT, Batch, BatchError, declared_length};
 use crate::mark::{Kind, MARK_FORMAT, Mark, MarkError, Point};
+use crate::refused::Refused;
 use crate::store::{Key, Store};
 use crate::{Damage, Position};
 
@@ -35,18 +37,20 @@ pub(crate) struct Scan {
     pub(crate) leftovers: Vec<(u64, u16)>,
     /// Everything that is wrong, in the order of the log. Any of it refuses the log.
     pub(crate) damage: Vec<Damage>,
+    /// What the system has refused while it was read: then nothing of the above is known.
+    pub(crate) refused: Option<(Refused, String)>,
 }
 
 /// Refuses a database folder that lacks what even an empty one has. Opening it would make it up.
-pub(crate) fn check_files(database: &Path) -> Result<(), Damage> {
+pub(crate) fn check_files(database: &Path) -> io::Result<Result<(), Damage>> {
     for (name, shown) in [("", "`sled`"), ("db", "`sled/db`"), ("conf", "`sled/conf`")] {
-        if !database.join(name).exists() {
-            return Err(Damage::DatabaseMissing {
+        if !database.join(name).try_exists()? {
+            return Ok(Err(Damage::DatabaseMissing {
                 missing: shown.to_owned(),
-            });
+            }));
         }
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
 /// Reads everything and compares it with `head`. Goes on past damage, so that an inspection shows
@@ -69,9 +73,14 @@ pub(crate) fn scan(store: &Store, head: Result<Mark, Damage>) -> Scan {
         reading.join().unwrap_or_else(|panic| resume_unwind(panic))
     });
     if let Err(error) = read {
-        reader.scan.damage.push(Damage::DatabaseUnreadable {
-            reason: error.to_string(),
-        });
+        let reason = error.to_string();
+        match error.refused() {
+            Some(refused) => reader.scan.refused = Some((refused, reason)),
+            None => {
+                let damage = Damage::DatabaseUnreadable { reason };
+                reader.scan.damage.push(damage);
+            }
+        }
     }
     reader.finish()
 }
@@ -122,6 +131,7 @@ impl Reader {
                 places: VecDeque::new(),
                 leftovers: Vec::new(),
                 damage: Vec::new(),
+                refused: None,
             },
             head,
             open: None,

@@ -30,6 +30,7 @@ use thiserror::Error;
 
 use crate::folder;
 use crate::panics::caught;
+use crate::refused::Refused;
 
 /// A key or a value as it was read: a share of what is in the cache.
 pub(crate) type Bytes = sled::IVec;
@@ -69,6 +70,19 @@ pub(crate) enum StoreError {
         path: PathBuf,
         source: io::Error,
     },
+}
+
+impl StoreError {
+    /// What the system has refused, if that is why.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        match self {
+            StoreError::Sled(sled::Error::Io(error)) => Refused::of(error),
+            StoreError::Sled(other) => Refused::in_text(&other.to_string()),
+            StoreError::Panic(text) => Refused::in_text(text),
+            StoreError::InUse => None,
+            StoreError::Io { source, .. } => Refused::of(source),
+        }
+    }
 }
 
 /// What a key is for.
