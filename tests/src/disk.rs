@@ -91,6 +91,18 @@ impl Disk {
         Ok(())
     }
 
+    /// Leaves so many bytes of room.
+    ///
+    /// # Errors
+    /// If it fails for another reason than that it is full.
+    pub fn fill_but(&self, room: u64) -> Result<()> {
+        self.fill()?;
+        let filler = File::options().write(true).open(self.0.join(FILLER))?;
+        let length = filler.metadata()?.len();
+        filler.set_len(length.saturating_sub(room))?;
+        Ok(())
+    }
+
     /// Makes room again.
     ///
     /// # Errors

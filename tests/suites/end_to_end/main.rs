@@ -6,10 +6,12 @@
 mod advice;
 mod audit;
 mod bad_input;
+mod clock;
 mod crashes;
 mod deadlines;
 mod deductions;
 mod helpers;
+mod log_folders;
 mod mysql_is_older;
 mod mysql_snapshot;
 mod neighbours;
@@ -26,6 +28,7 @@ mod stale_log;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    tandem_tests::enter_own_mounts();
     let cases = [
         purchases::CASES,
         refusals::CASES,
@@ -41,6 +44,8 @@ fn main() -> ExitCode {
         audit::CASES,
         deductions::CASES,
         stale_log::CASES,
+        log_folders::CASES,
+        clock::CASES,
         redis_forgets::CASES,
         mysql_is_older::CASES,
         mysql_snapshot::CASES,
