@@ -386,11 +386,16 @@ pub enum Reply {
         /// When another attempt makes sense.
         retry_after: Duration,
     },
+    /// The purchase is under way and so many calls wait for its outcome that this one may not.
+    Crowded {
+        /// When another attempt makes sense.
+        retry_after: Duration,
+    },
     /// The coordinator is stopping; not accepted.
     ShuttingDown,
     /// The client's deadline passed before a decision was stored.
     OutcomeUnknown,
-    /// The client's deadline passed after the decision: it is committed and will be applied.
+    /// The client can't wait any longer, and the decision is stored: it is committed and will be applied.
     OutcomeCommitted {
         /// By which transaction.
         transaction: TransactionId,

@@ -143,6 +143,16 @@ pub(super) fn reply(purchase_id: &str, reply: Reply) -> Status {
             metadata,
             Some(retry_after),
         ),
+        Reply::Crowded { retry_after } => error(
+            Code::ResourceExhausted,
+            "OUTCOME_UNKNOWN",
+            format!(
+                "purchase {purchase_id} is under way, and too many calls wait for its outcome; ask \
+                 again with the same purchase_id"
+            ),
+            metadata,
+            Some(retry_after),
+        ),
         Reply::ShuttingDown => error(
             Code::Unavailable,
             "SHUTTING_DOWN",

@@ -14,8 +14,9 @@ use crate::record::{fingerprint, is_taken_of};
 use crate::time::Timestamp;
 use crate::transaction::State;
 
-/// Calls that wait for the same purchase, at most.
-const WAITERS_PER_PURCHASE_MAX: usize = 16;
+/// Calls that wait for the same purchase, at most. They have no place in the queue, which the purchase
+/// itself has once.
+const WAITERS_PER_PURCHASE_MAX: usize = 64;
 
 /// What a client is told to wait before it asks again.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -41,8 +42,8 @@ impl Coordinator {
                 return self.reply(request, Reply::Reused);
             }
             if in_flight.waiters.len() >= WAITERS_PER_PURCHASE_MAX {
-                let retry_after = RETRY_AFTER;
-                return self.reply(request, Reply::QueueFull { retry_after });
+                let reply = self.known_so_far(&purchase.purchase_id, wait_for);
+                return self.reply(request, reply);
             }
             in_flight.waiters.push(waiter);
             let known = in_flight.purchase.clone();
@@ -103,6 +104,23 @@ impl Coordinator {
                 waiters: vec![waiter],
             },
         );
+    }
+
+    /// The answer to a call that can't wait for the outcome of a purchase that is under way.
+    fn known_so_far(&self, purchase_id: &str, wait_for: WaitFor) -> Reply {
+        let retry_after = RETRY_AFTER;
+        match (self.committed_by(purchase_id), wait_for) {
+            (None, WaitFor::Applied | WaitFor::Decided) => Reply::Crowded { retry_after },
+            (Some((transaction, decide_time)), WaitFor::Decided) => Reply::Committed {
+                transaction,
+                decide_time,
+                applied: false,
+            },
+            (Some((transaction, decide_time)), WaitFor::Applied) => Reply::OutcomeCommitted {
+                transaction,
+                decide_time,
+            },
+        }
     }
 
     /// Answers those who have waited as long as they can.

@@ -581,7 +581,10 @@ impl World {
             Reply::Refused { .. } | Reply::Unavailable { .. } => {
                 !records.chain(pending).any(is_committed)
             }
-            Reply::QueueFull { .. } | Reply::ShuttingDown | Reply::OutcomeUnknown => true,
+            Reply::QueueFull { .. }
+            | Reply::Crowded { .. }
+            | Reply::ShuttingDown
+            | Reply::OutcomeUnknown => true,
             Reply::Reused => false,
         };
         if !holds {

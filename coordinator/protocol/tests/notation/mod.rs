@@ -615,6 +615,7 @@ fn reply_text(reply: &Reply) -> String {
         Reply::Reused => "purchase id reused with another content".into(),
         Reply::Unavailable { detail, .. } => format!("unavailable: {detail}"),
         Reply::QueueFull { .. } => "queue full".into(),
+        Reply::Crowded { .. } => "crowded".into(),
         Reply::ShuttingDown => "shutting down".into(),
         Reply::OutcomeUnknown => "outcome unknown".into(),
         Reply::OutcomeCommitted { transaction, .. } => {

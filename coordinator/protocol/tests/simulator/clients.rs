@@ -96,7 +96,10 @@ impl World {
             let detail = format!("call {request} is answered again or was never made");
             return check("invariant_every_call_is_answered_once", false, detail);
         };
-        if !matches!(reply, Reply::Reused | Reply::OutcomeUnknown) {
+        if !matches!(
+            reply,
+            Reply::Reused | Reply::Crowded { .. } | Reply::OutcomeUnknown
+        ) {
             self.wanted.replied(&purchase);
         }
         let is_stale = self.newest.is_some();
@@ -111,6 +114,7 @@ impl World {
             Reply::Reused => "replies reused",
             Reply::Unavailable { .. } => "replies unavailable",
             Reply::QueueFull { .. } => "replies queue full",
+            Reply::Crowded { .. } => "replies crowded",
             Reply::ShuttingDown => "replies shutting down",
             Reply::OutcomeUnknown => "replies outcome unknown",
             Reply::OutcomeCommitted { .. } => "replies outcome committed",
@@ -128,6 +132,7 @@ impl World {
             }
             Reply::Unavailable { .. }
             | Reply::QueueFull { .. }
+            | Reply::Crowded { .. }
             | Reply::ShuttingDown
             | Reply::OutcomeUnknown
             | Reply::OutcomeCommitted { .. } => self.come_again(purchase, tries),

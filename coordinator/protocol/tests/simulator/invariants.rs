@@ -379,7 +379,10 @@ impl Ledger {
                     "{id} was answered before as {known:?}, and now as reused"
                 );
             }
-            Reply::QueueFull { .. } | Reply::ShuttingDown | Reply::OutcomeUnknown => return Ok(()),
+            Reply::QueueFull { .. }
+            | Reply::Crowded { .. }
+            | Reply::ShuttingDown
+            | Reply::OutcomeUnknown => return Ok(()),
         };
         if !self.remembers_all {
             return Ok(());

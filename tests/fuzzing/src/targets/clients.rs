@@ -194,6 +194,7 @@ fn reply(input: &[u8]) -> String {
             2 => Reply::OutcomeUnknown,
             3 => Reply::Reused,
             4 => Reply::QueueFull { retry_after },
+            5 => Reply::Crowded { retry_after },
             _ => Reply::ShuttingDown,
         };
         let id = &told.purchase_id[..told.purchase_id.floor_char_boundary(64)];
