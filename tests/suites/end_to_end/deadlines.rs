@@ -13,6 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(deadline_before_the_decision_leaves_it_open on ONE),
     case!(deadline_after_the_decision_says_committed on ONE, with down),
     case!(full_queue_turns_away_with_a_hint on ONE, with short_queue),
+    case!(one_id_from_many_connections_is_never_said_not_to_be_accepted on ONE, with short_queue),
 ];
 
 fn short_queue() -> Setup {
@@ -109,5 +110,55 @@ async fn full_queue_turns_away_with_a_hint(world: &World) -> Result<()> {
         ensure_committed(one)?;
     }
     world.judge(&asked).await?;
+    Ok(())
+}
+
+/// More connections than the queue has places, and then more than may wait for one purchase.
+async fn one_id_from_many_connections_is_never_said_not_to_be_accepted(
+    world: &World,
+) -> Result<()> {
+    const WAITERS_MAX: usize = 64;
+    world.stores.seed("tea", 100).await?;
+    let mut all = Vec::new();
+    for connections in [50, 500] {
+        let wanted = purchase(&format!("p-{connections}"), &[("tea", 1)]);
+        let clients: Vec<_> = (0..connections)
+            .map(|_| world.coordinator.client())
+            .collect();
+        world.stores.redis.pause()?;
+        let calls = join_all(clients.iter().map(|client| client.submit(&wanted)));
+        let resume = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            world.stores.redis.resume()
+        };
+        let (answers, resumed) = tokio::join!(calls, resume);
+        resumed?;
+        let mut unknown = 0;
+        for answer in &answers {
+            if let Err(status) = answer {
+                assert_reason(status, Code::ResourceExhausted, "OUTCOME_UNKNOWN");
+                assert_says_when_to_retry(status);
+                unknown += 1;
+            }
+        }
+        println!("{connections} connections: {unknown} are to ask again");
+        ensure!(
+            unknown <= connections - connections.min(WAITERS_MAX),
+            "{unknown}"
+        );
+        ensure!(
+            connections < 100 || unknown > 0,
+            "all of {connections} waited"
+        );
+        let mut asked = Asked {
+            purchase: wanted,
+            answers: answers.iter().map(Answer::of).collect(),
+        };
+        ask_until_final(world, &mut asked).await?;
+        ensure_committed(&asked)?;
+        all.push(asked);
+    }
+    ensure!(world.stores.stock("tea").await? == Some(98));
+    world.judge(&all).await?;
     Ok(())
 }

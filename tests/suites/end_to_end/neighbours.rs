@@ -1,8 +1,8 @@
 //! What others notice of a purchase that can't be made: nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use futures::future::join_all;
@@ -17,6 +17,7 @@ use super::helpers::*;
 pub(crate) const CASES: &[Case] = &[
     case!(sold_out_purchase_beside_a_locked_row_harms_nobody on TWO),
     case!(value_that_a_column_does_not_take_harms_nobody on TWO),
+    case!(locked_customer_holds_up_only_those_who_come_with_the_first on TWO),
     case!(locked_rows_that_cost_the_branch_harm_nobody on ONE, with rollback_on_timeout),
     case!(user_of_three_connections_is_served on TWO, with app_user),
     case!(missing_table_is_named_and_not_remembered on TWO),
@@ -29,9 +30,17 @@ const PERIOD: Duration = Duration::from_secs(6);
 /// Pause between two of them.
 const BAD_EVERY: Duration = Duration::from_millis(300);
 
+/// How many buy besides.
+const CLIENTS: usize = 8;
+
+/// What others notice of a lock wait is more than this.
+const NOTICED: Duration = Duration::from_millis(800);
+
 /// Everybody else.
 struct Others {
     stop: Arc<AtomicBool>,
+    /// How many of their purchases took longer than [`NOTICED`].
+    late: Arc<AtomicUsize>,
     clients: JoinSet<Vec<Asked>>,
     purchases: ParticipantStatus,
 }
@@ -39,21 +48,27 @@ struct Others {
 impl Others {
     async fn begin(world: &World) -> Result<Others> {
         let stop = Arc::new(AtomicBool::new(false));
+        let late = Arc::new(AtomicUsize::new(0));
         let mut clients = JoinSet::new();
-        for number in 0..8 {
+        for number in 0..CLIENTS {
             let client = world.coordinator.client();
-            let stop = Arc::clone(&stop);
+            let (stop, late) = (Arc::clone(&stop), Arc::clone(&late));
             clients.spawn(async move {
                 let mut asked = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
                     let id = format!("other-{number}-{}", asked.len());
+                    let begun = Instant::now();
                     asked.push(ask(&client, &purchase(&id, &[("tea", 1)])).await);
+                    if begun.elapsed() > NOTICED {
+                        late.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
                 asked
             });
         }
         Ok(Others {
             stop,
+            late,
             clients,
             purchases: world
                 .coordinator
@@ -130,6 +145,59 @@ async fn sold_out_purchase_beside_a_locked_row_harms_nobody(world: &World) -> Re
     other.execute("ROLLBACK").await?;
     all.extend(bad);
     world.judge(&all).await?;
+    Ok(())
+}
+
+/// Pause between two purchases of a customer whose row is locked: many for each lock wait.
+const HIS_EVERY: Duration = Duration::from_millis(50);
+
+/// The app holds a customer's row, which each of his purchases needs, while others buy the same goods.
+async fn locked_customer_holds_up_only_those_who_come_with_the_first(world: &World) -> Result<()> {
+    world.stores.seed("tea", 1_000_000).await?;
+    for statement in [
+        "CREATE TABLE customers (id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL \
+         PRIMARY KEY) ENGINE=InnoDB",
+        "INSERT INTO customers VALUES ('ann@example.org'), ('bob')",
+        "ALTER TABLE purchases ADD FOREIGN KEY (customer_id) REFERENCES customers (id)",
+    ] {
+        sql(world, statement).await?;
+    }
+    let mut other = world.stores.sql().await?;
+    other.execute("BEGIN").await?;
+    other
+        .execute("SELECT id FROM customers WHERE id = 'bob' FOR UPDATE")
+        .await?;
+    let others = Others::begin(world).await?;
+    let client = world.coordinator.client();
+    let mut his = JoinSet::new();
+    let begun = Instant::now();
+    while begun.elapsed() < PERIOD {
+        let mut wanted = purchase(&format!("his-{}", his.len()), &[("tea", 1)]);
+        wanted.customer_id = "bob".to_owned();
+        let client = client.clone();
+        his.spawn(async move { ask(&client, &wanted).await });
+        tokio::time::sleep(HIS_EVERY).await;
+    }
+    let mut bad = his.join_all().await;
+    let late = Arc::clone(&others.late);
+    let all_others = others.end(world).await?;
+    for asked in &bad {
+        let [Answer::NotMade { reason }] = &asked.answers[..] else {
+            anyhow::bail!("{asked:?}");
+        };
+        ensure!(reason == "LOCKED", "{asked:?}");
+    }
+    let late = late.load(Ordering::Relaxed);
+    println!("{late} of {} others noticed it", all_others.len());
+    // Those of the transaction that finds the lock, and of one more that was under way with his next.
+    ensure!(late <= 2 * CLIENTS, "{late} others noticed it");
+    other.execute("ROLLBACK").await?;
+    for asked in &mut bad {
+        ask_until_final(world, asked).await?;
+        ensure_committed(asked)?;
+    }
+    bad.extend(all_others);
+    world.judge(&bad).await?;
     Ok(())
 }
 
