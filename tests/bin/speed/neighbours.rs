@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, ensure};
 use sqlx::{AssertSqlSafe, Executor, MySqlConnection};
 use tandem_proto::v1::SubmitPurchaseRequest;
-use tandem_tests::{Answer, Asked, Machine, Pair, PairName, Setup, StoresOptions, World, purchase};
+use tandem_tests::{
+    Answer, Asked, Client, Machine, Pair, PairName, Setup, StoresOptions, World, purchase,
+};
 use tokio::task::JoinSet;
 
 use crate::forces::Forces;
@@ -23,6 +25,9 @@ const FORCE: Duration = Duration::from_millis(1);
 
 /// Rows that another session holds: more than one run asks for.
 const LOCKED_ROWS: usize = 2_000;
+
+/// The customer whose row another session holds.
+const HELD: &str = "held";
 
 /// Width of the first column.
 const NAME: usize = 46;
@@ -47,6 +52,7 @@ enum Trouble {
     SoldOutOnASlowDisk,
     SoldOutBesideALock,
     NotInTheEnum,
+    LockedCustomer,
     LockThatCostsTheBranch,
 }
 
@@ -83,10 +89,11 @@ pub(crate) async fn measure(args: &Args) -> Result<()> {
 }
 
 impl Trouble {
-    const ALL: [Trouble; 4] = [
+    const ALL: [Trouble; 5] = [
         Trouble::SoldOutOnASlowDisk,
         Trouble::SoldOutBesideALock,
         Trouble::NotInTheEnum,
+        Trouble::LockedCustomer,
         Trouble::LockThatCostsTheBranch,
     ];
 
@@ -95,6 +102,7 @@ impl Trouble {
             Trouble::SoldOutOnASlowDisk => "a sold-out sku, 30 ms a force",
             Trouble::SoldOutBesideALock => "a sold-out sku and a locked row",
             Trouble::NotInTheEnum => "a value that an ENUM does not take",
+            Trouble::LockedCustomer => "a customer's row that is locked",
             Trouble::LockThatCostsTheBranch => "a locked row, innodb_rollback_on_timeout",
         }
     }
@@ -104,6 +112,7 @@ impl Trouble {
             Trouble::SoldOutOnASlowDisk => Duration::from_millis(30),
             Trouble::SoldOutBesideALock
             | Trouble::NotInTheEnum
+            | Trouble::LockedCustomer
             | Trouble::LockThatCostsTheBranch => FORCE,
         }
     }
@@ -117,6 +126,10 @@ impl Trouble {
             }
             Trouble::NotInTheEnum => SubmitPurchaseRequest {
                 currency: "GBP".to_owned(),
+                ..purchase(&id, &[("tea", 1)])
+            },
+            Trouble::LockedCustomer => SubmitPurchaseRequest {
+                customer_id: HELD.to_owned(),
                 ..purchase(&id, &[("tea", 1)])
             },
             Trouble::LockThatCostsTheBranch => purchase(&id, &[("tea", 1)]),
@@ -140,18 +153,24 @@ impl Trouble {
             for is_beside in [false, true] {
                 let prefix = format!("good-{round}-{is_beside}");
                 let others = Others::begin(&world, &prefix, args.clients);
+                let mut asking = JoinSet::new();
                 let turn = Duration::try_from_secs_f64(args.seconds)?;
                 let begun = Instant::now();
                 while begun.elapsed() < turn {
                     tokio::time::sleep(EVERY).await;
                     if is_beside {
-                        all.push(self.ask(&world, bad, &mut heard).await);
+                        asking.spawn(ask(world.coordinator.client(), self.bad(bad)));
                         bad += 1;
                     }
                 }
                 let had = if is_beside { &mut beside } else { &mut alone };
                 had.seconds += begun.elapsed().as_secs_f64();
                 had.add(others.end().await?, &mut all);
+                for asked in asking.join_all().await {
+                    let answers = asked.answers.iter().map(word);
+                    answers.for_each(|word| *heard.entry(word).or_default() += 1);
+                    all.push(asked);
+                }
             }
         }
         drop(lock);
@@ -187,6 +206,18 @@ impl Trouble {
                 sql.execute("ALTER TABLE purchases MODIFY currency ENUM('EUR', 'USD') NOT NULL")
                     .await?;
             }
+            Trouble::LockedCustomer => {
+                for statement in [
+                    "CREATE TABLE customers (id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE \
+                     utf8mb4_bin NOT NULL PRIMARY KEY) ENGINE=InnoDB",
+                    "INSERT INTO customers VALUES ('ann@example.org'), ('held')",
+                    "ALTER TABLE purchases ADD FOREIGN KEY (customer_id) REFERENCES customers (id)",
+                    "BEGIN",
+                    "SELECT id FROM customers WHERE id = 'held' FOR UPDATE",
+                ] {
+                    sql.execute(statement).await?;
+                }
+            }
             Trouble::SoldOutBesideALock | Trouble::LockThatCostsTheBranch => {
                 let rows: Vec<String> = (0..LOCKED_ROWS)
                     .map(|number| format!("('bad-{number}', 'c', 'EUR', 1, 't', '2020-01-01')"))
@@ -198,15 +229,13 @@ impl Trouble {
         }
         Ok(sql)
     }
+}
 
-    async fn ask(self, world: &World, number: usize, heard: &mut BTreeMap<String, usize>) -> Asked {
-        let purchase = self.bad(number);
-        let answer = Answer::of(&world.coordinator.client().submit(&purchase).await);
-        *heard.entry(word(&answer)).or_default() += 1;
-        Asked {
-            purchase,
-            answers: vec![answer],
-        }
+async fn ask(client: Client, purchase: SubmitPurchaseRequest) -> Asked {
+    let answer = Answer::of(&client.submit(&purchase).await);
+    Asked {
+        purchase,
+        answers: vec![answer],
     }
 }
 
