@@ -114,11 +114,12 @@ impl Coordinator {
     fn take_queued(&mut self, id: &TransactionId, lane: Lane) -> Vec<Entry> {
         let mut entries = Vec::new();
         let mut bytes = 0;
+        let again = self.queue.front(lane).is_some_and(|first| first.again);
         while entries.len() < self.settings.transaction_purchases_max {
-            let Some(purchase) = self.queue.front(lane) else {
+            let Some(waiting) = self.queue.front(lane).filter(|next| next.again == again) else {
                 break;
             };
-            let Some(in_flight) = self.in_flight.get_mut(&purchase.purchase_id) else {
+            let Some(in_flight) = self.in_flight.get_mut(&waiting.purchase.purchase_id) else {
                 self.queue.pop_front(lane);
                 continue;
             };
@@ -143,7 +144,7 @@ impl Coordinator {
             if let Some(in_flight) = self.in_flight.get_mut(purchase_id) {
                 in_flight.place = Place::Queued;
                 let lane = self.contended.lane_of(&entry.purchase);
-                self.queue.push_front(lane, entry.purchase);
+                self.queue.push_again(lane, entry.purchase);
             }
         }
     }

@@ -19,8 +19,17 @@ pub(super) enum Lane {
 /// Purchases that no transaction has taken yet, in each lane in the order of their coming.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Queue {
-    open: VecDeque<Arc<Purchase>>,
-    contended: VecDeque<Arc<Purchase>>,
+    open: VecDeque<Waiting>,
+    contended: VecDeque<Waiting>,
+}
+
+/// A purchase that waits for a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Waiting {
+    pub(super) purchase: Arc<Purchase>,
+    /// Whether it was in a transaction already, which had to begin again for another's sake. It shares the
+    /// next one only with such ones, so that nobody else makes it begin again.
+    pub(super) again: bool,
 }
 
 impl Queue {
@@ -42,50 +51,55 @@ impl Queue {
     }
 
     /// The next one in a lane.
-    pub(super) fn front(&self, lane: Lane) -> Option<&Arc<Purchase>> {
+    pub(super) fn front(&self, lane: Lane) -> Option<&Waiting> {
         match lane {
             Lane::Open => self.open.front(),
             Lane::Contended => self.contended.front(),
         }
     }
 
-    pub(super) fn pop_front(&mut self, lane: Lane) -> Option<Arc<Purchase>> {
-        self.lane(lane).pop_front()
+    pub(super) fn pop_front(&mut self, lane: Lane) {
+        self.lane(lane).pop_front();
     }
 
     /// Takes one of either lane.
     pub(super) fn pop_any(&mut self) -> Option<Arc<Purchase>> {
-        self.open.pop_front().or_else(|| self.contended.pop_front())
+        let waiting = self.open.pop_front();
+        let waiting = waiting.or_else(|| self.contended.pop_front());
+        waiting.map(|waiting| waiting.purchase)
     }
 
-    pub(super) fn push_front(&mut self, lane: Lane, purchase: Arc<Purchase>) {
-        self.lane(lane).push_front(purchase);
+    /// Adds one that comes.
+    pub(super) fn push(&mut self, lane: Lane, purchase: Arc<Purchase>) {
+        let again = false;
+        self.lane(lane).push_back(Waiting { purchase, again });
     }
 
-    pub(super) fn push_back(&mut self, lane: Lane, purchase: Arc<Purchase>) {
-        self.lane(lane).push_back(purchase);
+    /// Adds one that has been here before, in front of those that came since.
+    pub(super) fn push_again(&mut self, lane: Lane, purchase: Arc<Purchase>) {
+        let again = true;
+        self.lane(lane).push_front(Waiting { purchase, again });
     }
 
     pub(super) fn retain(&mut self, stays: impl Fn(&Purchase) -> bool) {
-        self.open.retain(|purchase| stays(purchase));
-        self.contended.retain(|purchase| stays(purchase));
+        self.open.retain(|waiting| stays(&waiting.purchase));
+        self.contended.retain(|waiting| stays(&waiting.purchase));
     }
 
     /// Puts those that are in the wrong lane at the end of the other one.
     pub(super) fn sort(&mut self, lane_of: impl Fn(&Purchase) -> Lane) {
-        let is_open = |purchase: &Arc<Purchase>| lane_of(purchase) == Lane::Open;
-        let (open, to_contended) = std::mem::take(&mut self.open)
-            .into_iter()
-            .partition(is_open);
-        let (to_open, contended) = std::mem::take(&mut self.contended)
-            .into_iter()
-            .partition(is_open);
+        let is_open = |waiting: &Waiting| lane_of(&waiting.purchase) == Lane::Open;
+        let parted = |lane: &mut VecDeque<Waiting>| -> (VecDeque<Waiting>, VecDeque<Waiting>) {
+            std::mem::take(lane).into_iter().partition(is_open)
+        };
+        let (open, to_contended) = parted(&mut self.open);
+        let (to_open, contended) = parted(&mut self.contended);
         (self.open, self.contended) = (open, contended);
-        self.open.extend::<VecDeque<_>>(to_open);
-        self.contended.extend::<VecDeque<_>>(to_contended);
+        self.open.extend(to_open);
+        self.contended.extend(to_contended);
     }
 
-    fn lane(&mut self, lane: Lane) -> &mut VecDeque<Arc<Purchase>> {
+    fn lane(&mut self, lane: Lane) -> &mut VecDeque<Waiting> {
         match lane {
             Lane::Open => &mut self.open,
             Lane::Contended => &mut self.contended,

@@ -94,7 +94,7 @@ impl Coordinator {
         }
         self.deadlines.insert((deadline, request), purchase.clone());
         let lane = self.contended.lane_of(&purchase);
-        self.queue.push_back(lane, purchase.clone());
+        self.queue.push(lane, purchase.clone());
         self.in_flight.insert(
             purchase.purchase_id.clone(),
             InFlight {
