@@ -2,11 +2,18 @@
 
 use std::sync::Arc;
 
-use tandem_protocol::{Event, Item as Line, Purchase, Reply, RequestId, Timestamp, WaitFor};
+use tandem_protocol::{
+    Event, Item as Line, Purchase, Reason, Refusal, Reply, RequestId, Timestamp, WaitFor,
+};
 
 use crate::invariants::{Checked, check};
-use crate::plan::{Planted, Shell, Trouble};
+use crate::plan::{Planted, Shell, Trouble, Weather};
 use crate::world::{Item, World};
+
+/// Whether it may be asked for again at once, as often as it takes.
+fn is_for_now(refusal: &Refusal) -> bool {
+    matches!(refusal.reason, Reason::Locked | Reason::Misconfigured)
+}
 
 impl World {
     pub(crate) fn purchase(&mut self, number: u64) -> Arc<Purchase> {
@@ -56,7 +63,9 @@ impl World {
         } else {
             WaitFor::Decided
         };
-        let patience = if self.is_healed() {
+        let patience = if self.plan.weather == Weather::Calm {
+            60_000
+        } else if self.is_healed() {
             5_000
         } else {
             *self.rng.pick(&[0, 20, 100, 1_000, 5_000])
@@ -65,6 +74,7 @@ impl World {
             self.count("clients that hung up");
             self.come_again(purchase.clone(), tries);
         }
+        self.availability.asked(request, self.now);
         if let Some(process) = &mut self.process {
             let asked = (purchase.clone(), tries);
             process.requests.insert(request, asked);
@@ -96,6 +106,7 @@ impl World {
             let detail = format!("call {request} is answered again or was never made");
             return check("invariant_every_call_is_answered_once", false, detail);
         };
+        self.judge_availability(request, &purchase, reply)?;
         if !matches!(
             reply,
             Reply::Reused | Reply::Crowded { .. } | Reply::OutcomeUnknown
@@ -121,6 +132,10 @@ impl World {
         };
         self.count(what);
         match reply {
+            Reply::Refused { refusal, .. } if is_for_now(refusal) => {
+                self.count("purchases asked for again after a lock");
+                self.after(5, 60, Item::Submit(purchase, tries));
+            }
             Reply::Committed { .. } | Reply::Refused { .. } | Reply::Reused => {
                 if self.chance(Trouble::HangUps, 300) {
                     self.come_again(purchase, tries);

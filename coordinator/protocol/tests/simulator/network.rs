@@ -1,13 +1,17 @@
 //! The way to the stores and back: requests and answers are lost, late, and repeated.
 
+use std::collections::BTreeSet;
+
 use tandem_protocol::{
     Call, Claim, CommitEvidence, Debt, Ending, Enlistment, Entry, Epoch, Event, Failure,
     FailureKind, ParticipantName, TransactionId, Vote,
 };
 
 use crate::invariants::Checked;
+use crate::locks::LOCK_WAIT_MS;
 use crate::participant::{Acknowledged, Kind, LOG_ID, Store};
 use crate::plan::{Planted, Shell, Trouble};
+use crate::seam::mistaken;
 use crate::world::{Item, LATE_MS, World};
 
 /// The daemon gives a call up after this time.
@@ -133,6 +137,21 @@ impl World {
         request: Request,
         is_answered: bool,
     ) -> Checked {
+        if self.is_held_up(to, &request) {
+            let time = self.lock_wait_until;
+            let to = to.clone();
+            let again = Item::Arrive {
+                life,
+                epoch,
+                call,
+                to,
+                request,
+                is_answered,
+            };
+            self.at(time, again);
+            return Ok(());
+        }
+        let waits = self.waits_for_a_lock(to, &request);
         let result = self.serve(life, epoch, to, &request)?;
         if !is_answered || self.is_half_open(to, HalfOpen::swallows_answers) {
             self.count("answers lost or not wanted");
@@ -148,10 +167,25 @@ impl World {
         if is_late {
             self.count("answers late");
             self.after(10, LATE_MS, answer);
+        } else if waits {
+            self.after(LOCK_WAIT_MS, LOCK_WAIT_MS + 6, answer);
         } else {
             self.after(1, 6, answer);
         }
         Ok(())
+    }
+
+    /// Whether a request is a prepare that waits for a row.
+    fn waits_for_a_lock(&mut self, to: &ParticipantName, request: &Request) -> bool {
+        let waits = match request {
+            Request::Prepare(_, entries, _) => !self.locked(to, entries).is_empty(),
+            _ => false,
+        };
+        if waits {
+            self.lock_wait_until = self.now + LOCK_WAIT_MS;
+            self.count("prepares that waited for a lock");
+        }
+        waits
     }
 
     /// What a store does with a request.
@@ -162,6 +196,10 @@ impl World {
         to: &ParticipantName,
         request: &Request,
     ) -> Result<Result<Said, Failure>, crate::invariants::Violation> {
+        let locked = match request {
+            Request::Prepare(_, entries, _) => self.locked(to, entries),
+            _ => BTreeSet::new(),
+        };
         let is_busy = self.chance(Trouble::Moods, 15);
         let is_stuck = self.chance(Trouble::Moods, 5);
         let dies_after = self.chance(Trouble::Moods, 5);
@@ -222,7 +260,7 @@ impl World {
                 Said::Recalled(event, store.changes())
             }),
             Request::Prepare(id, entries, told) => {
-                let vote = store.prepare(id, entries, told);
+                let vote = store.prepare(id, entries, told, &locked);
                 if let Ok(vote) = &vote {
                     self.ledger.invariant_vote_is_repeated(store, id, vote)?;
                 }
@@ -230,11 +268,12 @@ impl World {
                     self.ledger
                         .invariant_held_never_exceeds_stock_at_prepare(store)?;
                 }
+                let planted = self.plan.planted;
                 vote.map(|vote| {
                     let event = Event::Voted {
                         transaction: id.clone(),
                         participant,
-                        vote,
+                        vote: mistaken(planted, vote, entries),
                     };
                     Said::Done(event, store.changes())
                 })
@@ -468,6 +507,7 @@ impl World {
             until: self.now + self.rng.within(100, 2_000),
             way: *self.rng.pick(&[Way::There, Way::Back, Way::Both]),
         };
+        self.availability.outage(self.now, half.until);
         self.count("links half open");
         self.log(|| format!("the link to {store} is half open: {half:?}"));
         self.half_open.insert(store.clone(), half);

@@ -262,6 +262,7 @@ impl Store {
         id: &TransactionId,
         entries: &[Entry],
         told: &Acknowledged,
+        locked: &BTreeSet<u32>,
     ) -> Result<Vote, Failure> {
         self.fence_in_life(id.epoch)?;
         let is_other = self.has_lives && told.incarnation != self.incarnation();
@@ -296,7 +297,8 @@ impl Store {
             Kind::Rows(_) => BTreeMap::new(),
         };
         for entry in entries {
-            match self.refusal(entry, &held) {
+            let reason = self.refusal(entry, &held);
+            match reason.or_else(|| locked.contains(&entry.number).then_some(Reason::Locked)) {
                 Some(reason) => refused.push(RefusedEntry {
                     number: entry.number,
                     refusal: Refusal {

@@ -39,10 +39,12 @@ pub(crate) enum Trouble {
     /// Clients hang up and submit the same purchase at another moment; other contents come under
     /// a known id.
     HangUps,
+    /// Other sessions hold rows for a while.
+    Locks,
 }
 
 impl Trouble {
-    pub(crate) const ALL: [Trouble; 15] = [
+    pub(crate) const ALL: [Trouble; 16] = [
         Trouble::CoordinatorCrashes,
         Trouble::StoreCrashes,
         Trouble::Losses,
@@ -58,7 +60,17 @@ impl Trouble {
         Trouble::App,
         Trouble::Settling,
         Trouble::HangUps,
+        Trouble::Locks,
     ];
+}
+
+/// What may happen at any moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weather {
+    /// Everything, to everybody.
+    Rough,
+    /// Outages and locks with a beginning and an end: what each purchase is hit by is known.
+    Calm,
 }
 
 /// Something that is planted to see that an invariant notices.
@@ -86,6 +98,12 @@ pub(crate) enum Shell {
     AnswersOutliveTheirStore,
     /// A link does not tell the store what it has acknowledged.
     AcknowledgedIsNotTold,
+    /// A link is down for seconds after its store is back.
+    LinkStaysDown,
+    /// A vote that refuses an entry refuses all of them.
+    RefusalTakesNeighbours,
+    /// Nothing is prepared at a store while a prepare there waits for a lock.
+    LockHoldsOthersUp,
 }
 
 /// A mistake of a participant.
@@ -114,6 +132,7 @@ pub(crate) enum Mistake {
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) planted: Planted,
+    pub(crate) weather: Weather,
     /// What is left out.
     pub(crate) without: BTreeSet<Trouble>,
     /// Purchases, if not as many as the seed says.
@@ -125,8 +144,16 @@ impl Plan {
         Plan {
             seed,
             planted,
+            weather: Weather::Rough,
             without: BTreeSet::new(),
             purchases: None,
+        }
+    }
+
+    pub(crate) fn calm(seed: u64, planted: Planted) -> Plan {
+        Plan {
+            weather: Weather::Calm,
+            ..Plan::new(seed, planted)
         }
     }
 
@@ -153,6 +180,9 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SEED={}", self.seed)?;
+        if self.weather == Weather::Calm {
+            write!(f, " WEATHER=calm")?;
+        }
         if !self.without.is_empty() {
             let without: Vec<String> = self.without.iter().map(|t| format!("{t:?}")).collect();
             write!(f, " WITHOUT={}", without.join(","))?;

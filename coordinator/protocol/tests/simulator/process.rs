@@ -42,7 +42,10 @@ impl World {
             let connecting = events.is_empty();
             if was_up || connecting {
                 let connect = Item::Connect(process.life, store.clone());
-                self.after(10, 200, connect);
+                match self.has(Planted::Shell(Shell::LinkStaysDown)) {
+                    true => self.after(3_000, 5_000, connect),
+                    false => self.after(10, 200, connect),
+                }
                 events.push(Event::ParticipantDown {
                     participant: store.clone(),
                     detail: "it was unavailable".into(),
@@ -73,10 +76,14 @@ impl World {
         };
         let actions = process.core.handle_all(now, events);
         let next = process.core.next_deadline();
+        let waits_apart = process.core.queued_apart() > 0;
         let life = process.life;
         if process.tick_at != next.0 {
             process.tick_at = next.0;
             self.at(next.0, Item::Tick(life, next.0));
+        }
+        if waits_apart {
+            self.count("purchases that waited apart");
         }
         check(
             "invariant_deadline_is_ahead",
@@ -320,6 +327,7 @@ impl World {
         }
         self.ledger.restarted();
         self.wanted.restarted();
+        self.availability.process_started(self.now);
         let names: Vec<ParticipantName> = self.stores.keys().cloned().collect();
         let mut core = Coordinator::new(
             self.settings.clone(),
@@ -470,6 +478,7 @@ impl World {
         let Some(process) = self.process.take() else {
             return Ok(());
         };
+        self.availability.process_died(self.now);
         self.count("coordinator crashes");
         self.log(|| "the coordinator dies".into());
         if process.is_stale {

@@ -10,13 +10,15 @@ use tandem_protocol::{
     Recovered, RequestId, Settings, Timestamp, TransactionId,
 };
 
+use crate::availability::{Availability, SCARCE};
 use crate::disk::Disk;
 use crate::invariants::{Checked, Ledger, Violation, check};
+use crate::locks::Lock;
 use crate::loss::Copy;
 use crate::network::{Answer, HalfOpen, Request};
 use crate::notation::name;
 use crate::participant::{Acknowledged, Kind, Rows, Stock, Store};
-use crate::plan::{Plan, Planted, Trouble};
+use crate::plan::{Plan, Planted, Trouble, Weather};
 use crate::refusals::Wanted;
 use crate::rng::Rng;
 use crate::totals::invariant_totals_are_what_was_decided;
@@ -74,6 +76,11 @@ pub(crate) struct World {
     pub(crate) purchases: Vec<Arc<Purchase>>,
     pub(crate) ledger: Ledger,
     pub(crate) wanted: Wanted,
+    /// Rows that others' sessions hold, or have held.
+    pub(crate) locks: Vec<Lock>,
+    /// When the last wait for one ends.
+    pub(crate) lock_wait_until: u64,
+    pub(crate) availability: Availability,
     trace: Option<Vec<String>>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
@@ -125,6 +132,7 @@ pub(crate) enum Item {
     CrashStore(ParticipantName),
     RestartStore(ParticipantName),
     OpenHalf(ParticipantName),
+    LockRow(ParticipantName),
     DiskFull,
     CopyLog,
     CopyStore(ParticipantName),
@@ -161,13 +169,14 @@ pub(crate) fn play(plan: &Plan, traced: bool) -> Outcome {
 impl World {
     fn new(plan: &Plan, traced: bool) -> World {
         let mut rng = Rng::new(plan.seed);
+        let is_calm = plan.weather == Weather::Calm;
         let remembers_all = rng.per_mille(500);
         let settings = Settings {
-            queue_purchases_max: 12,
-            transaction_purchases_max: *rng.pick(&[1, 3, 8]),
+            queue_purchases_max: if is_calm { 200 } else { 12 },
+            transaction_purchases_max: if is_calm { 12 } else { *rng.pick(&[1, 3, 8]) },
             transaction_bytes_max: 2_000,
             pipeline_transactions_max: *rng.pick(&[1, 2, 4]),
-            unfinished_transactions_max: *rng.pick(&[4, 20]),
+            unfinished_transactions_max: if is_calm { 20 } else { *rng.pick(&[4, 20]) },
             cautious_transactions: *rng.pick(&[0, 2, 32]),
             prepare_timeout: Duration::from_millis(250),
             unavailable_grace: Duration::from_millis(200),
@@ -181,7 +190,8 @@ impl World {
         };
         let mut ledger = Ledger::new(remembers_all);
         let mut stock = Stock::default();
-        for (sku, units) in [("tea", 300), ("mug", 60), ("pot", 5)] {
+        let plenty = if is_calm { 1_000 } else { 0 };
+        for (sku, units) in [("tea", 300 + plenty), ("mug", 60 + plenty), (SCARCE, 5)] {
             stock.values.insert(sku.into(), units);
             ledger.shelve(sku, units);
         }
@@ -235,6 +245,9 @@ impl World {
             purchases: Vec::new(),
             ledger,
             wanted: Wanted::default(),
+            locks: Vec::new(),
+            lock_wait_until: 0,
+            availability: Availability::default(),
             trace: traced.then(Vec::new),
             counts: BTreeMap::new(),
         };
@@ -243,75 +256,13 @@ impl World {
         world
     }
 
-    /// Puts on the agenda what comes from outside.
-    fn prepare(&mut self) {
-        self.at(0, Item::StartProcess);
-        let wanted = self.rng.within(60, 180);
-        for number in 0..self.plan.purchases.unwrap_or(wanted) {
-            let purchase = self.purchase(number);
-            self.purchases.push(purchase.clone());
-            let time = self.rng.within(0, HEAL_MS - 1_000);
-            // Many come in bursts.
-            let time = if self.rng.per_mille(600) {
-                time / 2_000 * 2_000
-            } else {
-                time
-            };
-            self.at(time, Item::Submit(purchase, 6));
-        }
-        let names: Vec<ParticipantName> = self.stores.keys().cloned().collect();
-        for store in names {
-            for _ in 0..self.rng.within(0, 3) {
-                let crash = Item::CrashStore(store.clone());
-                self.plan_trouble(Trouble::StoreCrashes, 1_000, crash);
-            }
-            let half = Item::OpenHalf(store.clone());
-            self.plan_trouble(Trouble::HalfOpenLinks, 300, half);
-            for item in [
-                Item::CopyStore(store.clone()),
-                Item::CopyStore(store.clone()),
-                Item::RestoreStore(store.clone()),
-                Item::RestoreStore(store.clone()),
-                Item::SnapshotStore(store.clone()),
-                Item::SnapshotStore(store.clone()),
-            ] {
-                self.plan_trouble(Trouble::Forgetting, 500, item);
-            }
-        }
-        for _ in 0..self.rng.within(0, 4) {
-            self.plan_trouble(Trouble::CoordinatorCrashes, 1_000, Item::CrashProcess);
-        }
-        for (trouble, item) in [
-            (Trouble::App, Item::Restock),
-            (Trouble::App, Item::AppTakesUnits),
-            (Trouble::App, Item::AppTakesUnits),
-            (Trouble::OldLogs, Item::CopyLog),
-            (Trouble::OldLogs, Item::CopyLog),
-            (Trouble::Forgetting, Item::FlushStore),
-            (Trouble::Forgetting, Item::FlushStore),
-            (Trouble::Forgetting, Item::FlushStore),
-            (Trouble::Forgetting, Item::MemoryIsDeleted),
-            (Trouble::Hands, Item::BranchIsRolledBackByHand),
-            (Trouble::Hands, Item::BranchIsCommittedByHand),
-            (Trouble::DiskFaults, Item::DiskFull),
-        ] {
-            self.plan_trouble(trouble, 500, item);
-        }
-        self.at(500, Item::Operator);
-        self.at(HEAL_MS + LATE_MS + 2_000, Item::LastRound);
-    }
-
-    fn plan_trouble(&mut self, trouble: Trouble, per_mille: u64, item: Item) {
-        let time = self.rng.within(0, HEAL_MS - 100);
-        if self.chance(trouble, per_mille) {
-            self.at(time, item);
-        }
-    }
-
     /// Whether a trouble strikes now.
     pub(crate) fn chance(&mut self, trouble: Trouble, per_mille: u64) -> bool {
         // Drawn also where it can't strike, so that leaving one out changes little else.
-        self.rng.per_mille(per_mille) && !self.is_healed() && !self.plan.without.contains(&trouble)
+        self.rng.per_mille(per_mille)
+            && !self.is_healed()
+            && self.plan.weather == Weather::Rough
+            && !self.plan.without.contains(&trouble)
     }
 
     pub(crate) fn is_healed(&self) -> bool {
@@ -416,6 +367,7 @@ impl World {
             Item::CrashStore(store) => self.crash_store(&store),
             Item::RestartStore(store) => self.restart_store(&store),
             Item::OpenHalf(store) => self.open_half(&store),
+            Item::LockRow(store) => self.lock_row(&store),
             Item::DiskFull => {
                 self.disk_full_until = self.now + self.rng.within(200, 2_000);
                 self.log(|| "the log's disk is full".into());
@@ -493,6 +445,7 @@ impl World {
         self.count(what);
         self.log(|| format!("{store} dies"));
         let back = (self.now + self.rng.within(20, 1_500)).min(HEAL_MS);
+        self.availability.outage(self.now, back);
         self.at(back, Item::RestartStore(store.clone()));
     }
 
