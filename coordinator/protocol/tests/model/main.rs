@@ -22,14 +22,16 @@ use tandem_protocol::Bug;
 use world::{Bounds, Exhaustive};
 
 /// Seconds each in a debug build.
-const SHORT: [Bounds; 3] = [
+const SHORT: [Bounds; 4] = [
+    Bounds::new(2, 2).locks(2),
     Bounds::new(1, 1).crashes(2),
     Bounds::new(2, 2).crashes(1).repeats(1),
     Bounds::new(2, 1).crashes(1).losses(1),
 ];
 
 /// Minutes each in a release build.
-const LONG: [Bounds; 5] = [
+const LONG: [Bounds; 6] = [
+    Bounds::new(2, 2).locks(2).crashes(1),
     Bounds::new(2, 1).crashes(1).losses(1).repeats(1),
     Bounds::new(2, 2).crashes(1).losses(2),
     Bounds::new(2, 2).crashes(2),

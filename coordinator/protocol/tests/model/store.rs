@@ -39,6 +39,8 @@ pub(crate) struct Store {
     /// Units at redis; mysql has as many rows as it likes.
     pub(crate) units: i8,
     pub(crate) life: u8,
+    /// Whether somebody else holds the row of the first purchase that is to be prepared.
+    pub(crate) is_locked: bool,
     enlisted: Epoch,
     pub(crate) prepared: BTreeMap<TransactionId, Entries>,
     /// What was carried out, for each time.
@@ -76,6 +78,7 @@ impl Store {
             which,
             units,
             life: 1,
+            is_locked: false,
             enlisted: Epoch(0),
             prepared: BTreeMap::new(),
             committed: BTreeMap::new(),
@@ -121,7 +124,8 @@ impl Store {
                     Which::Redis => free,
                     Which::Mysql => entries.len(),
                 };
-                entries.iter().take(free).copied().collect()
+                let locked = usize::from(self.is_locked);
+                entries.iter().skip(locked).take(free).copied().collect()
             }
         };
         let refused = entries.iter().filter(|entry| !survivors.contains(entry));

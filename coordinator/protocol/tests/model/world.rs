@@ -27,6 +27,8 @@ pub(crate) struct Bounds {
     pub(crate) losses: u8,
     /// Messages that arrive twice.
     pub(crate) repeats: u8,
+    /// Prepares that find the row of their first purchase locked by somebody else.
+    pub(crate) locks: u8,
 }
 
 impl Bounds {
@@ -37,6 +39,7 @@ impl Bounds {
             crashes: 0,
             losses: 0,
             repeats: 0,
+            locks: 0,
         }
     }
 
@@ -50,6 +53,10 @@ impl Bounds {
 
     pub(crate) const fn repeats(self, repeats: u8) -> Bounds {
         Bounds { repeats, ..self }
+    }
+
+    pub(crate) const fn locks(self, locks: u8) -> Bounds {
+        Bounds { locks, ..self }
     }
 }
 
@@ -70,6 +77,7 @@ pub(crate) struct World {
     crashes: u8,
     losses: u8,
     repeats: u8,
+    locks: u8,
     /// Clients that wait for an answer of this process.
     waiting: Vec<u8>,
     /// The last life of each store that this process was told of.
@@ -107,6 +115,8 @@ pub(crate) enum Answer {
 pub(crate) enum Step {
     Deliver(Message),
     Repeat(Message),
+    /// A prepare arrives at mysql and finds a row locked.
+    FindLocked(Message),
     Lose(Message),
     /// The caller gives up; the message still arrives.
     GiveUp(Message),
@@ -136,6 +146,7 @@ impl Model for Exhaustive {
             crashes: bounds.crashes,
             losses: bounds.losses,
             repeats: bounds.repeats,
+            locks: bounds.locks,
             waiting: Vec::new(),
             told: BTreeMap::new(),
             broken: None,
@@ -152,6 +163,13 @@ impl Model for Exhaustive {
             let is_answered = !matches!(message, Message::Answer(_, _, _, Answer::Nothing));
             if world.repeats > 0 && is_call && is_answered {
                 steps.push(Step::Repeat(message.clone()));
+            }
+            let is_prepare = matches!(
+                message,
+                Message::Request(_, Which::Mysql, Request::Prepare(..))
+            );
+            if world.locks > 0 && is_prepare {
+                steps.push(Step::FindLocked(message.clone()));
             }
             if world.losses > 0 && is_call && is_answered {
                 steps.push(Step::Lose(message.clone()));
@@ -191,6 +209,13 @@ impl Model for Exhaustive {
             Step::Repeat(message) => {
                 world.repeats -= 1;
                 world.deliver(message);
+            }
+            Step::FindLocked(message) => {
+                world.locks -= 1;
+                world.take(&message);
+                world.store(Which::Mysql).is_locked = true;
+                world.deliver(message);
+                world.store(Which::Mysql).is_locked = false;
             }
             Step::Lose(message) => {
                 world.losses -= 1;
@@ -278,13 +303,14 @@ impl World {
         }
         // Each client comes (again) at once.
         self.waiting = (0..bounds.purchases).collect();
-        let submitted = (0..bounds.purchases).map(|number| Event::Submitted {
-            request: number.into(),
-            purchase: purchase(number),
-            wait_for: WaitFor::Applied,
-            deadline: Timestamp(1_000_000),
-        });
+        let submitted = (0..bounds.purchases).map(submitted);
         self.tell(submitted.collect());
+    }
+
+    /// A client comes again at once.
+    fn come(&mut self, number: u8) {
+        self.waiting.push(number);
+        self.tell(vec![submitted(number)]);
     }
 
     fn deliver(&mut self, message: Message) {
@@ -409,7 +435,10 @@ impl World {
                 let refused = refused.into_iter().map(|number| RefusedEntry {
                     number,
                     refusal: Refusal {
-                        reason: Reason::InsufficientStock,
+                        reason: match which {
+                            Which::Redis => Reason::InsufficientStock,
+                            Which::Mysql => Reason::Locked,
+                        },
                         detail: String::new(),
                     },
                 });
@@ -590,6 +619,11 @@ impl World {
         if !holds {
             self.broken = Some("a reply never contradicts the outcome");
         }
+        if let Reply::Refused { refusal, .. } = reply
+            && refusal.reason == Reason::Locked
+        {
+            self.come(number);
+        }
         if let Reply::Committed {
             transaction,
             applied: true,
@@ -721,4 +755,13 @@ fn purchase(number: u8) -> Arc<Purchase> {
 fn numbers(entries: &[Entry]) -> Entries {
     let purchase = |entry: &Entry| entry.purchase.purchase_id.parse().unwrap();
     entries.iter().map(|e| (e.number, purchase(e))).collect()
+}
+
+fn submitted(number: u8) -> Event {
+    Event::Submitted {
+        request: number.into(),
+        purchase: purchase(number),
+        wait_for: WaitFor::Applied,
+        deadline: Timestamp(1_000_000),
+    }
 }

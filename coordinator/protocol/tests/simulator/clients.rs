@@ -3,17 +3,12 @@
 use std::sync::Arc;
 
 use tandem_protocol::{
-    Event, Item as Line, Purchase, Reason, Refusal, Reply, RequestId, Timestamp, WaitFor,
+    Event, Item as Line, Purchase, Reason, Reply, RequestId, Timestamp, WaitFor,
 };
 
 use crate::invariants::{Checked, check};
 use crate::plan::{Planted, Shell, Trouble, Weather};
 use crate::world::{Item, World};
-
-/// Whether it may be asked for again at once, as often as it takes.
-fn is_for_now(refusal: &Refusal) -> bool {
-    matches!(refusal.reason, Reason::Locked | Reason::Misconfigured)
-}
 
 impl World {
     pub(crate) fn purchase(&mut self, number: u64) -> Arc<Purchase> {
@@ -132,7 +127,9 @@ impl World {
         };
         self.count(what);
         match reply {
-            Reply::Refused { refusal, .. } if is_for_now(refusal) => {
+            Reply::Refused { refusal, .. }
+                if refusal.reason == Reason::Locked && self.met_a_lock(&purchase, 0) =>
+            {
                 self.count("purchases asked for again after a lock");
                 self.after(5, 60, Item::Submit(purchase, tries));
             }

@@ -46,9 +46,9 @@ impl World {
         ];
         let lock = Lock {
             store: store.clone(),
-            row: *self.rng.pick(&rows),
+            row: *self.lock_rng.pick(&rows),
             from: self.now,
-            until: (self.now + self.rng.within(200, 3_000)).min(HEAL_MS),
+            until: (self.now + self.lock_rng.within(200, 3_000)).min(HEAL_MS),
         };
         self.count("rows locked by others");
         self.log(|| format!("{lock:?}"));

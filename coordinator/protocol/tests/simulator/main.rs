@@ -27,7 +27,7 @@ mod soak;
 mod totals;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 
 use plan::{Mistake, Plan, Planted, Shell, Trouble, Weather};
@@ -103,7 +103,13 @@ fn planted_bugs_are_found() {
     println!("{:<44} {:>5}  broken", "planted", "seed");
     for (planted, invariants) in planted_bugs() {
         let found = (1..=SEEDS_PER_BUG).find_map(|seed| {
-            let violation = play(&Plan::new(seed, planted), false).violation?;
+            // A purchase that waits for a lock is one that meets no planted mistake meanwhile.
+            let without = BTreeSet::from([Trouble::Locks]);
+            let plan = Plan {
+                without,
+                ..Plan::new(seed, planted)
+            };
+            let violation = play(&plan, false).violation?;
             invariants
                 .contains(&violation.invariant)
                 .then_some((seed, violation.invariant))

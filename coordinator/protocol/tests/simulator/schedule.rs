@@ -59,8 +59,10 @@ impl World {
             }
             let half = Item::OpenHalf(store.clone());
             self.plan_trouble(Trouble::HalfOpenLinks, 300, half);
-            let lock = Item::LockRow(store.clone());
-            self.plan_trouble(Trouble::Locks, 500, lock);
+            if self.lock_rng.per_mille(500) && !self.plan.without.contains(&Trouble::Locks) {
+                let time = self.lock_rng.within(0, HEAL_MS - 100);
+                self.at(time, Item::LockRow(store.clone()));
+            }
             for item in [
                 Item::CopyStore(store.clone()),
                 Item::CopyStore(store.clone()),

@@ -78,6 +78,8 @@ pub(crate) struct World {
     pub(crate) wanted: Wanted,
     /// Rows that others' sessions hold, or have held.
     pub(crate) locks: Vec<Lock>,
+    /// Draws which rows are locked when, so that a run without locks is the same one otherwise.
+    pub(crate) lock_rng: Rng,
     /// When the last wait for one ends.
     pub(crate) lock_wait_until: u64,
     pub(crate) availability: Availability,
@@ -246,6 +248,7 @@ impl World {
             ledger,
             wanted: Wanted::default(),
             locks: Vec::new(),
+            lock_rng: Rng::new(!plan.seed),
             lock_wait_until: 0,
             availability: Availability::default(),
             trace: traced.then(Vec::new),
