@@ -32,7 +32,14 @@ pub(crate) struct Wait {
     pub(crate) ended: Instant,
     /// What there was to read before the final answer.
     pub(crate) before: Vec<Answer>,
-    pub(crate) purchase_id: String,
+    pub(crate) purchase: SubmitPurchaseRequest,
+}
+
+impl Wait {
+    /// Whether it was for units of a sku.
+    pub(crate) fn wants(&self, sku: &str) -> bool {
+        self.purchase.items.iter().any(|item| item.sku == sku)
+    }
 }
 
 /// Clients under way.
@@ -207,7 +214,7 @@ impl Buyer {
             begun,
             ended: Instant::now(),
             before: answers[..answers.len().saturating_sub(1)].to_vec(),
-            purchase_id: purchase.purchase_id.clone(),
+            purchase: purchase.clone(),
         });
         *self.served[self.number].lock().unwrap() = Some(begun);
         if self.random.between(1, 8) == 1 {

@@ -143,7 +143,7 @@ pub(super) fn judge(
             return Err(format!(
                 "invariant_answered_within_bound: {} waited {own:?} beside all troubles, and may wait \
                  {ANSWER_MAX:?}: {}",
-                wait.purchase_id,
+                wait.purchase.purchase_id,
                 shown(wait, &spans)
             ));
         }
@@ -151,7 +151,7 @@ pub(super) fn judge(
             if !wait.before.is_empty() {
                 return Err(format!(
                     "invariant_undisturbed_is_answered_at_once: {} was told {:?} before: {}",
-                    wait.purchase_id,
+                    wait.purchase.purchase_id,
                     wait.before,
                     shown(wait, &spans)
                 ));
@@ -213,6 +213,7 @@ fn apart(mut spans: Vec<Span>) -> Vec<Span> {
 mod tests {
     use super::*;
     use crate::answer::Answer;
+    use crate::client::purchase;
 
     /// Troubles and waits in milliseconds from a beginning; every client was served again at `recovered`.
     fn judged(
@@ -238,7 +239,7 @@ mod tests {
                         reason: "PARTICIPANT_UNAVAILABLE".to_owned(),
                     }],
                 },
-                purchase_id: "p-1".to_owned(),
+                purchase: purchase("p-1", &[("tea", 1)]),
             })
             .collect();
         judge(&troubles, at(recovered), &waits)

@@ -309,7 +309,7 @@ async fn round(
             sleep(POLL).await;
         }
     };
-    let (recovered, told, waits) = tokio::select! {
+    let (recovered, told, mut waits) = tokio::select! {
         served = served => served?,
         failed = operated => return failed,
     };
@@ -327,6 +327,11 @@ async fn round(
         arena.links()?.of(name).sever();
     }
     arena.judge_ends(hand)?;
+    // Units that are being given back may be gone or there in a moment: who wants one of the last is told to
+    // try again.
+    for wait in waits.iter_mut().filter(|wait| wait.wants(SCARCE)) {
+        wait.before.clear();
+    }
     let service = availability::judge(&arena.troubles, recovered, &waits);
     let service = service.map_err(anyhow::Error::msg)?;
     Ok((books, service))
