@@ -220,9 +220,11 @@ impl std::fmt::Display for Holder {
 }
 
 /// The waiting connection, the connection in its way (0 for a branch that has none), whose it is, and
-/// the age of its transaction. It needs PROCESS.
+/// the age of its transaction, whose start is told in the time zone of the server's process. It needs
+/// PROCESS.
 const WAITS_MARIADB: &str = "SELECT r.trx_mysql_thread_id, b.trx_mysql_thread_id, \
-     CONCAT(p.USER, '@', p.HOST), GREATEST(TIMESTAMPDIFF(SECOND, b.trx_started, NOW()), 0) \
+     CONCAT(p.USER, '@', p.HOST), GREATEST(TIMESTAMPDIFF(SECOND, b.trx_started, \
+     CONVERT_TZ(NOW(), @@SESSION.time_zone, 'SYSTEM')), 0) \
      FROM information_schema.INNODB_LOCK_WAITS w \
      JOIN information_schema.INNODB_TRX r ON r.trx_id = w.requesting_trx_id \
      JOIN information_schema.INNODB_TRX b ON b.trx_id = w.blocking_trx_id \
@@ -234,7 +236,8 @@ const WAITS_MARIADB: &str = "SELECT r.trx_mysql_thread_id, b.trx_mysql_thread_id
 const WAITS_MYSQL: &str = "SELECT r.PROCESSLIST_ID, \
      COALESCE(x.trx_mysql_thread_id, b.PROCESSLIST_ID, 0), \
      CONCAT(b.PROCESSLIST_USER, '@', b.PROCESSLIST_HOST), \
-     GREATEST(TIMESTAMPDIFF(SECOND, x.trx_started, NOW()), 0) \
+     GREATEST(TIMESTAMPDIFF(SECOND, x.trx_started, \
+     CONVERT_TZ(NOW(), @@SESSION.time_zone, 'SYSTEM')), 0) \
      FROM performance_schema.data_lock_waits w \
      JOIN performance_schema.threads r ON r.THREAD_ID = w.REQUESTING_THREAD_ID \
      LEFT JOIN performance_schema.threads b ON b.THREAD_ID = w.BLOCKING_THREAD_ID \

@@ -130,6 +130,9 @@ impl Upgrade<'_> {
             for part in self.sidecars() {
                 world.sidecar(part).restart().await?;
             }
+            if self.hand.older_after {
+                self.refuse_older_beside_sidecars(seen).await?;
+            }
         }
         for death in &self.hand.deaths {
             self.die(death, seen).await?;

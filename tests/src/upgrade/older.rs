@@ -79,6 +79,32 @@ impl Upgrade<'_> {
         Ok(())
     }
 
+    /// The older coordinator with the newer sidecars: each refuses it by name, and Redis stays as it is.
+    pub(super) async fn refuse_older_beside_sidecars(&self, seen: &mut Seen) -> Result<()> {
+        let world = self.world;
+        let before = dump::redis(&world.stores).await?;
+        let said_before = world.coordinator.log().len();
+        world.coordinator.run_build(Some(self.plan.from.clone()));
+        world.revive(Part::Coordinator, None)?;
+        until("both sidecars refuse it", NAMED_MAX, async || {
+            let log = world.coordinator.log();
+            let said = log[said_before..]
+                .matches("coordinator shop is older")
+                .count();
+            Ok(said >= 2)
+        })
+        .await?;
+        world.kill(Part::Coordinator)?;
+        world.coordinator.run_build(None);
+        let after = dump::redis(&world.stores).await?;
+        ensure!(
+            before == after,
+            "the older build has changed Redis through a newer sidecar"
+        );
+        seen.older_refused += 1;
+        Ok(())
+    }
+
     /// The newer coordinator with the older sidecars: they are named, and Redis stays as it is. Then they
     /// are down, to be updated, as they should have been before it.
     pub(super) async fn refuse_older_sidecars(&self, seen: &mut Seen) -> Result<()> {

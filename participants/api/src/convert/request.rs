@@ -38,12 +38,7 @@ impl From<&Acknowledged> for v1::Acknowledged {
     }
 }
 
-/// A coordinator that says nothing has been told nothing: one of an earlier build, or a new one.
-fn acknowledged(
-    of: &CoordinatorId,
-    acknowledged: Option<v1::Acknowledged>,
-) -> Result<Acknowledged, Error> {
-    let acknowledged = acknowledged.unwrap_or_default();
+fn acknowledged(of: &CoordinatorId, acknowledged: v1::Acknowledged) -> Result<Acknowledged, Error> {
     let field = "acknowledged.committed_transaction_ids";
     let committed = acknowledged.committed_transaction_ids;
     if committed.len() > Acknowledged::COMMITTED_MAX {
@@ -73,11 +68,19 @@ impl TryFrom<v1::EnlistRequest> for Enlist {
 
     fn try_from(request: v1::EnlistRequest) -> Result<Self, Error> {
         let coordinator = coordinator(&request.coordinator_id)?;
+        // What it sells would be counted at the store and not in its log.
+        let told = request.acknowledged.ok_or_else(|| Error::Invalid {
+            detail: format!(
+                "field acknowledged must be there: coordinator {coordinator} is older than this \
+                 participant, which serves none that does not say what it has been told: stop it and \
+                 start it as the version of its participants"
+            ),
+        })?;
         Ok(Self {
             log_id: identity("log_id", request.log_id)?,
             epoch: epoch("epoch", request.epoch)?,
             instance_id: identity("instance_id", request.instance_id)?,
-            acknowledged: acknowledged(&coordinator, request.acknowledged)?,
+            acknowledged: acknowledged(&coordinator, told)?,
             coordinator,
         })
     }
@@ -105,7 +108,10 @@ impl TryFrom<v1::PrepareRequest> for Prepare {
         Ok(Self {
             participants: participants(&request.participants)?,
             incarnation: request.incarnation,
-            acknowledged: acknowledged(&transaction.coordinator, request.acknowledged)?,
+            acknowledged: acknowledged(
+                &transaction.coordinator,
+                request.acknowledged.unwrap_or_default(),
+            )?,
             transaction,
             entries: entries_from_wire(request.entries)?,
             timeout: Duration::try_from(timeout)

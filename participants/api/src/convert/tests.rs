@@ -88,6 +88,12 @@ fn requests_come_back_as_they_were() {
     };
     let read = Enlist::try_from(enlist.clone()).unwrap();
     assert_eq!(v1::EnlistRequest::from(&read), enlist);
+    let older = v1::EnlistRequest {
+        acknowledged: None,
+        ..enlist
+    };
+    let refused = Enlist::try_from(older).unwrap_err().to_string();
+    assert!(refused.contains("coordinator shop is older"), "{refused}");
     let roll_back = v1::RollBackRequest {
         transaction_id: "shop.1.7".into(),
         caller_epoch: 2,
