@@ -348,3 +348,37 @@ fn store_that_nobody_is_for_is_named_unless_it_is_accepted() {
         &["line 7", "NO_STOCKS_PARTICIPANT", "NO_STOCK_PARTICIPANT"],
     );
 }
+
+#[test]
+fn statement_that_would_break_a_promise_is_refused_where_it_stands() {
+    let redis = "[participants.stock.redis]\nurl = \"redis://127.0.0.1/\"\n";
+    let with = |sql: &str| {
+        format!(
+            "{COORDINATOR}{redis}{PARTICIPANT}\n[[participants.purchases.mysql.statements]]\n\
+             per = \"purchase\"\nsql = \"INSERT INTO orders (id) VALUES (:purchase_id)\"\n\n\
+             [[participants.purchases.mysql.statements]]\nper = \"item\"\nsql = \"{sql}\"\n"
+        )
+    };
+    load_text(&with(
+        "INSERT INTO order_lines (id, sku) VALUES (:purchase_id, :sku)",
+    ))
+    .unwrap();
+    for (sql, parts) in [
+        (
+            "INSERT INTO order_lines VALUES (LAST_INSERT_ID(), :sku)",
+            ["LAST_INSERT_ID()", "SELECT id, :sku FROM orders"],
+        ),
+        ("REPLACE INTO t VALUES (:sku)", ["REPLACE", "write INSERT"]),
+        (
+            "INSERT INTO t VALUES (:sku) ON DUPLICATE KEY UPDATE n = n + 1",
+            ["ON DUPLICATE KEY", "by an UPDATE"],
+        ),
+        ("TRUNCATE t", ["TRUNCATE", "DELETE FROM"]),
+        ("UPDATE t SET a = @a", ["@a", "write the value itself"]),
+        ("DELETE FROM t; COMMIT", ["';'", "`statements`"]),
+        ("INSERT INTO t VALUES (:nothing)", [":nothing", ":quantity"]),
+    ] {
+        let report = refusal(&with(sql));
+        assert_says(&report, &["line 20, column 7", parts[0], parts[1]]);
+    }
+}

@@ -29,6 +29,7 @@ mod enlist;
 mod evidence;
 mod finish;
 mod folding;
+mod forbidden;
 mod forget;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error};
 use sqlx::ConnectOptions;
 use sqlx::mysql::MySqlConnectOptions;
 
 use crate::preflight::FINDINGS;
-use crate::statements::{StatementError, Templates};
+use crate::statements::{self, StatementError, Templates};
 
 /// Settings of the MySQL participant. Only `url` is required.
 #[derive(Debug, Clone, Deserialize)]
@@ -72,7 +73,7 @@ pub struct Settings {
 /// `:purchase_time` is the server's UTC time with milliseconds, for a DATETIME(3) or TIMESTAMP(3)
 /// column. Values are written into the statement as literals that no `sql_mode` can misread.
 ///
-/// Allowed is one INSERT, REPLACE, UPDATE or DELETE. An INSERT that ends after its one VALUES
+/// Allowed is one INSERT, UPDATE or DELETE, without what `forbidden` lists, each with what to write instead. An INSERT that ends after its one VALUES
 /// tuple is joined with those of other purchases into one statement. How many rows an UPDATE or
 /// DELETE meets is the app's affair: none is no error.
 #[derive(Debug, Clone, Deserialize)]
@@ -81,7 +82,15 @@ pub struct Statement {
     /// How often it runs.
     pub per: Per,
     /// The statement: `INSERT INTO orders (id, customer) VALUES (:purchase_id, :customer_id)`.
+    #[serde(deserialize_with = "checked_sql")]
     pub sql: String,
+}
+
+/// Refuses it at its own line and column in the file.
+fn checked_sql<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let sql = String::deserialize(deserializer)?;
+    statements::check(&sql).map_err(D::Error::custom)?;
+    Ok(sql)
 }
 
 /// How often a statement runs.

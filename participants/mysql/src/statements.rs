@@ -3,9 +3,11 @@
 use tandem_protocol::{Entry, Item, Purchase, TransactionId};
 
 use crate::encode;
+use crate::forbidden::{self, Forbidden};
 use crate::kept::Kept;
 use crate::settings::{Per, SettingsError, Statement};
 use crate::template::{Form, Piece, Template};
+use crate::tokens;
 
 /// A rule that a configured statement breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,14 +45,21 @@ pub enum StatementError {
     /// It has one value per item.
     #[error(":{0} belongs to an item; set per = \"item\"")]
     ItemParameter(&'static str),
-    /// Only DML is allowed.
-    #[error("must be one INSERT, REPLACE, UPDATE or DELETE")]
+    /// Nothing is there.
+    #[error("must be one INSERT, UPDATE or DELETE")]
     Verb,
-    /// A purchase would be sold without its row.
-    #[error("IGNORE would turn a refused row into a warning, and units would be sold without it")]
-    Ignore,
+    /// Something that would break a promise.
+    #[error("{words} {why}")]
+    Forbidden {
+        /// What was found.
+        words: String,
+        /// What it would do, and what to write instead.
+        why: Forbidden,
+    },
     /// More than one.
-    #[error("must be a single statement without ';'")]
+    #[error(
+        "must be a single statement without ';': write each as one of `statements`, in their order"
+    )]
     SeveralStatements,
     /// A quote or comment is not closed.
     #[error("{0} is not closed")]
@@ -61,6 +70,11 @@ pub enum StatementError {
     /// It is no comment.
     #[error("executable comments and hints are not allowed")]
     ExecutableComment,
+}
+
+/// Checks what needs neither the statement's place nor a server.
+pub(crate) fn check(sql: &str) -> Result<(), StatementError> {
+    forbidden::check(&tokens::split(sql)?).map(drop)
 }
 
 /// A named parameter.
@@ -283,7 +297,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::tokens::{self, Token};
+    use crate::tokens::Token;
 
     const INSERT: &str = "INSERT INTO orders (id, customer) VALUES (:purchase_id, :customer_id)";
 
@@ -351,7 +365,7 @@ mod tests {
     #[test]
     fn a_statement_with_something_behind_its_tuple_stands_alone() {
         for sql in [
-            "INSERT INTO t (id) VALUES (:purchase_id) ON DUPLICATE KEY UPDATE n = n + 1",
+            "INSERT INTO t (id) VALUES (:purchase_id) RETURNING id",
             "INSERT INTO t (id) VALUES (:purchase_id), (concat(:purchase_id, 'b'))",
             "INSERT INTO t SET id = :purchase_id",
             "INSERT INTO t SELECT :purchase_id FROM dual",
@@ -385,9 +399,15 @@ mod tests {
     fn unsafe_or_senseless_statements_are_refused() {
         use StatementError as E;
         for (per, sql, expected) in [
-            (Per::Purchase, "SELECT 1", E::Verb),
+            (
+                Per::Purchase,
+                "/* x */ DROP TABLE t",
+                E::Forbidden {
+                    words: "DROP".into(),
+                    why: Forbidden::Verb,
+                },
+            ),
             (Per::Purchase, "", E::Verb),
-            (Per::Purchase, "/* x */ DROP TABLE t", E::Verb),
             (
                 Per::Purchase,
                 "INSERT INTO t VALUES (1); DELETE FROM t",
@@ -397,16 +417,6 @@ mod tests {
                 Per::Purchase,
                 "INSERT INTO t VALUES (1);",
                 E::SeveralStatements,
-            ),
-            (
-                Per::Purchase,
-                "INSERT IGNORE INTO t VALUES (:purchase_id)",
-                E::Ignore,
-            ),
-            (
-                Per::Purchase,
-                "update low_priority ignore t set a = 1",
-                E::Ignore,
             ),
             (Per::Purchase, "INSERT INTO t VALUES ('\\')", E::Backslash),
             (Per::Purchase, "INSERT INTO t VALUES ('", E::Unclosed("'")),
@@ -480,10 +490,7 @@ mod tests {
                 Per::Item,
                 "UPDATE app.`sold items` SET n = n + :quantity WHERE sku = :sku",
             ),
-            (
-                Per::Item,
-                "INSERT t2 VALUES (:sku) ON DUPLICATE KEY UPDATE n = 1",
-            ),
+            (Per::Item, "INSERT t2 VALUES (:sku)"),
         ])
         .expect("valid");
         assert_eq!(templates.tables(), ["app.sold items", "orders", "t2"]);

@@ -1,5 +1,6 @@
 //! One of the app's statements: its rules, and its parts.
 
+use crate::forbidden;
 use crate::kept::Kept;
 use crate::settings::{Per, Statement};
 use crate::statements::{Param, StatementError};
@@ -36,23 +37,7 @@ impl Template {
     /// Checks a statement's rules and takes it apart.
     pub(crate) fn parse(statement: &Statement) -> Result<Self, StatementError> {
         let tokens = tokens::split(&statement.sql)?;
-        let verb = tokens
-            .iter()
-            .find(|token| **token != Token::Space)
-            .and_then(word)
-            .filter(|verb| ["INSERT", "REPLACE", "UPDATE", "DELETE"].contains(&verb.as_str()))
-            .ok_or(StatementError::Verb)?;
-        // IGNORE stands between the verb and the table; later it could be a column's name.
-        let modifiers = ["LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK"];
-        if tokens
-            .iter()
-            .filter_map(word)
-            .skip(1)
-            .find(|word| !modifiers.contains(&word.as_str()))
-            .is_some_and(|word| word == "IGNORE")
-        {
-            return Err(StatementError::Ignore);
-        }
+        let verb = forbidden::check(&tokens)?;
         if statement.per == Per::Purchase {
             for token in &tokens {
                 if let Token::Param(param) = token
@@ -68,7 +53,7 @@ impl Template {
             }
         }
         let form = match verb.as_str() {
-            "INSERT" | "REPLACE" => joinable(&tokens),
+            "INSERT" => joinable(&tokens),
             _ => None,
         };
         Ok(Self {
@@ -169,7 +154,7 @@ fn pieces(tokens: &[Token]) -> Vec<Piece> {
     pieces
 }
 
-/// The names behind INTO, FROM, UPDATE, JOIN and REPLACE or INSERT without INTO. Best effort: it
+/// The names behind INTO, FROM, UPDATE, JOIN and INSERT without INTO. Best effort: it
 /// feeds a check of storage engines, not the statements.
 fn tables(tokens: &[Token]) -> Vec<String> {
     let tokens: Vec<&Token> = tokens
@@ -179,11 +164,9 @@ fn tables(tokens: &[Token]) -> Vec<String> {
     let mut tables = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
         let before_table = word(token).is_some_and(|word| {
-            ["INTO", "FROM", "UPDATE", "JOIN", "INSERT", "REPLACE"].contains(&word.as_str())
+            ["INTO", "FROM", "UPDATE", "JOIN", "INSERT"].contains(&word.as_str())
         });
-        // `ON DUPLICATE KEY UPDATE` names a column.
-        let of_duplicate_key = at > 0 && word(tokens[at - 1]).is_some_and(|word| word == "KEY");
-        if !before_table || of_duplicate_key {
+        if !before_table {
             continue;
         }
         let name = |at: usize| match tokens.get(at) {

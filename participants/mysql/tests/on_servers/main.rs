@@ -164,6 +164,7 @@ fn main() {
             tables_without_transactions_are_found,
             a_column_that_folds_the_case_of_ids_is_found,
             statements_that_can_not_run_are_named,
+            lines_find_their_order_by_the_purchases_id,
         ],
         checks![Needs::OwnServer, preflight:
             unsafe_settings_are_refused_unless_accepted,

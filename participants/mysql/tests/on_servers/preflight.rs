@@ -5,7 +5,7 @@ use tandem_participant::{Error, Finding, Participant};
 use tandem_servers::{LaunchOptions, MysqlOptions, MysqlServer, PortLease};
 
 use crate::entries::with_statements;
-use crate::stand::{Stand, column, enlist, sql, try_sql, until};
+use crate::stand::{Stand, column, commit, enlist, entry, prepared, sql, try_sql, tx, until};
 
 pub(crate) async fn missing_tables_are_printed(stand: Stand) {
     let mut settings = stand.settings();
@@ -133,6 +133,43 @@ pub(crate) async fn a_column_that_folds_the_case_of_ids_is_found(stand: Stand) {
     for (sequence, id) in [(1, "order-1"), (2, "Order-1")] {
         crate::stand::prepared(&participant, &crate::stand::tx(sequence), &[id]).await;
     }
+}
+
+/// What is advised in place of `LAST_INSERT_ID()`: right for many purchases in one transaction.
+pub(crate) async fn lines_find_their_order_by_the_purchases_id(stand: Stand) {
+    let mut hand = stand.hand().await;
+    sql(
+        &mut hand,
+        "CREATE TABLE orders (id BIGINT AUTO_INCREMENT PRIMARY KEY, \
+         purchase_id VARCHAR(64) NOT NULL UNIQUE); \
+         CREATE TABLE order_lines (order_id BIGINT, sku VARCHAR(64), PRIMARY KEY (order_id, sku), \
+         FOREIGN KEY (order_id) REFERENCES orders (id))",
+    )
+    .await;
+    let statements = [
+        (
+            Per::Purchase,
+            "INSERT INTO orders (purchase_id) VALUES (:purchase_id)",
+        ),
+        (
+            Per::Item,
+            "INSERT INTO order_lines (order_id, sku) \
+             SELECT id, :sku FROM orders WHERE purchase_id = :purchase_id",
+        ),
+    ];
+    let participant = with_statements(&stand, &statements).await;
+    let ids: Vec<String> = (0..20).map(|number| format!("p-{number}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    prepared(&participant, &tx(1), &ids).await;
+    commit(&participant, &tx(1), &ids).await.unwrap();
+    let lines = column(
+        &mut hand,
+        "SELECT CAST(COUNT(*) AS CHAR) FROM orders JOIN order_lines ON order_id = id \
+         GROUP BY purchase_id",
+    )
+    .await;
+    let items = entry(0, "p").purchase.items.len();
+    assert_eq!(lines, vec![items.to_string(); 20]);
 }
 
 pub(crate) async fn statements_that_can_not_run_are_named(stand: Stand) {

@@ -133,7 +133,7 @@ pub(super) fn targets() -> Vec<Target> {
                 let statements = [
                     "INSERT INTO orders (id, customer) VALUES (:purchase_id, :customer_id)",
                     "insert into i values (:purchase_id, :item_number, :sku, :total_minor)",
-                    "INSERT INTO t (id) VALUES (:purchase_id) ON DUPLICATE KEY UPDATE n = n + 1",
+                    "INSERT INTO t (id) VALUES (:purchase_id) RETURNING id",
                     "INSERT INTO `a:b` (id, t, u) VALUES (:purchase_id, '12:30', \"it's\") -- note",
                     "UPDATE t SET a = :quantity, b = :purchase_time WHERE c = :sku /* x */",
                     "DELETE FROM t WHERE a = :transaction_id AND b = ':' # c",
