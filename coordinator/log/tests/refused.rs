@@ -127,7 +127,7 @@ fn folder_without_a_right_is_told_as_such_to_who_is_not_root() {
     close(log);
     let head = dir.join("head");
     let rights = std::fs::metadata(&head).unwrap().permissions();
-    std::fs::set_permissions(&head, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&head, std::fs::Permissions::from_mode(0o0)).unwrap();
     // Root may all the same.
     if let Err(error) = inspect(&dir) {
         assert!(matches!(error, OpenError::Io { .. }), "{error}");

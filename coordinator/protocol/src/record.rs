@@ -237,7 +237,8 @@ mod tests {
         assert_ne!(fingerprint(&one), fingerprint(&more));
     }
 
-    /// As records have them that were written while the order counted; the bytes are from such a log.
+    /// The digest that records have which were written while the order counted: of the content as it was
+    /// submitted, in the encoding of records, here written out by hand.
     #[test]
     fn fingerprint_from_when_the_order_counted_is_known_again() {
         let known = digest(

@@ -9,7 +9,7 @@ use tandem_proto::v1;
 use tandem_protocol::{Purchase, Reply, Settlement, TransactionId};
 use tonic::{Code, Status};
 
-use super::{operator, purchase, status, validate};
+use super::{operator, purchase, settle, status, validate};
 
 /// `SubmitPurchase`.
 pub fn submit(request: v1::SubmitPurchaseRequest) -> Result<Arc<Purchase>, Status> {
@@ -33,7 +33,7 @@ pub fn transaction_id(text: &str) -> Result<TransactionId, Status> {
 
 /// `SettleTransaction`.
 pub fn settlement(request: &v1::SettleTransactionRequest) -> Result<Settlement, Status> {
-    operator::settlement(request)
+    settle::settlement(request)
 }
 
 /// The header `grpc-timeout`.

@@ -58,6 +58,7 @@ pub(super) fn targets() -> Vec<Target> {
                     decide_time: None,
                     applied: true,
                     refusal: Some(refusal),
+                    needs_operator: false,
                 })]
             },
             read: reply,

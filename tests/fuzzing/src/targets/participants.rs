@@ -472,6 +472,7 @@ fn stock() -> v1::GetStockResponse {
         holds: vec![hold],
         detail: String::new(),
         debt: 0,
+        debt_remedy: String::new(),
     }
 }
 

@@ -227,7 +227,7 @@ impl Stand {
                     caller_epoch: id.epoch,
                     transaction: id,
                 };
-                participant.roll_back(&roll_back).await.map(|()| {
+                participant.roll_back(&roll_back).await.map(|_| {
                     assert!(said("DONE"));
                     "rolled back".to_owned()
                 })
