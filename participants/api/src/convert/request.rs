@@ -68,21 +68,28 @@ impl TryFrom<v1::EnlistRequest> for Enlist {
 
     fn try_from(request: v1::EnlistRequest) -> Result<Self, Error> {
         let coordinator = coordinator(&request.coordinator_id)?;
-        // What it sells would be counted at the store and not in its log.
-        let told = request.acknowledged.ok_or_else(|| Error::Invalid {
-            detail: format!(
-                "field acknowledged must be there: coordinator {coordinator} is older than this \
-                 participant, which serves none that does not say what it has been told: stop it and \
-                 start it as the version of its participants"
-            ),
-        })?;
         Ok(Self {
             log_id: identity("log_id", request.log_id)?,
             epoch: epoch("epoch", request.epoch)?,
             instance_id: identity("instance_id", request.instance_id)?,
-            acknowledged: acknowledged(&coordinator, told)?,
+            acknowledged: match request.acknowledged {
+                Some(told) => acknowledged(&coordinator, told)?,
+                None => return Err(older(&coordinator)),
+            },
             coordinator,
         })
+    }
+}
+
+/// A coordinator that does not say what it has been told: what it sells would be counted at the store and
+/// not in its log.
+fn older(coordinator: &CoordinatorId) -> Error {
+    Error::Invalid {
+        detail: format!(
+            "field acknowledged must be there: coordinator {coordinator} is older than this \
+             participant, which serves none that does not say what it has been told: stop it and start \
+             it as the version of its participants"
+        ),
     }
 }
 
