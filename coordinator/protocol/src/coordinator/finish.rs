@@ -210,7 +210,8 @@ impl Coordinator {
         } else {
             ended.all(|ended| ended)
         };
-        if !enough {
+        // Its end comes behind what is being stored of it, in the log as in memory.
+        if !enough || self.is_being_settled(id) {
             return;
         }
         self.pipeline.remove(id);

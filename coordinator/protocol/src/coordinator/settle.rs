@@ -79,6 +79,7 @@ impl Coordinator {
         self.history.place(id, position);
         // The branch may have ended, or another word may have come, while this one was stored.
         if let Err(error) = self.settlement(id, participant, settlement.ending) {
+            self.settled_late(&settlement);
             return self.reply_settled(request, Err(error));
         }
         if let Some(branch) = self
@@ -100,6 +101,26 @@ impl Coordinator {
         }
         self.reply_settled(request, Ok(()));
         self.note(Note::Settled { settlement });
+    }
+
+    /// What was said of a branch is in the log, and the branch has ended meanwhile. A replay believes the
+    /// word that stands before the end, so it is believed here too: else the totals would part.
+    fn settled_late(&mut self, settlement: &Settlement) {
+        let id = &settlement.transaction;
+        let branches = self.transactions.get_mut(id).and_then(branches_mut);
+        if let Some(branch) = branches.and_then(|all| all.get_mut(&settlement.participant))
+            && branch.progress == Progress::Done
+        {
+            branch.progress = Progress::Settled(Box::new(settlement.clone()));
+        }
+        self.end_if_done(id);
+    }
+
+    /// Whether a person's word about a transaction is on its way to the log.
+    pub(super) fn is_being_settled(&self, id: &TransactionId) -> bool {
+        self.storing.values().any(|storing| {
+            matches!(storing, Storing::Settlement { settlement, .. } if settlement.transaction == *id)
+        })
     }
 
     pub(super) fn retry_now(&mut self, now: Timestamp, id: &TransactionId) {
