@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use tandem_tests::kill::{Plan, Victim, carry_out};
-use tandem_tests::{Machine, PairName, Random};
+use tandem_tests::{Random, StoreChoice};
 
 /// Kills one part again and again under load, heals it, and compares both stores with what the
 /// clients were told.
@@ -16,8 +16,8 @@ struct Args {
     #[arg(long, default_value_t = 100)]
     rounds: u32,
     /// On which servers: the installed MariaDB and Redis, or fetched ones
-    #[arg(long, value_enum, default_value_t = Store::Mariadb)]
-    store: Store,
+    #[arg(long, value_enum, default_value_t = StoreChoice::Mariadb)]
+    store: StoreChoice,
     /// Who is killed
     #[arg(long, value_enum, default_value_t = Victim::Coordinator)]
     victim: Victim,
@@ -26,33 +26,14 @@ struct Args {
     seed: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Store {
-    /// MariaDB and Redis as installed
-    Mariadb,
-    /// MySQL 9.7 and Redis 8
-    Mysql97,
-    /// MariaDB and Valkey 9
-    Valkey,
-}
-
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
-    let name = match args.store {
-        Store::Mariadb => PairName::Installed,
-        Store::Mysql97 => PairName::MysqlRedis,
-        Store::Valkey => PairName::MariaDbValkey,
-    };
-    let pair = match Machine::look().pair(name) {
-        Ok(pair) => pair,
-        Err(reason) => anyhow::bail!("the servers are not here: {reason}"),
-    };
     let plan = Plan {
         seed: args.seed.unwrap_or_else(Random::seed),
         victim: args.victim,
         rounds: args.rounds,
         verbose: true,
-        pair,
+        pair: args.store.pair()?,
     };
     println!(
         "killing {} on {} and {}, {} rounds, seed {}",

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use tandem_tests::upgrade::{Plan, carry_out};
-use tandem_tests::{Machine, PairName, Random};
+use tandem_tests::{Random, StoreChoice};
 
 /// Lets an older build work under load and die, and has this one take over its stores and its log while
 /// all of them are killed again and again; then compares both stores with what the clients were told.
@@ -20,8 +20,8 @@ struct Args {
     #[arg(long, default_value_t = 50)]
     rounds: u32,
     /// On which servers: the installed MariaDB and Redis, or fetched ones
-    #[arg(long, value_enum, default_value_t = Store::Mariadb)]
-    store: Store,
+    #[arg(long, value_enum, default_value_t = StoreChoice::Mariadb)]
+    store: StoreChoice,
     /// Repeats the random choices of another run
     #[arg(long)]
     seed: Option<u64>,
@@ -30,33 +30,14 @@ struct Args {
     first: u32,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Store {
-    /// MariaDB and Redis as installed
-    Mariadb,
-    /// MySQL 9.7 and Redis 8
-    Mysql97,
-    /// MariaDB and Valkey 9
-    Valkey,
-}
-
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
-    let name = match args.store {
-        Store::Mariadb => PairName::Installed,
-        Store::Mysql97 => PairName::MysqlRedis,
-        Store::Valkey => PairName::MariaDbValkey,
-    };
-    let pair = match Machine::look().pair(name) {
-        Ok(pair) => pair,
-        Err(reason) => anyhow::bail!("the servers are not here: {reason}"),
-    };
     let plan = Plan {
         from: args.from.canonicalize()?,
         rounds: args.rounds,
         first: args.first,
         seed: args.seed.unwrap_or_else(Random::seed),
-        pair,
+        pair: args.store.pair()?,
     };
     println!(
         "taking over from {} on {} and {}, {} rounds, seed {}",

@@ -38,7 +38,7 @@ pub use disk::{Disk, enter_own_mounts};
 pub use judge::{Books, Judge};
 pub use links::{LinkName, Links};
 pub use load::{Load, Records};
-pub use machine::{Machine, Pair, PairName};
+pub use machine::{Machine, Pair, PairName, StoreChoice};
 pub use parts::Part;
 pub use programs::tandem_program;
 pub use proxy::{Proxy, Way};

@@ -2,9 +2,39 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use tandem_servers::fetch::{Fetchable, fetch};
 use tandem_servers::{Flavor, ServerBinary, find_installed};
+
+/// The servers that a long run is asked for on its command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StoreChoice {
+    /// MariaDB and Redis as installed
+    Mariadb,
+    /// MySQL 9.7 and Redis 8
+    Mysql97,
+    /// MariaDB and Valkey 9
+    Valkey,
+}
+
+impl StoreChoice {
+    /// Finds or fetches them.
+    ///
+    /// # Errors
+    /// Why they are not here.
+    pub fn pair(self) -> Result<Pair> {
+        let name = match self {
+            StoreChoice::Mariadb => PairName::Installed,
+            StoreChoice::Mysql97 => PairName::MysqlRedis,
+            StoreChoice::Valkey => PairName::MariaDbValkey,
+        };
+        match Machine::look().pair(name) {
+            Ok(pair) => Ok(pair),
+            Err(reason) => bail!("the servers are not here: {reason}"),
+        }
+    }
+}
 
 /// A pair of servers that a case asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -126,17 +126,7 @@ async fn advice_on_a_branch_that_a_dba_rolled_back_puts_it_right(world: &World) 
 
 async fn advice_on_a_hold_that_was_released_by_hand_puts_it_right(world: &World) -> Result<()> {
     let id = one_in_doubt(world).await?;
-    let member = memory_of(&id)?;
-    kv(
-        world,
-        &[
-            &["ZADD", "tandem:released:shop:stock", "0", &member],
-            &["HDEL", "tandem:held", "stock:tea"],
-            &["DEL", &format!("tandem:tx:{id}/stock")],
-            &["ZREM", "tandem:prepared", &format!("{id}/stock")],
-        ],
-    )
-    .await?;
+    release_by_hand(world, &id).await?;
     world.start_again().await?;
     ensure!(heuristic(world, &id).await? == "stock");
     follow_to_the_repair(world, &id, "stock").await

@@ -209,6 +209,21 @@ pub(crate) fn memory_of(id: &str) -> Result<String> {
     Ok(redis_member(epoch.parse()?, sequence.parse()?))
 }
 
+/// Releases by hand what a transaction holds of tea in Redis, against its decision.
+pub(crate) async fn release_by_hand(world: &World, id: &str) -> Result<()> {
+    let member = memory_of(id)?;
+    kv(
+        world,
+        &[
+            &["ZADD", "tandem:released:shop:stock", "0", &member],
+            &["HDEL", "tandem:held", "stock:tea"],
+            &["DEL", &format!("tandem:tx:{id}/stock")],
+            &["ZREM", "tandem:prepared", &format!("{id}/stock")],
+        ],
+    )
+    .await
+}
+
 /// Runs a verb that must succeed, and gives what it printed.
 pub(crate) fn tandem(world: &World, arguments: &[&str]) -> Result<String> {
     let output = world.tandem(arguments)?;

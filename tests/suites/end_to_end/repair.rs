@@ -142,17 +142,7 @@ async fn row_that_was_put_back_by_hand_is_left_as_it_is(world: &World) -> Result
 
 async fn deduction_that_was_released_by_hand_is_repaired(world: &World) -> Result<()> {
     let id = one_in_doubt(world).await?;
-    let member = memory_of(&id)?;
-    kv(
-        world,
-        &[
-            &["ZADD", "tandem:released:shop:stock", "0", &member],
-            &["HDEL", "tandem:held", "stock:tea"],
-            &["DEL", &format!("tandem:tx:{id}/stock")],
-            &["ZREM", "tandem:prepared", &format!("{id}/stock")],
-        ],
-    )
-    .await?;
+    release_by_hand(world, &id).await?;
     world.start_again().await?;
     ensure!(heuristic(world, &id).await? == "stock");
     until("MySQL has carried its half out", SOON, async || {
