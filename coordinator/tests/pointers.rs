@@ -168,7 +168,7 @@ fn sections_in(text: &str) -> Vec<String> {
     let text = text.replace("\\\"", "\"");
     let mut found = Vec::new();
     for (at, _) in text.match_indices("README") {
-        let behind = &text[at..text.len().min(at + 60)];
+        let behind = &text[at..text.floor_char_boundary(at + 60)];
         let behind = behind
             .split(['\n', '.', ';', ')'])
             .next()
@@ -176,7 +176,7 @@ fn sections_in(text: &str) -> Vec<String> {
         if let Some(title) = behind.split('"').nth(1).filter(|title| !title.is_empty()) {
             found.push(title.to_owned());
         }
-        let before = &text[at.saturating_sub(60)..at];
+        let before = &text[text.floor_char_boundary(at.saturating_sub(60))..at];
         if let Some(before) = before.strip_suffix("\" in the ") {
             found.extend(before.rsplit('"').next().map(str::to_owned));
         }
