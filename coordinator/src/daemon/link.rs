@@ -225,8 +225,9 @@ impl Link {
         });
         self.permitted.notified().await;
         crash_point::reach(Step::Enlisting);
+        let (acknowledged, _told) = self.enlistment().acknowledged();
         let enlist = Enlist {
-            acknowledged: self.enlistment().acknowledged().clone(),
+            acknowledged,
             ..self.enlist.clone()
         };
         self.bounded("enlist", None, time, self.participant.enlist(&enlist))
@@ -272,7 +273,7 @@ impl Link {
     /// that has lost its memory while it ran says so itself; one in which a late repeat of the
     /// enlistment has arrived since takes this coordinator for enlisted.
     async fn is_the_same(&self, incarnation: &str, time: Duration) -> Result<(), Error> {
-        let known = self.enlistment().acknowledged().clone();
+        let (known, _told) = self.enlistment().acknowledged();
         let recalled = self.recalled(known.committed, time).await?;
         let what = if recalled.incarnation != incarnation {
             format!(

@@ -39,7 +39,9 @@ impl World {
         let known = process.acknowledged.get(store);
         if known.is_none_or(|known| known.incarnation != *incarnation) {
             // Newest first, as this model of a store names them.
+            let let_go = process.let_go.get(store);
             let newest = newest.iter().take(COMMITTED_MAX).rev();
+            let newest = newest.filter(|id| let_go.is_none_or(|let_go| *id >= let_go));
             let known = Acknowledged {
                 incarnation: incarnation.clone(),
                 changes,
@@ -60,10 +62,12 @@ impl World {
         let Some(process) = &mut self.process else {
             return;
         };
+        let let_go = process.let_go.get(store);
         let known = process.acknowledged.entry(store.clone()).or_default();
         known.changes = known.changes.max(changes);
         if let Some(id) = committed
             && !known.committed.contains(id)
+            && let_go.is_none_or(|let_go| id >= let_go)
         {
             known.committed.push(id.clone());
             if known.committed.len() > COMMITTED_MAX {
@@ -74,9 +78,12 @@ impl World {
 
     /// A store may forget what is before a transaction.
     pub(crate) fn let_go(&mut self, store: &ParticipantName, before: &TransactionId) {
-        let process = self.process.as_mut();
-        if let Some(known) = process.and_then(|process| process.acknowledged.get_mut(store)) {
+        let Some(process) = self.process.as_mut() else {
+            return;
+        };
+        if let Some(known) = process.acknowledged.get_mut(store) {
             known.committed.retain(|id| id >= before);
         }
+        process.let_go.insert(store.clone(), before.clone());
     }
 }

@@ -128,6 +128,37 @@ impl World {
         self.at(time, Item::Answer { life, call, answer });
     }
 
+    /// Sends a request once all calls have ended that are under way now.
+    pub(crate) fn send_behind_others(&mut self, to: &ParticipantName, request: Request) {
+        if let Some(process) = &self.process {
+            let (life, behind) = (process.life, process.last_call);
+            self.send_behind(life, behind, to, request);
+        }
+    }
+
+    pub(crate) fn send_behind(
+        &mut self,
+        life: u64,
+        behind: u64,
+        to: &ParticipantName,
+        request: Request,
+    ) {
+        let Some(process) = self.process.as_ref().filter(|p| p.life == life) else {
+            return;
+        };
+        if process.calls.range(..=behind).next().is_none() {
+            return self.send(to, request);
+        }
+        let to = to.clone();
+        let later = Item::SendBehind {
+            life,
+            behind,
+            to,
+            request,
+        };
+        self.at(self.now + 1, later);
+    }
+
     pub(crate) fn arrive(
         &mut self,
         life: u64,

@@ -160,7 +160,8 @@ impl World {
                 if closed.is_some() {
                     self.count("transactions closed");
                 }
-                self.send(&participant, Request::Forget(before, except, closed));
+                let forget = Request::Forget(before, except, closed);
+                self.send_behind_others(&participant, forget);
             }
             Action::Recall {
                 participant,
@@ -350,6 +351,7 @@ impl World {
             up: BTreeSet::new(),
             enlistments: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
+            let_go: BTreeMap::new(),
             asked_in: BTreeMap::new(),
             requests: BTreeMap::new(),
             settling: BTreeSet::new(),

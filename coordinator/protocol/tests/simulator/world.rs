@@ -101,6 +101,8 @@ pub(crate) struct Process {
     pub(crate) enlistments: BTreeMap<ParticipantName, u64>,
     /// What each store must know.
     pub(crate) acknowledged: BTreeMap<ParticipantName, Acknowledged>,
+    /// Before what each store may have forgotten.
+    pub(crate) let_go: BTreeMap<ParticipantName, TransactionId>,
     pub(crate) asked_in: BTreeMap<u64, u64>,
     pub(crate) requests: BTreeMap<RequestId, (Arc<Purchase>, u32)>,
     pub(crate) settling: BTreeSet<RequestId>,
@@ -124,6 +126,13 @@ pub(crate) enum Item {
         life: u64,
         call: u64,
         answer: Answer,
+    },
+    /// A request is sent once no call is under way up to a number.
+    SendBehind {
+        life: u64,
+        behind: u64,
+        to: ParticipantName,
+        request: Request,
     },
     Connect(u64, ParticipantName),
     Sweep(u64, ParticipantName),
@@ -344,6 +353,12 @@ impl World {
                 is_answered,
             } => self.arrive(life, epoch, call, &to, request, is_answered)?,
             Item::Answer { life, call, answer } => self.answered(life, call, answer)?,
+            Item::SendBehind {
+                life,
+                behind,
+                to,
+                request,
+            } => self.send_behind(life, behind, &to, request),
             Item::Connect(life, store) => {
                 if self.lives(life) {
                     self.send(&store, Request::Look);

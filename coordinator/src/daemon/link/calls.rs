@@ -21,23 +21,25 @@ impl Link {
     ) {
         let link = Arc::clone(self);
         let left = deadline.since(self.clock.now());
-        let (asked_in, request) = {
+        let (asked_in, told, request) = {
             let enlistment = self.enlistment();
+            let (acknowledged, told) = enlistment.acknowledged();
             let request = Prepare {
                 transaction: transaction.clone(),
                 entries,
                 participants: self.participants.to_vec(),
                 incarnation: enlistment.incarnation().to_owned(),
-                acknowledged: enlistment.acknowledged().clone(),
+                acknowledged,
                 timeout: left,
             };
-            (enlistment.number(), request)
+            (enlistment.number(), told, request)
         };
         tokio::spawn(async move {
             let call = link.participant.prepare(&request);
             let answer = link
                 .bounded("prepare", Some(&transaction), left, call)
                 .await;
+            drop(told);
             let event = match answer {
                 Ok(voted) => {
                     crash_point::reach(Step::Voted);
@@ -205,8 +207,8 @@ impl Link {
         closed: Option<TransactionId>,
     ) {
         let link = Arc::clone(self);
-        // Before it is asked: no prepare that goes out later may name what the store has forgotten.
-        self.enlistment().let_go(&before);
+        // Before it is asked: no call that goes out later may name what the store has forgotten.
+        let told = self.enlistment().let_go(&before);
         let request = Forget {
             before,
             except,
@@ -214,11 +216,11 @@ impl Link {
             caller_epoch: self.enlist.epoch,
         };
         tokio::spawn(async move {
+            let time = link.times.call_timeout;
+            // One that takes longer has been given up, or says itself what the store does not know.
+            let _ = tokio::time::timeout(time, told.wait()).await;
             let call = link.participant.forget(&request);
-            if let Err(error) = link
-                .bounded("forget", None, link.times.call_timeout, call)
-                .await
-            {
+            if let Err(error) = link.bounded("forget", None, time, call).await {
                 tracing::info!(participant = %link.name, %error, "could not forget, later again");
             }
         });

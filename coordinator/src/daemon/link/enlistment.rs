@@ -5,6 +5,8 @@
 
 use tandem_participant::{Acknowledged, Enlisted, KnownCoordinator};
 use tandem_protocol::TransactionId;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// Which enlistment is the present one, in which life of the store, and what was heard in it.
 #[derive(Debug, Default)]
@@ -13,6 +15,10 @@ pub(super) struct Enlistment {
     number: u64,
     incarnation: String,
     acknowledged: Acknowledged,
+    /// The store may have forgotten what is before this.
+    let_go: Option<TransactionId>,
+    /// The calls under way that have told all of `acknowledged`.
+    told: TaskTracker,
 }
 
 impl Enlistment {
@@ -42,9 +48,9 @@ impl Enlistment {
         &self.incarnation
     }
 
-    /// What the store must know.
-    pub(super) fn acknowledged(&self) -> &Acknowledged {
-        &self.acknowledged
+    /// What the store must know, to be told with a call, and what is held as long as that is under way.
+    pub(super) fn acknowledged(&self) -> (Acknowledged, TaskTrackerToken) {
+        (self.acknowledged.clone(), self.told.token())
     }
 
     /// Takes the number of changes of an answer. Answers overtake each other, so a lower one says
@@ -57,8 +63,12 @@ impl Enlistment {
 
     /// Takes the acknowledgement of a commit that was asked for in this enlistment.
     pub(super) fn hear_commit(&mut self, transaction: &TransactionId) {
+        let is_let_go = self
+            .let_go
+            .as_ref()
+            .is_some_and(|let_go| transaction < let_go);
         let committed = &mut self.acknowledged.committed;
-        if committed.contains(transaction) {
+        if is_let_go || committed.contains(transaction) {
             return;
         }
         if committed.len() >= Acknowledged::COMMITTED_MAX {
@@ -67,9 +77,14 @@ impl Enlistment {
         committed.push(transaction.clone());
     }
 
-    /// The store may forget what is before a transaction.
-    pub(super) fn let_go(&mut self, before: &TransactionId) {
+    /// The store may forget what is before a transaction, once the calls have ended that were told of
+    /// it: to one that arrives behind, the store would seem to be put back in time.
+    pub(super) fn let_go(&mut self, before: &TransactionId) -> TaskTracker {
         self.acknowledged.committed.retain(|id| id >= before);
+        self.let_go = self.let_go.take().max(Some(before.clone()));
+        let told = std::mem::take(&mut self.told);
+        told.close();
+        told
     }
 }
 
@@ -84,6 +99,8 @@ pub(in crate::daemon) fn known(known: &KnownCoordinator) -> tandem_protocol::Enl
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     fn enlisted(incarnation: &str, changes: u64) -> Enlisted {
@@ -108,17 +125,42 @@ mod tests {
             enlistment.hear_commit(&id(sequence));
         }
         let newest: Vec<_> = (3..=Acknowledged::COMMITTED_MAX + 2).map(id).collect();
-        assert_eq!(enlistment.acknowledged().committed, newest);
+        assert_eq!(enlistment.acknowledged.committed, newest);
 
         enlistment.hear(1, 9);
         enlistment.hear(1, 8);
-        assert_eq!(enlistment.acknowledged().changes, 9);
+        assert_eq!(enlistment.acknowledged.changes, 9);
         enlistment.let_go(&id(5));
-        assert_eq!(enlistment.acknowledged().committed[0], id(5));
+        assert_eq!(enlistment.acknowledged.committed[0], id(5));
 
         // The link was lost for a moment; the store is the same.
         enlistment.begin(&enlisted("life-1", 9));
-        assert_eq!(enlistment.acknowledged().committed[0], id(5));
+        assert_eq!(enlistment.acknowledged.committed[0], id(5));
+    }
+
+    #[test]
+    fn what_is_let_go_is_forgotten_after_the_calls_that_told_of_it() {
+        let mut enlistment = Enlistment::default();
+        enlistment.begin(&enlisted("life-1", 7));
+        (1..4).for_each(|sequence| enlistment.hear_commit(&id(sequence)));
+        let (told, before) = enlistment.acknowledged();
+        let (_, other) = enlistment.acknowledged();
+        let heard = enlistment.let_go(&id(3));
+        let (told_since, _since) = enlistment.acknowledged();
+        assert_eq!((told.committed.len(), told_since.committed.len()), (3, 1));
+
+        drop(before);
+        assert!(heard.wait().now_or_never().is_none());
+        drop(other);
+        assert!(heard.wait().now_or_never().is_some());
+
+        // Whoever names it later, late answers or another life of the store, has it forgotten too.
+        enlistment.hear_commit(&id(2));
+        enlistment.begin(&Enlisted {
+            newest_committed: (1..4).map(id).collect(),
+            ..enlisted("life-2", 3)
+        });
+        assert_eq!(enlistment.acknowledged.committed, [id(3)]);
     }
 
     #[test]
@@ -137,6 +179,6 @@ mod tests {
             changes: 3,
             committed: (12..20).map(id).collect(),
         };
-        assert_eq!(*enlistment.acknowledged(), acknowledged);
+        assert_eq!(enlistment.acknowledged, acknowledged);
     }
 }
