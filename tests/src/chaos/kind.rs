@@ -103,6 +103,16 @@ impl Kind {
         )
     }
 
+    /// Whether it needs more than to be dealt: something that is under way just then, or somebody who
+    /// comes by. Those are dealt twice as often, so that as many strike.
+    fn often_misses(self) -> bool {
+        let of_chance = matches!(
+            self,
+            Kind::TornFile | Kind::RightTaken | Kind::OtherServer(_)
+        );
+        of_chance || self.is_by_hand()
+    }
+
     /// Whether both can be in one round: what people put right by hand is undone by a MySQL that goes
     /// back in time, and nobody would know what is right then.
     fn goes_with(self, other: Kind) -> bool {
@@ -249,8 +259,8 @@ impl fmt::Display for Hand {
     }
 }
 
-/// Deals faults to rounds so that each kind, link and step comes up as often as the others; all
-/// follows from the seed.
+/// Deals faults to rounds so that each kind, link and step comes up as often as the others, and twice as
+/// often what misses often; all follows from the seed.
 #[derive(Debug)]
 pub(super) struct Deck {
     seed: u64,
@@ -307,9 +317,9 @@ impl Deck {
     pub(super) fn new(seed: u64, kinds: Vec<Kind>, steps: Vec<(String, bool)>) -> Deck {
         Deck {
             seed,
-            kinds: Pile::new(kinds),
+            kinds: Pile::new(twice(kinds, |kind| kind.often_misses())),
             links: Pile::new(LinkName::ALL.to_vec()),
-            steps: Pile::new(steps),
+            steps: Pile::new(twice(steps, |(step, _)| is_seldom_passed(step))),
             random: Random::new(seed),
             next: 0,
         }
@@ -320,7 +330,7 @@ impl Deck {
         self.next += 1;
         let random = &mut self.random;
         let mut faults: Vec<Fault> = Vec::new();
-        for _ in 0..random.between(2, 3) {
+        for _ in 0..random.between(3, 4) {
             let fits = |kind: &Kind| faults.iter().all(|fault| kind.goes_with(fault.kind));
             let Some(kind) = self.kinds.deal_one(random, fits) else {
                 break;
@@ -367,17 +377,22 @@ fn hold(random: &mut Random) -> Duration {
     }
 }
 
+/// All, and once more those of which that is said.
+fn twice<T: Clone>(all: Vec<T>, is_so: impl Fn(&T) -> bool) -> Vec<T> {
+    let again: Vec<T> = all.iter().filter(|one| is_so(one)).cloned().collect();
+    all.into_iter().chain(again).collect()
+}
+
 /// Most steps are passed many times a second under load; some only once in a while.
-fn passing(step: &str, random: &mut Random) -> u64 {
-    let rare = [
+fn is_seldom_passed(step: &str) -> bool {
+    let seldom = [
         "open", "begun", "enlist", "listed", "recall", "roll", "forg", "rele", "rebas",
     ];
-    let most = if rare.iter().any(|part| step.contains(part)) {
-        1
-    } else {
-        25
-    };
-    random.between(1, most)
+    seldom.iter().any(|part| step.contains(part))
+}
+
+fn passing(step: &str, random: &mut Random) -> u64 {
+    random.between(1, if is_seldom_passed(step) { 1 } else { 25 })
 }
 
 #[cfg(test)]
@@ -407,7 +422,11 @@ mod tests {
                 .entry(hand.armed.as_ref().unwrap().step.clone())
                 .or_default() += 1;
         }
-        assert!(kinds.len() == Kind::all().len() && kinds.values().all(|&count| count >= 10));
+        assert_eq!(kinds.len(), Kind::all().len());
+        for (kind, count) in kinds {
+            let least = if kind.often_misses() { 24 } else { 12 };
+            assert!(count >= least, "{kind} is dealt {count} times");
+        }
         assert!(steps.len() == 30 && steps.values().all(|&count| count >= 4));
     }
 

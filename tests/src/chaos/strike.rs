@@ -154,7 +154,8 @@ impl Arena {
         }
     }
 
-    /// Forbids a command to Redis' user for a while. A restart of Redis permits it again.
+    /// Forbids a command to Redis' user for a while, longer if nobody has wanted it. A restart of Redis
+    /// permits it again.
     async fn forbid(&self, fault: &Fault) -> Result<bool> {
         let command = SCRIPTS_USE[fault.draw as usize % SCRIPTS_USE.len()];
         let mut kv = self.kv().await?;
@@ -164,11 +165,17 @@ impl Arena {
         let forbid = cmd("ACL").arg(&["SETUSER", APP_USER, &taken]).to_owned();
         let (): () = forbid.query_async(&mut kv).await?;
         sleep(fault.hold).await;
-        let mut kv = self.kv().await?;
-        let denied = cmd("ACL").arg("LOG").to_owned();
-        let denied: Vec<Value> = denied.query_async(&mut kv).await?;
-        self.permit(&mut kv).await?;
-        Ok(!denied.is_empty())
+        let deadline = Instant::now() + VICTIM_MAX;
+        loop {
+            let mut kv = self.kv().await?;
+            let denied = cmd("ACL").arg("LOG").to_owned();
+            let denied: Vec<Value> = denied.query_async(&mut kv).await?;
+            if !denied.is_empty() || Instant::now() >= deadline {
+                self.permit(&mut kv).await?;
+                return Ok(!denied.is_empty());
+            }
+            sleep(POLL).await;
+        }
     }
 
     /// Gives Redis' user all rights.
@@ -269,10 +276,16 @@ impl Arena {
 
 /// Lets a link's fault last, longer if nothing has met it, and ends it. Gives whether it struck.
 async fn held(link: &Proxy, hold: Duration) -> bool {
+    let struck = until_met(hold, || link.struck() > 0).await;
+    link.open();
+    struck
+}
+
+/// Waits for as long as a fault lasts, longer if nothing has met it. Gives whether anything has.
+pub(super) async fn until_met(hold: Duration, is_met: impl Fn() -> bool) -> bool {
     let begun = Instant::now();
-    while begun.elapsed() < hold || link.struck() == 0 && begun.elapsed() < hold + VICTIM_MAX {
+    while begun.elapsed() < hold || !is_met() && begun.elapsed() < hold + VICTIM_MAX {
         sleep(POLL).await;
     }
-    link.open();
-    link.struck() > 0
+    is_met()
 }

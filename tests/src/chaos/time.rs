@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tandem_servers::{Folder, LaunchOptions, MysqlOptions, MysqlServer, RedisServer, Server};
@@ -13,6 +14,7 @@ use tokio::time::sleep;
 
 use super::arena::Arena;
 use super::kind::Fault;
+use super::strike::until_met;
 use crate::coordinator::copy_folder;
 use crate::links::LinkName;
 use crate::parts::Part;
@@ -73,6 +75,11 @@ impl Arena {
     pub(super) async fn tear(&self, fault: &Fault) -> Result<bool> {
         let _hand = self.in_hand(Part::Redis).lock().await;
         self.wait_for(Part::Redis).await?;
+        // Of a file that was rewritten a moment ago there is nothing to lose.
+        until_met(Duration::ZERO, || {
+            self.may_be_lost().is_ok_and(|bytes| bytes > 0)
+        })
+        .await;
         self.world.kill(Part::Redis)?;
         let torn = self.cut_off(1 + fault.draw % TORN_BYTES_MAX);
         sleep(fault.hold / 4).await;
@@ -80,17 +87,21 @@ impl Arena {
         torn
     }
 
+    /// How many bytes tandem has written since the app wrote last, at the end of the file.
+    fn may_be_lost(&self) -> Result<u64> {
+        let end = self.end_of_file()?;
+        Ok(match &*self.app_wrote_to.lock().unwrap() {
+            Some(app) if app.file == end.file => end.bytes.saturating_sub(app.bytes),
+            _ => end.bytes,
+        })
+    }
+
     /// Gives whether anything was cut off.
     fn cut_off(&self, bytes: u64) -> Result<bool> {
-        let end = self.end_of_file()?;
-        let keep = match &*self.app_wrote_to.lock().unwrap() {
-            Some(app) if app.file == end.file => app.bytes,
-            _ => 0,
-        };
-        let left = end.bytes.saturating_sub(bytes).max(keep);
+        let (end, lost) = (self.end_of_file()?, bytes.min(self.may_be_lost()?));
         let file = OpenOptions::new().write(true).open(&end.file)?;
-        file.set_len(left)?;
-        Ok(left < end.bytes)
+        file.set_len(end.bytes - lost)?;
+        Ok(lost > 0)
     }
 
     /// A copy of a store's folder is made, and put back after a while.
@@ -124,8 +135,7 @@ impl Arena {
             link.cut();
             link.open();
         }
-        sleep(fault.hold).await;
-        let struck = link.led() > 0;
+        let struck = until_met(fault.hold, || link.led() > 0).await;
         link.lead_to(self.server(store).port());
         link.cut();
         link.open();
