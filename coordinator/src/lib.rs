@@ -1,10 +1,9 @@
-//! tandem: the coordinator's daemon and its command line.
+//! tandem: the coordinator's daemon, and the verbs of its command line.
 
 pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod daemon;
-pub mod dev;
 pub mod logging;
 pub mod services;
 mod words;

@@ -1,12 +1,11 @@
-//! The command line. One verb, one file; what a verb prints is a pure function of what the
-//! server answered.
+//! The verbs of the command line. One verb, one file; what a verb prints is a pure function of what
+//! the server answered. The binary puts them together.
 //!
 //! Data goes to stdout, everything else to stderr.
 
 mod advice;
 mod audit;
 mod connection;
-pub mod dev;
 mod failure;
 mod json;
 mod log_advice;
@@ -38,48 +37,18 @@ mod tx_show;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 
 pub use failure::Failure;
 
-const EXIT_CODES: &str = "\
+/// The codes that `finish` gives, as `--help` shows them.
+pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  refused, or the answer is negative
   2  the command line or the configuration is wrong
   3  the server can't be reached; nothing was asked of it
   4  no final answer: what was asked may have taken effect; ask again";
-
-/// Makes a purchase atomic over MySQL and Redis.
-#[derive(Debug, Parser)]
-#[command(name = "tandem", version, after_help = EXIT_CODES)]
-pub struct Cli {
-    /// The verb.
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-/// Every verb of the binary.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Run the coordinator
-    Serve(serve::Args),
-    /// Run a participant beside its store, for a coordinator elsewhere
-    #[command(subcommand)]
-    Participant(participant::Kind),
-    /// Run everything on this machine, to try it
-    #[command(long_about = dev::ABOUT)]
-    Dev(dev::Args),
-    /// Look at a decision log while no coordinator runs on it
-    #[command(subcommand)]
-    Log(Log),
-    /// Name the steps at which a process can be told to die, for tests of recovery
-    #[command(hide = true)]
-    Steps,
-    /// A verb that asks a running coordinator.
-    #[command(flatten)]
-    Client(Client),
-}
 
 /// `tandem log …`
 #[derive(Debug, Subcommand)]
@@ -189,14 +158,4 @@ pub fn finish(done: Result<(), Failure>, note: impl FnOnce(&str)) -> ExitCode {
         note(&text);
     }
     failure.exit_code()
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    #[test]
-    fn command_line_is_consistent() {
-        super::Cli::command().debug_assert();
-    }
 }

@@ -1,9 +1,9 @@
-//! `tandem dev`.
+//! The command line of `tandem dev`.
 
 use std::path::PathBuf;
 
 /// What `tandem dev --help` says at length.
-pub(super) const ABOUT: &str = "\
+pub const ABOUT: &str = "\
 Run everything on this machine, to try it
 
 Starts a MariaDB (or MySQL) and a Redis (or Valkey) of its own from the machine's own binaries, on

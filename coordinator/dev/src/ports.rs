@@ -16,13 +16,13 @@ const FREE: Range<u16> = 10_000..20_000;
 
 /// The coordinator's ports, and those that the stores would have by preference.
 #[derive(Debug)]
-pub(super) struct Ports {
-    pub(super) clients: u16,
-    pub(super) operators: u16,
+pub(crate) struct Ports {
+    pub(crate) clients: u16,
+    pub(crate) operators: u16,
     /// `None`: any free one.
-    pub(super) mysql: Option<u16>,
+    pub(crate) mysql: Option<u16>,
     /// `None`: any free one.
-    pub(super) redis: Option<u16>,
+    pub(crate) redis: Option<u16>,
     /// Bound, so that nobody else takes the coordinator's ports while the stores start.
     reserved: Vec<TcpListener>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Ports {
 impl Ports {
     /// The usual ones, or others for those that are taken; each of these is named in a note.
     /// With `wanted`, the coordinator's two must be free.
-    pub(super) fn usual(wanted: Option<u16>) -> anyhow::Result<(Ports, Vec<String>)> {
+    pub(crate) fn usual(wanted: Option<u16>) -> anyhow::Result<(Ports, Vec<String>)> {
         let clients = wanted.unwrap_or(USUAL);
         let (operators, mysql, redis) = (clients + 1, clients + 2, clients + 3);
         let mut notes = Vec::new();
@@ -61,7 +61,7 @@ impl Ports {
     }
 
     /// Any free ones.
-    pub(super) fn any() -> anyhow::Result<Ports> {
+    pub(crate) fn any() -> anyhow::Result<Ports> {
         let (clients, first) = any()?;
         let (operators, second) = any()?;
         Ok(Ports {
@@ -74,13 +74,13 @@ impl Ports {
     }
 
     /// Lets go of the coordinator's ports, for the coordinator.
-    pub(super) fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         self.reserved.clear();
     }
 }
 
 /// Whether nobody has the port.
-pub(super) fn is_free(port: u16) -> bool {
+pub(crate) fn is_free(port: u16) -> bool {
     bind(port).is_some()
 }
 

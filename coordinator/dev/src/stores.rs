@@ -10,25 +10,25 @@ use sqlx::{Connection, Executor, MySqlConnection};
 use tandem_servers::{Folder, LaunchOptions, MysqlOptions, MysqlServer, RedisServer};
 use tokio::task::block_in_place;
 
-use super::binaries::Binaries;
-use super::ports::{Ports, is_free};
+use crate::binaries::Binaries;
+use crate::ports::{Ports, is_free};
 
 /// What the shop begins with: sku and units.
-pub(super) const STOCK: [(&str, i64); 3] = [("lamp", 100), ("chair", 20), ("desk", 3)];
+pub(crate) const STOCK: [(&str, i64); 3] = [("lamp", 100), ("chair", 20), ("desk", 3)];
 
 /// For a connection to a server on this machine, and for each answer of Redis'.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Both servers, running. Dropping it kills them, which loses nothing that was acknowledged.
 #[derive(Debug)]
-pub(super) struct Stores {
-    pub(super) mysql: MysqlServer,
-    pub(super) redis: RedisServer,
+pub(crate) struct Stores {
+    pub(crate) mysql: MysqlServer,
+    pub(crate) redis: RedisServer,
 }
 
 impl Stores {
     /// Starts both on what their folders below `folder` hold.
-    pub(super) fn start(binaries: &Binaries, folder: &Path, ports: &Ports) -> anyhow::Result<Self> {
+    pub(crate) fn start(binaries: &Binaries, folder: &Path, ports: &Ports) -> anyhow::Result<Self> {
         block_in_place(|| {
             let mysql = start(folder.join("mysql"), ports.mysql, &|launch| {
                 let options = MysqlOptions {
@@ -45,7 +45,7 @@ impl Stores {
     }
 
     /// Makes the database and puts stock where there is none. The participant makes the tables.
-    pub(super) async fn seed(&self) -> anyhow::Result<()> {
+    pub(crate) async fn seed(&self) -> anyhow::Result<()> {
         let mut mysql = connect_mysql(&self.mysql.url()).await?;
         mysql
             .execute("CREATE DATABASE IF NOT EXISTS shop")
@@ -62,17 +62,17 @@ impl Stores {
     }
 
     /// The shop's database.
-    pub(super) fn mysql_url(&self) -> String {
+    pub(crate) fn mysql_url(&self) -> String {
         format!("{}shop", self.mysql.url())
     }
 
     /// A connection of the story's own to the shop's database.
-    pub(super) async fn connect_mysql(&self) -> anyhow::Result<MySqlConnection> {
+    pub(crate) async fn connect_mysql(&self) -> anyhow::Result<MySqlConnection> {
         connect_mysql(&self.mysql_url()).await
     }
 
     /// A connection of the story's own.
-    pub(super) async fn connect_redis(&self) -> anyhow::Result<MultiplexedConnection> {
+    pub(crate) async fn connect_redis(&self) -> anyhow::Result<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(ANSWER_MAX))
             .set_response_timeout(Some(ANSWER_MAX));
@@ -85,7 +85,7 @@ impl Stores {
     }
 
     /// Ends both cleanly.
-    pub(super) fn stop(&self) -> anyhow::Result<()> {
+    pub(crate) fn stop(&self) -> anyhow::Result<()> {
         block_in_place(|| {
             // The second is stopped though the first can't be.
             let redis = self.redis.stop().context("stop Redis");

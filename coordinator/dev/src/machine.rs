@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::api::{self, Api};
-use super::binaries::Binaries;
-use super::coordinator::Coordinator;
-use super::ports::Ports;
-use super::stores::Stores;
+use crate::api::{self, Api};
+use crate::binaries::Binaries;
+use crate::coordinator::Coordinator;
+use crate::ports::Ports;
+use crate::stores::Stores;
 
 /// For a coordinator to have reached both stores, recovery included.
 const READY_MAX: Duration = Duration::from_secs(30);
@@ -19,16 +19,17 @@ const READY_LOOK: Duration = Duration::from_millis(20);
 
 /// The stores, running, and what it takes to run a coordinator on them.
 #[derive(Debug)]
-pub(super) struct Machine {
-    pub(super) stores: Stores,
+pub(crate) struct Machine {
+    pub(crate) stores: Stores,
     ports: Ports,
-    pub(super) api: Api,
+    pub(crate) api: Api,
+    tandem: PathBuf,
     folder: PathBuf,
 }
 
 impl Machine {
     /// Starts the stores on what `folder` holds, and writes the coordinator's configuration there.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         binaries: &Binaries,
         folder: &Path,
         ports: Ports,
@@ -42,6 +43,7 @@ impl Machine {
             stores,
             api: Api::new(&ports)?,
             ports,
+            tandem: binaries.tandem.clone(),
             folder,
         };
         let config = machine.config();
@@ -55,9 +57,9 @@ impl Machine {
 
     /// Starts a coordinator and returns once it has reached both stores. `at` as in
     /// [`Coordinator::start`].
-    pub(super) async fn coordinator(&mut self, at: Option<&str>) -> anyhow::Result<Coordinator> {
+    pub(crate) async fn coordinator(&mut self, at: Option<&str>) -> anyhow::Result<Coordinator> {
         self.ports.release();
-        let mut coordinator = Coordinator::start(&self.config(), &self.log(), at)?;
+        let mut coordinator = Coordinator::start(&self.tandem, &self.config(), &self.log(), at)?;
         let deadline = Instant::now() + READY_MAX;
         loop {
             if let Some(status) = coordinator.ended()? {
@@ -85,28 +87,33 @@ impl Machine {
         }
     }
 
+    /// The program that the coordinator is.
+    pub(crate) fn tandem(&self) -> &Path {
+        &self.tandem
+    }
+
     /// Where clients connect.
-    pub(super) fn clients(&self) -> String {
+    pub(crate) fn clients(&self) -> String {
         api::url(self.ports.clients)
     }
 
     /// Where operators connect.
-    pub(super) fn operators(&self) -> String {
+    pub(crate) fn operators(&self) -> String {
         api::url(self.ports.operators)
     }
 
     /// The coordinator's log on what happens (not its decision log).
-    pub(super) fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.folder.join("coordinator.log")
     }
 
     /// Where all data is.
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// The coordinator's configuration file.
-    pub(super) fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.folder.join("tandem.toml")
     }
 

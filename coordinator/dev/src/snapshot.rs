@@ -5,47 +5,47 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context;
 use sqlx::{Connection, MySqlConnection, Row as _};
 
-use super::stores::{STOCK, Stores};
-use super::story::Row;
+use crate::stores::{STOCK, Stores};
+use crate::story::Row;
 
 /// Units by sku.
-pub(super) type Units = BTreeMap<String, i64>;
+pub(crate) type Units = BTreeMap<String, i64>;
 
 /// Both stores at one moment of the story.
 #[derive(Debug)]
-pub(super) struct Snapshot {
-    pub(super) mysql: InMysql,
+pub(crate) struct Snapshot {
+    pub(crate) mysql: InMysql,
     /// `None` while it can't be reached.
-    pub(super) redis: Option<InRedis>,
+    pub(crate) redis: Option<InRedis>,
 }
 
 /// What MySQL holds.
 #[derive(Debug)]
-pub(super) struct InMysql {
+pub(crate) struct InMysql {
     /// Ids of the rows of `purchases`.
-    pub(super) purchases: BTreeSet<String>,
+    pub(crate) purchases: BTreeSet<String>,
     /// The rows of `purchase_items` by `purchase_id`.
-    pub(super) items: BTreeMap<String, Units>,
+    pub(crate) items: BTreeMap<String, Units>,
     /// gtrids that `XA RECOVER` lists.
-    pub(super) prepared: Vec<String>,
+    pub(crate) prepared: Vec<String>,
 }
 
 /// What Redis holds.
 #[derive(Debug)]
-pub(super) struct InRedis {
+pub(crate) struct InRedis {
     /// `stock:*`
-    pub(super) stock: Units,
+    pub(crate) stock: Units,
     /// `tandem:held`, by sku.
-    pub(super) held: Units,
+    pub(crate) held: Units,
     /// `tandem:prepared`: the transactions that units are held for.
-    pub(super) prepared: Vec<String>,
+    pub(crate) prepared: Vec<String>,
     /// `tandem:debt`, by sku: sold and not deducted.
-    pub(super) debt: Units,
+    pub(crate) debt: Units,
 }
 
 impl Snapshot {
     /// Reads both.
-    pub(super) async fn read(stores: &Stores) -> anyhow::Result<Self> {
+    pub(crate) async fn read(stores: &Stores) -> anyhow::Result<Self> {
         let mysql = InMysql::read(stores).await.context("read MySQL")?;
         let redis = match stores.redis.pid() {
             Some(_) => Some(InRedis::read(stores).await.context("read Redis")?),
@@ -55,7 +55,7 @@ impl Snapshot {
     }
 
     /// A purchase in MySQL, in words.
-    pub(super) fn recorded(&self, purchase: &str) -> String {
+    pub(crate) fn recorded(&self, purchase: &str) -> String {
         let row = self.mysql.purchases.contains(purchase);
         match (row, self.mysql.items.get(purchase)) {
             (true, Some(items)) => units(items),
@@ -66,27 +66,27 @@ impl Snapshot {
     }
 
     /// The stock in Redis, in words.
-    pub(super) fn stock(&self) -> String {
+    pub(crate) fn stock(&self) -> String {
         self.in_redis(|redis| units(&redis.stock))
     }
 
     /// What Redis holds back, in words.
-    pub(super) fn held(&self) -> String {
+    pub(crate) fn held(&self) -> String {
         self.in_redis(|redis| units(&redis.held))
     }
 
     /// The transactions that MySQL has prepared and not ended, in words.
-    pub(super) fn prepared_in_mysql(&self) -> String {
+    pub(crate) fn prepared_in_mysql(&self) -> String {
         list(&self.mysql.prepared)
     }
 
     /// The transactions that Redis has prepared and not ended, in words.
-    pub(super) fn prepared_in_redis(&self) -> String {
+    pub(crate) fn prepared_in_redis(&self) -> String {
         self.in_redis(|redis| list(&redis.prepared))
     }
 
     /// Everything in either store that waits for an end, in words.
-    pub(super) fn unfinished(&self) -> String {
+    pub(crate) fn unfinished(&self) -> String {
         let parts = [
             self.prepared_in_mysql(),
             self.prepared_in_redis(),
@@ -102,7 +102,7 @@ impl Snapshot {
     }
 
     /// All units in MySQL's rows, by sku.
-    pub(super) fn sold(&self) -> Units {
+    pub(crate) fn sold(&self) -> Units {
         let mut sold = Units::new();
         for (sku, quantity) in self.mysql.items.values().flatten() {
             *sold.entry(sku.clone()).or_default() += quantity;
@@ -111,7 +111,7 @@ impl Snapshot {
     }
 
     /// The rows of a table about one purchase.
-    pub(super) fn table(&self, purchase: &str) -> Vec<Row> {
+    pub(crate) fn table(&self, purchase: &str) -> Vec<Row> {
         let row = |store, what: &str, holds| (store, what.to_owned(), holds);
         let mut rows = vec![
             row(
@@ -216,7 +216,7 @@ fn by_sku(by_key: Units) -> Units {
 }
 
 /// `chair 1, lamp 2`
-pub(super) fn units(units: &Units) -> String {
+pub(crate) fn units(units: &Units) -> String {
     let words: Vec<String> = units
         .iter()
         .map(|(sku, units)| format!("{sku} {units}"))

@@ -11,7 +11,7 @@ use tandem_proto::v1::{
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
-use super::ports::Ports;
+use crate::ports::Ports;
 
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// Longer than a store stays away in the story.
@@ -19,14 +19,14 @@ const ANSWER_MAX: Duration = Duration::from_secs(20);
 
 /// Connects anew whenever the coordinator has gone and come back.
 #[derive(Debug, Clone)]
-pub(super) struct Api {
+pub(crate) struct Api {
     clients: PurchaseServiceClient<Channel>,
     operators: OperatorServiceClient<Channel>,
 }
 
 impl Api {
     /// Must be called within a runtime.
-    pub(super) fn new(ports: &Ports) -> anyhow::Result<Self> {
+    pub(crate) fn new(ports: &Ports) -> anyhow::Result<Self> {
         let channel = |port| -> anyhow::Result<Channel> {
             let endpoint = Endpoint::from_shared(url(port))?;
             Ok(endpoint.connect_timeout(CONNECT_MAX).connect_lazy())
@@ -37,13 +37,13 @@ impl Api {
         })
     }
 
-    pub(super) async fn submit(&self, order: SubmitPurchaseRequest) -> Result<Purchase, Status> {
+    pub(crate) async fn submit(&self, order: SubmitPurchaseRequest) -> Result<Purchase, Status> {
         let answer = self.clients.clone().submit_purchase(bounded(order)).await?;
         let purchase = answer.into_inner().purchase;
         purchase.ok_or_else(|| Status::internal("the answer holds no purchase"))
     }
 
-    pub(super) async fn purchase(&self, id: &str) -> Result<Purchase, Status> {
+    pub(crate) async fn purchase(&self, id: &str) -> Result<Purchase, Status> {
         let question = GetPurchaseRequest {
             purchase_id: id.to_owned(),
         };
@@ -53,17 +53,17 @@ impl Api {
     }
 
     /// Transactions in doubt.
-    pub(super) async fn in_doubt(&self) -> Result<Vec<TransactionSummary>, Status> {
+    pub(crate) async fn in_doubt(&self) -> Result<Vec<TransactionSummary>, Status> {
         self.transactions(true).await
     }
 
     /// Transactions that have not ended, in doubt or not.
-    pub(super) async fn unfinished(&self) -> Result<Vec<TransactionSummary>, Status> {
+    pub(crate) async fn unfinished(&self) -> Result<Vec<TransactionSummary>, Status> {
         self.transactions(false).await
     }
 
     /// What keeps the coordinator from serving, one line for each participant that is not up.
-    pub(super) async fn troubles(&self) -> Result<Vec<String>, Status> {
+    pub(crate) async fn troubles(&self) -> Result<Vec<String>, Status> {
         let answer = self
             .operators
             .clone()
@@ -91,7 +91,7 @@ impl Api {
 }
 
 /// An endpoint of this machine's.
-pub(super) fn url(port: u16) -> String {
+pub(crate) fn url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 

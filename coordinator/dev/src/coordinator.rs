@@ -12,9 +12,10 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use tandem_servers::{guarded, spawn};
 
-use super::wait::until;
-use crate::daemon::CRASH_POINT_VARIABLE;
+use crate::wait::until;
 
+/// What `tandem steps` explains: where a process is to die or to stop.
+const CRASH_POINT_VARIABLE: &str = "TANDEM_AT";
 /// Longer than the `shutdown_timeout_ms` of the configuration that is written here.
 const STOP_MAX: Duration = Duration::from_secs(15);
 /// For a process to stop or die at the step that it was told to.
@@ -24,18 +25,22 @@ const TAIL_LINES: usize = 20;
 
 /// A running `tandem serve`, killed and reaped on drop.
 #[derive(Debug)]
-pub(super) struct Coordinator {
+pub(crate) struct Coordinator {
     child: Child,
     log: PathBuf,
 }
 
 impl Coordinator {
-    /// Starts one, its log appended to `log`. `at` is a step at which it is to die or to stop, as
-    /// in `decided:kill`.
-    pub(super) fn start(config: &Path, log: &Path, at: Option<&str>) -> anyhow::Result<Self> {
+    /// Starts the program with a configuration file, its log appended to `log`. `at` is a step at
+    /// which it is to die or to stop, as in `decided:kill`.
+    pub(crate) fn start(
+        program: &Path,
+        config: &Path,
+        log: &Path,
+        at: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let open = OpenOptions::new().create(true).append(true).open(log);
         let stderr = open.with_context(|| format!("open the log {}", log.display()))?;
-        let program = std::env::current_exe().context("find this program's own file")?;
         let mut command = guarded(program);
         command.arg("serve").arg("--config").arg(config);
         match at {
@@ -56,12 +61,12 @@ impl Coordinator {
     }
 
     /// How it ended, if it has.
-    pub(super) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+    pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
     /// Waits until it has ended, for as long as that takes.
-    pub(super) async fn exited(&mut self) -> anyhow::Result<ExitStatus> {
+    pub(crate) async fn exited(&mut self) -> anyhow::Result<ExitStatus> {
         const LOOK: Duration = Duration::from_millis(50);
         loop {
             if let Some(status) = self.ended()? {
@@ -72,12 +77,12 @@ impl Coordinator {
     }
 
     /// Waits until it has died at the step that it was started with.
-    pub(super) async fn died(&mut self) -> anyhow::Result<ExitStatus> {
+    pub(crate) async fn died(&mut self) -> anyhow::Result<ExitStatus> {
         until("the coordinator's death", STEP_MAX, async || self.ended()).await
     }
 
     /// Waits until it stands still at the step that it was started with.
-    pub(super) async fn paused(&self) -> anyhow::Result<()> {
+    pub(crate) async fn paused(&self) -> anyhow::Result<()> {
         let flags = WaitPidFlag::WSTOPPED
             | WaitPidFlag::WEXITED
             | WaitPidFlag::WNOHANG
@@ -94,12 +99,12 @@ impl Coordinator {
     }
 
     /// Lets it go on.
-    pub(super) fn resume(&self) -> anyhow::Result<()> {
+    pub(crate) fn resume(&self) -> anyhow::Result<()> {
         self.signal(Signal::SIGCONT)
     }
 
     /// SIGTERM; it drains. SIGKILL if it does not end in time.
-    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(&mut self) -> anyhow::Result<()> {
         if self.ended()?.is_some() {
             return Ok(());
         }
@@ -118,7 +123,7 @@ impl Coordinator {
     }
 
     /// The last lines of its log.
-    pub(super) fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         tail(&self.log)
     }
 
@@ -140,7 +145,7 @@ impl Drop for Coordinator {
 }
 
 /// The last lines of a log file, for a person; a log that can't be read says so.
-pub(super) fn tail(log: &Path) -> String {
+pub(crate) fn tail(log: &Path) -> String {
     match fs::read(log) {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);

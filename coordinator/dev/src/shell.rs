@@ -1,15 +1,12 @@
-//! How a person calls this program again.
+//! How a person calls a program in a shell.
 
 use std::env;
 use std::fs;
 use std::path::Path;
 
-/// `tandem` where that finds this very program, else its full path, for a shell.
-pub(super) fn of_this_program() -> String {
-    let Ok(program) = env::current_exe() else {
-        return "tandem".to_owned();
-    };
-    if is_in_path(&program) {
+/// `tandem` where that finds this very program, else its full path.
+pub(crate) fn invocation(program: &Path) -> String {
+    if is_in_path(program) {
         "tandem".to_owned()
     } else {
         quoted(&program.to_string_lossy())

@@ -11,7 +11,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// The look's own error, or after `longest` one that names `what` was waited for.
-pub(super) async fn until<T>(
+pub(crate) async fn until<T>(
     what: &str,
     longest: Duration,
     mut look: impl AsyncFnMut() -> anyhow::Result<Option<T>>,

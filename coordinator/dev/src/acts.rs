@@ -14,12 +14,12 @@ use tokio::task::block_in_place;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::coordinator::Coordinator;
-use super::machine::Machine;
-use super::snapshot::{Snapshot, Units, units};
-use super::stores::STOCK;
-use super::story::Story;
-use super::wait::until;
+use crate::coordinator::Coordinator;
+use crate::machine::Machine;
+use crate::snapshot::{Snapshot, Units, units};
+use crate::stores::STOCK;
+use crate::story::Story;
+use crate::wait::until;
 
 /// For the coordinator to finish what it began, or to notice that a store is gone.
 const TURN_MAX: Duration = Duration::from_secs(15);
@@ -28,7 +28,7 @@ const COMMITTED: &str = "committed, applied in both stores";
 
 /// What the story plays on. The coordinator is dropped before the stores that it works on.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(crate) struct Stage {
     story: Story,
     coordinator: Coordinator,
     machine: Machine,
@@ -37,7 +37,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(story: Story, coordinator: Coordinator, machine: Machine) -> Self {
+    pub(crate) fn new(story: Story, coordinator: Coordinator, machine: Machine) -> Self {
         Self {
             story,
             coordinator,
@@ -46,11 +46,11 @@ impl Stage {
         }
     }
 
-    pub(super) fn story(&self) -> &Story {
+    pub(crate) fn story(&self) -> &Story {
         &self.story
     }
 
-    pub(super) fn machine(&self) -> &Machine {
+    pub(crate) fn machine(&self) -> &Machine {
         &self.machine
     }
 
@@ -58,7 +58,7 @@ impl Stage {
     ///
     /// # Errors
     /// The first thing that is not as it should be.
-    pub(super) async fn play(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn play(&mut self) -> anyhow::Result<()> {
         self.a_purchase_commits().await?;
         self.a_purchase_is_refused().await?;
         self.the_coordinator_is_killed().await?;
@@ -67,7 +67,7 @@ impl Stage {
     }
 
     /// Stops the coordinator, then the stores.
-    pub(super) async fn close(mut self) -> anyhow::Result<Story> {
+    pub(crate) async fn close(mut self) -> anyhow::Result<Story> {
         self.coordinator.stop().await?;
         self.machine.stores.stop()?;
         Ok(self.story)
@@ -360,7 +360,7 @@ impl Stage {
     /// Runs an operator's verb of this program and shows what it printed.
     async fn show(&self, verb: &[&str]) -> anyhow::Result<()> {
         let admin = self.machine.operators();
-        let ran = tokio::process::Command::new(std::env::current_exe()?)
+        let ran = tokio::process::Command::new(self.machine.tandem())
             .args(verb)
             .args(["--admin", &admin])
             .kill_on_drop(true)

@@ -3,18 +3,23 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Context;
 use clap::Parser;
 use tandem::cli::participant::Kind;
-use tandem::cli::{Cli, Command, Failure, finish, output, steps};
+use tandem::cli::{Failure, finish, output, steps};
 use tandem::config::{Config, ConfigError, MysqlSidecar, RedisSidecar};
 use tandem::daemon;
-use tandem::dev;
 use tandem::logging::{self, LogArgs};
+use tandem_command_line::{Cli, Command};
+use tandem_dev::DevError;
 use tandem_mysql::MysqlParticipant;
 use tandem_redis::RedisParticipant;
 
 /// A sidecar does little but wait for its store.
 const SIDECAR_THREADS: usize = 1;
+
+/// What the libraries below `tandem dev` have to say; the coordinator that it runs has a log of its own.
+const DEV_LOG_FILTER: &str = "warn";
 
 /// Purchases come and go in bursts, which the system's allocator serves the slow way: a quarter of
 /// the coordinator's processor time at 256 clients was its.
@@ -32,10 +37,20 @@ fn main() -> ExitCode {
         Command::Participant(Kind::Redis(args)) => {
             return start(&args.log, || RedisSidecar::load(&args.config), serve_redis);
         }
-        Command::Dev(args) => dev::run(args),
+        Command::Dev(args) => develop(args),
         Command::Steps => steps::run(),
     };
     finish(done, output::note)
+}
+
+/// `tandem dev`, which runs this same program.
+fn develop(args: tandem_dev::Args) -> Result<(), Failure> {
+    let _log = logging::init(DEV_LOG_FILTER)?;
+    let program = std::env::current_exe().context("find this program's own file")?;
+    tandem_dev::run(args, &program).map_err(|error| match error {
+        DevError::ClosedPipe => Failure::ClosedPipe,
+        DevError::Other(error) => Failure::Other(error),
+    })
 }
 
 /// Runs one of the long-lived roles with its log on stderr. Its last words go the log's way, which

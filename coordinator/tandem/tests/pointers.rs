@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
-use tandem::cli::Cli;
+use tandem_command_line::Cli;
 
 /// Where messages are written, and their documents.
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 11] = [
     "coordinator/src",
+    "coordinator/tandem/src",
+    "coordinator/dev/src",
     "coordinator/log/src",
     "coordinator/protocol/src",
     "coordinator/tandem.example.toml",
@@ -21,6 +23,13 @@ const SOURCES: [&str; 9] = [
     "proto",
     "README.md",
     "tests/src/chaos",
+];
+
+/// Of these, where a flag that is named alone is one of tandem's.
+const OF_THE_COMMAND_LINE: [&str; 3] = [
+    "coordinator/src",
+    "coordinator/tandem/src",
+    "coordinator/dev/src",
 ];
 
 #[test]
@@ -44,7 +53,8 @@ fn flags_that_messages_name_alone_are_flags_of_a_command() {
     let mut known = vec!["--help".to_owned(), "--version".to_owned()];
     flags(&Cli::command(), &mut known);
     let mut named = 0;
-    for (path, text) in texts().filter(|(path, _)| path.starts_with(root().join("coordinator/src")))
+    let sources = OF_THE_COMMAND_LINE.map(|source| root().join(source));
+    for (path, text) in texts().filter(|(path, _)| sources.iter().any(|one| path.starts_with(one)))
     {
         for quoted in quoted(&text).filter(|quoted| quoted.starts_with("--")) {
             let flag = quoted.split([' ', '=']).next().unwrap();
@@ -254,7 +264,7 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) {
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("..")
+        .join("../..")
         .canonicalize()
         .unwrap()
 }

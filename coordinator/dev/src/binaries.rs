@@ -1,21 +1,24 @@
 //! Finding the machine's own servers, and installing what is missing.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context, bail};
 use tandem_servers::{ServerBinary, find_installed, install_with_apt, missing_packages};
 
-use crate::cli::{Failure, output};
+use crate::output;
 
-/// One server of each kind.
+/// What is run: tandem itself, and one server of each kind.
 #[derive(Debug)]
-pub(super) struct Binaries {
-    pub(super) mysql: ServerBinary,
-    pub(super) redis: ServerBinary,
+pub(crate) struct Binaries {
+    pub(crate) tandem: PathBuf,
+    pub(crate) mysql: ServerBinary,
+    pub(crate) redis: ServerBinary,
 }
 
 /// What to do about a server that is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Missing {
+pub(crate) enum Missing {
     /// Say what to do.
     Refuse,
     /// Install it if the person at the terminal agrees; without a terminal, `--install` said so.
@@ -26,36 +29,37 @@ pub(super) enum Missing {
 
 impl Binaries {
     /// Finds a server of each kind, after installing what is missing where that is wanted.
-    pub(super) fn find(missing: Missing) -> Result<Binaries, Failure> {
-        if let Some(binaries) = installed() {
+    pub(crate) fn find(tandem: &Path, missing: Missing) -> anyhow::Result<Binaries> {
+        if let Some(binaries) = installed(tandem) {
             return Ok(binaries);
         }
         let packages = missing_packages();
         let wanted = packages.join(" ");
         match missing {
-            Missing::Refuse => return Err(Failure::Other(anyhow::anyhow!(refusal(&wanted)))),
+            Missing::Refuse => bail!(refusal(&wanted)),
             Missing::Ask if io::stdin().is_terminal() && !agreed(&wanted)? => {
-                return Err(Failure::Negative("nothing was installed".to_owned()));
+                bail!("nothing was installed");
             }
             Missing::Ask | Missing::Install => {}
         }
         output::note(&format!("Installing {wanted} with apt-get."));
         install_with_apt(&packages)?;
-        installed().ok_or_else(|| {
-            Failure::Other(anyhow::anyhow!(
+        installed(tandem).with_context(|| {
+            format!(
                 "apt-get installed {wanted}, and still there is no server that can be run among \
                  mariadbd, mysqld, redis-server and valkey-server; run them with --version to see \
                  why"
-            ))
+            )
         })
     }
 }
 
-fn installed() -> Option<Binaries> {
+fn installed(tandem: &Path) -> Option<Binaries> {
     let found = find_installed();
     let mysql = found.iter().find(|binary| binary.flavor.is_mysql())?;
     let redis = found.iter().find(|binary| binary.flavor.is_redis())?;
     Some(Binaries {
+        tandem: tandem.to_owned(),
         mysql: mysql.clone(),
         redis: redis.clone(),
     })
@@ -71,17 +75,12 @@ fn refusal(packages: &str) -> String {
     )
 }
 
-fn agreed(packages: &str) -> Result<bool, Failure> {
+fn agreed(packages: &str) -> anyhow::Result<bool> {
     let mut stderr = io::stderr().lock();
     let asked = write!(stderr, "Install {packages} with apt-get? [y/N] ");
-    asked
-        .and_then(|()| stderr.flush())
-        .map_err(anyhow::Error::from)?;
+    asked.and_then(|()| stderr.flush())?;
     let mut answer = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(anyhow::Error::from)?;
+    io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 

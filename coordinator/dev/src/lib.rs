@@ -1,56 +1,72 @@
 //! `tandem dev`: everything on this machine, private servers included, and a story that shows
 //! what becomes of a purchase when parts of it die.
+//!
+//! `tandem` itself is a process here like the stores: it is started, killed, and asked over gRPC as
+//! anybody would ask it. Nothing of the daemon's code is in this crate, and nothing that a daemon
+//! needs.
 
 mod acts;
 mod api;
+mod args;
 mod binaries;
 mod coordinator;
 mod demo;
-mod invocation;
 mod machine;
+mod output;
 mod ports;
+mod shell;
 mod snapshot;
 mod stores;
 mod story;
 mod wait;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+pub use self::args::{ABOUT, Args};
 use self::binaries::{Binaries, Missing};
 use self::coordinator::Coordinator;
 use self::machine::Machine;
 use self::ports::Ports;
-use crate::cli::dev::Args;
-use crate::cli::{Failure, output};
 
-/// What the libraries below have to say; the coordinator has a log of its own.
-const LOG_FILTER: &str = "warn";
+/// Why `tandem dev` did not end as it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    /// The reader of stdout went away.
+    #[error("nobody reads stdout")]
+    ClosedPipe,
+    /// Anything else, with its causes.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
 
-/// Runs `tandem dev` until Ctrl-C or SIGTERM, or with `--demo` until the story has ended.
+/// Runs `tandem dev` until Ctrl-C or SIGTERM, or with `--demo` until the story has ended. `tandem` is
+/// the program that is run as the coordinator and by whoever asks it.
 ///
 /// # Errors
 /// Servers that are missing or don't start, a coordinator that ends by itself (with the end of its
 /// log), a step of the story that was not found right.
-pub fn run(args: Args) -> Result<(), Failure> {
-    let _log = crate::logging::init(LOG_FILTER)?;
-    let binaries = Binaries::find(match (args.install, args.yes) {
+pub fn run(args: Args, tandem: &Path) -> Result<(), DevError> {
+    let missing = match (args.install, args.yes) {
         (false, _) => Missing::Refuse,
         (true, false) => Missing::Ask,
         (true, true) => Missing::Install,
-    })?;
+    };
+    let binaries = Binaries::find(tandem, missing)?;
     let runtime = tokio::runtime::Runtime::new().map_err(anyhow::Error::from)?;
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
         if args.demo {
-            tokio::select! {
+            let played = tokio::select! {
                 _ = signals.next() => {
-                    Err(Failure::Negative("interrupted; the story was not played to its end".into()))
+                    Err(anyhow!("interrupted; the story was not played to its end"))
                 }
                 played = demo::play(&binaries) => played,
-            }
+            };
+            Ok(played?)
         } else {
             let folder = args.data_dir.map_or_else(data_folder, Ok)?;
             run_until_told(&binaries, &folder, args.port, &mut signals).await
@@ -63,7 +79,7 @@ async fn run_until_told(
     folder: &Path,
     port: Option<u16>,
     signals: &mut Signals,
-) -> Result<(), Failure> {
+) -> Result<(), DevError> {
     let (ports, notes) = Ports::usual(port)?;
     output::note(&format!(
         "Starting {} and {} on the data in {}",
@@ -103,7 +119,7 @@ async fn run_until_told(
 }
 
 fn welcome(machine: &Machine, notes: &[String]) -> String {
-    let tandem = invocation::of_this_program();
+    let tandem = shell::invocation(machine.tandem());
     let (clients, operators) = (machine.clients(), machine.operators());
     let notes: String = notes.iter().map(|note| format!("{note}\n")).collect();
     format!(
@@ -128,12 +144,12 @@ Ctrl-C stops all of it.",
     )
 }
 
-fn died(machine: &Machine, coordinator: &Coordinator, status: std::process::ExitStatus) -> Failure {
-    Failure::Other(anyhow::anyhow!(
+fn died(machine: &Machine, coordinator: &Coordinator, status: ExitStatus) -> anyhow::Error {
+    anyhow!(
         "the coordinator ended by itself ({status}); the end of its log, {}:\n{}",
         machine.log().display(),
         coordinator.log_tail()
-    ))
+    )
 }
 
 /// `$XDG_DATA_HOME/tandem-dev`; the XDG Base Directory Specification wants a relative value to be

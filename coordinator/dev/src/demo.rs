@@ -4,19 +4,18 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use super::acts::Stage;
-use super::binaries::Binaries;
-use super::coordinator::tail;
-use super::machine::Machine;
-use super::ports::Ports;
-use super::story::Story;
-use crate::cli::Failure;
+use crate::acts::Stage;
+use crate::binaries::Binaries;
+use crate::coordinator::tail;
+use crate::machine::Machine;
+use crate::ports::Ports;
+use crate::story::Story;
 
 /// Plays the story on fresh servers in a temporary folder, which is removed at the end.
 ///
 /// # Errors
 /// If anything was not as the story tells it; what it was is on stdout then.
-pub(super) async fn play(binaries: &Binaries) -> Result<(), Failure> {
+pub(crate) async fn play(binaries: &Binaries) -> anyhow::Result<()> {
     let begun = Instant::now();
     let folder = tempfile::Builder::new()
         .prefix("tandem-demo-")
@@ -36,7 +35,7 @@ pub(super) async fn play(binaries: &Binaries) -> Result<(), Failure> {
     let mut stage = Stage::new(story, coordinator, machine);
     if let Err(error) = stage.play().await {
         show_logs(&stage);
-        return Err(Failure::Other(error.context("the story went wrong")));
+        return Err(error.context("the story went wrong"));
     }
     let story = stage.close().await?;
     story.say(&format!(

@@ -11,16 +11,16 @@ const WIDTH: usize = 78;
 
 /// Writes to stdout. A reader who went away changes nothing: the exit code still tells the end.
 #[derive(Debug)]
-pub(super) struct Story {
+pub(crate) struct Story {
     colours: bool,
     checks: u32,
 }
 
 /// One line of a table: where, what, and how much of it.
-pub(super) type Row = (&'static str, String, String);
+pub(crate) type Row = (&'static str, String, String);
 
 impl Story {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
             colours: io::stdout().is_terminal() && !plain,
@@ -29,24 +29,24 @@ impl Story {
     }
 
     /// How many facts were checked and found right.
-    pub(super) fn checks(&self) -> u32 {
+    pub(crate) fn checks(&self) -> u32 {
         self.checks
     }
 
     /// Begins a part.
-    pub(super) fn heading(&self, title: &str) {
+    pub(crate) fn heading(&self, title: &str) {
         self.line("");
         self.line(&self.painted("1", title));
         self.line("");
     }
 
     /// Tells something.
-    pub(super) fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         self.line(&wrapped(text));
     }
 
     /// Shows what the stores hold.
-    pub(super) fn table(&self, rows: &[Row]) {
+    pub(crate) fn table(&self, rows: &[Row]) {
         self.line("");
         let width = rows.iter().map(|(_, what, _)| what.len()).max();
         let width = width.unwrap_or_default();
@@ -57,7 +57,7 @@ impl Story {
     }
 
     /// Shows a command and what it printed.
-    pub(super) fn command(&self, command: &str, printed: &str) {
+    pub(crate) fn command(&self, command: &str, printed: &str) {
         self.line("");
         self.line(&format!("    $ {command}"));
         for line in printed.lines() {
@@ -70,7 +70,7 @@ impl Story {
     ///
     /// # Errors
     /// If the two are not the same.
-    pub(super) fn check(
+    pub(crate) fn check(
         &mut self,
         fact: &str,
         expected: impl Display,
@@ -97,7 +97,7 @@ impl Story {
     }
 
     /// One line as it is.
-    pub(super) fn line(&self, text: &str) {
+    pub(crate) fn line(&self, text: &str) {
         let mut stdout = io::stdout().lock();
         let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
     }

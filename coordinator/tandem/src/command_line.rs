@@ -1,0 +1,45 @@
+//! What the binary takes on its command line.
+
+use clap::{Parser, Subcommand};
+use tandem::cli::{Client, EXIT_CODES, Log, participant, serve};
+
+/// Makes a purchase atomic over MySQL and Redis.
+#[derive(Debug, Parser)]
+#[command(name = "tandem", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// The verb.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Every verb of the binary.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the coordinator
+    Serve(serve::Args),
+    /// Run a participant beside its store, for a coordinator elsewhere
+    #[command(subcommand)]
+    Participant(participant::Kind),
+    /// Run everything on this machine, to try it
+    #[command(long_about = tandem_dev::ABOUT)]
+    Dev(tandem_dev::Args),
+    /// Look at a decision log while no coordinator runs on it
+    #[command(subcommand)]
+    Log(Log),
+    /// Name the steps at which a process can be told to die, for tests of recovery
+    #[command(hide = true)]
+    Steps,
+    /// A verb that asks a running coordinator.
+    #[command(flatten)]
+    Client(Client),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}
