@@ -273,8 +273,11 @@ impl Link {
     /// that has lost its memory while it ran says so itself; one in which a late repeat of the
     /// enlistment has arrived since takes this coordinator for enlisted.
     async fn is_the_same(&self, incarnation: &str, time: Duration) -> Result<(), Error> {
-        let (known, _told) = self.enlistment().acknowledged();
-        let recalled = self.recalled(known.committed, time).await?;
+        let (asked_in, (known, _told)) = {
+            let enlistment = self.enlistment();
+            (enlistment.number(), enlistment.to_be_found())
+        };
+        let recalled = self.recalled(known.committed.clone(), time).await?;
         let what = if recalled.incarnation != incarnation {
             format!(
                 "is in another life ({}) than the one it was enlisted in ({incarnation})",
@@ -288,6 +291,7 @@ impl Link {
         } else if let Some(lost) = recalled.forgotten.first() {
             format!("was put back in time: it has acknowledged {lost}, and does not know it")
         } else {
+            self.enlistment().found(asked_in, known);
             return Ok(());
         };
         Err(Error::Unavailable {

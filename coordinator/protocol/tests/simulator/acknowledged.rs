@@ -23,6 +23,29 @@ impl World {
         told
     }
 
+    /// The same for a sweep, with what the last one has found there.
+    pub(crate) fn to_be_found(&self, store: &ParticipantName) -> Acknowledged {
+        let mut told = self.acknowledged(store);
+        let found = std::mem::take(&mut told.found);
+        let found = found.into_iter().filter(|id| !told.committed.contains(id));
+        let found: Vec<_> = found.collect();
+        told.committed.extend(found);
+        told
+    }
+
+    /// A sweep has found all that it asked for, and what had been acknowledged by then.
+    pub(crate) fn found(&mut self, store: &ParticipantName, mut committed: Vec<TransactionId>) {
+        let Some(process) = &mut self.process else {
+            return;
+        };
+        let let_go = process.let_go.get(store);
+        committed.truncate(COMMITTED_MAX);
+        committed.retain(|id| let_go.is_none_or(|let_go| id >= let_go));
+        if let Some(known) = process.acknowledged.get_mut(store) {
+            known.found = committed;
+        }
+    }
+
     /// A store is enlisted. What it said in another life counts no more.
     pub(crate) fn enlisted(&mut self, store: &ParticipantName, events: &[Event], changes: u64) {
         let up = events.iter().find_map(|event| match event {
@@ -46,6 +69,7 @@ impl World {
                 incarnation: incarnation.clone(),
                 changes,
                 committed: newest.cloned().collect(),
+                found: Vec::new(),
             };
             process.acknowledged.insert(store.clone(), known);
         }
@@ -83,6 +107,7 @@ impl World {
         };
         if let Some(known) = process.acknowledged.get_mut(store) {
             known.committed.retain(|id| id >= before);
+            known.found.retain(|id| id >= before);
         }
         process.let_go.insert(store.clone(), before.clone());
     }

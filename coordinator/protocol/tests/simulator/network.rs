@@ -68,8 +68,9 @@ enum Said {
     Looked(Option<Enlistment>, Vec<TransactionId>),
     /// With the number of changes, as below.
     Connected(Vec<Event>, u64),
-    /// What is prepared, and whether the store still is in this life and knows what it acknowledged.
-    Listed(Event, bool),
+    /// What is prepared, whether the store still is in this life and knows what it acknowledged, and
+    /// that.
+    Listed(Event, bool, Vec<TransactionId>),
     Done(Event, u64),
     Recalled(Event, u64),
     Forgot,
@@ -279,7 +280,7 @@ impl World {
                 let is_same = store.incarnation() == told.incarnation
                     && store.changes() >= told.changes
                     && lost.is_empty();
-                Said::Listed(found(store), is_same)
+                Said::Listed(found(store), is_same, told.committed.clone())
             }),
             Request::Recall(page, ids) => store.recall(epoch, ids).map(|forgotten| {
                 let event = Event::Recalled {
@@ -376,11 +377,14 @@ impl World {
                 self.looked(&from, known.as_ref(), newest_committed)
             }
             Ok(Said::Connected(events, changes)) => self.came_up(&from, events, changes),
-            Ok(Said::Listed(event, is_same)) => {
+            Ok(Said::Listed(event, is_same, committed)) => {
                 self.swept(&from, vec![event])?;
                 if self.is_up(&from) && !is_same {
                     self.count("stores that a sweep has found to be other ones");
                     return self.went_down(&from, Vec::new());
+                }
+                if self.is_current(&from, call) {
+                    self.found(&from, committed);
                 }
                 Ok(())
             }

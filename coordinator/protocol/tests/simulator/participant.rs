@@ -78,6 +78,8 @@ pub(crate) struct Acknowledged {
     pub(crate) incarnation: String,
     pub(crate) changes: u64,
     pub(crate) committed: Vec<TransactionId>,
+    /// Those of them that the last sweep has found there.
+    pub(crate) found: Vec<TransactionId>,
 }
 
 #[derive(Clone)]

@@ -366,7 +366,7 @@ impl World {
             }
             Item::Sweep(life, store) => {
                 if self.is_connected(life, &store) {
-                    let told = self.acknowledged(&store);
+                    let told = self.to_be_found(&store);
                     self.send(&store, Request::List(told));
                 }
             }

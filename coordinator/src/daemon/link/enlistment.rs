@@ -15,6 +15,10 @@ pub(super) struct Enlistment {
     number: u64,
     incarnation: String,
     acknowledged: Acknowledged,
+    /// The commits that the last sweep has found there. However much is acknowledged until the next one,
+    /// that asks for them again: a participant that tells nothing of its store's lives, and can't prove
+    /// at a prepare what it knows, is found out by it.
+    found: Vec<TransactionId>,
     /// The store may have forgotten what is before this.
     let_go: Option<TransactionId>,
     /// The calls under way that have told all of `acknowledged`.
@@ -31,6 +35,7 @@ impl Enlistment {
         if is_other {
             self.incarnation.clone_from(&enlisted.incarnation);
             self.acknowledged = Acknowledged::default();
+            self.found.clear();
             let mut newest = enlisted.newest_committed.clone();
             newest.sort_unstable();
             newest.iter().for_each(|id| self.hear_commit(id));
@@ -53,6 +58,35 @@ impl Enlistment {
         (self.acknowledged.clone(), self.told.token())
     }
 
+    /// The same for a sweep.
+    pub(super) fn to_be_found(&self) -> (Acknowledged, TaskTrackerToken) {
+        let (mut acknowledged, told) = self.acknowledged();
+        let found = self.found.iter();
+        let found = found.filter(|id| !self.acknowledged.committed.contains(id));
+        acknowledged.committed.extend(found.cloned());
+        (acknowledged, told)
+    }
+
+    /// A sweep has found all that it asked for in an enlistment, and what had been acknowledged by then.
+    pub(super) fn found(&mut self, asked_in: u64, acknowledged: Acknowledged) {
+        if asked_in == self.number {
+            self.found = acknowledged.committed;
+            self.found.truncate(Acknowledged::COMMITTED_MAX);
+            self.forget_what_is_let_go();
+        }
+    }
+
+    fn is_let_go(&self, transaction: &TransactionId) -> bool {
+        let let_go = self.let_go.as_ref();
+        let_go.is_some_and(|let_go| transaction < let_go)
+    }
+
+    fn forget_what_is_let_go(&mut self) {
+        let Some(let_go) = &self.let_go else { return };
+        self.acknowledged.committed.retain(|id| id >= let_go);
+        self.found.retain(|id| id >= let_go);
+    }
+
     /// Takes the number of changes of an answer. Answers overtake each other, so a lower one says
     /// nothing.
     pub(super) fn hear(&mut self, asked_in: u64, changes: u64) {
@@ -63,10 +97,7 @@ impl Enlistment {
 
     /// Takes the acknowledgement of a commit that was asked for in this enlistment.
     pub(super) fn hear_commit(&mut self, transaction: &TransactionId) {
-        let is_let_go = self
-            .let_go
-            .as_ref()
-            .is_some_and(|let_go| transaction < let_go);
+        let is_let_go = self.is_let_go(transaction);
         let committed = &mut self.acknowledged.committed;
         if is_let_go || committed.contains(transaction) {
             return;
@@ -80,8 +111,8 @@ impl Enlistment {
     /// The store may forget what is before a transaction, once the calls have ended that were told of
     /// it: to one that arrives behind, the store would seem to be put back in time.
     pub(super) fn let_go(&mut self, before: &TransactionId) -> TaskTracker {
-        self.acknowledged.committed.retain(|id| id >= before);
         self.let_go = self.let_go.take().max(Some(before.clone()));
+        self.forget_what_is_let_go();
         let told = std::mem::take(&mut self.told);
         told.close();
         told
@@ -161,6 +192,31 @@ mod tests {
             ..enlisted("life-2", 3)
         });
         assert_eq!(enlistment.acknowledged.committed, [id(3)]);
+    }
+
+    #[test]
+    fn what_a_sweep_has_found_is_asked_for_again() {
+        let mut enlistment = Enlistment::default();
+        enlistment.begin(&enlisted("", 0));
+        (1..4).for_each(|sequence| enlistment.hear_commit(&id(sequence)));
+        let (told, _) = enlistment.to_be_found();
+        enlistment.found(1, told);
+        let busy = 10..10 + Acknowledged::COMMITTED_MAX;
+        busy.clone()
+            .for_each(|sequence| enlistment.hear_commit(&id(sequence)));
+        let newest: Vec<_> = busy.map(id).collect();
+        let (told, _) = enlistment.acknowledged();
+        assert_eq!(told.committed, newest);
+        let (told, _) = enlistment.to_be_found();
+        let older: Vec<_> = (1..4).map(id).collect();
+        assert_eq!(told.committed, [newest.as_slice(), &older].concat());
+
+        enlistment.let_go(&id(3));
+        let (told, _) = enlistment.to_be_found();
+        assert_eq!(told.committed, [newest.as_slice(), &[id(3)]].concat());
+        enlistment.found(1, told);
+        let (told, _) = enlistment.to_be_found();
+        assert_eq!(told.committed, newest);
     }
 
     #[test]
