@@ -186,9 +186,15 @@ pub(super) fn of_hold(
         (_, Some(Standing::WithoutDecision)) => {
             "the next sweep of the coordinator gives them back".into()
         }
-        _ => "no verb: ask whoever runs that coordinator; if nobody does, remove the transaction \
-              from the prepared set and its units from the sums by hand"
-            .into(),
+        (Some(id), _) => format!(
+            "no verb: ask whoever runs that coordinator; if nobody does, {}",
+            tandem_redis::release_by_hand(id, participant)
+        ),
+        (None, _) => {
+            "no verb: ask whoever runs that coordinator; if nobody does, remove the transaction \
+                      from the prepared set and its units from the sums by hand"
+                .into()
+        }
     }
 }
 

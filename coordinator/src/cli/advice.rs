@@ -77,7 +77,9 @@ fn state(transaction: &TransactionSummary, owed: &[OwedUnits]) -> String {
         }
         TransactionState::Deciding => {
             "All votes are in and the decision is on its way to the disk. If this lasts for more \
-             than seconds, look at the disk that holds the decision log."
+             than seconds, the disk that holds the decision log does not answer: mend it. When it \
+             answers, this goes on by itself; a coordinator that is ended meanwhile, however it is, \
+             finds at its next start what the disk has of the decision, and keeps to that."
         }
         TransactionState::Committing => return committing(transaction),
         TransactionState::Aborting => {
@@ -162,7 +164,7 @@ fn branch(
                      decision; PURCHASES says what. Done by hand instead, {settle} records it."
                 ),
                 Outcome::Abort => format!(
-                    "No decision is stored to redo: take back at the store what was committed there, \
+                    "No decision is stored to redo: take back at the store what was committed there: \
                      {}. Then {settle} records it.",
                     take_back(id, &name, kind)
                 ),

@@ -9,14 +9,24 @@ use crate::config::{ParticipantSettings, Participants};
 
 /// About a log that is damaged.
 pub(super) fn of_damage() -> String {
-    "\
+    format!(
+        "\
         Put back all of what this coordinator last ran on, if there is a copy of just that, and start \
         `tandem serve` on it.\n\
-        Roll nothing back by what is not listed here: a decision may be among what is lost. For a \
-        prepared branch, look whether its purchases are at another store: where they are, it is to be \
-        committed.\n"
-        .into()
+        If there is none, start nothing on this folder. What is listed above is decided: carry it out by hand \
+        at each store, as it says. Roll nothing back because it is not listed: a decision may be among what \
+        is lost. {BY_HAND} Commit everywhere what one store has committed, or what all have prepared; roll \
+        back what one has neither prepared nor committed. {GO_ON}\n"
+    )
 }
+
+/// How a person ends what no log can decide on.
+const BY_HAND: &str = "Then ask each store what it has prepared, and the others about that, as the operator's \
+    manual says under \"Ending a branch by hand\" (`coordinator/docs/operator.md`).";
+
+/// How a coordinator goes on without a log.
+pub(super) const GO_ON: &str = "When nothing is prepared any more, go on with a new coordinator.id and an empty \
+    folder, as the README says under \"A stale or damaged log\".";
 
 /// About one log, of which nobody can say from its folder whether it is the newest copy.
 pub(super) fn of_one(replayed: &Replayed, participants: Option<&Participants>) -> String {

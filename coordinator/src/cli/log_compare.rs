@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tandem_log::Inspection;
 use tandem_protocol::{CoordinatorId, ParticipantName, Record, TransactionId};
 
-use super::log_advice::ask_stores;
+use super::log_advice::{GO_ON, ask_stores};
 use super::output::{self, Output, clean};
 use super::{Failure, log_record};
 
@@ -166,13 +166,19 @@ impl Compared {
                      {less}, and do nothing by it.{epoch}\n"
                 )
             }
-            Verdict::Same => "Both know the same of every transaction. Start on the one on which the \
-                              coordinator last ran, and keep the other away.\n"
-                .to_owned(),
-            Verdict::Apart => "EACH KNOWS WHAT THE OTHER DOES NOT: two processes have run on copies of one \
-                               log. Start on neither, and roll nothing back by either. Of what only one has \
-                               decided a store's answer tells what has been carried out.\n"
-                .to_owned(),
+            Verdict::Same => self.same(),
+            Verdict::Apart => {
+                let folders = self.sides.each_ref().map(|side| clean(&side.dir));
+                format!(
+                    "EACH KNOWS WHAT THE OTHER DOES NOT: two processes have run on copies of one log. Start on \
+                     neither, and roll nothing back by either alone. Carry out by hand, at each store, every \
+                     decision that `tandem log inspect --config FILE {}` and `tandem log inspect --config FILE \
+                     {}` list. What is prepared then and is in neither of the two under `--records` was not \
+                     decided: release it everywhere, as the operator's manual says under \"Ending a branch by \
+                     hand\" (`coordinator/docs/operator.md`). {GO_ON}\n",
+                    folders[0], folders[1]
+                )
+            }
         };
         let stores = ask_stores(&self.coordinator, &self.stores, None);
         let _ = write!(
@@ -181,6 +187,30 @@ impl Compared {
              that neither has here means that there is one.\n{stores}"
         );
         advice
+    }
+
+    /// About two that differ in nothing that was decided.
+    fn same(&self) -> String {
+        let one_goes_on = match self.sides.each_ref().map(|side| side.own.is_empty()) {
+            [true, true] => {
+                return "Both are the same: start on either, and keep the other away.\n".to_owned();
+            }
+            [false, false] => None,
+            [true, false] => Some([1, 0]),
+            [false, true] => Some([0, 1]),
+        };
+        let folders = self.sides.each_ref().map(|side| clean(&side.dir));
+        match one_goes_on {
+            Some([longer, shorter]) => format!(
+                "Both know the same of every transaction, and {} goes on where {} ends. Start on {}, and keep \
+                 the other away.\n",
+                folders[longer], folders[shorter], folders[longer]
+            ),
+            None => "Both know the same of every transaction, and both have been started since they were one. \
+                     Start on the one on which the coordinator last ran, and keep the other away. If a store \
+                     refuses its epoch, the README's \"A stale or damaged log\" sets that back.\n"
+                .to_owned(),
+        }
     }
 
     fn json(&self) -> Value {

@@ -15,8 +15,8 @@ use tandem_protocol::{
 use super::output::{self, Output, clean};
 use super::status::causes;
 use super::table::{table, width};
-use super::{Failure, log_advice, log_compare, log_record, time};
-use crate::config::{Config, ParticipantSettings, Participants};
+use super::{Failure, log_advice, log_compare, log_record, log_work, time};
+use crate::config::{Config, Participants};
 
 /// What the verb says of itself.
 pub(super) const ABOUT: &str = "\
@@ -252,7 +252,7 @@ fn replay(
         unfinished: recovered
             .unfinished()
             .map(|view| Unfinished {
-                work: work(&view, participants),
+                work: log_work::of(&view, participants),
                 view,
             })
             .collect(),
@@ -293,52 +293,6 @@ fn id(transaction: &Option<TransactionId>) -> Option<String> {
 
 fn moment(time: Timestamp) -> String {
     time::absolute(Some(&timestamp_to_wire(time)))
-}
-
-/// What is to be done about a transaction at each of its participants.
-fn work(
-    view: &TransactionView,
-    participants: Option<&Participants>,
-) -> Vec<(ParticipantName, String)> {
-    use tandem_protocol::BranchProgress::{Ended, Heuristic, Settled};
-    let kind = |name| participants.and_then(|participants| participants.get(name));
-    view.branches
-        .iter()
-        .map(|branch| {
-            let name = &branch.participant;
-            let text = match (&branch.progress, view.state) {
-                (Settled(word), _) => format!("settled by {}: {}", word.operator, word.reason),
-                (Ended, _) => "done".into(),
-                (Heuristic(kind), TransactionState::Committing) => format!(
-                    "{kind}: {}; `tandem tx repair` once the coordinator runs, or mend it by hand, \
-                     then `tandem tx settle`",
-                    branch.last_failure
-                ),
-                (Heuristic(kind), _) => format!(
-                    "{kind}: {}; mend it by hand, then `tandem tx settle`",
-                    branch.last_failure
-                ),
-                (_, TransactionState::Committing) if branch.repair.is_some() => {
-                    "redo it from the decision, as an operator has ordered: the coordinator does \
-                     when it runs"
-                        .into()
-                }
-                (_, TransactionState::Committing) => {
-                    let mysql = || tandem_mysql::commit_by_hand(&view.id, name);
-                    let redis = || tandem_redis::commit_by_hand(&view.id, name, &view.entries);
-                    match kind(name) {
-                        Some(ParticipantSettings::Mysql(_)) => mysql(),
-                        Some(ParticipantSettings::Redis(_)) => redis(),
-                        Some(ParticipantSettings::Sidecar(_)) | None => {
-                            format!("commit. MySQL: {}. Redis: {}", mysql(), redis())
-                        }
-                    }
-                }
-                (_, _) => "roll back".into(),
-            };
-            (name.clone(), text)
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -408,8 +362,8 @@ POSITION  TIME                      RECORD
 2         2026-03-01T12:00:00.000Z  decided shop.1.3: p-7 (lamp 2), p-8 (chair 1); refused p-9 INSUFFICIENT_STOCK
 
 shop.1.3: decided commit at 2026-03-01T12:00:00.000Z; purchases p-7, p-8
-  at purchases: if XA RECOVER lists shop.1.3: XA COMMIT 'shop.1.3','purchases',1952542308; if not, it is committed when this gives a row: SELECT 1 FROM tandem_branches WHERE participant = 'purchases' AND coordinator = 'shop' AND epoch = 1 AND `sequence` = 3 AND state = 1 FOR UPDATE NOWAIT
-  at stock: done when ZSCORE tandem:committed:shop:stock a1.a3 gives a number, or when character 4 of GET witness:tandem:shop:stock:1.0 is 1 (with a stock hash: HGET HASH witness:tandem:shop:stock:1.0); if neither, the stock is to be reduced: chair by 1, lamp by 2 (units that are still held for it are in HGETALL tandem:tx:shop.1.3/stock)
+  at purchases: if `XA RECOVER` lists shop.1.3: `XA COMMIT 'shop.1.3','purchases',1952542308` (error 1397: a session that is still connected has it; end that one first). If not, it is committed where this gives a row: `SELECT 1 FROM tandem_branches WHERE participant = 'purchases' AND coordinator = 'shop' AND epoch = 1 AND sequence = 3 AND state = 1 FOR UPDATE NOWAIT` (error 1205 or 3572: the server keeps it prepared and does not list it; restart the server). If that gives none, it was rolled back: put it back in one transaction: `INSERT INTO purchases (purchase_id, customer_id, currency, total_minor, transaction_id, create_time) VALUES ('p-7', 'c-1', 'EUR', 3998, 'shop.1.3', UTC_TIMESTAMP(3)), ('p-8', 'c-1', 'EUR', 1999, 'shop.1.3', UTC_TIMESTAMP(3))`, `INSERT INTO purchase_items (purchase_id, sku, quantity, unit_price_minor) VALUES ('p-7', 'lamp', 2, 1999), ('p-8', 'chair', 1, 1999)`, and tandem's memory of it: `REPLACE INTO tandem_branches (participant, coordinator, epoch, sequence, state, connection_id, server_start, prepare_time_ms) VALUES ('purchases', 'shop', 1, 3, 1, 0, 0, 0)`
+  at stock: it is done where `ZSCORE tandem:committed:shop:stock a1.a3` gives a number, or where character 4 of `GET witness:tandem:shop:stock:1.0` is 1. If neither: in one MULTI and EXEC, `DECRBY stock:chair 1`, `INCRBY witness:tandem:shop:stock:of:stock:chair 1`, `DECRBY stock:lamp 2`, `INCRBY witness:tandem:shop:stock:of:stock:lamp 2`, `ZADD tandem:committed:shop:stock 0 a1.a3`, `ZREM tandem:released:shop:stock a1.a3`. Then, if `ZSCORE tandem:prepared shop.1.3/stock` gives a number, give back what is held for it: of each STOCK and its UNITS in `HGET tandem:tx:shop.1.3/stock held`, `HINCRBY tandem:held STOCK -UNITS` (where that gives 0 `HDEL tandem:held STOCK`), then `ZREM tandem:prepared shop.1.3/stock` and `DEL tandem:tx:shop.1.3/stock`
 
 WHAT MUST BE DONE
 What is listed above is decided, whichever copy of the log this is, and is to be carried out.
@@ -427,9 +381,17 @@ It is an old copy if one of them tells of an epoch above 1, or of a commit that 
         let found = unfinished();
         let page = Page::of(&found, None, false).text(None);
         assert!(
-            page.contains("  at stock: commit. MySQL: if XA RECOVER lists shop.1.3: XA COMMIT")
+            page.contains(
+                "  at stock: commit. MySQL, with the default tables: if `XA RECOVER` lists"
+            )
         );
-        assert!(page.contains(". Redis: done when ZSCORE tandem:committed:shop:stock a1.a3 "));
+        let redis =
+            ". Redis, with stock in keys of its own: it is done where `ZSCORE tandem:committed:";
+        assert!(page.contains(redis), "{page}");
+        assert!(
+            page.contains("with a stock hash HASH in tandem:held:HASH"),
+            "{page}"
+        );
         assert!(!page.contains("POSITION"), "{page}");
     }
 
@@ -442,7 +404,7 @@ It is an old copy if one of them tells of an epoch above 1, or of a commit that 
         assert!(text.contains("DAMAGED      batch 4 follows batch 2: those between are gone"));
         assert!(text.contains("decided shop.1.3: p-7 (lamp 2)"), "{text}");
         assert!(text.contains("shop.1.3: decided commit at"), "{text}");
-        assert!(text.contains("Roll nothing back by what is not listed here"));
+        assert!(text.contains("Roll nothing back because it is not listed"));
         assert!(!text.contains("it is to be rolled back"), "{text}");
     }
 

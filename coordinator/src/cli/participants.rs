@@ -11,7 +11,7 @@ use super::connection::Admin;
 use super::names::word;
 use super::output::{self, Output, clean};
 use super::table::{table, width};
-use super::{Failure, json, time};
+use super::{Failure, forgotten, json, time};
 
 /// Arguments of `tandem participants`.
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,7 @@ fn render(answer: &ListParticipantsResponse, now: jiff::Timestamp, width: Option
     page.push_str(&table(header, rows, width));
     page.push('\n');
     for status in &answer.participants {
-        remarks(&mut page, &answer.coordinator_id, status, now);
+        remarks(&mut page, answer, status, now);
     }
     page
 }
@@ -72,7 +72,12 @@ fn row(status: &ParticipantStatus, now: jiff::Timestamp) -> [String; 7] {
 }
 
 /// What a table has no room for: why it is not up, what is unsafe, what is not ours.
-fn remarks(page: &mut String, coordinator: &str, status: &ParticipantStatus, now: jiff::Timestamp) {
+fn remarks(
+    page: &mut String,
+    answer: &ListParticipantsResponse,
+    status: &ParticipantStatus,
+    now: jiff::Timestamp,
+) {
     let name = clean(&status.name);
     if !status.detail.is_empty() {
         let _ = write!(page, "\n{name}: {}", clean(&status.detail));
@@ -111,8 +116,8 @@ fn remarks(page: &mut String, coordinator: &str, status: &ParticipantStatus, now
         let since = time::both(branch.prepare_time.as_ref(), now);
         let id = clean(&branch.id);
         let whose = match branch.id.parse::<TransactionId>() {
-            Ok(transaction) if transaction.coordinator.as_str() == coordinator => {
-                let how = by_hand(status, &transaction);
+            Ok(transaction) if transaction.coordinator.as_str() == answer.coordinator_id => {
+                let how = forgotten::end_by_hand(status, &answer.participants, &transaction);
                 let _ = write!(
                     page,
                     "\n{name}: prepared, this coordinator's own, and so old that the log has forgotten \
@@ -128,18 +133,6 @@ fn remarks(page: &mut String, coordinator: &str, status: &ParticipantStatus, now
             page,
             "\n{name}: prepared and {whose}, never touched: {id} (since {since})"
         );
-    }
-}
-
-/// How a branch that no machine can decide on is ended at its store.
-fn by_hand(status: &ParticipantStatus, transaction: &TransactionId) -> String {
-    let kind = status.description.as_ref().map(|d| d.kind.as_str());
-    match (kind, status.name.parse()) {
-        (Some("mysql"), Ok(participant)) => format!(
-            "To commit it: {}. To release it: the same with XA ROLLBACK",
-            tandem_mysql::commit_by_hand(transaction, &participant)
-        ),
-        _ => "Until then the store keeps for it what it holds".into(),
     }
 }
 
@@ -258,10 +251,12 @@ purchases: unsafe, accepted by the configuration: SYNC_BINLOG: sync_binlog is 0
 purchases: prepared and another coordinator's, never touched: bank.1.7 (since -)
 purchases: prepared, this coordinator's own, and so old that the log has forgotten what became of it, \
 never touched: shop.1.2 (since -). Compare its purchases with the other stores: where they have them, \
-commit it, else release it. To commit it: if XA RECOVER lists shop.1.2: XA COMMIT \
-'shop.1.2','purchases',1952542308; if not, it is committed when this gives a row: \
-SELECT 1 FROM tandem_branches WHERE participant = 'purchases' AND coordinator = 'shop' AND epoch = 1 \
-AND `sequence` = 2 AND state = 1 FOR UPDATE NOWAIT. To release it: the same with XA ROLLBACK
+commit it, else release it. Its purchases are those that `SET SESSION TRANSACTION ISOLATION LEVEL READ \
+UNCOMMITTED` and `SELECT purchase_id, sku, quantity FROM purchases JOIN purchase_items USING (purchase_id) \
+WHERE transaction_id = 'shop.1.2'` show; all that was sold of a sku besides, `SELECT SUM(quantity) FROM purchases \
+JOIN purchase_items USING (purchase_id) WHERE sku = 'SKU' AND transaction_id LIKE 'shop.%'` at the usual level (with statements of your own: in the tables that they \
+write). To commit it: `XA COMMIT 'shop.1.2','purchases',1952542308`. To release it: `XA ROLLBACK \
+'shop.1.2','purchases',1952542308`
 stock: connection refused by 127.0.0.1:6379
 stock: 2 transactions to be carried out (again) first; new purchases wait"
         );

@@ -1,17 +1,80 @@
 //! What a person must do at the server when no coordinator can.
 
-use tandem_protocol::{CoordinatorId, ParticipantName, TransactionId};
+use tandem_protocol::{CoordinatorId, Entry, ParticipantName, TransactionId};
 
+use crate::settings::Settings;
+use crate::statements::Templates;
+use crate::tables;
 use crate::xid;
 
-/// How to carry out a commit decision with a client of the server: text for a person.
-pub fn commit_by_hand(transaction: &TransactionId, participant: &ParticipantName) -> String {
+/// Bytes of one statement that a person is given, about.
+const STATEMENT_BYTES: usize = 16 * 1024;
+
+/// How to carry out a commit decision with a client of the server: text for a person, with each
+/// statement between backticks. Without settings it is written for the default tables.
+pub fn commit_by_hand(
+    settings: Option<&Settings>,
+    transaction: &TransactionId,
+    participant: &ParticipantName,
+    entries: &[Entry],
+) -> String {
+    let xid = xid::literal(transaction, participant);
+    let TransactionId {
+        coordinator,
+        epoch,
+        sequence,
+    } = transaction;
+    let rows: Vec<String> = statements(settings, transaction, entries)
+        .iter()
+        .map(|statement| format!("`{statement}`"))
+        .collect();
+    let (rows, whose) = match settings {
+        Some(_) => (rows.join(", "), ""),
+        None => (
+            rows.join(", "),
+            " (with statements of your own: their rows)",
+        ),
+    };
+    format!(
+        "if `XA RECOVER` lists {transaction}: `XA COMMIT {xid}` (error 1397: a session that is still \
+         connected has it; end that one first). If not, it is committed where this gives a row: `SELECT \
+         1 FROM tandem_branches WHERE participant = '{participant}' AND coordinator = '{coordinator}' AND \
+         epoch = {epoch} AND sequence = {sequence} AND state = 1 FOR UPDATE NOWAIT` (error 1205 or 3572: \
+         the server keeps it prepared and does not list it; restart the server). If that gives none, it \
+         was rolled back: put it back in one transaction{whose}: {rows}, and tandem's memory of it: \
+         `REPLACE INTO tandem_branches (participant, coordinator, epoch, sequence, state, connection_id, \
+         server_start, prepare_time_ms) VALUES ('{participant}', '{coordinator}', {epoch}, {sequence}, 1, \
+         0, 0, 0)`"
+    )
+}
+
+/// What writes the rows of these entries.
+fn statements(
+    settings: Option<&Settings>,
+    transaction: &TransactionId,
+    entries: &[Entry],
+) -> Vec<String> {
+    let own = settings.and_then(|settings| settings.statements.clone());
+    let all: Vec<&Entry> = entries.iter().collect();
+    // Settings that don't parse have been refused where they were read.
+    Templates::parse(&own.unwrap_or_else(tables::default_statements))
+        .map(|templates| templates.render(transaction, &all, STATEMENT_BYTES))
+        .unwrap_or_default()
+}
+
+/// How to end a prepared branch of which no log can say any more whether it was decided, and how to see
+/// what is in it: text for a person, with each statement between backticks. It is written for the default
+/// tables.
+pub fn end_by_hand(transaction: &TransactionId, participant: &ParticipantName) -> String {
     let xid = xid::literal(transaction, participant);
     format!(
-        "if XA RECOVER lists {transaction}: XA COMMIT {xid}; if not, it is committed when this \
-         gives a row: SELECT 1 FROM tandem_branches WHERE participant = '{participant}' AND \
-         coordinator = '{}' AND epoch = {} AND `sequence` = {} AND state = 1 FOR UPDATE NOWAIT",
-        transaction.coordinator, transaction.epoch, transaction.sequence
+        "Its purchases are those that `SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED` and \
+         `SELECT purchase_id, sku, quantity FROM purchases JOIN purchase_items USING (purchase_id) WHERE \
+         transaction_id = '{transaction}'` show; all that was sold of a sku besides, `SELECT \
+         SUM(quantity) FROM purchases JOIN purchase_items USING (purchase_id) WHERE sku = 'SKU' AND \
+         transaction_id LIKE '{}.%'` at the usual level (with statements of your own: in the tables that they \
+         write). To commit it: `XA COMMIT {xid}`. To release it: `XA ROLLBACK {xid}`",
+        transaction.coordinator
     )
 }
 

@@ -65,6 +65,6 @@ mod watch;
 mod watched;
 mod xid;
 
-pub use by_hand::{commit_by_hand, newest_by_hand, take_back_by_hand};
+pub use by_hand::{commit_by_hand, end_by_hand, newest_by_hand, take_back_by_hand};
 pub use participant::MysqlParticipant;
 pub use settings::{Per, Settings, SettingsError, Statement};

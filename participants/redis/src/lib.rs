@@ -57,6 +57,8 @@ mod settings;
 mod view;
 mod wanted;
 
-pub use by_hand::{commit_by_hand, newest_by_hand, take_back_by_hand};
+pub use by_hand::{
+    commit_by_hand, count_by_hand, end_by_hand, newest_by_hand, release_by_hand, take_back_by_hand,
+};
 pub use participant::RedisParticipant;
 pub use settings::{Settings, SettingsError};

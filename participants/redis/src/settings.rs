@@ -179,8 +179,12 @@ impl Settings {
             (Some(_), Some(_), _) => Err(SettingsError::TwoStocks),
             (_, None, Some(_)) => Err(SettingsError::FieldWithoutHash),
             (_, None, None) if !self.count_in_hash => Err(SettingsError::CountWithoutHash),
-            (key, None, None) => {
-                let pattern = key.as_deref().unwrap_or("stock:{sku}");
+            (None, None, None) => {
+                let pattern = Pattern::of_keys();
+                self.check_unreserved("stock_key", &pattern.of(PLACEHOLDER))?;
+                Ok(StockPlace::Keys(pattern))
+            }
+            (Some(pattern), None, None) => {
                 self.check_unreserved("stock_key", pattern)?;
                 Ok(StockPlace::Keys(Pattern::parse("stock_key", pattern)?))
             }
@@ -290,6 +294,14 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
+    /// Where the stock is if the settings don't say: `stock:{sku}`.
+    pub(crate) fn of_keys() -> Pattern {
+        Pattern {
+            before: "stock:".to_owned(),
+            after: String::new(),
+        }
+    }
+
     fn parse(field: &'static str, pattern: &str) -> Result<Pattern, SettingsError> {
         match pattern.split_once(PLACEHOLDER) {
             Some((before, after)) if !after.contains(PLACEHOLDER) => Ok(Pattern {

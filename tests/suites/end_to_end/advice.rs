@@ -4,8 +4,9 @@
 use anyhow::{Context, Result, ensure};
 use sqlx::{Connection, Executor};
 use tandem_proto::v1;
-use tandem_tests::{Asked, Case, Judge, World, purchase, until, until_some};
+use tandem_tests::{Case, Judge, World, purchase, until, until_some};
 
+use super::following::*;
 use super::helpers::*;
 
 pub(crate) const CASES: &[Case] = &[
@@ -18,67 +19,6 @@ pub(crate) const CASES: &[Case] = &[
     case!(advice_on_a_deduction_by_hand_against_an_abort_puts_it_right on ONE, with down),
     case!(advice_on_units_that_are_owed_puts_them_right on TWO),
 ];
-
-/// What stands between backticks in what was printed, in its order.
-fn commands(printed: &str) -> Vec<String> {
-    let quoted = printed.split('`').skip(1).step_by(2);
-    quoted.map(str::to_owned).collect()
-}
-
-/// The first of them that begins so.
-fn command(printed: &str, begin: &str) -> Result<String> {
-    let found = commands(printed)
-        .into_iter()
-        .find(|one| one.starts_with(begin));
-    found.with_context(|| format!("no command begins with {begin:?} in: {printed}"))
-}
-
-/// Does what a command of tandem's says, with a reason in the place of TEXT, and says yes.
-fn follow(world: &World, command: &str) -> Result<String> {
-    let words = command.strip_prefix("tandem ").context("a verb")?;
-    let mut words: Vec<&str> = words
-        .split_whitespace()
-        .map(|word| match word {
-            "TEXT" => "as it was advised",
-            word => word,
-        })
-        .collect();
-    if words.contains(&"--reason") {
-        words.extend(["--operator", "ann", "--yes"]);
-    }
-    tandem(world, &words)
-}
-
-/// What a verb prints, whatever its exit status.
-fn printed(world: &World, words: &[&str]) -> Result<String> {
-    let output = world.tandem(words)?;
-    let both = [output.stdout, output.stderr].concat();
-    Ok(String::from_utf8_lossy(&both).into_owned())
-}
-
-/// That the purchase `p-1` of two units of tea is in both stores once, and that the audit agrees.
-async fn ensure_right(world: &World) -> Result<()> {
-    Judge(&world.stores)
-        .quiet(&world.coordinator.operator())
-        .await?;
-    ensure!(world.stores.stock("tea").await? == Some(8));
-    let asked = ask(&world.coordinator.client(), &purchase("p-1", &[("tea", 2)])).await;
-    ensure_committed(&asked)?;
-    world.judge(&[asked]).await?;
-    ensure_audited(world)?;
-    let found = tandem(world, &["purchase", "get", "p-1"])?;
-    ensure!(found.contains("applied      everywhere"), "{found}");
-    Ok(())
-}
-
-/// That the audit compares something, and that everything agrees.
-fn ensure_audited(world: &World) -> Result<()> {
-    let audited = world.tandem(&["audit"])?;
-    let said = [audited.stdout, audited.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    ensure!(audited.status.code() == Some(0), "{said}");
-    Ok(())
-}
 
 /// That client and operator are told that `p-1` waits for a person, and does what they are told.
 async fn follow_to_the_repair(world: &World, id: &str, store: &str) -> Result<()> {
@@ -130,14 +70,6 @@ async fn advice_on_a_hold_that_was_released_by_hand_puts_it_right(world: &World)
     world.start_again().await?;
     ensure!(heuristic(world, &id).await? == "stock");
     follow_to_the_repair(world, &id, "stock").await
-}
-
-/// Starts the coordinator while a store is down.
-fn launch(world: &World) -> Result<()> {
-    world.coordinator.launch(&tandem_tests::Start {
-        env: Vec::new(),
-        ..world.start.clone()
-    })
 }
 
 /// Settles, as committed, the branch of a store that is down, and sees that it is warned of.
@@ -230,21 +162,6 @@ async fn branch_that_is_prepared_is_not_settled(world: &World) -> Result<()> {
     follow(world, &command(&refused, "tandem tx retry")?)?;
     ensure_committed(&asked.await?)?;
     ensure_right(world).await
-}
-
-/// Leaves a branch at MySQL that is prepared without a decision, and that the coordinator does not
-/// release yet, since Redis has not said whether the log is the newest. Gives its transaction.
-async fn one_undecided(world: &World) -> Result<(String, Asked)> {
-    world.start_to_end_at("deciding:kill").await?;
-    world.stores.seed("tea", 10).await?;
-    let client = world.coordinator.client();
-    let asked = ask(&client, &purchase("p-1", &[("tea", 2)])).await;
-    world.coordinator.wait_end().await?;
-    let prepared = Judge(&world.stores).prepared_branches().await?;
-    ensure!(prepared.len() == 1, "{prepared:?}");
-    let id = prepared[0].strip_suffix("purchases");
-    let id = id.context("not this coordinator's")?.to_owned();
-    Ok((id, asked))
 }
 
 /// Ends a store's branch by hand against an abort, takes tandem's advice, and sees that a new

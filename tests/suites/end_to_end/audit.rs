@@ -7,6 +7,7 @@ use serde_json::Value;
 use tandem_participant::Acknowledged;
 use tandem_tests::{Case, Judge, Load, Setup, World, purchase};
 
+use super::following::{at_redis, commands};
 use super::helpers::*;
 
 pub(crate) const CASES: &[Case] = &[
@@ -71,6 +72,8 @@ enum Mended {
     ByHand(&'static str, &'static str),
     /// First by hand at Redis, then repaired at MySQL.
     Both(&'static str),
+    /// By the commands of the remedy.
+    AsSaidAtRedis,
 }
 
 const PLANTED: &[Planted] = &[
@@ -159,10 +162,7 @@ const PLANTED: &[Planted] = &[
         redis: "HSET tandem:tx:depot.1.5/stock held {\"stock:tea\":2}\nHINCRBY tandem:held stock:tea 2\n\
                 ZADD tandem:prepared 1700000000000000 depot.1.5/stock",
         found: &[("HOLD_LEFT", "stock")],
-        mended: Mended::ByHand(
-            "",
-            "DEL tandem:tx:depot.1.5/stock\nHDEL tandem:held stock:tea\nZREM tandem:prepared depot.1.5/stock",
-        ),
+        mended: Mended::AsSaidAtRedis,
     },
     Planted {
         what: "sum of what is held is wrong",
@@ -345,6 +345,10 @@ async fn audit_finds_each_planted_disagreement(world: &World) -> Result<()> {
             Mended::ByHand(sql, redis) => {
                 victim.at_mysql(world, sql).await?;
                 victim.at_redis(world, redis).await?;
+            }
+            Mended::AsSaidAtRedis => {
+                let remedy = document["disagreements"][0]["remedy"].as_str();
+                at_redis(world, &commands(remedy.unwrap_or_default())).await?;
             }
             Mended::Both(redis) => {
                 victim.at_redis(world, redis).await?;

@@ -15,10 +15,11 @@ pub(crate) const CASES: &[Case] = &[
 ];
 
 /// Starts a coordinator on a folder, so often, while no store can be reached.
-async fn start_in_the_dark(world: &World, data_dir: &Path, times: usize) -> Result<()> {
+pub(crate) async fn start_in_the_dark(world: &World, data_dir: &Path, times: usize) -> Result<()> {
     let place = world.folder().join("dark");
     fs::create_dir_all(&place)?;
     let dark = Coordinator::new(place)?.with_data_dir(data_dir.to_owned());
+    let before = dark.log().matches("\"listening\"").count();
     let participants = format!(
         "[participants.purchases.mysql]\n{}\n[participants.stock.redis]\n{}",
         world.stores.mysql_settings_at(1),
@@ -31,7 +32,7 @@ async fn start_in_the_dark(world: &World, data_dir: &Path, times: usize) -> Resu
             ..world.start.clone()
         })?;
         tandem_tests::until("its epoch has begun", SOON, async || {
-            Ok(dark.log().matches("\"listening\"").count() == number)
+            Ok(dark.log().matches("\"listening\"").count() == before + number)
         })
         .await?;
         dark.kill9()?;
@@ -43,7 +44,10 @@ async fn start_in_the_dark(world: &World, data_dir: &Path, times: usize) -> Resu
 async fn ask_stores(world: &World, printed: &str) -> Result<(Vec<u64>, Vec<String>)> {
     let mut session = world.stores.sql().await?;
     let (mut epochs, mut commits) = (Vec::new(), Vec::new());
-    for command in printed.split('`').skip(1).step_by(2) {
+    let (_, asked) = printed
+        .split_once("WHAT MUST BE DONE")
+        .context("no advice")?;
+    for command in asked.split('`').skip(1).step_by(2) {
         if command.starts_with("SELECT epoch") {
             let query = sqlx::query_scalar(sqlx::AssertSqlSafe(command.to_owned()));
             epochs.push(query.fetch_one(&mut session).await?);

@@ -10,7 +10,10 @@ mod clock;
 mod crashes;
 mod deadlines;
 mod deductions;
+mod following;
 mod helpers;
+mod log_apart;
+mod log_by_hand;
 mod log_folders;
 mod mysql_is_older;
 mod mysql_snapshot;
@@ -45,6 +48,8 @@ fn main() -> ExitCode {
         deductions::CASES,
         stale_log::CASES,
         log_folders::CASES,
+        log_by_hand::CASES,
+        log_apart::CASES,
         clock::CASES,
         redis_forgets::CASES,
         mysql_is_older::CASES,

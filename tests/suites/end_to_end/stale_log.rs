@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use tandem_tests::{Asked, Case, Coordinator, Judge, World, copy_folder, purchase, until};
 
 use super::helpers::*;
+use super::log_by_hand::find;
 
 pub(crate) const CASES: &[Case] = &[
     case!(log_of_an_earlier_epoch_is_refused on TWO, with down),
@@ -243,18 +244,4 @@ async fn damaged_log_is_refused(world: &World) -> Result<()> {
     .await?;
     world.judge(&asked).await?;
     Ok(())
-}
-
-fn find(folder: &Path, name: &str) -> Result<PathBuf> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            if let Ok(found) = find(&entry.path(), name) {
-                return Ok(found);
-            }
-        } else if entry.file_name() == name {
-            return Ok(entry.path());
-        }
-    }
-    anyhow::bail!("no {name} in {}", folder.display())
 }
