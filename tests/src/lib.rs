@@ -48,4 +48,4 @@ pub use sidecar::{Sidecar, SidecarKind};
 pub use stores::{StockPlace, Stores, StoresOptions, redis_member};
 pub use suite::{Body, Case, conclude, run, run_suite, skipped};
 pub use wait::{until, until_some};
-pub use world::{Setup, World};
+pub use world::{LIMITS, Setup, World};

@@ -12,6 +12,7 @@ use tandem_servers::PortLease;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -65,6 +66,9 @@ struct Line {
     deaf_back: AtomicBool,
     /// Whether something was asked since the last answer.
     asked: AtomicBool,
+    /// What the proxy says to the server by itself.
+    own: Mutex<Vec<u8>>,
+    says: Notify,
 }
 
 enum Fate {
@@ -144,6 +148,15 @@ impl Proxy {
     /// Loses the next answers, and cuts the connections that they were for.
     pub fn drop_answers(&self, count: u32) {
         self.set(Mode::DropAnswers(count));
+    }
+
+    /// Says something to the server on each open connection, as if its client had: so does a proxy that
+    /// shares connections, which resets one before it gives it to another client.
+    pub fn say(&self, words: &[u8]) {
+        for (line, _) in &*self.shared.lines.lock().unwrap() {
+            line.own.lock().unwrap().extend(words);
+            line.says.notify_one();
+        }
     }
 
     /// Lets everything pass again.
@@ -302,7 +315,14 @@ async fn move_bytes(
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
-        let length = from.read(&mut buffer).await?;
+        let length = tokio::select! {
+            length = from.read(&mut buffer) => length?,
+            () = line.says.notified(), if way == Way::Forth => {
+                let words = std::mem::take(&mut *line.own.lock().unwrap());
+                to.write_all(&words).await?;
+                continue;
+            }
+        };
         match shared.fate(line, way, length == 0) {
             Fate::Deliver(delay) => {
                 if !delay.is_zero() {
@@ -398,6 +418,19 @@ mod tests {
         assert!(ask(&mut stream).await.is_err());
         assert_eq!(asked.load(Ordering::Relaxed), 2);
         assert_eq!(ask(&mut connect(&proxy).await).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_the_proxy_says_by_itself_is_answered_to_the_client() {
+        let (port, asked) = counting().await;
+        let proxy = Proxy::start(port).await.unwrap();
+        let mut stream = connect(&proxy).await;
+        assert_eq!(ask(&mut stream).await.unwrap(), 2);
+        proxy.say(&[7]);
+        let answer = tokio::time::timeout(SOON, stream.read_u8()).await.unwrap();
+        assert_eq!(answer.unwrap(), 8);
+        assert_eq!(ask(&mut stream).await.unwrap(), 2);
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
     }
 
     #[tokio::test]

@@ -19,7 +19,7 @@ use crate::sidecar::{Sidecar, SidecarKind};
 use crate::stores::{Stores, StoresOptions};
 
 /// Short pauses, since a test has no operator who would be annoyed by warnings.
-pub(crate) const LIMITS: &str =
+pub const LIMITS: &str =
     "retry_backoff_max_ms = 300\nsweep_interval_s = 1\ncall_timeout_ms = 4000\n";
 
 /// Room for all that a long run's log holds, its copy that is verified at each start included.

@@ -19,6 +19,7 @@ use tower::layer::util::{Identity, Stack};
 use tower::{Layer, Service};
 
 use super::connections::{self, Activity, Call, Connection};
+use super::open_files;
 use crate::services::named;
 
 /// A dead peer is noticed after this much silence and an unanswered ping.
@@ -49,9 +50,10 @@ pub(super) async fn bind(
     of: &'static str,
     max: usize,
 ) -> anyhow::Result<impl Stream<Item = io::Result<Connection>>> {
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("can't listen on {address}"))?;
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        let remedy = open_files::remedy(&error);
+        anyhow::Error::new(error).context(format!("can't listen on {address}{remedy}"))
+    })?;
     Ok(connections::incoming(listener, of, max))
 }
 

@@ -38,6 +38,17 @@ pub(super) fn clients_max() -> usize {
     clients
 }
 
+/// What to do about an error, behind a colon, if it says that no file could be opened any more: EMFILE or
+/// ENFILE, as Linux numbers them.
+pub(super) fn remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(23 | 24) => {
+            ": let the process open more files (`ulimit -n`, or LimitNOFILE in its unit)"
+        }
+        _ => "",
+    }
+}
+
 /// The limit as it is then.
 fn raise() -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;

@@ -1,42 +1,28 @@
 //! A wall clock that was a day ahead at one start and is right at the next.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
-
 use anyhow::{Context, Result, ensure};
 use tandem_tests::{Case, World, purchase};
 
 use super::helpers::*;
+use super::preloaded::{library, preload};
 
 pub(crate) const CASES: &[Case] =
     &[case!(clock_that_was_a_day_ahead_leaves_an_audit_that_compares_all on TWO, with down)];
 
 const SOURCE: &str = include_str!("clock.c");
 
-/// A library that moves the clock of a process that loads it.
-fn library(world: &World) -> Result<PathBuf> {
-    let (source, library) = (
-        world.folder().join("clock.c"),
-        world.folder().join("clock.so"),
-    );
-    fs::write(&source, SOURCE)?;
-    let mut compiler = Command::new("cc");
-    compiler
-        .args(["-shared", "-fPIC", "-o"])
-        .args([&library, &source]);
-    let status = compiler.status().context("run the C compiler")?;
-    ensure!(status.success(), "the C compiler failed: {status}");
-    Ok(library)
+/// What moves the clock of a process by these seconds.
+pub(crate) fn ahead(world: &World, seconds: u64) -> Result<Vec<(String, String)>> {
+    Ok(vec![
+        preload(&library(world, "clock", SOURCE)?),
+        ("CLOCK_AHEAD_S".into(), seconds.to_string()),
+    ])
 }
 
 async fn clock_that_was_a_day_ahead_leaves_an_audit_that_compares_all(world: &World) -> Result<()> {
     world.stores.seed("tea", 100).await?;
     let ahead = tandem_tests::Start {
-        env: vec![
-            ("LD_PRELOAD".into(), library(world)?.display().to_string()),
-            ("CLOCK_AHEAD_S".into(), (24 * 60 * 60).to_string()),
-        ],
+        env: ahead(world, 24 * 60 * 60)?,
         ..world.start.clone()
     };
     world.coordinator.start(&ahead).await?;

@@ -15,11 +15,13 @@ mod helpers;
 mod log_apart;
 mod log_by_hand;
 mod log_folders;
+mod log_refused;
 mod mysql_is_older;
 mod mysql_snapshot;
 mod neighbours;
 mod operator;
 mod outages;
+mod preloaded;
 mod process;
 mod purchases;
 mod redis_forgets;
@@ -27,6 +29,8 @@ mod refusals;
 mod repair;
 mod settings;
 mod stale_log;
+mod stuck;
+mod taken_back;
 
 use std::process::ExitCode;
 
@@ -44,12 +48,15 @@ fn main() -> ExitCode {
         process::CASES,
         repair::CASES,
         advice::CASES,
+        stuck::CASES,
+        taken_back::CASES,
         audit::CASES,
         deductions::CASES,
         stale_log::CASES,
         log_folders::CASES,
         log_by_hand::CASES,
         log_apart::CASES,
+        log_refused::CASES,
         clock::CASES,
         redis_forgets::CASES,
         mysql_is_older::CASES,
