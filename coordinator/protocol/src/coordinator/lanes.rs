@@ -50,6 +50,15 @@ impl Queue {
         }
     }
 
+    /// Those that wait in a lane, the next one first.
+    pub(super) fn in_lane(&self, lane: Lane) -> impl ExactSizeIterator<Item = &Purchase> {
+        let waiting = match lane {
+            Lane::Open => &self.open,
+            Lane::Contended => &self.contended,
+        };
+        waiting.iter().map(|waiting| &*waiting.purchase)
+    }
+
     /// The next one in a lane.
     pub(super) fn front(&self, lane: Lane) -> Option<&Waiting> {
         match lane {

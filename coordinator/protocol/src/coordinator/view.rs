@@ -8,7 +8,7 @@ use crate::event::{Repair, Settlement};
 use crate::history::ByHand;
 use crate::id::{Epoch, ParticipantName, TransactionId};
 use crate::index::Outcome;
-use crate::purchase::{Entry, Refusal};
+use crate::purchase::{Entry, Purchase, Refusal};
 use crate::time::Timestamp;
 use crate::transaction::{Branch, Progress, Promise, State, Transaction};
 
@@ -193,8 +193,8 @@ impl Coordinator {
 
     /// Those of them that wait apart from the others, since something that they touch was locked at a
     /// store a moment ago.
-    pub fn queued_apart(&self) -> usize {
-        self.queue.len_of(Lane::Contended)
+    pub fn queued_apart(&self) -> impl ExactSizeIterator<Item = &Purchase> {
+        self.queue.in_lane(Lane::Contended)
     }
 }
 

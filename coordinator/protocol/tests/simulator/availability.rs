@@ -3,7 +3,7 @@
 //! Judged where it is known what hits whom: in calm weather, where no message is lost and nothing happens
 //! but outages with a beginning and an end, and rows that others hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_protocol::{Purchase, Reason, Reply, RequestId};
 
@@ -14,6 +14,10 @@ use crate::world::World;
 /// A purchase that no fault hits is answered within this time: the transaction before its own, its own,
 /// and its own once more for a neighbour's sake, each of which may wait for a lock that nobody knew of.
 const ANSWERED_WITHIN_MS: u64 = 500;
+
+/// One that waits apart, since something that it touches was locked a moment ago, is answered within this
+/// time: there one transaction after the other may wait for a lock.
+const ANSWERED_APART_WITHIN_MS: u64 = 1_500;
 
 /// An outage ends this long after its cause, at the latest.
 const RECOVERED_WITHIN_MS: u64 = 1_000;
@@ -26,6 +30,8 @@ pub(crate) const SCARCE: &str = "pot";
 pub(crate) struct Availability {
     /// When each call was made.
     asked: BTreeMap<RequestId, u64>,
+    /// Calls whose purchase has waited apart since.
+    apart: BTreeSet<RequestId>,
     /// From when and until when something was down.
     outages: Vec<(u64, u64)>,
     /// When the process died, while none runs.
@@ -44,6 +50,7 @@ impl Availability {
     pub(crate) fn process_died(&mut self, now: u64) {
         self.died.get_or_insert(now);
         self.asked.clear();
+        self.apart.clear();
     }
 
     pub(crate) fn process_started(&mut self, now: u64) {
@@ -62,6 +69,14 @@ impl Availability {
 }
 
 impl World {
+    /// These purchases wait apart.
+    pub(crate) fn wait_apart(&mut self, apart: &[String]) {
+        let Some(process) = &self.process else { return };
+        let calls = process.requests.iter();
+        let calls = calls.filter(|(_, (purchase, _))| apart.contains(&purchase.purchase_id));
+        self.availability.apart.extend(calls.map(|(call, _)| *call));
+    }
+
     /// A client is answered.
     pub(crate) fn judge_availability(
         &mut self,
@@ -76,7 +91,11 @@ impl World {
             return Ok(());
         }
         let hit_until = self.availability.hit_until(asked, self.now);
-        let due = hit_until.unwrap_or(0).max(asked) + ANSWERED_WITHIN_MS;
+        let within = match self.availability.apart.remove(&request) {
+            true => ANSWERED_APART_WITHIN_MS,
+            false => ANSWERED_WITHIN_MS,
+        };
+        let due = hit_until.unwrap_or(0).max(asked) + within;
         check(
             "invariant_outage_ends_with_its_cause",
             self.now <= due,

@@ -76,14 +76,17 @@ impl World {
         };
         let actions = process.core.handle_all(now, events);
         let next = process.core.next_deadline();
-        let waits_apart = process.core.queued_apart() > 0;
+        let apart = process.core.queued_apart();
+        let apart = apart.map(|purchase| purchase.purchase_id.clone());
+        let apart: Vec<String> = apart.collect();
         let life = process.life;
         if process.tick_at != next.0 {
             process.tick_at = next.0;
             self.at(next.0, Item::Tick(life, next.0));
         }
-        if waits_apart {
+        if !apart.is_empty() {
             self.count("purchases that waited apart");
+            self.wait_apart(&apart);
         }
         check(
             "invariant_deadline_is_ahead",
