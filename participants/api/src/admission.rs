@@ -87,8 +87,8 @@ fn pause(times: usize) -> Duration {
 fn advice(detail: &str) -> String {
     format!(
         "{detail}; mend the account at the store, or the url and restart: it is tried again after 1, \
-         60, 120, 240 and then every 300 seconds, so that the account is not locked, and at once \
-         by a restart"
+         60, 120, 240 and then every 300 seconds, so that no account is locked by it, and at once by \
+         a restart"
     )
 }
 

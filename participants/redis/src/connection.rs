@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError,
-    RedisResult, ScriptInvocation, ServerErrorKind, cmd,
+    Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation,
+    ServerErrorKind, cmd,
 };
-use tandem_participant::Error;
+use tandem_participant::{Error, Finding};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use crate::entrance::Entrance;
 use crate::settings::Wait;
 
 /// A connection that was silent for longer is asked whether it is alive before it is used: a server that
@@ -20,7 +21,7 @@ const TRUSTED_SILENCE: Duration = Duration::from_secs(1);
 
 /// A way to one server. Nothing is tried twice here: trying again is the caller's.
 pub(crate) struct Connection {
-    client: Client,
+    entrance: Entrance,
     address: String,
     connect_timeout: Duration,
     response_timeout: Duration,
@@ -63,13 +64,13 @@ enum Failure {
 
 impl Connection {
     pub(crate) fn new(
-        client: Client,
+        entrance: Entrance,
         connect_timeout: Duration,
         response_timeout: Duration,
     ) -> Connection {
         Connection {
-            address: client.get_connection_info().addr().to_string(),
-            client,
+            address: entrance.address(),
+            entrance,
             connect_timeout,
             response_timeout,
             shared: Mutex::default(),
@@ -80,6 +81,11 @@ impl Connection {
     /// Host and port or the socket's path, without credentials.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The user in the url, for people.
+    pub(crate) fn user(&self) -> &str {
+        self.entrance.user()
     }
 
     pub(crate) fn response_timeout(&self) -> Duration {
@@ -117,6 +123,14 @@ impl Connection {
         let link = self.link().await;
         link.map(|link| link.run)
             .map_err(|failure| self.explain(what, failure))
+    }
+
+    /// Comes in once more, beside the connection that is there: an account that was changed is noticed
+    /// while that one serves on, and not when it breaks. Gives the denial, if that is what came out.
+    pub(crate) async fn try_the_entrance(&self) -> Option<Finding> {
+        // Whatever else may be in the way shows where it is in the way.
+        let _ = timeout(self.connect_timeout, self.entrance.enter()).await;
+        self.entrance.finding()
     }
 
     /// Notes in which run of the server somebody has enlisted.
@@ -283,7 +297,7 @@ impl Connection {
                 }
                 shared.open = None;
             }
-            let (link, run) = self.open().await?;
+            let (link, run) = self.entrance.enter().await?;
             shared.generation += 1;
             shared.open = Some(Open {
                 link: link.clone(),
@@ -297,32 +311,12 @@ impl Connection {
             })
         });
         match connected.await {
-            Ok(connected) => connected
-                .map_err(|error: RedisError| Failure::Connect(format!("{error}{}", hint(&error)))),
+            Ok(connected) => connected.map_err(Failure::Connect),
             Err(_) => Err(Failure::Connect(format!(
                 "not connected within {} ms",
                 self.connect_timeout.as_millis()
             ))),
         }
-    }
-
-    async fn open(&self) -> RedisResult<(MultiplexedConnection, Run)> {
-        // `ask` keeps the time: the client's own limit is 500 ms unless it is told otherwise.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None);
-        let mut link = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
-        let info: RedisResult<String> = cmd("INFO").arg("server").query_async(&mut link).await;
-        let info = match info {
-            // A user who may not read it is told so elsewhere (SETTINGS_UNREADABLE).
-            Err(error) if matches!(error.code(), Some("NOPERM" | "ERR")) => String::new(),
-            info => info?,
-        };
-        let run = info.lines().find_map(|line| line.strip_prefix("run_id:"));
-        Ok((link, Run::from(run.unwrap_or_default().trim())))
     }
 
     fn explain(&self, what: &str, failure: Failure) -> Error {
@@ -368,9 +362,9 @@ async fn is_alive(link: &mut MultiplexedConnection) -> bool {
     }
 }
 
-fn hint(error: &RedisError) -> &'static str {
+/// What a person can do about an error.
+pub(crate) fn hint(error: &RedisError) -> &'static str {
     match error.kind() {
-        ErrorKind::AuthenticationFailed => "; check user and password in url",
         ErrorKind::Server(ServerErrorKind::NoPerm) => "; the ACL of the user in url is too narrow",
         ErrorKind::Server(ServerErrorKind::ReadOnly) => "; url must name the primary",
         ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::CrossSlot) => {

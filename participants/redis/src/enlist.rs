@@ -140,7 +140,7 @@ impl RedisParticipant {
              SETUSER {} {} ~{prefix}* ~witness:{prefix}* ~{stock}; a command that redis.conf renames or \
              disables must have its name back",
             said.join("; "),
-            self.user,
+            self.connection.user(),
             commands.join(" "),
         )
     }
@@ -302,7 +302,7 @@ async fn cut_off_torn_end(
              it can't be begun: {words}. Allow the user BGREWRITEAOF (ACL SETUSER {} +bgrewriteaof), \
              see that the server can fork (vm.overcommit_memory = 1), or run BGREWRITEAOF yourself \
              after each start of the server",
-            participant.user
+            participant.connection.user()
         )));
     }
     let began = Instant::now();

@@ -45,6 +45,7 @@ mod calls;
 mod connection;
 mod describe;
 mod enlist;
+mod entrance;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -37,8 +37,6 @@ const FORGET_BATCH_MAX: usize = 2_000;
 pub struct RedisParticipant {
     pub(crate) place: StockPlace,
     pub(crate) keys: Keys,
-    /// The user in the url, for advice.
-    pub(crate) user: String,
     accept: Vec<String>,
     pub(crate) wait: Option<Wait>,
     pub(crate) connection: Connection,
@@ -53,13 +51,11 @@ impl RedisParticipant {
         settings: Settings,
     ) -> Result<RedisParticipant, SettingsError> {
         let place = settings.stock_place()?;
-        let client = settings.client()?;
-        let user = client.get_connection_info().redis_settings().username();
+        let entrance = settings.entrance()?;
         Ok(RedisParticipant {
-            user: user.unwrap_or("default").to_owned(),
             wait: settings.wait(),
             connection: Connection::new(
-                client,
+                entrance,
                 Duration::from_millis(settings.connect_timeout_ms),
                 Duration::from_millis(settings.response_timeout_ms),
             ),
@@ -316,12 +312,14 @@ impl Participant for RedisParticipant {
         // Best effort: a cluster without slots can be described too.
         let life: Result<(Option<String>,), Error> =
             self.connection.commands(what, &commands).await;
+        let mut findings = self.findings_of(&seen);
+        findings.extend(self.connection.try_the_entrance().await);
         Ok(Description {
             kind: "redis".to_owned(),
             server: seen.server(),
             address: self.connection.address().to_owned(),
             incarnation: life.ok().and_then(|(life,)| life).unwrap_or_default(),
-            findings: self.findings_of(&seen),
+            findings,
         })
     }
 

@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::describe::FINDINGS;
+use crate::entrance::Entrance;
 
 const PLACEHOLDER: &str = "{sku}";
 
@@ -164,12 +165,14 @@ impl Settings {
         })
     }
 
-    pub(crate) fn client(&self) -> Result<redis::Client, SettingsError> {
+    pub(crate) fn entrance(&self) -> Result<Entrance, SettingsError> {
         let url = self.url.expose_secret();
         if let Some(what) = tandem_participant::address::unencoded(url) {
             return Err(SettingsError::Unencoded(what));
         }
-        redis::Client::open(url).map_err(|error| SettingsError::Url(error.category().to_owned()))
+        redis::Client::open(url)
+            .and_then(|client| Entrance::new(&client))
+            .map_err(|error| SettingsError::Url(error.category().to_owned()))
     }
 
     /// Checks everything but the URL.
@@ -376,10 +379,12 @@ mod tests {
     #[test]
     fn a_bad_url_is_refused_without_showing_its_password() {
         let error = Settings::at("redis://tandem:hunter2@:bad")
-            .client()
+            .entrance()
+            .map(drop)
             .unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
-        let early = Settings::at("redis://tandem:31#72@h").client().unwrap_err();
+        let early = Settings::at("redis://tandem:31#72@h").entrance().map(drop);
+        let early = early.unwrap_err();
         assert!(early.to_string().contains("percent-encoded"), "{early}");
         assert!(!early.to_string().contains("31"), "{early}");
     }

@@ -4,6 +4,7 @@
 
 mod back_in_time;
 mod cost;
+mod denied;
 mod expiry;
 mod fencing;
 mod loss;
