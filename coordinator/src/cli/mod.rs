@@ -18,6 +18,7 @@ mod names;
 pub mod output;
 pub mod participant;
 mod participants;
+mod participants_retry;
 mod person;
 mod purchase;
 mod purchase_get;

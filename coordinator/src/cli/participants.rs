@@ -11,17 +11,31 @@ use super::connection::Admin;
 use super::names::word;
 use super::output::{self, Output, clean};
 use super::table::{table, width};
-use super::{Failure, forgotten, json, time};
+use super::{Failure, forgotten, json, participants_retry, time};
 
 /// Arguments of `tandem participants`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     #[command(flatten)]
     admin: Admin,
 }
 
+/// `tandem participants …`
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Try a store now, also one that has denied the access and would be tried rarely
+    #[command(after_help = super::EXIT_CODES)]
+    Retry(participants_retry::Args),
+}
+
 impl Args {
     pub(super) async fn run(self) -> Result<(), Failure> {
+        if let Some(Verb::Retry(args)) = self.verb {
+            return args.run().await;
+        }
         let answer = self
             .admin
             .call(ListParticipantsRequest {}, async |client, q| {

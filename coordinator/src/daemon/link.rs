@@ -61,6 +61,8 @@ pub struct Link {
     trouble: Notify,
     /// A call has failed, which may be that call's own affair.
     doubt: Notify,
+    /// A person wants it tried now.
+    retry: Notify,
     status: Mutex<Status>,
     enlistment: Mutex<Enlistment>,
 }
@@ -117,6 +119,7 @@ impl Link {
             permitted: Notify::new(),
             trouble: Notify::new(),
             doubt: Notify::new(),
+            retry: Notify::new(),
             status,
             enlistment: Mutex::default(),
         }
@@ -167,8 +170,25 @@ impl Link {
                 backoff = self.backoff();
             }
             let pause = backoff.next().unwrap_or(self.times.backoff_max);
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = self.retry.notified() => backoff = self.backoff(),
+                () = tokio::time::sleep(pause) => {}
+            }
         }
+    }
+
+    /// Tries the store now, by a person's word, and has whatever waits for it go on. The error is why it
+    /// can't be connected to.
+    pub async fn retry(&self) -> Result<(), Error> {
+        let call = self.participant.reconnect();
+        self.bounded("reconnect", None, self.times.call_timeout, call)
+            .await?;
+        match self.status().state {
+            // It may have findings that were about its connections.
+            LinkState::Up => self.doubt.notify_one(),
+            LinkState::Connecting | LinkState::Down => self.retry.notify_one(),
+        }
+        Ok(())
     }
 
     /// Lets the participant be enlisted: what its store knows is no reason against it.

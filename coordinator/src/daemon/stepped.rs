@@ -93,6 +93,10 @@ impl Participant for Stepped {
         self.0.describe().await
     }
 
+    async fn reconnect(&self) -> Result<(), Error> {
+        self.0.reconnect().await
+    }
+
     async fn stock(&self, sku: &str) -> Result<Option<Stock>, Error> {
         self.0.stock(sku).await
     }

@@ -300,6 +300,18 @@ impl OperatorService for Operator {
         }))
     }
 
+    async fn retry_participant(
+        &self,
+        request: Request<v1::RetryParticipantRequest>,
+    ) -> Result<Response<v1::RetryParticipantResponse>, Status> {
+        let link = self.link(&request.into_inner().participant)?;
+        let failure = match link.retry().await {
+            Ok(()) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        Ok(Response::new(v1::RetryParticipantResponse { failure }))
+    }
+
     async fn get_stock(
         &self,
         request: Request<v1::GetStockRequest>,

@@ -32,6 +32,8 @@ struct Denial {
     /// How often it has said so in a row.
     times: usize,
     at: Instant,
+    /// A person has said since that it is mended.
+    is_permitted: bool,
 }
 
 impl Admission {
@@ -39,7 +41,16 @@ impl Admission {
     pub fn refusal(&self) -> Option<String> {
         let denial = self.lock();
         let denial = denial.as_ref()?;
-        (denial.at.elapsed() < pause(denial.times)).then(|| advice(&denial.detail))
+        let is_early = !denial.is_permitted && denial.at.elapsed() < pause(denial.times);
+        is_early.then(|| advice(&denial.detail))
+    }
+
+    /// A person says that it is mended: it is tried once without a pause. If it is denied again, the
+    /// pause is the one that would have followed anyway.
+    pub fn permit(&self) {
+        if let Some(denial) = self.lock().as_mut() {
+            denial.is_permitted = true;
+        }
     }
 
     /// The store denied it: a password, an account or a right. Gives it with what is to be done.
@@ -51,6 +62,7 @@ impl Admission {
             detail,
             times,
             at: Instant::now(),
+            is_permitted: false,
         });
         advised
     }
@@ -88,7 +100,7 @@ fn advice(detail: &str) -> String {
     format!(
         "{detail}; mend the account at the store, or the url and restart: it is tried again after 1, \
          60, 120, 240 and then every 300 seconds, so that no account is locked by it, and at once by \
-         a restart"
+         a restart or by `tandem participants retry`"
     )
 }
 
@@ -103,6 +115,22 @@ mod tests {
             Some(*since)
         });
         assert_eq!(tries.collect::<Vec<_>>(), [1, 61, 181, 421, 721, 1_021]);
+    }
+
+    #[test]
+    fn a_person_has_it_tried_once() {
+        let admission = Admission::default();
+        admission.permit();
+        assert_eq!(admission.refusal(), None);
+        admission.deny("error 1045".into());
+        admission.permit();
+        assert_eq!(admission.refusal(), None);
+        assert!(
+            admission.finding().is_some(),
+            "it is denied until it is let in"
+        );
+        admission.deny("error 1045".into());
+        assert!(admission.refusal().is_some());
     }
 
     #[test]

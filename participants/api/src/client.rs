@@ -344,6 +344,27 @@ impl Participant for RemoteParticipant {
         .map(Description::from)
     }
 
+    async fn reconnect(&self) -> Result<(), Error> {
+        let answer = self
+            .call_within(
+                self.timeouts.call,
+                "Reconnect",
+                v1::ReconnectRequest {},
+                |mut c, r| async move { c.reconnect(r).await },
+            )
+            .await;
+        match answer {
+            Ok(v1::ReconnectResponse {}) => Ok(()),
+            // It is told only once it is the newer one, so the way that an older one has is named.
+            Err(status) if status.code() == Code::Unimplemented => Err(Error::Invalid {
+                detail: format!(
+                    "{self} is older than this coordinator: restart it, which tries at once"
+                ),
+            }),
+            Err(status) => Err(self.failure("Reconnect", self.timeouts.call, &status)),
+        }
+    }
+
     async fn stock(&self, sku: &str) -> Result<Option<Stock>, Error> {
         let message = v1::GetStockRequest { sku: sku.into() };
         let answer = self

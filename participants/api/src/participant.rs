@@ -82,6 +82,13 @@ pub trait Participant: fmt::Debug + Send + Sync + 'static {
     /// What the store is and what is unsafe about it, read now.
     async fn describe(&self) -> Result<Description, Error>;
 
+    /// Connects to the store anew because a person asks for it: also where the store has denied the
+    /// access so lately that it would not be tried again yet. Changes nothing there; connections that
+    /// are there stay.
+    async fn reconnect(&self) -> Result<(), Error> {
+        self.describe().await.map(drop)
+    }
+
     /// Stock of one sku and who holds how much; `None` where the store keeps no stock.
     async fn stock(&self, sku: &str) -> Result<Option<Stock>, Error>;
 

@@ -207,6 +207,14 @@ impl ParticipantService for ParticipantServer {
         Ok(Response::new(description.into()))
     }
 
+    async fn reconnect(
+        &self,
+        _request: Request<v1::ReconnectRequest>,
+    ) -> Result<Response<v1::ReconnectResponse>, Status> {
+        self.run(|p| async move { p.reconnect().await }).await?;
+        Ok(Response::new(v1::ReconnectResponse {}))
+    }
+
     async fn get_stock(
         &self,
         request: Request<v1::GetStockRequest>,

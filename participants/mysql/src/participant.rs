@@ -175,6 +175,14 @@ impl Participant for MysqlParticipant {
         Ok(description)
     }
 
+    async fn reconnect(&self) -> Result<(), Error> {
+        self.store.admission.permit();
+        let deadline = self.store.statement_deadline();
+        let session = self.store.service_sessions.lease_anew(deadline).await?;
+        session.give_back();
+        Ok(())
+    }
+
     async fn stock(&self, _sku: &str) -> Result<Option<Stock>, Error> {
         Ok(None)
     }

@@ -133,6 +133,16 @@ impl Connection {
         self.entrance.finding()
     }
 
+    /// Comes in once more by a person's word, also where the server has just denied it.
+    pub(crate) async fn reconnect(&self, what: &str) -> Result<(), Error> {
+        self.entrance.permit();
+        let entered = timeout(self.connect_timeout, self.entrance.enter()).await;
+        let entered = entered.unwrap_or_else(|_| Err(self.late()));
+        entered
+            .map(drop)
+            .map_err(|detail| self.explain(what, Failure::Connect(detail)))
+    }
+
     /// Notes in which run of the server somebody has enlisted.
     pub(crate) fn enlisted_in(&self, run: Run) {
         *self.enlisted() = Some(run);
@@ -312,11 +322,15 @@ impl Connection {
         });
         match connected.await {
             Ok(connected) => connected.map_err(Failure::Connect),
-            Err(_) => Err(Failure::Connect(format!(
-                "not connected within {} ms",
-                self.connect_timeout.as_millis()
-            ))),
+            Err(_) => Err(Failure::Connect(self.late())),
         }
+    }
+
+    fn late(&self) -> String {
+        format!(
+            "not connected within {} ms",
+            self.connect_timeout.as_millis()
+        )
     }
 
     fn explain(&self, what: &str, failure: Failure) -> Error {

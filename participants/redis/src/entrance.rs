@@ -110,6 +110,11 @@ impl Entrance {
         }
     }
 
+    /// A person says that the account is mended: the next try is made at once.
+    pub(crate) fn permit(&self) {
+        self.admission.permit();
+    }
+
     /// That the server has denied the access when it was last tried, for people.
     pub(crate) fn finding(&self) -> Option<Finding> {
         self.admission.finding()

@@ -323,6 +323,10 @@ impl Participant for RedisParticipant {
         })
     }
 
+    async fn reconnect(&self) -> Result<(), Error> {
+        self.connection.reconnect("reconnecting").await
+    }
+
     async fn stock(&self, sku: &str) -> Result<Option<Stock>, Error> {
         self.read_stock(sku).await
     }

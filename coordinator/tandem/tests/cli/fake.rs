@@ -210,6 +210,15 @@ impl OperatorService for Service {
         Err(Status::internal("woken"))
     }
 
+    /// It denies the access still.
+    async fn retry_participant(
+        &self,
+        request: Request<RetryParticipantRequest>,
+    ) -> Result<Response<RetryParticipantResponse>, Status> {
+        let failure = format!("{} says WRONGPASS", request.into_inner().participant);
+        Ok(Response::new(RetryParticipantResponse { failure }))
+    }
+
     async fn get_stock(
         &self,
         request: Request<GetStockRequest>,

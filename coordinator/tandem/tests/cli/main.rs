@@ -332,6 +332,14 @@ fn answer_of_a_server_is_told_apart_from_no_server() {
 }
 
 #[test]
+fn store_that_denies_the_access_still_exits_1() {
+    let fake = Fake::start();
+    let retried = tandem(&fake.url, &["participants", "retry", "stock"]);
+    assert_exit(&retried, 1);
+    assert!(stdout(&retried).contains("stock: not connected: stock says WRONGPASS"));
+}
+
+#[test]
 fn server_that_is_not_there_exits_3_and_says_what_was_tried() {
     let socket = fake::refusing_port();
     let url = format!("http://{}", socket.local_addr().unwrap());

@@ -235,6 +235,7 @@ pub fn cases() -> Vec<Case> {
         remembering::recall_names_what_is_not_committed,
         remembering::recall_from_an_older_epoch_is_fenced,
         remembering::describe_names_the_store,
+        remembering::reconnecting_changes_nothing,
         racing::commit_applies_once_when_repeated_concurrently,
         racing::contended_entry_is_promised_once,
         racing::roll_back_overtaking_a_prepare_leaves_nothing,

@@ -154,6 +154,10 @@ impl Participant for Served {
         self.remote.describe().await
     }
 
+    async fn reconnect(&self) -> Result<(), Error> {
+        self.remote.reconnect().await
+    }
+
     async fn stock(&self, sku: &str) -> Result<Option<Stock>, Error> {
         self.remote.stock(sku).await
     }

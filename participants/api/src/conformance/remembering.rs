@@ -224,3 +224,17 @@ pub(super) async fn describe_names_the_store(bench: Arc<dyn Bench>) -> Checked<(
     );
     Ok(())
 }
+
+pub(super) async fn reconnecting_changes_nothing(bench: Arc<dyn Bench>) -> Checked<()> {
+    let scene = Scene::open(&bench).await?;
+    let entry = scene.good().await?;
+    let prepared = scene.prepared(std::slice::from_ref(&entry)).await?;
+    for _ in 0..2 {
+        settle("reconnect", || scene.participant.reconnect()).await?;
+    }
+    scene.expect_effects(&entry, 0, "reconnected").await?;
+    scene
+        .commit(&prepared, std::slice::from_ref(&entry))
+        .await?;
+    scene.expect_effects(&entry, 1, "committed").await
+}

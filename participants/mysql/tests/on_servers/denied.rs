@@ -134,4 +134,13 @@ pub(crate) async fn a_password_that_is_changed_is_named_and_the_account_not_lock
     }
     denied(participant.enlist(&enlist(1)).await);
     assert!(account.is_open(&stand, "other").await);
+
+    // A person has it tried at once, once more each time.
+    denied(participant.reconnect().await);
+    account.change("right").await;
+    denied(participant.enlist(&enlist(1)).await);
+    participant.reconnect().await.unwrap();
+    participant.enlist(&enlist(1)).await.unwrap();
+    let found = participant.describe().await.unwrap().findings;
+    assert!(!found.iter().any(|finding| finding.name == "ACCESS_DENIED"));
 }

@@ -123,7 +123,18 @@ async fn a_password_that_is_changed_is_named_while_the_connection_serves_on() {
             assert!(matches!(vote, Err(Error::Unavailable { .. })), "{vote:?}");
         }
         denied(is_enlisted(&participant).await, "WRONGPASS");
-        assert!(refused_passwords(stage).await <= 2);
+        let refused = refused_passwords(stage).await;
+        assert!(refused <= 2, "{refused}");
+
+        // A person has it tried at once, once more each time.
+        denied(participant.reconnect().await, "WRONGPASS");
+        assert_eq!(refused_passwords(stage).await, refused + 1);
+        let () = stage.cli("ACL SETUSER clerk resetpass >right").await;
+        denied(is_enlisted(&participant).await, "WRONGPASS");
+        participant.reconnect().await.unwrap();
+        is_enlisted(&participant).await.unwrap();
+        let found = participant.describe().await.unwrap().findings;
+        assert!(!found.iter().any(|found| found.name == "ACCESS_DENIED"));
         assert_eq!(stage.value_and_held("tea").await, (8, 0));
     })
     .await;
