@@ -46,6 +46,10 @@ pub(super) fn participants(answer: &ListParticipantsResponse) -> Value {
         "coordinator_id": answer.coordinator_id,
         "epoch": answer.epoch,
         "log_id": answer.log_id,
+        "queue": answer.queue.as_ref().map(|queue| json!({
+            "purchases": queue.purchases,
+            "purchases_apart": queue.purchases_apart,
+        })),
     })
 }
 

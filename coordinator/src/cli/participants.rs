@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use tandem_proto::v1::{
     LinkState, ListParticipantsRequest, ListParticipantsResponse, Loss, ParticipantStatus,
+    PurchaseQueue,
 };
 use tandem_protocol::TransactionId;
 
@@ -51,11 +52,13 @@ impl Args {
 
 fn render(answer: &ListParticipantsResponse, now: jiff::Timestamp, width: Option<u16>) -> String {
     let mut page = format!(
-        "coordinator {}, epoch {}, log {}\n\n",
+        "coordinator {}, epoch {}, log {}\n",
         clean(&answer.coordinator_id),
         answer.epoch,
         clean(&answer.log_id)
     );
+    page.extend(answer.queue.as_ref().map(queued));
+    page.push('\n');
     let rows = answer.participants.iter().map(|status| row(status, now));
     let header = [
         "NAME", "STATE", "SINCE", "WAITING", "KIND", "SERVER", "ADDRESS",
@@ -66,6 +69,17 @@ fn render(answer: &ListParticipantsResponse, now: jiff::Timestamp, width: Option
         remarks(&mut page, answer, status, now);
     }
     page
+}
+
+fn queued(queue: &PurchaseQueue) -> String {
+    let apart = match queue.purchases_apart {
+        0 => String::new(),
+        apart => format!(", {apart} of them apart: what they touch was locked a moment ago"),
+    };
+    format!(
+        "purchases that wait for a transaction: {}{apart}\n",
+        queue.purchases
+    )
 }
 
 fn row(status: &ParticipantStatus, now: jiff::Timestamp) -> [String; 7] {
@@ -247,11 +261,16 @@ mod tests {
             coordinator_id: "shop".into(),
             epoch: 3,
             log_id: "0198c".into(),
+            queue: Some(PurchaseQueue {
+                purchases: 12,
+                purchases_apart: 3,
+            }),
         };
         assert_eq!(
             render(&answer, now(), None),
             "\
 coordinator shop, epoch 3, log 0198c
+purchases that wait for a transaction: 12, 3 of them apart: what they touch was locked a moment ago
 
 NAME       STATE  SINCE      WAITING  KIND   SERVER            ADDRESS
 purchases  up     2h 5m ago  0        mysql  MariaDB 10.11.14  127.0.0.1:3306

@@ -10,8 +10,8 @@ use tandem_participant::convert::{branch_to_wire, entry_to_wire, timestamp_to_wi
 use tandem_proto::v1;
 use tandem_proto::v1::operator_service_server::OperatorService;
 use tandem_protocol::{
-    BranchProgress, BranchView, Entry, Loss, MemoryView, ParticipantName, PreparedBranch,
-    Timestamp, TransactionId, TransactionState, TransactionView,
+    BranchProgress, BranchView, Coordinator, Entry, Loss, MemoryView, ParticipantName,
+    PreparedBranch, Timestamp, TransactionId, TransactionState, TransactionView,
 };
 use tokio::time::timeout;
 use tonic::{Code, Request, Response, Status};
@@ -23,6 +23,11 @@ use crate::daemon::{Clock, Handle, Identity, Link, LinkState};
 
 /// Most transactions of one list.
 const LIST_MAX: usize = 1_000;
+
+/// What the coordinator knows of each participant: prepared branches of others there, how many
+/// transactions wait for it, how far its memory can be trusted.
+type Members = BTreeMap<ParticipantName, (Vec<PreparedBranch>, usize, Option<MemoryView>)>;
+
 /// The service.
 #[derive(Debug)]
 pub struct Operator {
@@ -70,7 +75,7 @@ impl Operator {
 
     pub(super) async fn ask<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&tandem_protocol::Coordinator) -> T + Send + 'static,
+        read: impl FnOnce(&Coordinator) -> T + Send + 'static,
     ) -> Result<T, Status> {
         self.driver
             .query(read)
@@ -242,16 +247,14 @@ impl OperatorService for Operator {
         _request: Request<v1::ListParticipantsRequest>,
     ) -> Result<Response<v1::ListParticipantsResponse>, Status> {
         let names: Vec<ParticipantName> = self.links.keys().cloned().collect();
-        let seen: BTreeMap<ParticipantName, (Vec<PreparedBranch>, usize, Option<MemoryView>)> =
-            self.ask(move |core| {
-                names
-                    .into_iter()
-                    .filter_map(|name| {
-                        let (foreign, waiting) = core.participant(&name)?;
-                        let memory = core.memory(&name);
-                        Some((name, (foreign.to_vec(), waiting, memory)))
-                    })
-                    .collect()
+        let (queue, seen) = self
+            .ask(move |core| {
+                let seen = names.into_iter().filter_map(|name| {
+                    let (foreign, waiting) = core.participant(&name)?;
+                    let memory = core.memory(&name);
+                    Some((name, (foreign.to_vec(), waiting, memory)))
+                });
+                (queue(core), seen.collect::<Members>())
             })
             .await?;
         let owing: BTreeSet<&ParticipantName> = seen
@@ -297,6 +300,7 @@ impl OperatorService for Operator {
             coordinator_id: self.identity.coordinator.to_string(),
             epoch: self.identity.epoch.0,
             log_id: self.identity.log_id.clone(),
+            queue: Some(queue),
         }))
     }
 
@@ -328,6 +332,13 @@ impl OperatorService for Operator {
             (link.name().clone(), said)
         });
         stock::answer(&sku, join_all(asked).await).map(Response::new)
+    }
+}
+
+fn queue(core: &Coordinator) -> v1::PurchaseQueue {
+    v1::PurchaseQueue {
+        purchases: core.queued() as u64,
+        purchases_apart: core.queued_apart() as u64,
     }
 }
 

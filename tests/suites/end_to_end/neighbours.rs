@@ -169,6 +169,8 @@ async fn locked_customer_holds_up_only_those_who_come_with_the_first(world: &Wor
         .await?;
     let others = Others::begin(world).await?;
     let client = world.coordinator.client();
+    let operator = world.coordinator.operator();
+    let mut apart = 0;
     let mut his = JoinSet::new();
     let begun = Instant::now();
     while begun.elapsed() < PERIOD {
@@ -177,7 +179,11 @@ async fn locked_customer_holds_up_only_those_who_come_with_the_first(world: &Wor
         let client = client.clone();
         his.spawn(async move { ask(&client, &wanted).await });
         tokio::time::sleep(HIS_EVERY).await;
+        let queue = operator.participants().await?.queue.unwrap_or_default();
+        ensure!(queue.purchases >= queue.purchases_apart, "{queue:?}");
+        apart = apart.max(queue.purchases_apart);
     }
+    ensure!(apart > 0, "the operator saw none of his wait apart");
     let mut bad = his.join_all().await;
     let late = Arc::clone(&others.late);
     let all_others = others.end(world).await?;
