@@ -338,7 +338,7 @@ impl OperatorService for Operator {
 fn queue(core: &Coordinator) -> v1::PurchaseQueue {
     v1::PurchaseQueue {
         purchases: core.queued() as u64,
-        purchases_apart: core.queued_apart() as u64,
+        purchases_apart: core.queued_apart().len() as u64,
     }
 }
 

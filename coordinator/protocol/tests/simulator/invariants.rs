@@ -302,6 +302,11 @@ impl Ledger {
         )
     }
 
+    /// A store is what it was, and nothing shows it: what it has voted since it does not know.
+    pub(crate) fn was_put_back(&mut self, store: &ParticipantName) {
+        self.promises.retain(|(name, _), _| name != store);
+    }
+
     /// A store has promised something.
     pub(crate) fn invariant_held_never_exceeds_stock_at_prepare(&self, store: &Store) -> Checked {
         let Kind::Stock(stock) = &store.kind else {

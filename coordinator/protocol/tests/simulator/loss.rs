@@ -73,6 +73,7 @@ impl World {
         if let Some(store) = self.stores.get_mut(name) {
             store.turn_back(old);
         }
+        self.ledger.was_put_back(name);
         self.carry_out_by_hand_again(name);
         self.count(match self.is_stock(name) {
             true => "stock stores put back without a sign",
