@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::audit;
 use crate::branches::{Claim, Held, Prepared};
-use crate::codes;
+use crate::codes::Class;
 use crate::coordinators::not_enlisted;
 use crate::evidence;
 use crate::one_server::Moment;
@@ -155,7 +155,7 @@ async fn finish_on_its_session(
             Ok(false)
         }
         // A backup's lock or read_only: still prepared, still tied to this session.
-        Err(failure) if failure.number().is_some_and(codes::is_not_now) => {
+        Err(failure) if failure.class().is_some_and(Class::is_not_now) => {
             let branch = store.branch(&transaction);
             *claim.held() = Held::Prepared(Prepared {
                 asked,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tandem_participant::PreparedId;
 use tandem_protocol::{Entry, Item, ParticipantName, Purchase};
 
+use crate::server::Flavour;
 use crate::settings::{Per, SettingsError, Statement};
 use crate::statements::Templates;
 use crate::{codes, encode, refusal, server, xid};
@@ -34,7 +35,7 @@ pub fn xa_recover_row(format_id: &str, gtrid_length: &str, data: &[u8]) -> &'sta
 
 /// A server's error and what it means for one purchase.
 pub fn error(number: u16, state: &str, message: &str, purchase_id: &str) -> String {
-    let class = codes::class(number);
+    let class = codes::class(number, Flavour::MariaDb);
     let ends = codes::may_end_the_session(number, state);
     let detail = refusal::shortened(message.to_owned());
     assert!(detail.len() <= 300, "{} bytes", detail.len());

@@ -414,7 +414,7 @@ impl Job<'_> {
                     ),
                 })
             }
-            (1, number) if codes::is_branch_lost(number) => {
+            (1, _) if failure.class() == Some(Class::BranchLost) => {
                 self.clean_up(session).await?;
                 Ok(Outcome::Failed(failure))
             }

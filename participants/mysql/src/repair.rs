@@ -87,7 +87,7 @@ impl Job<'_> {
                 continue;
             };
             // Nothing is wrong with the entry where the server can't take it now.
-            if failure.number().is_none_or(codes::is_not_now)
+            if failure.class().is_none_or(Class::is_not_now)
                 || failure.class() == Some(Class::BranchLost)
             {
                 return Err(self.error(failure));

@@ -49,7 +49,11 @@ pub(crate) struct Failure {
 pub(crate) enum Cause {
     /// The server answered the statement with an error, ran none of those behind it, and the
     /// session lives.
-    Server { number: u16, message: String },
+    Server {
+        number: u16,
+        class: Class,
+        message: String,
+    },
     /// No answer: what was sent may or may not take effect.
     Lost(String),
 }
@@ -145,6 +149,7 @@ impl Session {
                         self.lost = false;
                         Cause::Server {
                             number: error.number(),
+                            class: codes::class(error.number(), self.server.flavour),
                             message: error.message().into(),
                         }
                     }
@@ -246,24 +251,29 @@ impl Failure {
 
     /// What the server's answer says; `None` where there is none.
     pub(crate) fn class(&self) -> Option<Class> {
-        self.number().map(codes::class)
+        match self.cause {
+            Cause::Server { class, .. } => Some(class),
+            Cause::Lost(_) => None,
+        }
     }
 
     /// The failure as the answer to a call, for what was being done. Only a server that does not
     /// answer is unavailable.
     pub(crate) fn into_error(self, doing: &str) -> Error {
         let detail = format!("{doing}: {}", self.cause);
-        match self.number() {
-            Some(codes::NO_SUCH_TABLE | codes::NO_SUCH_COLUMN)
-                if detail.contains(tables::PREFIX) =>
-            {
-                Error::Invalid {
-                    detail: format!("{detail}; create tandem's tables: {}", tables::ddl_own()),
-                }
-            }
-            Some(number) if codes::is_misconfigured(number) => Error::Invalid { detail },
-            Some(_) => Error::Busy { detail },
-            None => Error::Unavailable { detail },
+        match self.cause {
+            Cause::Server {
+                number: codes::NO_SUCH_TABLE | codes::NO_SUCH_COLUMN,
+                ..
+            } if detail.contains(tables::PREFIX) => Error::Invalid {
+                detail: format!("{detail}; create tandem's tables: {}", tables::ddl_own()),
+            },
+            Cause::Server {
+                class: Class::Configuration,
+                ..
+            } => Error::Invalid { detail },
+            Cause::Server { .. } => Error::Busy { detail },
+            Cause::Lost(_) => Error::Unavailable { detail },
         }
     }
 }

@@ -11,7 +11,7 @@ use tandem_participant::{Error, HeuristicKind};
 use tandem_protocol::TransactionId;
 use tokio::time::Instant;
 
-use crate::codes;
+use crate::codes::{self, Class};
 use crate::evidence::{self, Evidence};
 use crate::participant::{self, Store};
 use crate::processes::{self, Activity};
@@ -299,7 +299,7 @@ impl Matter<'_> {
         match answer {
             Err(failure) if failure.completed == 0 => match failure.number() {
                 None => Err(failure.into()),
-                Some(number) if codes::is_not_now(number) => {
+                Some(_) if failure.class().is_some_and(Class::is_not_now) => {
                     let branch = self.store.branch(self.transaction);
                     Err(Interrupted::Verdict(
                         failure.into_error(&format!("{branch} stays prepared")),
@@ -333,7 +333,9 @@ impl Matter<'_> {
             }
             Err(failure) => match failure.number() {
                 Some(codes::DUPLICATE_ENTRY) => Ok(Step::Again),
-                Some(number) if codes::is_locked(number) || codes::is_branch_lost(number) => {
+                Some(number)
+                    if codes::is_locked(number) || failure.class() == Some(Class::BranchLost) =>
+                {
                     self.last = format!("remembering the roll back: {}", failure.cause);
                     Ok(Step::Wait)
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::codes;
+use crate::codes::Class;
 use crate::prepare::{self, Job};
 use crate::script;
 use crate::session::{Cause, Failure, Session};
@@ -71,14 +71,18 @@ async fn look(watch: Arc<Watch>, connection_id: u64) -> Vec<Holder> {
 pub(crate) fn told(failure: Failure, holder: Option<&Holder>) -> Failure {
     let Failure { completed, cause } = failure;
     let cause = match (cause, holder) {
-        (Cause::Server { number, message }, Some(holder))
-            if codes::is_locked(number) || number == codes::INTERRUPTED =>
-        {
+        (
             Cause::Server {
                 number,
-                message: format!("{holder} holds a row that was waited for; {message}"),
-            }
-        }
+                class: Class::Locked,
+                message,
+            },
+            Some(holder),
+        ) => Cause::Server {
+            number,
+            class: Class::Locked,
+            message: format!("{holder} holds a row that was waited for; {message}"),
+        },
         (cause, _) => cause,
     };
     Failure { completed, cause }

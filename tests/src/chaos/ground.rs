@@ -46,6 +46,7 @@ const SESSIONS: [&[&str]; 5] = [
 const MYSQL: [&[&str]; 5] = [
     &["", "--innodb-rollback-on-timeout=ON"],
     &[
+        "--innodb-autoinc-lock-mode=0",
         "--innodb-autoinc-lock-mode=1",
         "--innodb-autoinc-lock-mode=2",
     ],

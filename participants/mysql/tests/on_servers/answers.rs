@@ -37,7 +37,7 @@ pub(crate) async fn any_error_of_an_entry_refuses_it_alone(stand: Stand) {
         assert_eq!(refused.len(), 1, "{number}: {refused:?}");
         assert_eq!(refused[0].number, 1, "{number}");
         let reason = refused[0].refusal.reason;
-        assert_eq!(reason, reason_of(number), "{number}");
+        assert_eq!(reason, reason_of(number, stand.world), "{number}");
         let said = format!("error {number}: no");
         assert_eq!(refused[0].refusal.detail, said);
         roll_back(&participant, &transaction).await.unwrap();

@@ -7,6 +7,7 @@
 
 mod answers;
 mod branches;
+mod counters;
 mod denied;
 mod doubt;
 mod entries;
@@ -48,13 +49,28 @@ enum Needs {
     /// One without a binary log, where a commit from another session and a roll back are lost most
     /// easily.
     NoBinlog,
-    /// One that rolls the whole branch back when a statement has waited too long for a lock.
-    RollbackOnTimeout,
-    /// A server of its own that says all of itself that it can: MySQL's performance schema is on.
-    EverythingListed,
+    /// A server of its own with these arguments besides.
+    With(&'static [&'static str]),
     /// A server of its own, and it runs only when asked for.
     OwnServerOnDemand,
 }
+
+/// One that rolls the whole branch back when a statement has waited too long for a lock.
+const ROLLBACK_ON_TIMEOUT: Needs = Needs::With(&["--innodb-rollback-on-timeout=ON"]);
+
+/// One that says all of itself that it can: MySQL's performance schema is on.
+const EVERYTHING_LISTED: Needs = Needs::With(&["--performance-schema=ON"]);
+
+/// One that locks the counter of a table in each statement that counts.
+const COUNTERS_LOCKED: Needs =
+    Needs::With(&["--performance-schema=ON", "--innodb-autoinc-lock-mode=0"]);
+
+/// The same, and it rolls the whole branch back for it.
+const COUNTERS_COST_THE_BRANCH: Needs = Needs::With(&[
+    "--performance-schema=ON",
+    "--innodb-autoinc-lock-mode=0",
+    "--innodb-rollback-on-timeout=ON",
+]);
 
 /// `checks![needs, room: a, b]` lists the functions of a room by their names.
 macro_rules! checks {
@@ -107,7 +123,7 @@ fn main() {
         checks![Needs::OwnServer, numbers:
             any_number_at_any_step_leaves_nothing_half_done,
         ],
-        checks![Needs::RollbackOnTimeout, answers:
+        checks![ROLLBACK_ON_TIMEOUT, answers:
             a_locked_entry_that_costs_the_branch_is_refused_alone,
         ],
         checks![Needs::Nothing, doubt:
@@ -179,14 +195,21 @@ fn main() {
             a_wrong_password_does_not_lock_the_account,
             a_password_that_is_changed_is_named_and_the_account_not_locked,
         ],
-        checks![Needs::EverythingListed, held:
+        checks![EVERYTHING_LISTED, held:
             a_row_that_is_held_names_its_holder_and_delays_nobody,
             a_prepared_branch_that_holds_a_row_is_named,
             a_row_of_a_branch_under_way_is_waited_for,
             what_is_merely_slow_is_not_interrupted,
             a_user_who_may_not_look_waits_for_the_lock,
         ],
-        checks![Needs::EverythingListed, variables:
+        checks![COUNTERS_LOCKED, counters:
+            a_counter_that_is_held_is_a_lock,
+            a_counter_at_its_end_is_for_a_person,
+        ],
+        checks![COUNTERS_COST_THE_BRANCH, counters:
+            a_counter_that_costs_the_branch_is_a_lock,
+        ],
+        checks![EVERYTHING_LISTED, variables:
             a_server_with_all_its_variables_turned_is_as_any_other,
             each_variable_turned_alone_changes_nothing,
             what_a_lenient_server_would_cut_is_refused,

@@ -145,8 +145,7 @@ pub(crate) fn run(
     let server = match needs {
         Needs::Nothing => world.shared(),
         Needs::NoBinlog => world.start(false, &[]),
-        Needs::RollbackOnTimeout => world.start(true, &["--innodb-rollback-on-timeout=ON"]),
-        Needs::EverythingListed => world.start(true, &["--performance-schema=ON"]),
+        Needs::With(arguments) => world.start(true, arguments),
         Needs::OwnServer | Needs::OwnServerOnDemand => world.start(true, &[]),
     };
     let stand = Stand {
