@@ -19,6 +19,8 @@ pub(crate) const CASES: &[Case] = &[
     case!(value_that_a_column_does_not_take_harms_nobody on TWO),
     case!(locked_customer_holds_up_only_those_who_come_with_the_first on TWO),
     case!(locked_rows_that_cost_the_branch_harm_nobody on ONE, with rollback_on_timeout),
+    case!(another_locked_row_each_time_holds_nobody_up on TWO, with listed),
+    case!(another_locked_row_that_costs_the_branch_holds_nobody_up on TWO, with listed_rollback_on_timeout),
     case!(user_of_three_connections_is_served on TWO, with app_user),
     case!(missing_table_is_named_and_not_remembered on TWO),
     case!(statement_that_can_not_run_is_refused_at_the_start on TWO, with down),
@@ -242,6 +244,64 @@ fn rollback_on_timeout() -> Setup {
         },
         ..Setup::default()
     }
+}
+
+/// MySQL's performance schema is on, as it comes.
+fn listed() -> Setup {
+    let mut setup = Setup::default();
+    setup.stores.mysql_args = vec!["--performance-schema=ON".into()];
+    setup
+}
+
+fn listed_rollback_on_timeout() -> Setup {
+    let mut setup = listed();
+    let args = &mut setup.stores.mysql_args;
+    args.push("--innodb-rollback-on-timeout=ON".into());
+    setup
+}
+
+/// Nothing tells beforehand which purchase needs a locked row: each has an id of its own, and customer and
+/// goods are those of all.
+async fn another_locked_row_each_time_holds_nobody_up(world: &World) -> Result<()> {
+    world.stores.seed("tea", 1_000_000).await?;
+    let mut other = world.stores.sql().await?;
+    other.execute("BEGIN").await?;
+    for number in 0..40 {
+        let insert = format!(
+            "INSERT INTO purchases VALUES ('held-{number}', 'bob', 'EUR', 1, 'none', '2020-01-01')"
+        );
+        other.execute(sqlx::AssertSqlSafe(insert)).await?;
+    }
+    let others = Others::begin(world).await?;
+    let client = world.coordinator.client();
+    let mut bad = every(BAD_EVERY, async |number| {
+        let wanted = purchase(&format!("held-{number}"), &[("tea", 1)]);
+        Ok(ask(&client, &wanted).await)
+    })
+    .await?;
+    let late = Arc::clone(&others.late);
+    let all_others = others.end(world).await?;
+    for asked in &bad {
+        let [Answer::NotMade { reason }] = &asked.answers[..] else {
+            anyhow::bail!("{asked:?}");
+        };
+        ensure!(reason == "LOCKED", "{asked:?}");
+    }
+    let late = late.load(Ordering::Relaxed);
+    println!("{late} of {} others noticed it", all_others.len());
+    ensure!(late <= 2 * CLIENTS, "{late} others noticed it");
+    other.execute("ROLLBACK").await?;
+    for asked in &mut bad {
+        ask_until_final(world, asked).await?;
+        ensure_committed(asked)?;
+    }
+    bad.extend(all_others);
+    world.judge(&bad).await?;
+    Ok(())
+}
+
+async fn another_locked_row_that_costs_the_branch_holds_nobody_up(world: &World) -> Result<()> {
+    another_locked_row_each_time_holds_nobody_up(world).await
 }
 
 async fn locked_rows_that_cost_the_branch_harm_nobody(world: &World) -> Result<()> {

@@ -11,6 +11,9 @@ use crate::stand::{
     Stand, ask, column, commit, decision, entries, in_doubt, prepared, roll_back, sql, tx,
 };
 
+/// Locked rows, one after another.
+const ROUNDS: u64 = 12;
+
 /// Far less than the second that a lock is waited for, with room for a busy machine.
 const BRIEFLY: Duration = Duration::from_millis(900);
 
@@ -66,6 +69,52 @@ pub(crate) async fn a_row_that_is_held_names_its_holder_and_delays_nobody(stand:
     commit(&participant, &tx(3), &["busy", "next"])
         .await
         .unwrap();
+}
+
+/// Each time another row, as purchases are that come anew: how long those in its packet wait.
+pub(crate) async fn rows_that_are_held_one_after_another_delay_nobody(stand: Stand) {
+    let participant = stand.enlisted().await;
+    let mut app = stand.hand().await;
+    sql(&mut app, "BEGIN").await;
+    for number in 0..ROUNDS {
+        let insert =
+            format!("INSERT INTO purchases VALUES ('busy{number}', 'c', 'EUR', 1, 't', NOW(3))");
+        sql(&mut app, &insert).await;
+    }
+    // What a packet usually takes is known then.
+    for number in 1..=ROUNDS {
+        let ids: Vec<String> = (0..32).map(|id| format!("u{number}-{id}")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        prepared(&participant, &tx(number), &ids).await;
+        commit(&participant, &tx(number), &ids).await.unwrap();
+    }
+    let mut longest = Duration::ZERO;
+    for number in 0..ROUNDS {
+        let mut ids: Vec<String> = (0..32).map(|id| format!("p{number}-{id}")).collect();
+        ids[20] = format!("busy{number}");
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let transaction = tx(100 + number);
+        let asked = ask(&transaction, entries(&ids));
+        let begun = Instant::now();
+        let refused = refused_entries(&participant, &asked).await;
+        let took = begun.elapsed();
+        assert_eq!(reasons(&refused), [(20, Reason::Locked)]);
+        println!("{:?}: with a locked row: {took:?}", stand.world);
+        longest = longest.max(took);
+        let mut survivors = asked.entries.clone();
+        survivors.remove(20);
+        participant
+            .commit(&decision(&transaction, survivors))
+            .await
+            .unwrap();
+    }
+    assert!(longest < BRIEFLY, "{longest:?}");
+    sql(&mut app, "ROLLBACK").await;
+}
+
+/// The same where a lock that was waited for in vain costs the whole branch.
+pub(crate) async fn rows_that_cost_the_branch_delay_nobody(stand: Stand) {
+    rows_that_are_held_one_after_another_delay_nobody(stand).await;
 }
 
 pub(crate) async fn a_prepared_branch_that_holds_a_row_is_named(stand: Stand) {

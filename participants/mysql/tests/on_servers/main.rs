@@ -61,6 +61,10 @@ const ROLLBACK_ON_TIMEOUT: Needs = Needs::With(&["--innodb-rollback-on-timeout=O
 /// One that says all of itself that it can: MySQL's performance schema is on.
 const EVERYTHING_LISTED: Needs = Needs::With(&["--performance-schema=ON"]);
 
+/// Both.
+const LISTED_ROLLBACK_ON_TIMEOUT: Needs =
+    Needs::With(&["--performance-schema=ON", "--innodb-rollback-on-timeout=ON"]);
+
 /// One that locks the counter of a table in each statement that counts.
 const COUNTERS_LOCKED: Needs =
     Needs::With(&["--performance-schema=ON", "--innodb-autoinc-lock-mode=0"]);
@@ -197,6 +201,7 @@ fn main() {
         ],
         checks![EVERYTHING_LISTED, held:
             a_row_that_is_held_names_its_holder_and_delays_nobody,
+            rows_that_are_held_one_after_another_delay_nobody,
             a_prepared_branch_that_holds_a_row_is_named,
             a_row_of_a_branch_under_way_is_waited_for,
             what_is_merely_slow_is_not_interrupted,
@@ -208,6 +213,9 @@ fn main() {
         ],
         checks![COUNTERS_COST_THE_BRANCH, counters:
             a_counter_that_costs_the_branch_is_a_lock,
+        ],
+        checks![LISTED_ROLLBACK_ON_TIMEOUT, held:
+            rows_that_cost_the_branch_delay_nobody,
         ],
         checks![EVERYTHING_LISTED, variables:
             a_server_with_all_its_variables_turned_is_as_any_other,
