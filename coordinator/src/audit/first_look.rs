@@ -93,7 +93,7 @@ impl Run<'_> {
                 for (name, reader) in &mut readers {
                     let remembered = self.read_memory(name, reader, page.next.as_ref()).await?;
                     let expected = expected.remove(name).unwrap_or_default();
-                    if !self.silent.contains(name) && !self.forgets(name) {
+                    if !self.silent.contains(name) && !self.forgetful.contains(name) {
                         self.compare_memory(name, remembered, expected).await?;
                     }
                 }
@@ -202,17 +202,13 @@ impl Run<'_> {
                 Some(AuditAnswer::NotKept(why)) => {
                     self.unchecked(format!("what {name} remembers: {why}"))
                         .await?;
-                    self.said.insert(forgetful(name));
+                    self.forgetful.insert(name.clone());
                     break;
                 }
                 Some(_) | None => break,
             }
         }
         Ok(reader.take(last))
-    }
-
-    fn forgets(&self, name: &ParticipantName) -> bool {
-        self.said.contains(&forgetful(name))
     }
 
     async fn compare_memory(
@@ -415,9 +411,4 @@ pub(super) fn sums(holdings: &Holdings) -> Vec<(String, i64, i64)> {
         .filter(|(_, (kept, held))| kept != held)
         .map(|(stock, (kept, held))| (stock.to_owned(), kept, held))
         .collect()
-}
-
-/// What is noted of a participant that remembers nothing.
-fn forgetful(name: &ParticipantName) -> String {
-    format!("{name} remembers nothing")
 }

@@ -52,9 +52,11 @@ pub(super) struct Run<'a> {
     pub(super) until: Timestamp,
     suspects: BTreeSet<Subject>,
     /// What has been said about things that could not be compared, each once.
-    pub(super) said: BTreeSet<String>,
+    said: BTreeSet<String>,
     /// Participants that could not be asked, and are not asked again.
     pub(super) silent: BTreeSet<ParticipantName>,
+    /// Participants that keep no memory of transactions.
+    pub(super) forgetful: BTreeSet<ParticipantName>,
     /// Participants that keep rows which can be looked up.
     pub(super) rows_at: BTreeSet<ParticipantName>,
     /// Participants that hold units of stock.
@@ -79,6 +81,7 @@ impl Run<'_> {
             suspects: BTreeSet::new(),
             said: BTreeSet::new(),
             silent: BTreeSet::new(),
+            forgetful: BTreeSet::new(),
             rows_at: BTreeSet::new(),
             stock_at: BTreeSet::new(),
             summary: v1::AuditSummary::default(),

@@ -44,6 +44,8 @@ struct Watched {
     inner: MemoryParticipant,
     store: Arc<MemoryStore>,
     dies_at_commit: AtomicBool,
+    /// It keeps no memory that an audit could read.
+    is_forgetful: AtomicBool,
     /// What the next prepare ends with.
     fails_at_prepare: Mutex<Option<Error>>,
     probing: AtomicUsize,
@@ -59,6 +61,7 @@ impl Watched {
             inner: MemoryParticipant::new(store.clone()),
             store,
             dies_at_commit: AtomicBool::new(false),
+            is_forgetful: AtomicBool::new(false),
             fails_at_prepare: Mutex::default(),
             probing: AtomicUsize::new(0),
             probes: Mutex::default(),
@@ -135,7 +138,13 @@ impl Participant for Watched {
     }
 
     async fn audit(&self, question: &AuditQuestion) -> Result<AuditAnswer, Error> {
-        self.inner.audit(question).await
+        let is_forgetful = self.is_forgetful.load(Ordering::SeqCst);
+        match question {
+            AuditQuestion::Memory { .. } if is_forgetful => {
+                Ok(AuditAnswer::NotKept("this store keeps no memory".into()))
+            }
+            _ => self.inner.audit(question).await,
+        }
     }
 }
 

@@ -96,3 +96,18 @@ async fn audit_of_a_time_that_ends_before_it_begins_says_that_nothing_was_compar
     assert!(all.contains("ends before it"), "{all}");
     assert!(all.contains("no purchase was compared"), "{all}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_without_a_memory_is_named_once_and_suspected_of_nothing() {
+    let (stand, _driver) = Stand::up().await;
+    stand.buy(5).await;
+    stand.b.is_forgetful.store(true, Ordering::SeqCst);
+    let said = stand.audit(None, None).await;
+    assert_eq!(
+        said.unchecked,
+        ["what b remembers: this store keeps no memory"]
+    );
+    assert!(said.disagreements.is_empty(), "{said:?}");
+    // What is suspected is looked at again, and would settle here.
+    assert_eq!(said.summary.settled_meanwhile, 0, "{said:?}");
+}
