@@ -16,7 +16,6 @@ mod event;
 mod history;
 mod id;
 mod index;
-mod planted;
 mod purchase;
 mod record;
 mod recovery;
@@ -40,8 +39,6 @@ pub use event::{
     SettleError, Settlement, Ticket, WaitFor,
 };
 pub use id::{CoordinatorId, Epoch, IdError, ParticipantName, TransactionId};
-#[cfg(feature = "planted-bugs")]
-pub use planted::Bug;
 pub use purchase::{Entry, Item, Purchase, Reason, Refusal};
 pub use record::{
     Decision, Fingerprint, Record, RecordError, RefusedPurchase, entry_bytes, fingerprint,

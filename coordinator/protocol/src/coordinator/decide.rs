@@ -11,7 +11,6 @@ use crate::event::{Action, Note, Position, Reply};
 use crate::history::Fate;
 use crate::id::{ParticipantName, TransactionId};
 use crate::index::{Outcome, PurchaseKey};
-use crate::planted::Bug;
 use crate::purchase::{Entry, Reason, Refusal};
 use crate::record::{
     Decision, Fingerprint, REFUSAL_DETAIL_BYTES_MAX, Record, RefusedPurchase, fingerprint,
@@ -260,7 +259,6 @@ impl Coordinator {
     }
 
     fn decide(&mut self, now: Timestamp, id: &TransactionId, entries: Vec<Entry>) {
-        let void_counts = self.has(Bug::VoidVoteCounts);
         let Some(transaction) = self.transactions.get_mut(id) else {
             return;
         };
@@ -279,9 +277,7 @@ impl Coordinator {
                     .get(*name)
                     .is_none_or(|member| member.incarnation != *incarnation)
         });
-        if let Some((name, _)) = void
-            && !void_counts
-        {
+        if let Some((name, _)) = void {
             let detail = format!("the store of {name} was restarted after its vote");
             return self.abort(id, &detail);
         }
@@ -299,11 +295,6 @@ impl Coordinator {
         if !self.spares_others(&refused) {
             self.caution = self.caution.saturating_sub(1);
         }
-        let entries = if self.has(Bug::DecideWithoutSurvivors) {
-            all.clone()
-        } else {
-            entries
-        };
         let decision = Decision {
             transaction: id.clone(),
             decide_time: now,
@@ -324,9 +315,6 @@ impl Coordinator {
             true,
             Storing::Decision(id.clone()),
         );
-        if self.has(Bug::CommitBeforeStored) {
-            self.decision_stored(id, self.next_position);
-        }
     }
 
     /// Refuses entries of a transaction that commits none of them.

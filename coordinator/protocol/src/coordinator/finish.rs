@@ -7,7 +7,6 @@ use crate::branch::{CommitEvidence, Debt, Failure, FailureKind, HeuristicKind};
 use crate::event::{Action, Call, Ending, Note, Reply};
 use crate::history::{ByHand, Fate};
 use crate::id::{ParticipantName, TransactionId};
-use crate::planted::Bug;
 use crate::purchase::Entry;
 use crate::record::Record;
 use crate::time::Timestamp;
@@ -204,14 +203,9 @@ impl Coordinator {
         let Some(branches) = branches(transaction) else {
             return;
         };
-        let mut ended = branches.values().map(Branch::has_ended);
-        let enough = if self.has(Bug::EndAtFirstAcknowledgement) {
-            ended.any(|ended| ended)
-        } else {
-            ended.all(|ended| ended)
-        };
+        let is_done = branches.values().all(Branch::has_ended);
         // Its end comes behind what is being stored of it, in the log as in memory.
-        if !enough || self.is_being_settled(id) {
+        if !is_done || self.is_being_settled(id) {
             return;
         }
         self.pipeline.remove(id);
@@ -291,18 +285,9 @@ impl Coordinator {
         self.pipeline.remove(id);
         self.give_up_again(id, &failure.detail);
         let (base, cap) = (self.settings.retry_base, self.settings.retry_cap);
-        let is_taken_for_success = match failure.kind {
-            FailureKind::Unavailable | FailureKind::Busy => self.has(Bug::FailureIsTakenForSuccess),
-            FailureKind::Heuristic(_) => self.has(Bug::HeuristicIsTakenForSuccess),
-            FailureKind::Stuck | FailureKind::Fenced => false,
-        };
         let Some(branch) = self.branch_mut(id, participant, ending) else {
             return;
         };
-        if is_taken_for_success {
-            branch.progress = Progress::Done;
-            return self.end_if_done(id);
-        }
         branch.failures = branch.failures.saturating_add(1);
         // A state is noted when it changes, not each time that it is found again.
         let known = branch.failures > 1 && branch.last_failure == failure.detail;

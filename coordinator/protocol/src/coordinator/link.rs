@@ -8,7 +8,6 @@ use crate::branch::{PreparedBranch, PreparedId};
 use crate::event::{Action, Ending, Note};
 use crate::history::ByHand;
 use crate::id::{ParticipantName, TransactionId};
-use crate::planted::Bug;
 use crate::recovery::{Known, Verdict, verdict};
 use crate::stale::Stale;
 use crate::time::Timestamp;
@@ -33,8 +32,7 @@ impl Coordinator {
         participant: &ParticipantName,
         newest_committed: &[TransactionId],
     ) -> bool {
-        let unknown = newest_committed.iter().find(|id| !self.knows(id));
-        let Some(unknown) = unknown.filter(|_| !self.has(Bug::StaleLogIsBelieved)) else {
+        let Some(unknown) = newest_committed.iter().find(|id| !self.knows(id)) else {
             return false;
         };
         let stale = Stale::UnknownCommit {
@@ -156,17 +154,7 @@ impl Coordinator {
                 seen.insert(id.clone());
             }
             match verdict(&branch.id, known) {
-                Verdict::Leave => {
-                    if let PreparedId::Transaction(transaction) = branch.id
-                        && self.has(Bug::SweepIgnoresLive)
-                    {
-                        let participant = participant.clone();
-                        self.actions.push(Action::RollBack {
-                            participant,
-                            transaction,
-                        });
-                    }
-                }
+                Verdict::Leave => {}
                 Verdict::Commit => {
                     if let PreparedId::Transaction(id) = branch.id {
                         self.commit_found(now, &id, participant);
@@ -225,7 +213,7 @@ impl Coordinator {
     /// the log does not. Before that no stored decision does not mean abort for what an earlier
     /// epoch left: the log may be an old copy, and the one that knows better may be down.
     fn is_newest(&self) -> bool {
-        self.members.values().all(|member| member.enlisted) || self.has(Bug::AbortBeforeEnlisted)
+        self.members.values().all(|member| member.enlisted)
     }
 
     fn release_held_back(&mut self, now: Timestamp) {

@@ -10,7 +10,6 @@ use super::Coordinator;
 use super::finish::branches;
 use crate::event::{Action, Note};
 use crate::id::{ParticipantName, TransactionId};
-use crate::planted::Bug;
 use crate::time::Timestamp;
 use crate::transaction::Progress;
 
@@ -124,7 +123,6 @@ impl Coordinator {
     /// Whether every store has again what it acknowledged.
     pub(super) fn remembers_all(&self) -> bool {
         self.members.values().all(|member| member.memory.is_whole())
-            || self.has(Bug::NewPurchasesOvertakeRedo)
     }
 
     /// Begins to ask a store what it remembers, unless this life of it was asked before: the next
@@ -139,7 +137,6 @@ impl Coordinator {
         before: &str,
         seen: &BTreeSet<TransactionId>,
     ) {
-        let is_ignored = self.has(Bug::AnotherLifeIsNotLookedThrough);
         let Some(member) = self.members.get(participant) else {
             return;
         };
@@ -147,11 +144,10 @@ impl Coordinator {
         let has_lives = !incarnation.is_empty();
         match &member.memory.look {
             Look::Through { incarnation: known } if has_lives && known == incarnation => return,
-            Look::Through { .. } if is_ignored => return,
             Look::Through { .. } | Look::Due | Look::Asked { .. } => {}
         }
         let is_other = has_lives && before != incarnation;
-        if is_other && !before.is_empty() && !self.has(Bug::VoidVoteCounts) {
+        if is_other && !before.is_empty() {
             self.void_promises(participant);
         }
         if is_other {
@@ -192,7 +188,7 @@ impl Coordinator {
         }
         let (oldest, is_last, mut found) = (oldest.clone(), *is_last, *found);
         for id in forgotten {
-            if self.has_acknowledged(id, participant) && !self.has(Bug::RedoIsSkipped) {
+            if self.has_acknowledged(id, participant) {
                 found += 1;
                 self.was_forgotten(now, id, participant);
             }

@@ -48,7 +48,6 @@ use crate::branch::PreparedBranch;
 use crate::event::{Action, Event, Note, Position, Repair, RequestId, Settlement, Ticket, WaitFor};
 use crate::history::History;
 use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
-use crate::planted::Bug;
 use crate::purchase::{Entry, Purchase};
 use crate::record::{Fingerprint, Record, RefusedPurchase};
 use crate::recovery::Recovered;
@@ -140,8 +139,6 @@ pub struct Coordinator {
     next_retire: Timestamp,
     draining: bool,
     actions: Vec<Action>,
-    /// Only tests plant one.
-    pub(crate) bug: Option<Bug>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -293,7 +290,6 @@ impl Coordinator {
             next_retire: now,
             draining: false,
             actions: Vec::new(),
-            bug: None,
         };
         for transaction in recovered.unfinished {
             coordinator.adopt(transaction);

@@ -8,7 +8,6 @@ use super::{Coordinator, Storing};
 use crate::branch::{HeuristicKind, Repaired};
 use crate::event::{Action, Note, Position, Repair, RepairError, RequestId};
 use crate::id::{ParticipantName, TransactionId};
-use crate::planted::Bug;
 use crate::record::{Decision, Record};
 use crate::time::Timestamp;
 use crate::transaction::{Branch, Branches, Committing, Order, Progress, State, Transaction};
@@ -79,9 +78,6 @@ impl Coordinator {
         if let Err(error) = damage {
             return self.reply_repaired(request, Err(error));
         }
-        if self.has(Bug::RepairBeforeStored) {
-            self.carry_out_order(now, request, repair.clone());
-        }
         let record = Record::RepairOrdered {
             repair: repair.clone(),
             time: now,
@@ -146,9 +142,7 @@ impl Coordinator {
         position: Position,
     ) {
         self.history.place(&repair.transaction, position);
-        if !self.has(Bug::RepairBeforeStored) {
-            self.carry_out_order(now, request, repair);
-        }
+        self.carry_out_order(now, request, repair);
     }
 
     fn carry_out_order(&mut self, now: Timestamp, request: RequestId, repair: Repair) {

@@ -8,7 +8,6 @@ use super::{Coordinator, Link, Storing};
 use crate::event::{Action, Position};
 use crate::history::{Fate, Retire};
 use crate::id::{ParticipantName, TransactionId};
-use crate::planted::Bug;
 use crate::record::{Decision, Record};
 use crate::time::Timestamp;
 use crate::transaction::{Branches, Committing, Progress, State};
@@ -64,7 +63,6 @@ impl Coordinator {
             self.raise_floor(now, newest);
             // Records that are on their way have positions from `next_position` on.
             let first = self.history.first_position();
-            let first = first.filter(|_| !self.has(Bug::ReleaseTooFar));
             self.unneeded = first.unwrap_or(self.next_position);
         }
         let has_rewritten = self.rewrite_totals(self.unneeded);

@@ -8,7 +8,6 @@ use super::{Coordinator, InFlight, Link, Place, Waiter};
 use crate::event::{Action, Reply, RequestId, WaitFor};
 use crate::id::TransactionId;
 use crate::index::Outcome;
-use crate::planted::Bug;
 use crate::purchase::Purchase;
 use crate::record::{fingerprint, is_taken_of};
 use crate::time::Timestamp;
@@ -31,14 +30,13 @@ impl Coordinator {
         deadline: Timestamp,
     ) {
         let fingerprint = fingerprint(&purchase);
-        let compares = !self.has(Bug::ContentIsNotCompared);
         let waiter = Waiter {
             request,
             wait_for,
             deadline,
         };
         if let Some(in_flight) = self.in_flight.get_mut(&purchase.purchase_id) {
-            if in_flight.fingerprint != fingerprint && compares {
+            if in_flight.fingerprint != fingerprint {
                 return self.reply(request, Reply::Reused);
             }
             if in_flight.waiters.len() >= WAITERS_PER_PURCHASE_MAX {
@@ -50,11 +48,9 @@ impl Coordinator {
             self.deadlines.insert((deadline, request), known);
             return self.reply_if_decided(&purchase.purchase_id);
         }
-        if let Some(past) = self.history.purchase(&purchase.purchase_id)
-            && !self.has(Bug::OutcomeIsNotLookedUp)
-        {
+        if let Some(past) = self.history.purchase(&purchase.purchase_id) {
             let transaction = past.transaction(&self.id);
-            let reply = if !is_taken_of(&past.fingerprint, &purchase) && compares {
+            let reply = if !is_taken_of(&past.fingerprint, &purchase) {
                 Reply::Reused
             } else {
                 match &past.outcome {
@@ -135,10 +131,6 @@ impl Coordinator {
                 Some((transaction, decide_time)) => Reply::OutcomeCommitted {
                     transaction,
                     decide_time,
-                },
-                None if self.has(Bug::UnknownIsTakenForAborted) => Reply::Unavailable {
-                    detail: "no outcome in time".into(),
-                    retry_after: RETRY_AFTER,
                 },
                 None => Reply::OutcomeUnknown,
             };

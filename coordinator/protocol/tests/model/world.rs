@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use stateright::{Model, Property};
 use tandem_protocol::{
-    Action, Bug, Call, CommitEvidence, Coordinator, CoordinatorId, Ending, Entry, Epoch, Event,
-    Failure, FailureKind, HeuristicKind, Item, Note, PreparedBranch, PreparedId, Purchase, Reason,
-    Record, Recovered, Refusal, RefusedEntry, Reply, Settings, Ticket, Timestamp, TransactionId,
-    Vote, WaitFor,
+    Action, Call, CommitEvidence, Coordinator, CoordinatorId, Ending, Entry, Epoch, Event, Failure,
+    FailureKind, HeuristicKind, Item, Note, PreparedBranch, PreparedId, Purchase, Reason, Record,
+    Recovered, Refusal, RefusedEntry, Reply, Settings, Ticket, Timestamp, TransactionId, Vote,
+    WaitFor,
 };
 
 use crate::notation::{name, settings};
 use crate::store::{Entries, Loss, Said, Store, Which};
+use crate::tampered::{Tampered, Tampering};
 
 /// How much may happen in a run.
 #[derive(Debug, Clone, Copy)]
@@ -62,12 +63,12 @@ impl Bounds {
 
 pub(crate) struct Exhaustive {
     pub(crate) bounds: Bounds,
-    pub(crate) bug: Option<Bug>,
+    pub(crate) tampering: Option<Tampering>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct World {
-    core: Option<Coordinator>,
+    core: Option<Tampered>,
     epoch: Epoch,
     log: Vec<Record>,
     pending: Vec<(Ticket, Record)>,
@@ -241,7 +242,7 @@ impl Model for Exhaustive {
                 let is_heard = |message: &Message| matches!(message, Message::Request(..));
                 world.messages.retain(|message, _| is_heard(message));
             }
-            Step::Restart => world.start(self.bounds, self.bug),
+            Step::Restart => world.start(self.bounds, self.tampering),
             Step::CrashStore(which, loss) => {
                 world.crashes -= 1;
                 world.store(which).restart(loss);
@@ -273,7 +274,7 @@ impl World {
         self.broken
     }
 
-    fn start(&mut self, bounds: Bounds, bug: Option<Bug>) {
+    fn start(&mut self, bounds: Bounds, tampering: Option<Tampering>) {
         let id: CoordinatorId = "shop".parse().unwrap();
         let encoded: Vec<Vec<u8>> = self.log.iter().map(Record::encode).collect();
         let records = (1..).zip(encoded.iter().map(Vec::as_slice));
@@ -293,11 +294,8 @@ impl World {
         };
         let names = Which::BOTH.map(|which| name(which.name()));
         let now = Timestamp(0);
-        let mut core = Coordinator::new(settings, id, self.epoch, names, recovered, now);
-        if let Some(bug) = bug {
-            core.plant(bug);
-        }
-        self.core = Some(core);
+        let core = Coordinator::new(settings, id, self.epoch, names, recovered, now);
+        self.core = Some(Tampered::new(core, tampering));
         for which in Which::BOTH {
             self.put(Message::Request(self.epoch, which, Request::Connect));
         }
@@ -706,7 +704,7 @@ impl World {
             store.prepared.is_empty() && decided.into_iter().eq(store.committed.keys())
         };
         self.waiting.is_empty()
-            && self.core.as_ref().is_some_and(Coordinator::is_quiet)
+            && self.core.as_ref().is_some_and(|core| core.is_quiet())
             && self.stores.values().all(is_done)
     }
 

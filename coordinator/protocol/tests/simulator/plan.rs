@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use tandem_protocol::Bug;
+use crate::tampered::Tampering;
 
 /// A family of troubles, which can be left out of a run to see whether it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,8 +77,8 @@ pub(crate) enum Weather {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Planted {
     Nothing,
-    /// In the core.
-    Core(Bug),
+    /// Between the core and its shell.
+    Core(Tampering),
     /// In the shell: the log, the replies.
     Shell(Shell),
     /// In the stores.

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_protocol::{
-    Action, Bug, Coordinator, CoordinatorId, Event, Note, ParticipantName, Record, Recovered,
-    Timestamp,
+    Action, Coordinator, CoordinatorId, Event, Note, ParticipantName, Record, Recovered, Timestamp,
 };
 
 use crate::invariants::{Checked, check};
@@ -12,6 +11,7 @@ use crate::network::Request;
 use crate::notation::{action_text, event_text};
 use crate::participant::LOG_ID;
 use crate::plan::{Planted, Shell, Trouble};
+use crate::tampered::{Tampered, Tampering};
 use crate::world::{Item, Process, World};
 
 const SWEEP_MS: u64 = 1_000;
@@ -310,7 +310,7 @@ impl World {
         if let Some(stale) = self.look_first(&recovered) {
             return self.refused_at_its_start(&stale);
         }
-        // The epoch is what the log says, also where a planted bug hides its end.
+        // The epoch is what the log says, also where a planted mistake hides its end.
         let epoch = self.disk.next_epoch();
         let unfinished = recovered.unfinished().len();
         let record = Record::EpochStarted {
@@ -333,7 +333,7 @@ impl World {
         self.wanted.restarted();
         self.availability.process_started(self.now);
         let names: Vec<ParticipantName> = self.stores.keys().cloned().collect();
-        let mut core = Coordinator::new(
+        let core = Coordinator::new(
             self.settings.clone(),
             id,
             epoch,
@@ -341,11 +341,12 @@ impl World {
             recovered,
             Timestamp(self.now),
         );
-        if let Planted::Core(bug) = self.plan.planted {
-            core.plant(bug);
-        }
+        let tampering = match self.plan.planted {
+            Planted::Core(tampering) => Some(tampering),
+            Planted::Nothing | Planted::Shell(_) | Planted::Store(_) => None,
+        };
         self.process = Some(Process {
-            core,
+            core: Tampered::new(core, tampering),
             life,
             epoch,
             is_stale,
@@ -368,7 +369,7 @@ impl World {
 
     /// What a start asks the stores that answer soon, before it writes anything.
     fn look_first(&mut self, recovered: &Recovered) -> Option<String> {
-        if self.has(Planted::Core(Bug::StaleLogIsBelieved)) {
+        if self.has(Planted::Core(Tampering::StaleLogIsBelieved)) {
             return None;
         }
         let names: Vec<ParticipantName> = self.stores.keys().cloned().collect();

@@ -21,6 +21,7 @@ use crate::participant::{Acknowledged, Kind, Rows, Stock, Store};
 use crate::plan::{Plan, Planted, Trouble, Weather};
 use crate::refusals::Wanted;
 use crate::rng::Rng;
+use crate::tampered::Tampered;
 use crate::totals::invariant_totals_are_what_was_decided;
 
 /// From here on nothing fails any more, in virtual milliseconds.
@@ -89,7 +90,7 @@ pub(crate) struct World {
 
 /// A coordinator's process.
 pub(crate) struct Process {
-    pub(crate) core: Coordinator,
+    pub(crate) core: Tampered,
     pub(crate) life: u64,
     pub(crate) epoch: Epoch,
     pub(crate) is_stale: bool,
@@ -536,7 +537,7 @@ impl World {
         );
         // One that came too late counts after a restart.
         let is_exact = !self.counts.contains_key("settlements stored");
-        let cores = self.process.iter().map(|process| &process.core);
+        let cores = self.process.iter().map(|process| &*process.core);
         for core in cores.chain([&restarted]) {
             for name in names.clone() {
                 let decided = self.ledger.decided().values();
