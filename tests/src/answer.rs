@@ -4,6 +4,9 @@ use tandem_proto::v1;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+/// Refusals after which the same purchase may be tried again.
+const NOT_REMEMBERED: [&str; 3] = ["MISCONFIGURED", "NO_SUCH_ROW", "TOO_MANY_ROWS"];
+
 /// One answer to one submission; `purchase.proto` says what each promises.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -54,7 +57,7 @@ impl Answer {
         let reason = info.as_ref().map(|info| info.reason.clone());
         let what = || format!("{:?}: {}", status.code(), status.message());
         match (status.code(), reason) {
-            (Code::FailedPrecondition, Some(reason)) if reason == "MISCONFIGURED" => {
+            (Code::FailedPrecondition, Some(reason)) if NOT_REMEMBERED.contains(&&*reason) => {
                 Answer::NotMade { reason }
             }
             (Code::FailedPrecondition, Some(reason)) => Answer::Refused { reason },

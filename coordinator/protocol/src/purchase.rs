@@ -120,11 +120,16 @@ pub enum Reason {
     /// The store can't take it as the store or the configuration is; a person mends that, and the
     /// purchase may be tried again.
     Misconfigured,
+    /// A statement of the configuration's met fewer rows than it must: an unknown customer, a cart that is
+    /// no longer open.
+    NoSuchRow,
+    /// A statement of the configuration's met more rows than it must.
+    TooManyRows,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Reason; 7] = [
+    pub const ALL: [Reason; 9] = [
         Reason::InsufficientStock,
         Reason::UnknownSku,
         Reason::NotANumber,
@@ -132,6 +137,8 @@ impl Reason {
         Reason::ConstraintViolated,
         Reason::Locked,
         Reason::Misconfigured,
+        Reason::NoSuchRow,
+        Reason::TooManyRows,
     ];
 
     /// The reason's text on the wire and in the log.
@@ -144,6 +151,8 @@ impl Reason {
             Reason::ConstraintViolated => "CONSTRAINT_VIOLATED",
             Reason::Locked => "LOCKED",
             Reason::Misconfigured => "MISCONFIGURED",
+            Reason::NoSuchRow => "NO_SUCH_ROW",
+            Reason::TooManyRows => "TOO_MANY_ROWS",
         }
     }
 
@@ -154,16 +163,21 @@ impl Reason {
 
     /// Whether the refusal is final for its purchase id, and so remembered in the log.
     ///
-    /// `Locked` passes with time, and `Misconfigured` with the mending of it. `DuplicatePurchase`
-    /// says that the purchase *is* there from a time that the log has forgotten; the store itself
-    /// remembers it.
+    /// `Locked` passes with time, and `Misconfigured` with the mending of it; rows that a statement looks
+    /// for come and go. `DuplicatePurchase` says that the purchase *is* there from a time that the log has
+    /// forgotten; the store itself remembers it. What is not final is in no log, so that an older version
+    /// which does not know the reason can read what a newer one wrote.
     pub fn is_final(self) -> bool {
         match self {
             Reason::InsufficientStock
             | Reason::UnknownSku
             | Reason::NotANumber
             | Reason::ConstraintViolated => true,
-            Reason::DuplicatePurchase | Reason::Locked | Reason::Misconfigured => false,
+            Reason::DuplicatePurchase
+            | Reason::Locked
+            | Reason::Misconfigured
+            | Reason::NoSuchRow
+            | Reason::TooManyRows => false,
         }
     }
 }

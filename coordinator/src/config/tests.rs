@@ -382,3 +382,64 @@ fn statement_that_would_break_a_promise_is_refused_where_it_stands() {
         assert_says(&report, &["line 20, column 7", parts[0], parts[1]]);
     }
 }
+
+#[test]
+fn rows_that_a_statement_must_meet_are_checked_where_they_stand() {
+    let redis = "[participants.stock.redis]\nurl = \"redis://127.0.0.1/\"\n";
+    let with = |statement: &str| {
+        format!(
+            "{COORDINATOR}{redis}{PARTICIPANT}\n[[participants.purchases.mysql.statements]]\n\
+             per = \"purchase\"\nsql = \"INSERT INTO orders (id) VALUES (:purchase_id)\"\n\n\
+             [[participants.purchases.mysql.statements]]\nper = \"item\"\n{statement}\n"
+        )
+    };
+    let update = "sql = \"UPDATE t SET n = n + 1 WHERE sku = :sku\"";
+    for more in [
+        "",
+        "rows = 2",
+        "rows = \"any\"",
+        "rows = 1000000",
+        "name = \"sold-2\"",
+    ] {
+        load_text(&with(&format!("{update}\n{more}"))).unwrap();
+    }
+    // What is wrong with one field is told at the field, and what is wrong with two at the statement.
+    let plain = "sql = \"INSERT INTO t VALUES (:sku)\"";
+    let returning = "sql = \"DELETE FROM t WHERE sku = :sku RETURNING id\"";
+    for (statement, parts) in [
+        (
+            format!("{update}\nrows = 0"),
+            ["line 21, column 8", "1 to 1000000, or \"any\""],
+        ),
+        (
+            format!("{update}\nrows = -1"),
+            ["line 21, column 8", "`-1`"],
+        ),
+        (
+            format!("{update}\nrows = \"all\""),
+            ["line 21, column 8", "\"all\""],
+        ),
+        (
+            format!("{update}\nrows = [1]"),
+            ["line 21, column 8", "\"any\""],
+        ),
+        (
+            format!("{update}\nname = \"A cart\""),
+            ["line 21, column 8", "a-z 0-9 - _"],
+        ),
+        (
+            format!("{plain}\nrows = 1"),
+            ["line 18, column 1", "leave `rows` out"],
+        ),
+        (
+            returning.to_owned(),
+            ["line 18, column 1", "rows = \"any\""],
+        ),
+        (
+            "sql = \"UPDATE t SET n = x:sku\"".to_owned(),
+            ["line 18, column 1", "put a space between"],
+        ),
+    ] {
+        assert_says(&refusal(&with(&statement)), &parts);
+    }
+}

@@ -105,7 +105,9 @@ pub(super) fn reply(purchase_id: &str, reply: Reply) -> Status {
                 | Reason::NotANumber
                 | Reason::DuplicatePurchase
                 | Reason::ConstraintViolated
-                | Reason::Misconfigured => {
+                | Reason::Misconfigured
+                | Reason::NoSuchRow
+                | Reason::TooManyRows => {
                     error(Code::FailedPrecondition, reason, message, metadata, None)
                 }
             }

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use crate::encode;
 use crate::evidence;
 use crate::kept::Kept;
+use crate::param::Param;
 use crate::participant::Store;
 use crate::session::{self, Failure, Session};
-use crate::statements::Param;
 
 /// Marker rows of one page.
 const MARKERS_MAX: usize = 5_000;

@@ -24,10 +24,7 @@ pub fn commit_by_hand(
         epoch,
         sequence,
     } = transaction;
-    let rows: Vec<String> = statements(settings, transaction, entries)
-        .iter()
-        .map(|statement| format!("`{statement}`"))
-        .collect();
+    let rows = statements(settings, transaction, entries);
     let (rows, whose) = match settings {
         Some(_) => (rows.join(", "), ""),
         None => (
@@ -48,7 +45,8 @@ pub fn commit_by_hand(
     )
 }
 
-/// What writes the rows of these entries.
+/// What writes the rows of these entries, each between backticks. In place of its guard it is said how many
+/// rows a statement must match: a client's own count leaves out what is matched and not changed.
 fn statements(
     settings: Option<&Settings>,
     transaction: &TransactionId,
@@ -57,9 +55,17 @@ fn statements(
     let own = settings.and_then(|settings| settings.statements.clone());
     let all: Vec<&Entry> = entries.iter().collect();
     // Settings that don't parse have been refused where they were read.
-    Templates::parse(&own.unwrap_or_else(tables::default_statements))
-        .map(|templates| templates.render(transaction, &all, STATEMENT_BYTES))
-        .unwrap_or_default()
+    let Ok(templates) = Templates::parse(&own.unwrap_or_else(tables::default_statements)) else {
+        return Vec::new();
+    };
+    let mut statements: Vec<String> = Vec::new();
+    for line in templates.render(transaction, &all, STATEMENT_BYTES) {
+        match (line.guard(), statements.last_mut()) {
+            (Some(guard), Some(guarded)) => guarded.push_str(&guard.by_hand()),
+            _ => statements.push(format!("`{}`", line.sql)),
+        }
+    }
+    statements
 }
 
 /// How to end a prepared branch of which no log can say any more whether it was decided, and how to see
@@ -100,4 +106,41 @@ pub fn newest_by_hand(coordinator: &CoordinatorId, participant: &ParticipantName
          '.', epoch, '.', sequence) FROM tandem_branches WHERE {own} AND state = 1 ORDER BY epoch DESC, \
          sequence DESC LIMIT 1` (its newest commit)"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tandem_protocol::Purchase;
+
+    use super::*;
+    use crate::settings::{Per, Statement};
+
+    #[test]
+    fn what_a_statement_must_match_is_said_beside_it() {
+        let mut settings = Settings::new("mysql://h/d".to_owned().into());
+        settings.statements = Some(vec![
+            Statement::new(Per::Purchase, "INSERT INTO o (id) VALUES (:purchase_id)"),
+            Statement::new(Per::Purchase, "UPDATE c SET a = 1 WHERE id = :customer_id"),
+        ]);
+        let purchase = Purchase {
+            purchase_id: "p".into(),
+            customer_id: "ann".into(),
+            ..Purchase::default()
+        };
+        let entry = Entry {
+            number: 0,
+            purchase: Arc::new(purchase),
+        };
+        let transaction = "shop.1.2".parse().expect("well formed");
+        assert_eq!(
+            statements(Some(&settings), &transaction, &[entry]),
+            [
+                "`INSERT INTO o (id) VALUES ('p')`",
+                "`UPDATE c SET a = 1 WHERE id = 'ann'` (it must match 1 row: if it does not, roll back and \
+                 put that row right first)"
+            ]
+        );
+    }
 }

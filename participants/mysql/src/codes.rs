@@ -8,6 +8,7 @@
 //! Sources: the MySQL 9.7 "Server Error Message Reference" and MariaDB's "Error Codes" page; M is
 //! MariaDB, Y is MySQL.
 
+use crate::guard::Missed;
 use crate::server::Flavour;
 
 /// `ER_DUP_ENTRY`.
@@ -22,7 +23,8 @@ pub(crate) const DUPLICATE_COLUMN: u16 = 1060;
 pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
 /// `ER_LOCK_DEADLOCK`.
 pub(crate) const DEADLOCK: u16 = 1213;
-/// `ER_DATA_OUT_OF_RANGE`: how the marker row's statement says that the epoch is fenced.
+/// `ER_DATA_OUT_OF_RANGE`: how the marker row's statement says that the epoch is fenced, and a guard that
+/// another number of rows was met.
 pub(crate) const OUT_OF_RANGE: u16 = 1690;
 /// `ER_XAER_NOTA`: unknown xid, which is not an answer.
 pub(crate) const XA_UNKNOWN: u16 = 1397;
@@ -61,6 +63,8 @@ pub(crate) enum Class {
     Room,
     /// The server is healthy and takes no writes now.
     NotNow,
+    /// A statement met another number of rows than it must: a guard's answer, and no number's.
+    Missed(Missed),
 }
 
 /// Numbers that are not about one entry, with their names.

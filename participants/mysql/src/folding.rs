@@ -4,9 +4,9 @@ use tokio::time::Instant;
 
 use crate::encode;
 use crate::kept::Kept;
+use crate::param::Param;
 use crate::participant::Store;
 use crate::session::{self, Failure, Session};
-use crate::statements::Param;
 
 /// What is to be known of each column of an id that folds case, for a person. A column that is not
 /// found is a view's, or the user may not read it.

@@ -85,10 +85,8 @@ pub fn statement(per_item: bool, sql: &str, hostile: &str) -> String {
     };
     // The one that keeps the id, so that the other need not.
     let keeps = "INSERT INTO t (id) VALUES (:purchase_id)";
-    let statements = [(Per::Purchase, keeps), (per, sql)].map(|(per, sql)| Statement {
-        per,
-        sql: sql.to_owned(),
-    });
+    let statements =
+        [(Per::Purchase, keeps), (per, sql)].map(|(per, sql)| Statement::new(per, sql));
     let templates = match Templates::parse(&statements) {
         Ok(templates) => templates,
         Err(SettingsError::Statement { source, .. }) => {
@@ -100,7 +98,8 @@ pub fn statement(per_item: bool, sql: &str, hostile: &str) -> String {
     let id = "shop.1.2".parse().expect("well formed");
     let rendered = |value: &str| -> Vec<String> {
         let entries = [entry(0, value), entry(1, value)];
-        templates.render(&id, &[&entries[0], &entries[1]], usize::MAX)
+        let lines = templates.render(&id, &[&entries[0], &entries[1]], usize::MAX);
+        lines.into_iter().map(|line| line.sql).collect()
     };
     let (plain, attacked) = (rendered("a"), rendered(hostile));
     let structure = |statements: &[String], escapes| -> Vec<Vec<Lexeme>> {

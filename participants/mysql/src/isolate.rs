@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::codes::Class;
 use crate::prepare::{Job, Outcome, TRIES_MAX};
-use crate::script;
+use crate::script::{self, Line};
 use crate::server::Flavour;
 use crate::session::{Failure, Session};
 use crate::watched::{self, Manners};
@@ -120,12 +120,12 @@ impl Isolation<'_> {
                 script.extend(vec_of(part, statements(job, session, &entries[*index])));
             }
             script.extend(vec_of(Part::Branch, job.end(&self.refused)));
-            let (parts, texts): (Vec<Part>, Vec<String>) = script.into_iter().unzip();
+            let (parts, lines): (Vec<Part>, Vec<Line<'_>>) = script.into_iter().unzip();
             let sent = match self.at_once {
-                true => script::run(session, &texts, job.deadline()).await,
+                true => script::run(session, &lines, job.deadline()).await,
                 false => {
                     let shape = (left.len(), Manners::Interrupt);
-                    watched::run(job, session, &texts, shape).await
+                    watched::run(job, session, &lines, shape).await
                 }
             };
             let Err(failure) = sent else {
@@ -153,7 +153,7 @@ impl Isolation<'_> {
                 return Ok(Attempt::Ended(Outcome::GivenUp));
             }
             good += left.iter().filter(|passed| **passed < index).count();
-            script = vec![(Part::Undo, UNDO.to_owned())];
+            script = vec_of(Part::Undo, [UNDO.to_owned()]);
             next = index;
             if class == Class::Locked && self.may_pass(index) {
                 tokio::time::sleep(LOCK_POLL).await;
@@ -231,18 +231,21 @@ impl Isolation<'_> {
     }
 }
 
-fn vec_of(part: Part, statements: impl IntoIterator<Item = String>) -> Vec<(Part, String)> {
-    let statements = statements.into_iter();
-    statements.map(|statement| (part, statement)).collect()
+fn vec_of<'a>(
+    part: Part,
+    lines: impl IntoIterator<Item = impl Into<Line<'a>>>,
+) -> Vec<(Part, Line<'a>)> {
+    let lines = lines.into_iter();
+    lines.map(|line| (part, line.into())).collect()
 }
 
 /// Whether the script is the branch's first, so that nothing of it was sent yet.
-fn begins(script: &[(Part, String)]) -> bool {
+fn begins(script: &[(Part, Line<'_>)]) -> bool {
     matches!(script.first(), Some((Part::Branch, _)))
 }
 
-fn statements(job: &Job<'_>, session: &Session, entry: &Entry) -> Vec<String> {
-    let mut statements = vec![SAVEPOINT.to_owned()];
+fn statements<'a>(job: &'a Job<'_>, session: &Session, entry: &Entry) -> Vec<Line<'a>> {
+    let mut statements = vec![Line::from(SAVEPOINT.to_owned())];
     statements.extend(job.store.settings.templates.render(
         &job.prepare.transaction,
         &[entry],

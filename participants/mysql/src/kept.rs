@@ -1,7 +1,7 @@
 //! Where an `INSERT` keeps its parameters: read from the statement, so that rows of the app's own
 //! tables can be looked up and compared.
 
-use crate::statements::Param;
+use crate::param::Param;
 use crate::tokens::Token;
 
 /// A table, and the columns that hold a parameter as it is.
@@ -13,7 +13,8 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Reads `INSERT [INTO] table (columns) VALUES (tuple)`; `None` for any other form. A column
+    /// Reads `INSERT [INTO] table (columns) VALUES (tuple)`, and the same with `SELECT values FROM …` in
+    /// place of the tuple, which must be known to insert one row; `None` for any other form. A column
     /// whose value is an expression is left out: it does not hold the parameter as it is.
     pub(crate) fn of(tokens: &[Token]) -> Option<Kept> {
         let tokens: Vec<&Token> = tokens
@@ -32,10 +33,13 @@ impl Kept {
             .collect();
         let table = table.filter(|table| !table.is_empty())?;
         let (columns, behind) = list(&tokens, open)?;
-        if !word(behind, "VALUES") && !word(behind, "VALUE") {
+        let values = if word(behind, "SELECT") {
+            selected(&tokens[behind + 1..])?
+        } else if word(behind, "VALUES") || word(behind, "VALUE") {
+            list(&tokens, behind + 1)?.0
+        } else {
             return None;
-        }
-        let (values, _) = list(&tokens, behind + 1)?;
+        };
         if columns.len() != values.len() {
             return None;
         }
@@ -55,6 +59,34 @@ impl Kept {
         let found = self.columns.iter().find(|(held, _)| *held == param);
         found.map(|(_, column)| column.as_str())
     }
+}
+
+/// What stands between SELECT and FROM, or the end, separated by commas; `None` where other rows are added to
+/// what it selects.
+fn selected<'a>(tokens: &[&'a Token]) -> Option<Vec<Vec<&'a Token>>> {
+    let mut parts = vec![Vec::new()];
+    let mut depth = 0_usize;
+    let mut is_behind = false;
+    for token in tokens {
+        match token {
+            Token::Mark('(') => depth += 1,
+            Token::Mark(')') => depth = depth.checked_sub(1)?,
+            Token::Word(word) if depth == 0 => match word.to_ascii_uppercase().as_str() {
+                "FROM" => is_behind = true,
+                "UNION" | "EXCEPT" | "INTERSECT" | "MINUS" => return None,
+                _ => {}
+            },
+            Token::Mark(',') if depth == 0 && !is_behind => {
+                parts.push(Vec::new());
+                continue;
+            }
+            _ => {}
+        }
+        if !is_behind {
+            parts.last_mut()?.push(*token);
+        }
+    }
+    Some(parts)
 }
 
 /// The parts of a list in parentheses that are separated by commas, and where it ends.
@@ -114,11 +146,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_selected_is_matched_too() {
+        let kept = of(
+            "INSERT INTO orders (id, customer, cents, label, day) SELECT :purchase_id, c.id, \
+             :total_minor, CONCAT(c.name, :purchase_id), :purchase_time + INTERVAL 1 DAY FROM customers c, \
+             shops WHERE c.ext = :customer_id",
+        )
+        .expect("plain");
+        assert_eq!(kept.column(Param::PurchaseId), Some("id"));
+        assert_eq!(kept.column(Param::TotalMinor), Some("cents"));
+        assert_eq!(kept.column(Param::CustomerId), None);
+        assert_eq!(kept.column(Param::PurchaseTime), None);
+        let distinct =
+            of("INSERT INTO t (id, sku) SELECT DISTINCT :purchase_id, :sku").expect("plain");
+        assert_eq!(distinct.column(Param::PurchaseId), None);
+        assert_eq!(distinct.column(Param::Sku), Some("sku"));
+    }
+
+    #[test]
     fn other_forms_say_nothing() {
         for sql in [
             "INSERT INTO t VALUES (:purchase_id)",
             "INSERT INTO t SET id = :purchase_id",
-            "INSERT INTO t (id) SELECT :purchase_id",
+            "INSERT INTO t (id) SELECT :purchase_id UNION SELECT 'x'",
+            "INSERT INTO t (id, n) SELECT :purchase_id FROM u",
+            "INSERT INTO t (id) (SELECT :purchase_id)",
+            "INSERT INTO t SELECT :purchase_id",
             "INSERT INTO t (id, n) VALUES (:purchase_id)",
             "UPDATE t SET id = :purchase_id",
             "REPLACE INTO t (id) VALUES (:purchase_id)",

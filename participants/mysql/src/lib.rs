@@ -34,13 +34,16 @@ mod forget;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod guard;
 mod isolate;
 mod kept;
 mod layout;
 mod lives;
 mod look;
 mod one_server;
+mod param;
 mod participant;
+mod plain;
 mod preflight;
 mod prepare;
 mod processes;
@@ -49,6 +52,7 @@ mod recover;
 mod refusal;
 mod rehearsal;
 mod repair;
+mod rows;
 mod script;
 mod server;
 mod session;
@@ -67,4 +71,5 @@ mod xid;
 
 pub use by_hand::{commit_by_hand, end_by_hand, newest_by_hand, take_back_by_hand};
 pub use participant::MysqlParticipant;
+pub use rows::Rows;
 pub use settings::{Per, Settings, SettingsError, Statement};

@@ -19,6 +19,7 @@ use crate::lives;
 use crate::participant::{self, Store};
 use crate::processes;
 use crate::refusal;
+use crate::script::Line;
 use crate::session::{Failure, Session};
 use crate::watch::Holder;
 use crate::watched::{self, Manners};
@@ -293,14 +294,14 @@ impl Job<'_> {
             .wait_for_locks(wait, self.deadline)
             .await
             .map_err(|failure| self.error(failure))?;
-        let mut statements = Vec::from(self.begin(session));
+        let mut statements: Vec<Line<'_>> = self.begin(session).map(Line::from).into();
         statements.extend(self.store.settings.templates.render(
             &self.prepare.transaction,
             entries,
             session.server.statement_bytes(),
         ));
         let end = statements.len();
-        statements.extend(self.end(&[]));
+        statements.extend(self.end(&[]).into_iter().map(Line::from));
         let manners = match entries {
             [_] => Manners::Look,
             _ => Manners::Interrupt,

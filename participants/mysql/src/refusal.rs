@@ -6,9 +6,10 @@ use tokio::time::Instant;
 
 use crate::codes::Class;
 use crate::encode;
+use crate::guard::Missed;
+use crate::param::Param;
 use crate::participant::Store;
 use crate::session::{self, Failure, Session};
-use crate::statements::Param;
 
 /// Longest [`Refusal::detail`], in bytes.
 const DETAIL_BYTES_MAX: usize = 300;
@@ -27,29 +28,30 @@ pub(crate) async fn refuse(
     deadline: Instant,
 ) -> Result<RefusedEntry, Failure> {
     let mut detail = failure.cause.to_string();
-    let reason = match failure.class() {
-        Some(Class::Duplicate) => {
-            let found = look(store, session, entry, undo, deadline).await?;
-            let purchase_id = &entry.purchase.purchase_id;
-            if let Found::Row { maker: Some(maker) } = &found
-                && maker.coordinator != transaction.coordinator
-            {
-                detail = format!(
-                    "coordinator {} made it, in transaction {maker}; {detail}",
-                    maker.coordinator
-                );
-            }
-            match found {
-                Found::Row { .. } => Reason::DuplicatePurchase,
-                Found::Unknown if names_purchase(&detail, purchase_id) => Reason::DuplicatePurchase,
-                Found::Unknown | Found::NoRow => Reason::ConstraintViolated,
-            }
+    let class = failure.class();
+    // A purchase that is there is no other refusal's: what its statements look for may be as it left it.
+    let found = match class {
+        Some(Class::Duplicate | Class::Missed(_)) => {
+            look(store, session, entry, undo, deadline).await?
         }
-        Some(Class::Locked | Class::BranchLost) => Reason::Locked,
-        // No room, and no writes now, of one entry while its neighbours are taken: the app's schema
-        // says so, a full partition or a trigger.
-        Some(Class::Configuration | Class::Room | Class::NotNow) => Reason::Misconfigured,
-        Some(Class::Entry) | None => Reason::ConstraintViolated,
+        _ => Found::Unknown,
+    };
+    if let Found::Row { maker: Some(maker) } = &found
+        && maker.coordinator != transaction.coordinator
+    {
+        detail = format!(
+            "coordinator {} made it, in transaction {maker}; {detail}",
+            maker.coordinator
+        );
+    }
+    let reason = match (class, found) {
+        (_, Found::Row { .. }) => Reason::DuplicatePurchase,
+        (Some(Class::Duplicate), Found::Unknown)
+            if names_purchase(&detail, &entry.purchase.purchase_id) =>
+        {
+            Reason::DuplicatePurchase
+        }
+        (class, _) => reason(class),
     };
     Ok(RefusedEntry {
         number: entry.number,
@@ -58,6 +60,19 @@ pub(crate) async fn refuse(
             detail: shortened(detail),
         },
     })
+}
+
+/// Why an entry is refused whose purchase is not there already.
+fn reason(class: Option<Class>) -> Reason {
+    match class {
+        Some(Class::Locked | Class::BranchLost) => Reason::Locked,
+        // No room, and no writes now, of one entry while its neighbours are taken: the app's schema
+        // says so, a full partition or a trigger.
+        Some(Class::Configuration | Class::Room | Class::NotNow) => Reason::Misconfigured,
+        Some(Class::Missed(Missed::Fewer)) => Reason::NoSuchRow,
+        Some(Class::Missed(Missed::More)) => Reason::TooManyRows,
+        Some(Class::Entry | Class::Duplicate) | None => Reason::ConstraintViolated,
+    }
 }
 
 /// What is there under the id of a purchase.

@@ -24,10 +24,11 @@ pub(crate) async fn of_statements(
     let (transaction, entry) = sample();
     let bytes_max = session.server.statement_bytes();
     let templates = &store.settings.templates;
-    let statements = templates.render(&transaction, &[&entry], bytes_max);
-    for (statement, number) in statements.iter().zip(1..) {
+    let lines = templates.render(&transaction, &[&entry], bytes_max);
+    let statements = lines.iter().filter(|line| line.guard().is_none());
+    for (statement, number) in statements.zip(1..) {
         let mut text = String::new();
-        encode::text(&mut text, statement);
+        encode::text(&mut text, &statement.sql);
         // A PREPARE takes a plain literal or a variable.
         let packet = format!(
             "SET @tandem_rehearsal = {text}; PREPARE tandem_rehearsal FROM @tandem_rehearsal; \

@@ -2,7 +2,9 @@
 //!
 //! What is still prepared is committed, as ever. Otherwise the rows are inserted again, with the
 //! marker row, in a plain transaction of its own: what is committed by it or was committed before
-//! is told by unique keys, the marker's for the branch and the purchase's for each entry.
+//! is told by unique keys, the marker's for the branch and the purchase's for each entry. A statement
+//! that finds its rows must meet as many as ever: where it does not, since the row has changed after the
+//! purchase, nothing at all is redone, and a person is told which.
 
 use tandem_participant::{Commit, CommitEvidence, Error, HeuristicKind, RefusedEntry, Repaired};
 use tandem_protocol::Reason;
@@ -13,7 +15,7 @@ use crate::evidence::{self, Marker, Proof};
 use crate::finish::{self, check_entries};
 use crate::participant::{self, Store};
 use crate::refusal;
-use crate::script;
+use crate::script::{self, Line};
 use crate::session::{Failure, Session};
 use crate::settle::{self, Goal, Settled};
 
@@ -76,7 +78,7 @@ impl Job<'_> {
         self.begin(session).await?;
         let mut present = Vec::new();
         for entry in &self.commit.entries {
-            let mut statements = vec![SAVEPOINT.to_owned()];
+            let mut statements = vec![Line::from(SAVEPOINT.to_owned())];
             statements.extend(self.store.settings.templates.render(
                 &self.commit.transaction,
                 &[entry],
@@ -135,9 +137,9 @@ impl Job<'_> {
     /// way for it.
     async fn begin(&self, session: &mut Session) -> Result<(), Error> {
         let (transaction, name) = (&self.commit.transaction, &self.store.name);
-        let mut statements = vec!["START TRANSACTION".to_owned()];
+        let mut statements = vec![Line::from("START TRANSACTION".to_owned())];
         if !self.was_committed {
-            statements.push(evidence::delete_tombstone(transaction, name));
+            statements.push(evidence::delete_tombstone(transaction, name).into());
             let marker = Marker {
                 transaction,
                 participant: name,
@@ -146,7 +148,7 @@ impl Job<'_> {
                 contents: None,
             };
             let proof = Proof::Epoch(self.commit.caller_epoch);
-            statements.push(evidence::insert_marker(&marker, session, &proof));
+            statements.push(evidence::insert_marker(&marker, session, &proof).into());
         }
         let deadline = self.store.statement_deadline();
         let Err(failure) = script::run(session, &statements, deadline).await else {
@@ -172,10 +174,17 @@ impl Job<'_> {
 
     /// The schema does not take an entry that it took before: all of the branch stays undone.
     fn refused(&self, refused: &RefusedEntry) -> Error {
+        let remedy = match refused.refusal.reason {
+            Reason::NoSuchRow | Reason::TooManyRows => {
+                "; put that row as it was before the purchase and repair again, or write the purchase by \
+                 hand and settle it as committed"
+            }
+            _ => "",
+        };
         Error::Heuristic {
             kind: HeuristicKind::RolledBack,
             detail: format!(
-                "{} could not be redone, and nothing of it was: entry {} is refused now: {}: {}",
+                "{} could not be redone, and nothing of it was: entry {} is refused now: {}: {}{remedy}",
                 self.store.branch(&self.commit.transaction),
                 refused.number,
                 refused.refusal.reason,

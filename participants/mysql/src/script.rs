@@ -2,25 +2,61 @@
 
 use tokio::time::Instant;
 
+use crate::guard::Guard;
 use crate::session::{Failure, Session};
+
+/// A statement of a script.
+#[derive(Debug, Clone)]
+pub(crate) struct Line<'a> {
+    pub(crate) sql: String,
+    /// What its failure says of the statement before it, if it is a guard.
+    guard: Option<&'a Guard>,
+}
+
+impl From<String> for Line<'_> {
+    fn from(sql: String) -> Self {
+        Line { sql, guard: None }
+    }
+}
+
+impl<'a> From<&'a Guard> for Line<'a> {
+    fn from(guard: &'a Guard) -> Self {
+        Line {
+            sql: guard.sql(),
+            guard: Some(guard),
+        }
+    }
+}
+
+impl<'a> Line<'a> {
+    /// The guard that it is, if it is no statement of the app's.
+    pub(crate) fn guard(&self) -> Option<&'a Guard> {
+        self.guard
+    }
+}
 
 /// Runs statements in order; stops at the first that fails, and [`Failure::completed`] counts over
 /// all packets.
 pub(crate) async fn run(
     session: &mut Session,
-    statements: &[String],
+    lines: &[Line<'_>],
     deadline: Instant,
 ) -> Result<(), Failure> {
     let bytes_max = session.server.packet_bytes();
     let mut done = 0;
-    for packet in pack(statements, bytes_max) {
-        session
-            .run(&packet.join(";"), deadline)
-            .await
-            .map_err(|failure| Failure {
+    for packet in pack(lines, bytes_max) {
+        let texts: Vec<&str> = packet.iter().map(|line| line.sql.as_str()).collect();
+        if let Err(failure) = session.run(&texts.join(";"), deadline).await {
+            let failed = packet.get(failure.completed).and_then(|line| line.guard);
+            let failure = match failed {
+                Some(guard) => guard.told(failure),
+                None => failure,
+            };
+            return Err(Failure {
                 completed: failure.completed + done,
                 ..failure
-            })?;
+            });
+        }
         done += packet.len();
     }
     Ok(())
@@ -28,21 +64,21 @@ pub(crate) async fn run(
 
 /// Cuts the list into runs whose text, joined, is at most `bytes_max` long. A statement that is
 /// longer by itself stands alone, and the server says so.
-fn pack(statements: &[String], bytes_max: usize) -> Vec<&[String]> {
+fn pack<'s, 'a>(lines: &'s [Line<'a>], bytes_max: usize) -> Vec<&'s [Line<'a>]> {
     let mut packets = Vec::new();
     let mut begin = 0;
     let mut bytes = 0;
-    for (at, statement) in statements.iter().enumerate() {
-        let more = statement.len() + 1;
+    for (at, line) in lines.iter().enumerate() {
+        let more = line.sql.len() + 1;
         if at > begin && bytes + more > bytes_max {
-            packets.push(&statements[begin..at]);
+            packets.push(&lines[begin..at]);
             begin = at;
             bytes = 0;
         }
         bytes += more;
     }
-    if begin < statements.len() {
-        packets.push(&statements[begin..]);
+    if begin < lines.len() {
+        packets.push(&lines[begin..]);
     }
     packets
 }
@@ -53,10 +89,15 @@ mod tests {
 
     #[test]
     fn statements_are_packed_in_order_and_none_is_lost() {
-        let statements: Vec<String> = [3, 3, 9, 1, 1].map(|length| "x".repeat(length)).into();
+        let lines: Vec<Line<'_>> = [3, 3, 9, 1, 1]
+            .map(|length| "x".repeat(length).into())
+            .into();
         let lengths = |bytes_max| -> Vec<usize> {
-            let packets = pack(&statements, bytes_max);
-            assert_eq!(packets.concat(), statements);
+            let packets = pack(&lines, bytes_max);
+            let texts = |lines: &[Line<'_>]| -> Vec<String> {
+                lines.iter().map(|line| line.sql.clone()).collect()
+            };
+            assert_eq!(texts(&packets.concat()), texts(&lines));
             packets.iter().map(|packet| packet.len()).collect()
         };
         assert_eq!(lengths(1_000), [5]);

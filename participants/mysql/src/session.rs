@@ -9,6 +9,7 @@ use tandem_participant::Error;
 use tokio::time::{Instant, timeout_at};
 
 use crate::codes::{self, Class};
+use crate::guard::Missed;
 use crate::one_server::Joined;
 use crate::server::{Flavour, Server};
 use crate::sessions::Dial;
@@ -54,6 +55,8 @@ pub(crate) enum Cause {
         class: Class,
         message: String,
     },
+    /// A guard did: the statement before it met another number of rows than it must.
+    Missed { missed: Missed, detail: String },
     /// No answer: what was sent may or may not take effect.
     Lost(String),
 }
@@ -245,14 +248,16 @@ impl Failure {
     pub(crate) fn number(&self) -> Option<u16> {
         match &self.cause {
             Cause::Server { number, .. } => Some(*number),
+            Cause::Missed { .. } => Some(codes::OUT_OF_RANGE),
             Cause::Lost(_) => None,
         }
     }
 
     /// What the server's answer says; `None` where there is none.
     pub(crate) fn class(&self) -> Option<Class> {
-        match self.cause {
-            Cause::Server { class, .. } => Some(class),
+        match &self.cause {
+            Cause::Server { class, .. } => Some(*class),
+            Cause::Missed { missed, .. } => Some(Class::Missed(*missed)),
             Cause::Lost(_) => None,
         }
     }
@@ -272,7 +277,7 @@ impl Failure {
                 class: Class::Configuration,
                 ..
             } => Error::Invalid { detail },
-            Cause::Server { .. } => Error::Busy { detail },
+            Cause::Server { .. } | Cause::Missed { .. } => Error::Busy { detail },
             Cause::Lost(_) => Error::Unavailable { detail },
         }
     }
@@ -284,6 +289,7 @@ impl std::fmt::Display for Cause {
             Cause::Server {
                 number, message, ..
             } => write!(f, "error {number}: {message}"),
+            Cause::Missed { detail, .. } => f.write_str(detail),
             Cause::Lost(reason) => write!(f, "the connection was lost: {reason}"),
         }
     }

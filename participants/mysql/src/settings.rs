@@ -1,15 +1,21 @@
 //! What a user configures.
 
+use std::fmt;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use sqlx::ConnectOptions;
 use sqlx::mysql::MySqlConnectOptions;
 
 use crate::preflight::FINDINGS;
+use crate::rows::Rows;
 use crate::statements::{self, StatementError, Templates};
+
+/// Longest name of a statement, in characters.
+const NAME_MAX: usize = 32;
 
 /// Settings of the MySQL participant. Only `url` is required.
 #[derive(Debug, Clone, Deserialize)]
@@ -73,17 +79,89 @@ pub struct Settings {
 /// `:purchase_time` is the server's UTC time with milliseconds, for a DATETIME(3) or TIMESTAMP(3)
 /// column. Values are written into the statement as literals that no `sql_mode` can misread.
 ///
-/// Allowed is one INSERT, UPDATE or DELETE, without what `forbidden` lists, each with what to write instead. An INSERT that ends after its one VALUES
-/// tuple is joined with those of other purchases into one statement. How many rows an UPDATE or
-/// DELETE meets is the app's affair: none is no error.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Allowed is one INSERT, UPDATE or DELETE, without what `forbidden` lists, each with what to write
+/// instead. An INSERT that ends after its one VALUES tuple is joined with those of other purchases into
+/// one statement. A statement that finds its rows (UPDATE, DELETE, `INSERT … SELECT`) runs by itself and
+/// must meet as many as `rows` says, else the purchase is refused.
+#[derive(Debug, Clone)]
 pub struct Statement {
     /// How often it runs.
     pub per: Per,
     /// The statement: `INSERT INTO orders (id, customer) VALUES (:purchase_id, :customer_id)`.
-    #[serde(deserialize_with = "checked_sql")]
     pub sql: String,
+    /// How many rows it must meet each time that it runs, once for each purchase or item: 1 where it says
+    /// nothing. Not for an `INSERT … VALUES` or `INSERT … SET`, which writes what it spells out or fails.
+    pub rows: Option<Rows>,
+    /// What messages call it beside its place: 1 to 32 characters of `a-z 0-9 - _`.
+    pub name: Option<String>,
+}
+
+impl Statement {
+    /// A statement without a name, that must meet one row if it finds its rows.
+    pub fn new(per: Per, sql: impl Into<String>) -> Self {
+        Self {
+            per,
+            sql: sql.into(),
+            rows: None,
+            name: None,
+        }
+    }
+
+    /// What messages call it, at this place in the list.
+    pub(crate) fn called(&self, number: usize) -> String {
+        match &self.name {
+            Some(name) => format!("statement {number} ({name})"),
+            None => format!("statement {number}"),
+        }
+    }
+}
+
+/// A statement as a file has it: each field is refused at its own line and column, and what they are
+/// together at the statement's.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename = "Statement")]
+struct Fields {
+    per: Per,
+    #[serde(deserialize_with = "checked_sql")]
+    sql: String,
+    #[serde(default)]
+    rows: Option<Rows>,
+    #[serde(default, deserialize_with = "checked_name")]
+    name: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Statement {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Whole)
+    }
+}
+
+/// Reads all fields within the table, so that what they are together is refused at its place.
+struct Whole;
+
+impl<'de> Visitor<'de> for Whole {
+    type Value = Statement;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a statement")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Statement, A::Error> {
+        let Fields {
+            per,
+            sql,
+            rows,
+            name,
+        } = Fields::deserialize(MapAccessDeserializer::new(map))?;
+        let statement = Statement {
+            per,
+            sql,
+            rows,
+            name,
+        };
+        statements::check_whole(&statement).map_err(A::Error::custom)?;
+        Ok(statement)
+    }
 }
 
 /// Refuses it at its own line and column in the file.
@@ -91,6 +169,18 @@ fn checked_sql<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::
     let sql = String::deserialize(deserializer)?;
     statements::check(&sql).map_err(D::Error::custom)?;
     Ok(sql)
+}
+
+fn checked_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    if (1..=NAME_MAX).contains(&name.len()) && name.chars().all(is_plain) {
+        Ok(Some(name))
+    } else {
+        Err(D::Error::custom(format!(
+            "a statement's name is 1 to {NAME_MAX} characters of a-z 0-9 - _, not {name:?}"
+        )))
+    }
 }
 
 /// How often a statement runs.

@@ -5,6 +5,8 @@ use tandem_protocol::{Entry, Item, Purchase, TransactionId};
 use crate::encode;
 use crate::forbidden::{self, Forbidden};
 use crate::kept::Kept;
+use crate::param::Param;
+use crate::script::Line;
 use crate::settings::{Per, SettingsError, Statement};
 use crate::template::{Form, Piece, Template};
 use crate::tokens;
@@ -61,6 +63,18 @@ pub enum StatementError {
         "must be a single statement without ';': write each as one of `statements`, in their order"
     )]
     SeveralStatements,
+    /// How many rows it writes is not open.
+    #[error(
+        "`rows` is for statements that find their rows: an INSERT … VALUES or INSERT … SET writes each \
+         row that it spells out, or fails; leave `rows` out"
+    )]
+    RowsSpelledOut,
+    /// The server does not tell how many rows it met.
+    #[error(
+        "RETURNING keeps the server from telling how many rows were met, and nobody reads what it returns: \
+         leave it out (a column of that name goes in backticks), or say rows = \"any\""
+    )]
+    Returning,
     /// A quote or comment is not closed.
     #[error("{0} is not closed")]
     Unclosed(&'static str),
@@ -77,60 +91,9 @@ pub(crate) fn check(sql: &str) -> Result<(), StatementError> {
     forbidden::check(&tokens::split(sql)?).map(drop)
 }
 
-/// A named parameter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Param {
-    PurchaseId,
-    CustomerId,
-    Currency,
-    TotalMinor,
-    TransactionId,
-    PurchaseTime,
-    Sku,
-    Quantity,
-    UnitPriceMinor,
-    ItemNumber,
-}
-
-impl Param {
-    const ALL: [Param; 10] = [
-        Param::PurchaseId,
-        Param::CustomerId,
-        Param::Currency,
-        Param::TotalMinor,
-        Param::TransactionId,
-        Param::PurchaseTime,
-        Param::Sku,
-        Param::Quantity,
-        Param::UnitPriceMinor,
-        Param::ItemNumber,
-    ];
-
-    pub(crate) fn from_name(name: &str) -> Option<Param> {
-        Param::ALL.into_iter().find(|param| param.name() == name)
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Param::PurchaseId => "purchase_id",
-            Param::CustomerId => "customer_id",
-            Param::Currency => "currency",
-            Param::TotalMinor => "total_minor",
-            Param::TransactionId => "transaction_id",
-            Param::PurchaseTime => "purchase_time",
-            Param::Sku => "sku",
-            Param::Quantity => "quantity",
-            Param::UnitPriceMinor => "unit_price_minor",
-            Param::ItemNumber => "item_number",
-        }
-    }
-
-    pub(crate) fn is_of_an_item(self) -> bool {
-        matches!(
-            self,
-            Param::Sku | Param::Quantity | Param::UnitPriceMinor | Param::ItemNumber
-        )
-    }
+/// Checks what needs the statement's other fields, but neither its place nor a server.
+pub(crate) fn check_whole(statement: &Statement) -> Result<(), StatementError> {
+    Template::parse(1, statement).map(drop)
 }
 
 /// All statements of a purchase, in their order.
@@ -153,10 +116,9 @@ impl Templates {
             .iter()
             .enumerate()
             .map(|(index, statement)| {
-                Template::parse(statement).map_err(|source| SettingsError::Statement {
-                    number: index + 1,
-                    source,
-                })
+                let number = index + 1;
+                Template::parse(number, statement)
+                    .map_err(|source| SettingsError::Statement { number, source })
             })
             .collect::<Result<_, _>>()?;
         if !templates.iter().any(Template::keeps_the_purchase_id) {
@@ -190,32 +152,34 @@ impl Templates {
 
     /// The statements of all entries, tuples of many purchases joined into statements of about
     /// `bytes_max` at most. The statements of one purchase keep their order; purchases do not
-    /// depend on each other.
+    /// depend on each other. What finds its rows is never joined, and its guard follows it: one purchase
+    /// that meets a row too many and one that meets none would make up for each other.
     pub(crate) fn render(
         &self,
         transaction: &TransactionId,
         entries: &[&Entry],
         bytes_max: usize,
-    ) -> Vec<String> {
-        let mut out = Vec::new();
+    ) -> Vec<Line<'_>> {
+        let mut out: Vec<Line<'_>> = Vec::new();
         for template in &self.0 {
             match &template.form {
                 Form::Single(pieces) => for_each(template.per, transaction, entries, |values| {
                     let mut sql = String::new();
                     fill(&mut sql, pieces, values);
-                    out.push(sql);
+                    out.push(sql.into());
+                    out.extend(template.guard.as_ref().map(Line::from));
                 }),
                 Form::Joinable { head, tuple } => {
                     let mut sql = String::new();
                     for_each(template.per, transaction, entries, |values| {
                         if sql.len() > bytes_max {
-                            out.push(std::mem::take(&mut sql));
+                            out.push(std::mem::take(&mut sql).into());
                         }
                         sql.push_str(if sql.is_empty() { head } else { "," });
                         fill(&mut sql, tuple, values);
                     });
                     if !sql.is_empty() {
-                        out.push(sql);
+                        out.push(sql.into());
                     }
                 }
             }
@@ -297,6 +261,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::rows::Rows;
     use crate::tokens::Token;
 
     const INSERT: &str = "INSERT INTO orders (id, customer) VALUES (:purchase_id, :customer_id)";
@@ -304,10 +269,7 @@ mod tests {
     fn templates(statements: &[(Per, &str)]) -> Result<Templates, SettingsError> {
         let statements: Vec<Statement> = statements
             .iter()
-            .map(|(per, sql)| Statement {
-                per: *per,
-                sql: (*sql).into(),
-            })
+            .map(|(per, sql)| Statement::new(*per, *sql))
             .collect();
         Templates::parse(&statements)
     }
@@ -334,9 +296,9 @@ mod tests {
     fn render(statements: &[(Per, &str)], bytes_max: usize) -> Vec<String> {
         let (a, b) = (entry(0, "p1", &["x", "y"]), entry(1, "p2", &["z"]));
         let transaction = "shop.1.2".parse().expect("well formed");
-        templates(statements)
-            .expect("valid")
-            .render(&transaction, &[&a, &b], bytes_max)
+        let templates = templates(statements).expect("valid");
+        let lines = templates.render(&transaction, &[&a, &b], bytes_max);
+        lines.into_iter().map(|line| line.sql).collect()
     }
 
     #[test]
@@ -368,11 +330,48 @@ mod tests {
             "INSERT INTO t (id) VALUES (:purchase_id) RETURNING id",
             "INSERT INTO t (id) VALUES (:purchase_id), (concat(:purchase_id, 'b'))",
             "INSERT INTO t SET id = :purchase_id",
-            "INSERT INTO t SELECT :purchase_id FROM dual",
         ] {
             let rendered = render(&[(Per::Purchase, sql)], 1_000);
             assert_eq!(rendered.len(), 2, "{sql}: {rendered:?}");
         }
+    }
+
+    #[test]
+    fn what_finds_its_rows_is_followed_by_its_guard() {
+        let statements = |rows| {
+            let mut update = Statement::new(Per::Item, "UPDATE s SET n = n + 1 WHERE sku = :sku");
+            update.rows = rows;
+            update.name = Some("sold".to_owned());
+            let found = "INSERT INTO c (id) SELECT :purchase_id FROM d";
+            let insert = Statement::new(Per::Purchase, INSERT);
+            [insert, update, Statement::new(Per::Purchase, found)]
+        };
+        let shape = |rows| -> String {
+            let entry = entry(0, "p1", &["x", "y"]);
+            let transaction = "shop.1.2".parse().expect("well formed");
+            let templates = Templates::parse(&statements(rows)).expect("valid");
+            let lines = templates.render(&transaction, &[&entry], 1_000);
+            let letter = |line: &Line<'_>| match line.guard() {
+                Some(guard) => {
+                    assert_eq!(line.sql, guard.sql());
+                    'g'
+                }
+                None => line.sql.chars().next().expect("not empty"),
+            };
+            lines.iter().map(letter).collect()
+        };
+        assert_eq!(shape(None), "IUgUgIg");
+        assert_eq!(shape(Some(Rows::Exactly(2))), "IUgUgIg");
+        assert_eq!(shape(Some(Rows::Any)), "IUUIg");
+    }
+
+    #[test]
+    fn only_what_is_spelled_out_is_joined() {
+        let column = "INSERT INTO t (value) VALUES (:purchase_id)";
+        assert_eq!(render(&[(Per::Purchase, column)], 1_000).len(), 1);
+        let other = "INSERT INTO t SELECT a FROM b EXCEPT VALUES (:purchase_id)";
+        let rendered = render(&[(Per::Purchase, other)], 1_000);
+        assert_eq!(rendered.len(), 4, "{rendered:?}");
     }
 
     #[test]

@@ -106,18 +106,16 @@ pub(crate) fn ddl_own() -> String {
 /// The statements that record a purchase where the user configures none.
 pub(crate) fn default_statements() -> Vec<Statement> {
     vec![
-        Statement {
-            per: Per::Purchase,
-            sql: "INSERT INTO purchases (purchase_id, customer_id, currency, total_minor, \
+        Statement::new(
+            Per::Purchase,
+            "INSERT INTO purchases (purchase_id, customer_id, currency, total_minor, \
                   transaction_id, create_time) VALUES (:purchase_id, :customer_id, :currency, \
-                  :total_minor, :transaction_id, :purchase_time)"
-                .into(),
-        },
-        Statement {
-            per: Per::Item,
-            sql: "INSERT INTO purchase_items (purchase_id, sku, quantity, unit_price_minor) \
-                  VALUES (:purchase_id, :sku, :quantity, :unit_price_minor)"
-                .into(),
-        },
+                  :total_minor, :transaction_id, :purchase_time)",
+        ),
+        Statement::new(
+            Per::Item,
+            "INSERT INTO purchase_items (purchase_id, sku, quantity, unit_price_minor) \
+                  VALUES (:purchase_id, :sku, :quantity, :unit_price_minor)",
+        ),
     ]
 }

@@ -1,9 +1,13 @@
 //! One of the app's statements: its rules, and its parts.
 
 use crate::forbidden;
+use crate::guard::Guard;
 use crate::kept::Kept;
+use crate::param::Param;
+use crate::plain::{self, Source};
+use crate::rows::Rows;
 use crate::settings::{Per, Statement};
-use crate::statements::{Param, StatementError};
+use crate::statements::StatementError;
 use crate::tokens::{self, Token};
 
 /// One statement, taken apart.
@@ -11,6 +15,8 @@ use crate::tokens::{self, Token};
 pub(crate) struct Template {
     pub(crate) per: Per,
     pub(crate) form: Form,
+    /// What follows it each time, if it may meet another number of rows than it must.
+    pub(crate) guard: Option<Guard>,
     /// The tables that it names, as written, without backticks.
     pub(crate) tables: Vec<String>,
     /// Where its parameters are kept, if it says so plainly.
@@ -34,8 +40,8 @@ pub(crate) enum Piece {
 }
 
 impl Template {
-    /// Checks a statement's rules and takes it apart.
-    pub(crate) fn parse(statement: &Statement) -> Result<Self, StatementError> {
+    /// Checks the rules of the statement at this place, from 1, and takes it apart.
+    pub(crate) fn parse(number: usize, statement: &Statement) -> Result<Self, StatementError> {
         let tokens = tokens::split(&statement.sql)?;
         let verb = forbidden::check(&tokens)?;
         if statement.per == Per::Purchase {
@@ -52,15 +58,28 @@ impl Template {
                 return Err(StatementError::Adjoins(param.name()));
             }
         }
-        let form = match verb.as_str() {
-            "INSERT" => joinable(&tokens),
-            _ => None,
+        let source = match verb.as_str() {
+            "INSERT" => plain::source(&tokens),
+            _ => Source::Found,
+        };
+        let form = match source {
+            Source::Values(at) => joinable(&tokens, at),
+            Source::Set | Source::Found => None,
+        };
+        let rows = rows(&tokens, source, statement.rows)?;
+        let guard = match rows {
+            Some(Rows::Exactly(rows)) => Some(Guard::new(&statement.called(number), rows)),
+            Some(Rows::Any) | None => None,
         };
         Ok(Self {
             per: statement.per,
             form: form.unwrap_or_else(|| Form::Single(pieces(&tokens))),
+            guard,
             tables: tables(&tokens),
-            kept: Kept::of(&tokens),
+            kept: match rows {
+                None | Some(Rows::Exactly(1)) => Kept::of(&tokens),
+                Some(Rows::Exactly(_) | Rows::Any) => None,
+            },
         })
     }
 
@@ -96,11 +115,30 @@ fn word(token: &Token) -> Option<String> {
     }
 }
 
-/// `… VALUES ( tuple )` with nothing behind it and no parameter before it.
-fn joinable(tokens: &[Token]) -> Option<Form> {
-    let values = tokens
+/// How many rows it must meet; `None` where it spells them out.
+fn rows(
+    tokens: &[Token],
+    source: Source,
+    said: Option<Rows>,
+) -> Result<Option<Rows>, StatementError> {
+    match (source, said) {
+        (Source::Values(_) | Source::Set, None) => Ok(None),
+        (Source::Values(_) | Source::Set, Some(_)) => Err(StatementError::RowsSpelledOut),
+        (Source::Found, Some(Rows::Any)) => Ok(Some(Rows::Any)),
+        (Source::Found, _) if hides_its_count(tokens) => Err(StatementError::Returning),
+        (Source::Found, said) => Ok(Some(said.unwrap_or(Rows::Exactly(1)))),
+    }
+}
+
+/// Whether it answers with rows, so that `ROW_COUNT()` does not count them.
+fn hides_its_count(tokens: &[Token]) -> bool {
+    tokens
         .iter()
-        .position(|token| word(token).is_some_and(|word| word == "VALUES" || word == "VALUE"))?;
+        .any(|token| word(token).is_some_and(|word| word == "RETURNING"))
+}
+
+/// `… VALUES ( tuple )` with nothing behind it and no parameter before it.
+fn joinable(tokens: &[Token], values: usize) -> Option<Form> {
     let (head, rest) = tokens.split_at(values + 1);
     if head.iter().any(|token| matches!(token, Token::Param(_))) {
         return None;
@@ -182,4 +220,31 @@ fn tables(tokens: &[Token]) -> Vec<String> {
         }
     }
     tables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_said_only_where_they_are_found_and_counted() {
+        let parse = |sql: &str, rows| {
+            let mut statement = Statement::new(Per::Item, sql);
+            statement.rows = rows;
+            Template::parse(2, &statement).map(|template| template.guard.is_some())
+        };
+        let (one, any) = (Some(Rows::Exactly(1)), Some(Rows::Any));
+        let plain = "INSERT INTO t VALUES (:sku)";
+        assert_eq!(parse(plain, None), Ok(false));
+        for rows in [one, any] {
+            assert_eq!(parse(plain, rows), Err(StatementError::RowsSpelledOut));
+        }
+        let returning = "DELETE FROM t WHERE sku = :sku RETURNING id";
+        for rows in [None, one] {
+            assert_eq!(parse(returning, rows), Err(StatementError::Returning));
+        }
+        assert_eq!(parse(returning, any), Ok(false));
+        let named = "UPDATE t SET `returning` = 1 WHERE sku = :sku";
+        assert_eq!(parse(named, None), Ok(true));
+    }
 }

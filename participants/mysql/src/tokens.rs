@@ -3,7 +3,8 @@
 //! What could be read in two ways is refused rather than guessed: a backslash within quotes means
 //! something else under `NO_BACKSLASH_ESCAPES`, and a comment may be executable.
 
-use crate::statements::{Param, StatementError};
+use crate::param::Param;
+use crate::statements::StatementError;
 
 /// A piece of a statement, in order. Comments are dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]

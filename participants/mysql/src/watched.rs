@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::codes::Class;
 use crate::prepare::{self, Job};
-use crate::script;
+use crate::script::{self, Line};
 use crate::session::{Cause, Failure, Session};
 use crate::watch::{Holder, Watch};
 
@@ -26,7 +26,7 @@ pub(crate) enum Manners {
 pub(crate) async fn run(
     job: &Job<'_>,
     session: &mut Session,
-    statements: &[String],
+    statements: &[Line<'_>],
     (entries, manners): (usize, Manners),
 ) -> Result<(), Failure> {
     let watch = &job.store.watch;

@@ -27,6 +27,7 @@ mod purchases;
 mod redis_forgets;
 mod refusals;
 mod repair;
+mod rows;
 mod settings;
 mod stale_log;
 mod stuck;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         operator::CASES,
         process::CASES,
         repair::CASES,
+        rows::CASES,
         advice::CASES,
         stuck::CASES,
         taken_back::CASES,

@@ -273,10 +273,7 @@ pub(crate) async fn purchases_that_deadlock_are_tried_again(stand: Stand) {
 pub(crate) async fn with_statements(stand: &Stand, statements: &[(Per, &str)]) -> MysqlParticipant {
     let statements = statements
         .iter()
-        .map(|(per, sql)| Statement {
-            per: *per,
-            sql: (*sql).into(),
-        })
+        .map(|(per, sql)| Statement::new(*per, *sql))
         .collect();
     let settings = Settings {
         statements: Some(statements),

@@ -19,6 +19,7 @@ mod numbers;
 mod preflight;
 mod proxy;
 mod rate;
+mod rows;
 mod stand;
 mod stress;
 mod switch;
@@ -123,6 +124,15 @@ fn main() {
             a_duplicate_is_one_of_the_same_bytes,
             what_a_person_must_mend_is_named_and_not_remembered,
             a_server_without_room_for_more_sessions_is_served_by_those_there,
+        ],
+        checks![Needs::Nothing, rows:
+            a_purchase_whose_row_is_not_found_is_refused_alone,
+            more_rows_than_there_may_be_refuse_the_purchase,
+            a_row_too_many_does_not_make_up_for_one_too_few,
+            rows_are_counted_as_documented_in_every_sql_mode,
+            an_error_of_the_apps_is_not_taken_for_a_count,
+            a_purchase_that_is_there_is_a_duplicate_and_lacks_no_row,
+            a_repair_that_does_not_find_its_rows_changes_nothing,
         ],
         checks![Needs::OwnServer, numbers:
             any_number_at_any_step_leaves_nothing_half_done,

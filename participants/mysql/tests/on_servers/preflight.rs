@@ -73,10 +73,10 @@ pub(crate) async fn tables_without_transactions_are_found(stand: Stand) {
     )
     .await;
     let settings = Settings {
-        statements: Some(vec![Statement {
-            per: Per::Purchase,
-            sql: format!("INSERT INTO `{}`.orders VALUES (:purchase_id)", stand.name),
-        }]),
+        statements: Some(vec![Statement::new(
+            Per::Purchase,
+            format!("INSERT INTO `{}`.orders VALUES (:purchase_id)", stand.name),
+        )]),
         ..stand.settings()
     };
     let error = stand.with(settings).enlist(&enlist(1)).await.unwrap_err();
@@ -183,14 +183,7 @@ pub(crate) async fn statements_that_can_not_run_are_named(stand: Stand) {
         let plain = "INSERT INTO orders (id, customer) VALUES (:purchase_id, :customer_id)";
         let statements = [(Per::Purchase, plain), (Per::Item, statement)];
         stand.with(Settings {
-            statements: Some(
-                statements
-                    .map(|(per, sql)| Statement {
-                        per,
-                        sql: sql.into(),
-                    })
-                    .into(),
-            ),
+            statements: Some(statements.map(|(per, sql)| Statement::new(per, sql)).into()),
             ..stand.settings()
         })
     };

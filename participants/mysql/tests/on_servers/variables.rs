@@ -203,10 +203,7 @@ async fn shop_tables(hand: &mut MySqlConnection) {
 
 fn shop(stand: &Stand, order: &str, item: &str) -> MysqlParticipant {
     let statements = [(Per::Purchase, order), (Per::Item, item)];
-    let statements = statements.map(|(per, sql)| Statement {
-        per,
-        sql: sql.into(),
-    });
+    let statements = statements.map(|(per, sql)| Statement::new(per, sql));
     stand.with(Settings {
         statements: Some(statements.into()),
         ..stand.settings()

@@ -71,6 +71,9 @@ const WORDS: &[&str] = &[
     "sessions_max",
     "lock_wait_timeout_s",
     "create_tables",
+    "rows",
+    "\"any\"",
+    "name",
 ];
 
 const MYSQL: &str = r#"[sidecar]
@@ -89,6 +92,12 @@ sql = "INSERT INTO orders (id, customer) VALUES (:purchase_id, :customer_id)"
 [[mysql.statements]]
 per = "item"
 sql = "INSERT INTO lines (id, sku) VALUES (:purchase_id, :sku)"
+
+[[mysql.statements]]
+per = "item"
+name = "sold"
+rows = "any"
+sql = "UPDATE sold SET n = n + :quantity WHERE sku = :sku"
 "#;
 
 const REDIS: &str = r#"[sidecar]

@@ -137,6 +137,8 @@ pub(super) fn targets() -> Vec<Target> {
                     "INSERT INTO `a:b` (id, t, u) VALUES (:purchase_id, '12:30', \"it's\") -- note",
                     "UPDATE t SET a = :quantity, b = :purchase_time WHERE c = :sku /* x */",
                     "DELETE FROM t WHERE a = :transaction_id AND b = ':' # c",
+                    "INSERT INTO o (id, n) SELECT :purchase_id, c.n FROM c WHERE c.e = :customer_id",
+                    "INSERT INTO shop.set (a) SELECT :purchase_id UNION VALUES (:sku)",
                 ];
                 statements.map(|sql| sql.into()).into()
             },
