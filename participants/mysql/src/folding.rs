@@ -67,7 +67,7 @@ async fn of(
 }
 
 /// The condition that finds a table as a statement writes it.
-fn place(table: &str) -> String {
+pub(crate) fn place(table: &str) -> String {
     let (schema, table) = match table.split_once('.') {
         Some((schema, table)) => (text(&unquoted(schema)), table),
         None => ("DATABASE()".to_owned(), table),
@@ -78,7 +78,8 @@ fn place(table: &str) -> String {
     )
 }
 
-fn unquoted(name: &str) -> String {
+/// A name without its backticks.
+pub(crate) fn unquoted(name: &str) -> String {
     name.trim_matches('`').replace("``", "`")
 }
 

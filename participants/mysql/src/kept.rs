@@ -10,6 +10,8 @@ pub(crate) struct Kept {
     /// As the statement writes it.
     pub(crate) table: String,
     columns: Vec<(Param, String)>,
+    /// The columns that every purchase has the same value in.
+    constants: Vec<String>,
 }
 
 impl Kept {
@@ -43,15 +45,24 @@ impl Kept {
         if columns.len() != values.len() {
             return None;
         }
-        let columns = columns
-            .iter()
-            .zip(&values)
-            .filter_map(|(column, value)| match (&column[..], &value[..]) {
-                ([name], [Token::Param(param)]) => Some((*param, text(name)?)),
-                _ => None,
-            })
-            .collect();
-        Some(Kept { table, columns })
+        let mut kept = Kept {
+            table,
+            columns: Vec::new(),
+            constants: Vec::new(),
+        };
+        for (column, value) in columns.iter().zip(&values) {
+            match (&column[..], &value[..]) {
+                ([name], [Token::Param(param)]) => kept.columns.push((*param, text(name)?)),
+                ([name], [value]) if is_constant(value) => kept.constants.push(text(name)?),
+                _ => {}
+            }
+        }
+        Some(kept)
+    }
+
+    /// The columns that hold the same text or number in each row.
+    pub(crate) fn constants(&self) -> impl Iterator<Item = &str> {
+        self.constants.iter().map(String::as_str)
     }
 
     /// The column that holds a parameter.
@@ -112,6 +123,15 @@ fn list<'a>(tokens: &[&'a Token], open: usize) -> Option<(Vec<Vec<&'a Token>>, u
         parts.last_mut()?.push(token);
     }
     None
+}
+
+/// A text or a number; NULL and functions are not the same in each row, or not to a unique key.
+fn is_constant(token: &Token) -> bool {
+    match token {
+        Token::Quoted(_) => true,
+        Token::Word(word) => word.bytes().all(|byte| byte.is_ascii_digit()),
+        _ => false,
+    }
 }
 
 /// A part of a name as it is written.

@@ -64,6 +64,7 @@ mod statements;
 mod tables;
 mod template;
 mod tokens;
+mod unique;
 mod unproven;
 mod watch;
 mod watched;

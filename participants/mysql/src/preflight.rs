@@ -15,9 +15,10 @@ use crate::recover;
 use crate::server::Flavour;
 use crate::session::{self, Failure, Session};
 use crate::tables;
+use crate::unique::{self, Keys};
 
 /// Names of all findings.
-pub(crate) const FINDINGS: [&str; 14] = [
+pub(crate) const FINDINGS: [&str; 15] = [
     FLUSH_LOG_NOT_AT_COMMIT,
     BINLOG_NOT_SYNCED,
     BINLOG_FORMAT_STATEMENT,
@@ -32,6 +33,7 @@ pub(crate) const FINDINGS: [&str; 14] = [
     GALERA,
     TABLES_OF_OLD_LAYOUT,
     ID_FOLDS_CASE,
+    NO_UNIQUE_KEY,
 ];
 
 const FLUSH_LOG_NOT_AT_COMMIT: &str = "FLUSH_LOG_NOT_AT_COMMIT";
@@ -48,6 +50,7 @@ const PACKET_TOO_SMALL: &str = "PACKET_TOO_SMALL";
 const GALERA: &str = "GALERA";
 const TABLES_OF_OLD_LAYOUT: &str = "TABLES_OF_OLD_LAYOUT";
 const ID_FOLDS_CASE: &str = "ID_FOLDS_CASE";
+const NO_UNIQUE_KEY: &str = "NO_UNIQUE_KEY";
 
 /// How long a session that is there is waited for where no new one is let in.
 const SPARE_WAIT: Duration = Duration::from_millis(500);
@@ -127,7 +130,8 @@ pub(crate) async fn findings(
     session: &mut Session,
     deadline: Instant,
 ) -> Result<Vec<Finding>, Failure> {
-    let mut findings = unsafe_ones(store, session, deadline).await?;
+    let keys = unique::of_ids(store, session, deadline).await?;
+    let mut findings = unsafe_ones(store, session, &keys, deadline).await?;
     // It refuses purchases that nobody has made and loses none: that keeps nobody from working.
     let folding = folding::of_ids(store, session, deadline).await?;
     findings.extend(folding.into_iter().map(|detail| Finding {
@@ -135,18 +139,39 @@ pub(crate) async fn findings(
         detail,
         accepted: true,
     }));
+    if let Keys::Unknown(why) = keys {
+        findings.push(Finding {
+            name: NO_UNIQUE_KEY.into(),
+            detail: format!(
+                "whether a unique key refuses a purchase that comes again after tandem has forgotten it was \
+                 not looked at: {why}; see to it that one does"
+            ),
+            accepted: true,
+        });
+    }
     Ok(findings)
 }
 
 async fn unsafe_ones(
     store: &Store,
     session: &mut Session,
+    keys: &Keys,
     deadline: Instant,
 ) -> Result<Vec<Finding>, Failure> {
     let mut found = Vec::new();
     variables(session, deadline, &mut found).await?;
     replica(session, deadline, &mut found).await?;
     engines(store, session, deadline, &mut found).await?;
+    if let Keys::Missing(keys) = keys {
+        found.push((
+            NO_UNIQUE_KEY,
+            format!(
+                "a purchase that comes again after tandem has forgotten it would be sold again: {keys}; or, \
+                 where the table can't have one, as a partitioned one, keep the ids in a table of their own \
+                 by one statement more: INSERT INTO sold (id) VALUES (:purchase_id)"
+            ),
+        ));
+    }
     match recover::listed(session, &store.name, deadline).await {
         Err(failure) if failure.number() == Some(codes::XA_RESOURCE_ERROR) => found.push((
             XA_RECOVER_REFUSED,

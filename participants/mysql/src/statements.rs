@@ -129,13 +129,15 @@ impl Templates {
 
     /// Where the statements keep purchases, and where their items.
     pub(crate) fn kept(&self) -> (Option<&Kept>, Option<&Kept>) {
-        let by_purchase = |per| {
-            let templates = self.0.iter().filter(move |template| template.per == per);
-            templates
-                .filter_map(|template| template.kept.as_ref())
-                .find(|kept| kept.column(Param::PurchaseId).is_some())
-        };
-        (by_purchase(Per::Purchase), by_purchase(Per::Item))
+        let first = |per| Some(self.keeping_ids().find(|(of, _)| *of == per)?.1);
+        (first(Per::Purchase), first(Per::Item))
+    }
+
+    /// Wherever the statements keep purchases' ids, and how often.
+    pub(crate) fn keeping_ids(&self) -> impl Iterator<Item = (Per, &Kept)> {
+        let templates = self.0.iter();
+        let kept = templates.filter_map(|template| Some((template.per, template.kept.as_ref()?)));
+        kept.filter(|(_, kept)| kept.column(Param::PurchaseId).is_some())
     }
 
     /// The tables that the statements name, as written, without backticks.

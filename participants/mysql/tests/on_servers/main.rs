@@ -193,6 +193,7 @@ fn main() {
             a_user_without_privileges_is_told_which,
             tables_without_transactions_are_found,
             a_column_that_folds_the_case_of_ids_is_found,
+            a_table_that_takes_an_id_twice_is_refused,
             statements_that_can_not_run_are_named,
             lines_find_their_order_by_the_purchases_id,
         ],

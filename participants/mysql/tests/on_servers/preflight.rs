@@ -135,6 +135,85 @@ pub(crate) async fn a_column_that_folds_the_case_of_ids_is_found(stand: Stand) {
     }
 }
 
+pub(crate) async fn a_table_that_takes_an_id_twice_is_refused(stand: Stand) {
+    let mut hand = stand.hand().await;
+    sql(
+        &mut hand,
+        "CREATE TABLE orders (id VARCHAR(64) NOT NULL, shop VARCHAR(8) NOT NULL, made DATETIME(3) NOT NULL, \
+         sku VARCHAR(64) NOT NULL) PARTITION BY RANGE COLUMNS (made) (PARTITION p VALUES LESS THAN (MAXVALUE)); \
+         CREATE VIEW seen AS SELECT * FROM orders; CREATE TABLE sold (id VARCHAR(64) PRIMARY KEY)",
+    )
+    .await;
+    let insert = "INSERT INTO orders (id, shop, made, sku) VALUES (:purchase_id, 'main', :purchase_time, 'x')";
+    let of_items = "INSERT INTO orders (id, shop, made, sku) VALUES (:purchase_id, 'main', :purchase_time, :sku)";
+    let found = async |statements: &[(Per, &str)]| -> Option<Finding> {
+        let statements = statements
+            .iter()
+            .map(|(per, sql)| Statement::new(*per, *sql));
+        let participant = stand.with(Settings {
+            statements: Some(statements.collect()),
+            ..stand.settings()
+        });
+        let findings = participant.describe().await.unwrap().findings;
+        let named = |finding: &Finding| finding.name == "NO_UNIQUE_KEY";
+        let found = findings.iter().find(|finding| named(finding)).cloned();
+        let enlisted = participant.enlist(&enlist(1)).await;
+        match found.as_ref().is_some_and(|found| !found.accepted) {
+            true => {
+                let Err(Error::Unsafe { findings }) = enlisted else {
+                    panic!("{enlisted:?}");
+                };
+                assert!(findings.iter().any(named), "{findings:?}");
+            }
+            false => drop(enlisted.unwrap()),
+        }
+        found
+    };
+    let missing = |found: Option<Finding>, keys: &str| {
+        let found = found.expect("a finding");
+        assert!(!found.accepted && found.detail.contains(keys), "{found:?}");
+        found.detail
+    };
+    let plain = [(Per::Purchase, insert)];
+    missing(found(&plain).await, "it has none");
+    sql(&mut hand, "ALTER TABLE orders ADD PRIMARY KEY (id, made)").await;
+    missing(found(&plain).await, "it has PRIMARY (id, made)");
+    sql(&mut hand, "ALTER TABLE orders REMOVE PARTITIONING").await;
+    sql(&mut hand, "ALTER TABLE orders ADD UNIQUE by_sku (sku, id)").await;
+    missing(
+        found(&[(Per::Purchase, &insert.replace("'x'", ":customer_id"))]).await,
+        "by_sku (sku, id)",
+    );
+    // A constant beside it, or which item it is, are written again by the same purchase.
+    assert_eq!(found(&plain).await, None);
+    assert_eq!(found(&[(Per::Item, of_items)]).await, None);
+    sql(&mut hand, "ALTER TABLE orders DROP INDEX by_sku").await;
+    // What is advised, either way.
+    let advised = [
+        (Per::Purchase, insert),
+        (Per::Purchase, "INSERT INTO sold (id) VALUES (:purchase_id)"),
+    ];
+    assert_eq!(found(&advised).await, None);
+    let detail = missing(found(&plain).await, "PRIMARY (id, made)");
+    let (_, mend) = detail.split_once("): ").unwrap();
+    let (mend, _) = mend.split_once("; or,").unwrap();
+    sql(&mut hand, mend).await;
+    assert_eq!(found(&plain).await, None);
+    // What can't be looked at keeps nobody from working.
+    let view = insert.replace("orders", "seen");
+    let bare = "INSERT INTO orders VALUES (:purchase_id, 'main', :purchase_time, 'x')";
+    for (sql, why) in [
+        (view.as_str(), "seen is a view"),
+        (bare, "names the column"),
+    ] {
+        let unknown = found(&[(Per::Purchase, sql)]).await.expect("a finding");
+        assert!(
+            unknown.accepted && unknown.detail.contains(why),
+            "{unknown:?}"
+        );
+    }
+}
+
 /// What is advised in place of `LAST_INSERT_ID()`: right for many purchases in one transaction.
 pub(crate) async fn lines_find_their_order_by_the_purchases_id(stand: Stand) {
     let mut hand = stand.hand().await;
