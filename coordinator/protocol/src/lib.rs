@@ -10,21 +10,25 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod action;
 mod branch;
 mod coordinator;
 mod event;
 mod history;
 mod id;
 mod index;
+mod note;
 mod purchase;
 mod record;
 mod recovery;
+mod reply;
 mod stale;
 mod time;
 mod totals;
 mod transaction;
 mod unordered;
 
+pub use action::Action;
 pub use branch::{
     CommitEvidence, Debt, Failure, FailureKind, HeuristicKind, PreparedBranch, PreparedId,
     RefusedEntry, Repaired, Vote,
@@ -34,16 +38,15 @@ pub use coordinator::{
     PurchaseView, RememberedDecision, Settings, SkuDeductions, Standing, TransactionState,
     TransactionView,
 };
-pub use event::{
-    Action, Call, Ending, Event, Note, Position, Repair, RepairError, Reply, RequestId,
-    SettleError, Settlement, Ticket, WaitFor,
-};
+pub use event::{Call, Ending, Event, Position, Repair, RequestId, Settlement, Ticket, WaitFor};
 pub use id::{CoordinatorId, Epoch, IdError, ParticipantName, TransactionId};
+pub use note::Note;
 pub use purchase::{Entry, Item, Purchase, Reason, Refusal};
 pub use record::{
     Decision, Fingerprint, Record, RecordError, RefusedPurchase, entry_bytes, fingerprint,
 };
 pub use recovery::{LogRecord, Recovered, ReplayError, Verdict};
+pub use reply::{RepairError, Reply, SettleError};
 pub use stale::{Claim, Enlistment, Stale};
 pub use time::Timestamp;
 pub use totals::{ParticipantTotals, SkuTotal};

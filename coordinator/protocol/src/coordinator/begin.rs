@@ -3,10 +3,10 @@
 use super::lanes::Lane;
 use super::submit::RETRY_AFTER;
 use super::{Coordinator, Link, Place};
-use crate::event::Reply;
 use crate::id::TransactionId;
 use crate::purchase::Entry;
 use crate::record::entry_bytes;
+use crate::reply::Reply;
 use crate::time::Timestamp;
 use crate::transaction::{Preparing, State, Transaction};
 

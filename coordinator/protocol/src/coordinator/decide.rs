@@ -6,15 +6,18 @@ use super::contended::locked;
 use super::lanes::Lane;
 use super::submit::RETRY_AFTER;
 use super::{Coordinator, Storing};
+use crate::action::Action;
 use crate::branch::Vote;
-use crate::event::{Action, Note, Position, Reply};
+use crate::event::Position;
 use crate::history::Fate;
 use crate::id::{ParticipantName, TransactionId};
 use crate::index::{Outcome, PurchaseKey};
+use crate::note::Note;
 use crate::purchase::{Entry, Reason, Refusal};
 use crate::record::{
     Decision, Fingerprint, REFUSAL_DETAIL_BYTES_MAX, Record, RefusedPurchase, fingerprint,
 };
+use crate::reply::Reply;
 use crate::time::Timestamp;
 use crate::transaction::{Branch, Committing, Progress, Promise, Refused, State, Step};
 

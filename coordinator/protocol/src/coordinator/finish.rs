@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use super::{Coordinator, Held, Link, Place, Storing};
+use crate::action::Action;
 use crate::branch::{CommitEvidence, Debt, Failure, FailureKind, HeuristicKind};
-use crate::event::{Action, Call, Ending, Note, Reply};
+use crate::event::{Call, Ending};
 use crate::history::{ByHand, Fate};
 use crate::id::{ParticipantName, TransactionId};
+use crate::note::Note;
 use crate::purchase::Entry;
 use crate::record::Record;
+use crate::reply::Reply;
 use crate::time::Timestamp;
 use crate::totals::Counts;
 use crate::transaction::{Branch, Branches, Committing, Progress, Promise, State, Transaction};

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use super::finish::branches;
 use super::{Coordinator, Held, Link};
+use crate::action::Action;
 use crate::branch::{PreparedBranch, PreparedId};
-use crate::event::{Action, Ending, Note};
+use crate::event::Ending;
 use crate::history::ByHand;
 use crate::id::{ParticipantName, TransactionId};
+use crate::note::Note;
 use crate::recovery::{Known, Verdict, verdict};
 use crate::stale::Stale;
 use crate::time::Timestamp;

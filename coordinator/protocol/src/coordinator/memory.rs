@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 
 use super::Coordinator;
 use super::finish::branches;
-use crate::event::{Action, Note};
+use crate::action::Action;
 use crate::id::{ParticipantName, TransactionId};
+use crate::note::Note;
 use crate::time::Timestamp;
 use crate::transaction::Progress;
 

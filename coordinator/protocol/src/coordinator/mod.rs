@@ -44,10 +44,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::action::Action;
 use crate::branch::PreparedBranch;
-use crate::event::{Action, Event, Note, Position, Repair, RequestId, Settlement, Ticket, WaitFor};
+use crate::event::{Event, Position, Repair, RequestId, Settlement, Ticket, WaitFor};
 use crate::history::History;
 use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
+use crate::note::Note;
 use crate::purchase::{Entry, Purchase};
 use crate::record::{Fingerprint, Record, RefusedPurchase};
 use crate::recovery::Recovered;

@@ -10,10 +10,11 @@ use std::collections::BTreeSet;
 
 use super::finish::branches_mut;
 use super::{Coordinator, Link};
+use crate::action::Action;
 use crate::branch::{CommitEvidence, Debt};
-use crate::event::{Action, Note};
 use crate::history::Fate;
 use crate::id::{ParticipantName, TransactionId};
+use crate::note::Note;
 use crate::record::Decision;
 use crate::time::Timestamp;
 use crate::transaction::{Branch, Committing, Progress, Promise, State, Transaction};

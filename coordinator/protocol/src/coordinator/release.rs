@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Coordinator;
 use super::submit::RETRY_AFTER;
-use crate::event::Reply;
 use crate::id::{ParticipantName, TransactionId};
 use crate::purchase::{Entry, Purchase, Reason, Refusal};
+use crate::reply::Reply;
 use crate::transaction::State;
 
 /// What is held at a store and is to be given back.

@@ -5,10 +5,13 @@
 
 use super::finish::{branches, branches_mut};
 use super::{Coordinator, Storing};
+use crate::action::Action;
 use crate::branch::{HeuristicKind, Repaired};
-use crate::event::{Action, Note, Position, Repair, RepairError, RequestId};
+use crate::event::{Position, Repair, RequestId};
 use crate::id::{ParticipantName, TransactionId};
+use crate::note::Note;
 use crate::record::{Decision, Record};
+use crate::reply::RepairError;
 use crate::time::Timestamp;
 use crate::transaction::{Branch, Branches, Committing, Order, Progress, State, Transaction};
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::finish::branches;
 use super::{Coordinator, Link, Storing};
-use crate::event::{Action, Position};
+use crate::action::Action;
+use crate::event::Position;
 use crate::history::{Fate, Retire};
 use crate::id::{ParticipantName, TransactionId};
 use crate::record::{Decision, Record};

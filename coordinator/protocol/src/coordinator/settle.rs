@@ -2,9 +2,12 @@
 
 use super::finish::{branches, branches_mut};
 use super::{Coordinator, Storing};
-use crate::event::{Action, Ending, Note, Position, RequestId, SettleError, Settlement};
+use crate::action::Action;
+use crate::event::{Ending, Position, RequestId, Settlement};
 use crate::id::{ParticipantName, TransactionId};
+use crate::note::Note;
 use crate::record::Record;
+use crate::reply::SettleError;
 use crate::time::Timestamp;
 use crate::transaction::{Progress, State};
 

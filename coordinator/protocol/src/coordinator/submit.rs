@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Coordinator, InFlight, Link, Place, Waiter};
-use crate::event::{Action, Reply, RequestId, WaitFor};
+use crate::action::Action;
+use crate::event::{RequestId, WaitFor};
 use crate::id::TransactionId;
 use crate::index::Outcome;
 use crate::purchase::Purchase;
 use crate::record::{fingerprint, is_taken_of};
+use crate::reply::Reply;
 use crate::time::Timestamp;
 use crate::transaction::State;
 
