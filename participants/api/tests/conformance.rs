@@ -1,4 +1,4 @@
-//! The suite against the reference participant, and against its planted bugs.
+//! The suite against a participant in memory, and against bugs planted in it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::join_all;
+use memory_participant::{Bug, MemoryBench};
 use tandem_participant::Timeouts;
-use tandem_participant::conformance::memory::{Bug, MemoryBench};
 use tandem_participant::conformance::{Bench, Outcome, OverGrpc, cases};
 
 /// Every case's name with what it failed with.

@@ -2,16 +2,13 @@
 //!
 //! A participant's test implements [`Bench`] over a store that it started, and runs every one of
 //! [`cases`] with [`Case::check`]. The same bench wrapped in [`OverGrpc`] runs the suite through
-//! the server and the client, as a sidecar would be reached. [`memory`] is a participant without
-//! a store: it passes, and with a planted [`memory::Bug`] it does not, which is how the suite
-//! itself is tested.
+//! the server and the client, as a sidecar would be reached.
 
 mod auditing;
 mod dying;
 mod ending;
 mod enlisting;
 mod knowing;
-pub mod memory;
 mod over_grpc;
 mod preparing;
 mod racing;

@@ -1,14 +1,16 @@
 //! What the store in memory knows of coordinators and of what it has acknowledged to them.
 
+use tandem_participant::{
+    Acknowledged, Enlist, Error, Forget, KnownCoordinator, Look, Looked, Prepare,
+};
 use tandem_protocol::TransactionId;
 
-use super::Bug;
-use super::participant::MemoryParticipant;
-use super::store::{State, Verdict};
-use crate::{Acknowledged, Enlist, Error, Forget, KnownCoordinator, Look, Looked, Prepare};
+use crate::Bug;
+use crate::participant::MemoryParticipant;
+use crate::store::{State, Verdict};
 
 impl MemoryParticipant {
-    pub(super) fn look_in(&self, state: &mut State, look: &Look) -> Looked {
+    pub(crate) fn look_in(&self, state: &mut State, look: &Look) -> Looked {
         if self.has(Bug::LookEnlists) {
             let enlist = Enlist {
                 coordinator: look.coordinator.clone(),
@@ -39,7 +41,7 @@ impl MemoryParticipant {
 
     /// That the store is the one that acknowledged, in the life in which the caller has enlisted; a
     /// caller that names none can't know.
-    pub(super) fn is_the_same(&self, state: &State, prepare: &Prepare) -> Result<(), Error> {
+    pub(crate) fn is_the_same(&self, state: &State, prepare: &Prepare) -> Result<(), Error> {
         let life = &prepare.incarnation;
         let is_other = !life.is_empty() && *life != state.incarnation();
         let detail = if is_other && !self.has(Bug::IgnoresLives) {
@@ -53,7 +55,7 @@ impl MemoryParticipant {
     }
 
     /// What the store lacks of what it is said to have acknowledged.
-    pub(super) fn lacks(&self, state: &State, acknowledged: &Acknowledged) -> Option<String> {
+    pub(crate) fn lacks(&self, state: &State, acknowledged: &Acknowledged) -> Option<String> {
         if acknowledged.changes > state.changes && !self.has(Bug::IgnoresChanges) {
             return Some(format!("only {} changes were made", state.changes));
         }
@@ -71,13 +73,13 @@ impl MemoryParticipant {
     }
 
     /// Whether a transaction will not be prepared any more, by its coordinator's word.
-    pub(super) fn is_closed(&self, state: &State, id: &TransactionId) -> bool {
+    pub(crate) fn is_closed(&self, state: &State, id: &TransactionId) -> bool {
         let closed = state.closed.get(&id.coordinator);
         closed.is_some_and(|closed| id < closed) && !self.has(Bug::IgnoresClosing)
     }
 
     /// Takes note of what is closed and of what may be forgotten.
-    pub(super) fn close(&self, state: &mut State, forget: &Forget) {
+    pub(crate) fn close(&self, state: &mut State, forget: &Forget) {
         let coordinator = &forget.before.coordinator;
         let mark = |marks: &mut std::collections::BTreeMap<_, TransactionId>,
                     id: &TransactionId| {

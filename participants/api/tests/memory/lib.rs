@@ -1,4 +1,5 @@
-//! A participant without a store: the suite's reference, and the ground for planted bugs.
+//! A participant without a store: it passes the conformance suite, and with a planted [`Bug`] it does
+//! not, which is how the suite itself is tested.
 //!
 //! It keeps stock in memory, holds units for prepared transactions and remembers verdicts, as a
 //! participant of a real store does durably. A "killed" store keeps its state, as one that forces
@@ -15,10 +16,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use tandem_participant::Participant;
+use tandem_participant::conformance::{Bench, Capability, unique_id};
 use tandem_protocol::{Entry, Item, Purchase};
-
-use super::{Bench, Capability, unique_id};
-use crate::Participant;
 
 pub use bug::Bug;
 pub use participant::MemoryParticipant;

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use tandem_protocol::{CoordinatorId, Epoch, TransactionId};
-
-use super::Bug;
-use super::store::{Branch, MemoryStore, State, Verdict};
-use crate::audit::{AuditAnswer, AuditQuestion};
-use crate::conformance::scene::now;
-use crate::{
+use tandem_participant::audit::{AuditAnswer, AuditQuestion};
+use tandem_participant::{
     BranchState, BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist,
     Enlisted, Error, Forget, HeuristicKind, Hold, Look, Looked, Participant, Prepare,
     PreparedBranch, PreparedId, Recall, Recalled, RefusedEntry, Repaired, RollBack, RolledBack,
     Stock, Vote, Voted,
 };
+use tandem_protocol::{CoordinatorId, Epoch, Timestamp, TransactionId};
+
+use crate::Bug;
+use crate::store::{Branch, MemoryStore, State, Verdict};
 
 /// How many times a call waits on its way to the store, and as often on its way back: the moments
 /// at which another call can overtake it or its caller can drop it.
@@ -58,7 +58,7 @@ impl MemoryParticipant {
         answer
     }
 
-    pub(super) fn has(&self, bug: Bug) -> bool {
+    pub(crate) fn has(&self, bug: Bug) -> bool {
         self.store.has(bug)
     }
 
@@ -116,7 +116,7 @@ impl MemoryParticipant {
         Ok(())
     }
 
-    pub(super) fn newest_committed(
+    pub(crate) fn newest_committed(
         &self,
         state: &State,
         coordinator: &CoordinatorId,
@@ -555,4 +555,11 @@ async fn wait() {
     for _ in 0..WAITS {
         tokio::task::yield_now().await;
     }
+}
+
+/// The time of the machine's clock.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let millis = since.unwrap_or_default().as_millis();
+    Timestamp(u64::try_from(millis).unwrap_or(u64::MAX))
 }

@@ -2,17 +2,18 @@
 
 use std::ops::Bound;
 
-use super::store::{State, Verdict};
-use crate::audit::{
+use tandem_participant::audit::{
     AuditAnswer, AuditQuestion, Holdings, MemoryPage, Remembered, SkuDeducted, StockUnits,
     TransactionHolding,
 };
+
+use crate::store::{State, Verdict};
 
 /// Transactions of one page: few, so that a test reads several.
 const PAGE_MAX: usize = 2;
 
 impl State {
-    pub(super) fn audit(&self, question: &AuditQuestion) -> AuditAnswer {
+    pub(crate) fn audit(&self, question: &AuditQuestion) -> AuditAnswer {
         match question {
             AuditQuestion::Memory { coordinator, after } => {
                 let begin = match after {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tandem_participant::{Debt, Enlist, Hold, RefusedEntry};
 use tandem_protocol::{CoordinatorId, Entry, Reason, Refusal, Timestamp, TransactionId};
 
-use super::Bug;
-use crate::{Debt, Enlist, Hold, RefusedEntry};
+use crate::Bug;
 
 /// Stock, holds and memory behind one lock.
 pub struct MemoryStore {
@@ -19,35 +19,35 @@ pub struct MemoryStore {
 pub struct Snapshot(State);
 
 #[derive(Default, Clone)]
-pub(super) struct State {
-    pub(super) dead: bool,
-    pub(super) lives: u64,
+pub(crate) struct State {
+    pub(crate) dead: bool,
+    pub(crate) lives: u64,
     /// Promises and commits, all in all.
-    pub(super) changes: u64,
+    pub(crate) changes: u64,
     /// Nothing before these is prepared any more, and nothing before these needs to be known.
-    pub(super) closed: BTreeMap<CoordinatorId, TransactionId>,
-    pub(super) forgotten: BTreeMap<CoordinatorId, TransactionId>,
-    pub(super) coordinators: BTreeMap<CoordinatorId, Enlist>,
-    pub(super) stock: BTreeMap<String, i64>,
-    pub(super) held: BTreeMap<String, i64>,
-    pub(super) debts: BTreeMap<String, u64>,
+    pub(crate) closed: BTreeMap<CoordinatorId, TransactionId>,
+    pub(crate) forgotten: BTreeMap<CoordinatorId, TransactionId>,
+    pub(crate) coordinators: BTreeMap<CoordinatorId, Enlist>,
+    pub(crate) stock: BTreeMap<String, i64>,
+    pub(crate) held: BTreeMap<String, i64>,
+    pub(crate) debts: BTreeMap<String, u64>,
     /// Units deducted for each coordinator, debt included.
-    pub(super) deducted: BTreeMap<(CoordinatorId, String), u64>,
-    pub(super) prepared: BTreeMap<TransactionId, Branch>,
-    pub(super) verdicts: BTreeMap<TransactionId, Verdict>,
-    pub(super) last_commit: Option<(TransactionId, Vec<Entry>)>,
+    pub(crate) deducted: BTreeMap<(CoordinatorId, String), u64>,
+    pub(crate) prepared: BTreeMap<TransactionId, Branch>,
+    pub(crate) verdicts: BTreeMap<TransactionId, Verdict>,
+    pub(crate) last_commit: Option<(TransactionId, Vec<Entry>)>,
 }
 
 #[derive(Clone)]
-pub(super) struct Branch {
-    pub(super) entries: Vec<Entry>,
-    pub(super) refused: Vec<RefusedEntry>,
-    pub(super) prepare_time: Timestamp,
-    pub(super) object: u64,
+pub(crate) struct Branch {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) refused: Vec<RefusedEntry>,
+    pub(crate) prepare_time: Timestamp,
+    pub(crate) object: u64,
 }
 
 #[derive(Clone)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Committed,
     /// With what the roll back released.
     RolledBack(Vec<Entry>),
@@ -118,11 +118,11 @@ impl MemoryStore {
         state.lives += 1;
     }
 
-    pub(super) fn has(&self, bug: Bug) -> bool {
+    pub(crate) fn has(&self, bug: Bug) -> bool {
         self.bug == Some(bug)
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -136,11 +136,11 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl State {
-    pub(super) fn incarnation(&self) -> String {
+    pub(crate) fn incarnation(&self) -> String {
         format!("life-{}", self.lives)
     }
 
-    pub(super) fn refusal(&self, entry: &Entry) -> Option<Refusal> {
+    pub(crate) fn refusal(&self, entry: &Entry) -> Option<Refusal> {
         entry.purchase.items.iter().find_map(|item| {
             let Some(stock) = self.stock.get(&item.sku) else {
                 return Some(Refusal {
@@ -159,7 +159,7 @@ impl State {
         })
     }
 
-    pub(super) fn holds(&self, sku: &str) -> impl Iterator<Item = Hold> {
+    pub(crate) fn holds(&self, sku: &str) -> impl Iterator<Item = Hold> {
         self.prepared.iter().filter_map(move |(id, branch)| {
             let items = branch.entries.iter().flat_map(|e| &e.purchase.items);
             let held = items.filter(|item| item.sku == sku);
@@ -172,13 +172,13 @@ impl State {
         })
     }
 
-    pub(super) fn hold(&mut self, entry: &Entry, times: i64) {
+    pub(crate) fn hold(&mut self, entry: &Entry, times: i64) {
         for item in &entry.purchase.items {
             *self.held.entry(item.sku.clone()).or_default() += times * i64::from(item.quantity);
         }
     }
 
-    pub(super) fn deduct(&mut self, coordinator: &CoordinatorId, entries: &[Entry]) -> Vec<Debt> {
+    pub(crate) fn deduct(&mut self, coordinator: &CoordinatorId, entries: &[Entry]) -> Vec<Debt> {
         self.count(coordinator, entries);
         let mut debts = Vec::new();
         for item in entries.iter().flat_map(|entry| &entry.purchase.items) {
@@ -200,7 +200,7 @@ impl State {
     }
 
     /// Counts units as deducted.
-    pub(super) fn count(&mut self, coordinator: &CoordinatorId, entries: &[Entry]) {
+    pub(crate) fn count(&mut self, coordinator: &CoordinatorId, entries: &[Entry]) {
         for item in entries.iter().flat_map(|entry| &entry.purchase.items) {
             let counted = (coordinator.clone(), item.sku.clone());
             *self.deducted.entry(counted).or_default() += u64::from(item.quantity);
@@ -208,7 +208,7 @@ impl State {
     }
 
     /// Makes what was deducted undone, as if it had never been.
-    pub(super) fn restore(&mut self, coordinator: &CoordinatorId, entries: &[Entry]) {
+    pub(crate) fn restore(&mut self, coordinator: &CoordinatorId, entries: &[Entry]) {
         for item in entries.iter().flat_map(|entry| &entry.purchase.items) {
             let counted = (coordinator.clone(), item.sku.clone());
             if let Some(counted) = self.deducted.get_mut(&counted) {
