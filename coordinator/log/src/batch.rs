@@ -30,7 +30,7 @@ const RECORDS_AT: usize = PREVIOUS_AT + HASH_BYTES;
 const LENGTH_PREFIX_BYTES: usize = 4;
 
 /// SHA-256, whole.
-pub(crate) type Hash = [u8; HASH_BYTES];
+pub type Hash = [u8; HASH_BYTES];
 
 pub(crate) fn sha256(bytes: &[u8]) -> Hash {
     Sha256::digest(bytes).into()
@@ -48,14 +48,17 @@ pub(crate) fn genesis_hash(identity: &Identity) -> Hash {
 }
 
 /// Collects records until a batch is full.
-pub(crate) struct BatchBuilder {
+#[derive(Debug)]
+pub struct BatchBuilder {
     bytes: Vec<u8>,
     sequence: u64,
     count: u32,
 }
 
 impl BatchBuilder {
-    pub(crate) fn new(sequence: u64, first_position: u64, previous: &Hash) -> Self {
+    /// An empty batch with this gap-free number (from 1), behind a batch with the hash `previous`.
+    /// `first_position` is its first record's.
+    pub fn new(sequence: u64, first_position: u64, previous: &Hash) -> Self {
         let mut bytes = Vec::with_capacity(1024);
         bytes.push(BATCH_FORMAT);
         bytes.extend(0_u32.to_be_bytes());
@@ -80,12 +83,13 @@ impl BatchBuilder {
         self.count
     }
 
-    pub(crate) fn has_room_for(&self, record: &[u8]) -> bool {
+    /// Whether a record fits in as well.
+    pub fn has_room_for(&self, record: &[u8]) -> bool {
         self.bytes.len() + LENGTH_PREFIX_BYTES + record.len() + HASH_BYTES <= BATCH_BYTES_MAX
     }
 
     /// Adds a record that there is room for.
-    pub(crate) fn push(&mut self, record: &[u8]) {
+    pub fn push(&mut self, record: &[u8]) {
         debug_assert!(self.has_room_for(record));
         self.bytes.extend((record.len() as u32).to_be_bytes());
         self.bytes.extend(record);
@@ -93,7 +97,7 @@ impl BatchBuilder {
     }
 
     /// The encoded batch and its hash.
-    pub(crate) fn finish(mut self) -> (Vec<u8>, Hash) {
+    pub fn finish(mut self) -> (Vec<u8>, Hash) {
         let length = (self.bytes.len() + HASH_BYTES) as u32;
         self.bytes[1..5].copy_from_slice(&length.to_be_bytes());
         self.bytes[21..25].copy_from_slice(&self.count.to_be_bytes());
@@ -105,15 +109,60 @@ impl BatchBuilder {
 
 /// A batch that was read back and whose checksum holds.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Batch {
-    pub(crate) sequence: u64,
-    pub(crate) first_position: u64,
-    pub(crate) previous: Hash,
-    pub(crate) records: Vec<Vec<u8>>,
-    pub(crate) hash: Hash,
+pub struct Batch {
+    /// Its gap-free number, from 1.
+    pub sequence: u64,
+    /// The number of its first record.
+    pub first_position: u64,
+    /// The hash of the batch before, the genesis hash for the first.
+    pub previous: Hash,
+    /// Its records, at least one.
+    pub records: Vec<Vec<u8>>,
+    /// Its own hash, under which all of the above is.
+    pub hash: Hash,
 }
 
 impl Batch {
+    /// Reads a batch back; refuses anything that [`BatchBuilder`] did not write.
+    pub fn decode(bytes: &[u8]) -> Result<Batch, BatchError> {
+        let format = bytes.first().copied();
+        if let Some(format) = format.filter(|format| *format != BATCH_FORMAT) {
+            return Err(BatchError::UnknownFormat(format));
+        }
+        let declared = declared_length(bytes).unwrap_or(RECORDS_AT + HASH_BYTES);
+        if declared != bytes.len() || declared < RECORDS_AT + HASH_BYTES {
+            return Err(BatchError::Length {
+                declared,
+                found: bytes.len(),
+            });
+        }
+        let (content, hash) = bytes.split_at(bytes.len() - HASH_BYTES);
+        if sha256(content) != hash {
+            return Err(BatchError::Checksum);
+        }
+        let field = |at| read_u64(content, at).ok_or(BatchError::Records);
+        let count = read_u32(content, 21).ok_or(BatchError::Records)?;
+        let mut records = Vec::new();
+        let mut at = RECORDS_AT;
+        while at < content.len() {
+            let length = read_u32(content, at).ok_or(BatchError::Records)? as usize;
+            at += LENGTH_PREFIX_BYTES;
+            let record = content.get(at..at + length).ok_or(BatchError::Records)?;
+            records.push(record.to_vec());
+            at += length;
+        }
+        if records.is_empty() || records.len() != count as usize {
+            return Err(BatchError::Records);
+        }
+        Ok(Batch {
+            sequence: field(5)?,
+            first_position: field(13)?,
+            previous: declared_previous(content).ok_or(BatchError::Records)?,
+            records,
+            hash: hash.try_into().map_err(|_| BatchError::Checksum)?,
+        })
+    }
+
     /// Whether a record is in it.
     pub(crate) fn holds(&self, position: Position) -> bool {
         self.record(position).is_some()
@@ -130,13 +179,22 @@ impl Batch {
 
 /// Why bytes are not a batch.
 #[derive(Debug, Error, PartialEq, Eq)]
-pub(crate) enum BatchError {
+pub enum BatchError {
+    /// Another version has written them.
     #[error("its format version {0} is unknown")]
     UnknownFormat(u8),
+    /// Something is cut off, or is too much.
     #[error("it is {found} bytes long and should be {declared}")]
-    Length { declared: usize, found: usize },
+    Length {
+        /// Bytes that it says it has.
+        declared: usize,
+        /// Bytes that are there.
+        found: usize,
+    },
+    /// They were changed.
     #[error("its checksum does not match its content")]
     Checksum,
+    /// They were not written by a [`BatchBuilder`].
     #[error("its records do not add up")]
     Records,
 }
@@ -151,46 +209,6 @@ pub(crate) fn declared_previous(bytes: &[u8]) -> Option<Hash> {
     bytes
         .get(PREVIOUS_AT..RECORDS_AT)
         .and_then(|hash| hash.try_into().ok())
-}
-
-/// Reads a batch back; refuses anything that [`BatchBuilder`] did not write.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Batch, BatchError> {
-    let format = bytes.first().copied();
-    if let Some(format) = format.filter(|format| *format != BATCH_FORMAT) {
-        return Err(BatchError::UnknownFormat(format));
-    }
-    let declared = declared_length(bytes).unwrap_or(RECORDS_AT + HASH_BYTES);
-    if declared != bytes.len() || declared < RECORDS_AT + HASH_BYTES {
-        return Err(BatchError::Length {
-            declared,
-            found: bytes.len(),
-        });
-    }
-    let (content, hash) = bytes.split_at(bytes.len() - HASH_BYTES);
-    if sha256(content) != hash {
-        return Err(BatchError::Checksum);
-    }
-    let field = |at| read_u64(content, at).ok_or(BatchError::Records);
-    let count = read_u32(content, 21).ok_or(BatchError::Records)?;
-    let mut records = Vec::new();
-    let mut at = RECORDS_AT;
-    while at < content.len() {
-        let length = read_u32(content, at).ok_or(BatchError::Records)? as usize;
-        at += LENGTH_PREFIX_BYTES;
-        let record = content.get(at..at + length).ok_or(BatchError::Records)?;
-        records.push(record.to_vec());
-        at += length;
-    }
-    if records.is_empty() || records.len() != count as usize {
-        return Err(BatchError::Records);
-    }
-    Ok(Batch {
-        sequence: field(5)?,
-        first_position: field(13)?,
-        previous: declared_previous(content).ok_or(BatchError::Records)?,
-        records,
-        hash: hash.try_into().map_err(|_| BatchError::Checksum)?,
-    })
 }
 
 pub(crate) fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
@@ -228,7 +246,7 @@ mod tests {
     fn another_format_version_is_named() {
         let mut bytes = build(1, 1, &[0; 32], &[vec![1]]);
         bytes[0] = 9;
-        assert_eq!(decode(&bytes), Err(BatchError::UnknownFormat(9)));
+        assert_eq!(Batch::decode(&bytes), Err(BatchError::UnknownFormat(9)));
     }
 
     proptest! {
@@ -240,7 +258,7 @@ mod tests {
             records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..40),
         ) {
             let bytes = build(sequence, first, &previous, &records);
-            let batch = decode(&bytes).unwrap();
+            let batch = Batch::decode(&bytes).unwrap();
             prop_assert_eq!(batch.sequence, sequence);
             prop_assert_eq!(batch.first_position, first);
             prop_assert_eq!(batch.previous, previous);
@@ -250,7 +268,7 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert!(decode(&bytes).is_err());
+            prop_assert!(Batch::decode(&bytes).is_err());
         }
 
         #[test]
@@ -262,7 +280,7 @@ mod tests {
             content[1..5].copy_from_slice(&length.to_be_bytes());
             let hash = sha256(&content);
             content.extend(hash);
-            let _ = decode(&content);
+            let _ = Batch::decode(&content);
         }
 
         #[test]
@@ -275,8 +293,8 @@ mod tests {
             let mut flipped = bytes.clone();
             let at = at.index(bytes.len());
             flipped[at] ^= flip;
-            prop_assert!(decode(&flipped).is_err());
-            prop_assert!(decode(&bytes[..at]).is_err());
+            prop_assert!(Batch::decode(&flipped).is_err());
+            prop_assert!(Batch::decode(&bytes[..at]).is_err());
         }
     }
 }

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use crate::batch::{self, Batch, BatchBuilder, declared_previous};
+use crate::batch::{Batch, BatchBuilder, declared_previous};
 use crate::folder;
 use crate::head::HeadFile;
-use crate::mark::{Kind, Mark, Point};
+use crate::mark::{Mark, MarkKind, Point};
 use crate::panics::caught;
 use crate::queue::{Entry, Found, Shared, Stored, Work};
 use crate::scan::BatchPlace;
@@ -221,7 +221,7 @@ impl Committer {
         let bytes = self.files.store.batch(sequence, places[index].cells)?;
         // Its checksum was right when the log was opened. If it is not now, what was asked for is
         // not there; what is damaged is for the next open to say.
-        Ok(bytes.and_then(|bytes| batch::decode(&bytes).ok()))
+        Ok(bytes.and_then(|bytes| Batch::decode(&bytes).ok()))
     }
 
     fn put(&mut self, builder: BatchBuilder) -> Result<(), Fatal> {
@@ -299,7 +299,7 @@ impl Committer {
         self.sync_head()?;
         self.files
             .store
-            .put_base(&self.retained.base.encode(Kind::Base))?;
+            .put_base(&self.retained.base.encode(MarkKind::Base))?;
         // The base must be durable before the first batch goes: the other way round a power cut
         // could leave a log that begins with a gap.
         self.files.store.force()?;

@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::folder::failed;
-use crate::mark::{Kind, MARK_FORMAT, Mark, MarkError};
+use crate::mark::{MARK_FORMAT, Mark, MarkError, MarkKind};
 use crate::{Damage, OpenError};
 
 pub(crate) const HEAD_FILE: &str = "head";
@@ -45,7 +45,7 @@ impl HeadFile {
     /// Replaces the head. Call it only for what is durable: a head that is ahead of the database
     /// would have a sound log refused after a power cut.
     pub(crate) fn write(&self, mark: &Mark) -> io::Result<()> {
-        self.file.write_all_at(&mark.encode(Kind::Head), 0)
+        self.file.write_all_at(&mark.encode(MarkKind::Head), 0)
     }
 
     /// Makes the head durable. Without it a power cut may leave an older head.
@@ -64,16 +64,19 @@ pub(crate) fn read_head(dir: &Path) -> Result<Result<Mark, Damage>, OpenError> {
         }
         Err(error) => return Err(failed("read", &path)(error)),
     };
-    Ok(
-        Mark::decode(&bytes, Kind::Head).map_err(|error| match error {
-            MarkError::UnknownFormat(found) => Damage::UnknownFormat {
-                what: "the file `head`".to_owned(),
-                found: found.into(),
-                known: MARK_FORMAT.into(),
-            },
-            other => Damage::HeadUnreadable {
-                reason: other.to_string(),
-            },
-        }),
-    )
+    Ok(decode_head(&bytes))
+}
+
+/// Reads the content of a head.
+pub(crate) fn decode_head(bytes: &[u8]) -> Result<Mark, Damage> {
+    Mark::decode(bytes, MarkKind::Head).map_err(|error| match error {
+        MarkError::UnknownFormat(found) => Damage::UnknownFormat {
+            what: "the file `head`".to_owned(),
+            found: found.into(),
+            known: MARK_FORMAT.into(),
+        },
+        other => Damage::HeadUnreadable {
+            reason: other.to_string(),
+        },
+    })
 }

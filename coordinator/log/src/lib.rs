@@ -27,9 +27,6 @@ mod batch;
 mod committer;
 mod error;
 mod folder;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
 mod head;
 mod inspect;
 mod mark;
@@ -56,6 +53,14 @@ pub use refused::Refused;
 pub use stats::{FORCE_TIME_BUCKETS_US, ForceTimes, LogStats};
 
 use queue::{Entry, Shared};
+
+/// A log's bytes, apart from the database that holds them: for whoever reads a log that does not open.
+pub mod format {
+    pub use crate::batch::{Batch, BatchBuilder, BatchError, Hash};
+    pub use crate::mark::{MARK_BYTES, Mark, MarkError, MarkKind, Point};
+    pub use crate::scan::{Scan, scan_values};
+    pub use crate::store::CELL_BYTES_MAX;
+}
 
 /// How many records may wait for the committer if the caller doesn't say otherwise.
 pub const QUEUE_RECORDS_MAX: usize = 16 * 1024;

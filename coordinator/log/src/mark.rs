@@ -25,7 +25,8 @@ use crate::{Identity, OpenError};
 /// The longest log id and coordinator id, in bytes.
 pub const IDENTITY_BYTES_MAX: usize = 64;
 
-pub(crate) const MARK_BYTES: usize = 512;
+/// Bytes of a mark.
+pub const MARK_BYTES: usize = 512;
 pub(crate) const MARK_FORMAT: u8 = 1;
 const MAGIC: &[u8; 8] = b"tandemlg";
 const SEQUENCE_AT: usize = 10;
@@ -37,31 +38,36 @@ const CHECKSUM_AT: usize = MARK_BYTES - 32;
 
 /// Which of the two marks bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum MarkKind {
+    /// After which batch the retained ones begin.
     Base,
+    /// Up to which batch they are durable.
     Head,
 }
 
-impl Kind {
+impl MarkKind {
     fn tag(self) -> u8 {
         match self {
-            Kind::Base => b'B',
-            Kind::Head => b'H',
+            MarkKind::Base => b'B',
+            MarkKind::Head => b'H',
         }
     }
 }
 
 /// A point in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Point {
-    pub(crate) sequence: u64,
-    pub(crate) position: u64,
-    pub(crate) hash: Hash,
+pub struct Point {
+    /// The last batch before it, 0 if there is none.
+    pub sequence: u64,
+    /// The last record before it, 0 if there is none.
+    pub position: u64,
+    /// That batch's hash, or the genesis hash.
+    pub hash: Hash,
 }
 
 impl Point {
     /// Before the first batch of a log.
-    pub(crate) fn genesis(identity: &Identity) -> Self {
+    pub fn genesis(identity: &Identity) -> Self {
         Self {
             sequence: 0,
             position: 0,
@@ -72,22 +78,29 @@ impl Point {
 
 /// A point and the log that it is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mark {
-    pub(crate) identity: Identity,
-    pub(crate) point: Point,
+pub struct Mark {
+    /// Whose log it is.
+    pub identity: Identity,
+    /// Where in it.
+    pub point: Point,
 }
 
 /// Why bytes are not a mark.
 #[derive(Debug, Error, PartialEq, Eq)]
-pub(crate) enum MarkError {
+pub enum MarkError {
+    /// They are too few or too many.
     #[error("it is {0} bytes long and should be {MARK_BYTES}")]
     Length(usize),
+    /// They are something else, or a mark of the other kind.
     #[error("it does not begin as tandem writes it")]
     Magic,
+    /// Another version has written them.
     #[error("its format version {0} is unknown")]
     UnknownFormat(u8),
+    /// They were changed.
     #[error("its checksum does not match its content")]
     Checksum,
+    /// An id is too long or no UTF-8.
     #[error("its ids are not readable")]
     Identity,
 }
@@ -110,7 +123,8 @@ pub(crate) fn check_identity(identity: &Identity) -> Result<(), OpenError> {
 }
 
 impl Mark {
-    pub(crate) fn encode(&self, kind: Kind) -> [u8; MARK_BYTES] {
+    /// Its bytes. The ids have 1 to [`IDENTITY_BYTES_MAX`] bytes.
+    pub fn encode(&self, kind: MarkKind) -> [u8; MARK_BYTES] {
         let mut bytes = [0; MARK_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8] = MARK_FORMAT;
@@ -130,7 +144,8 @@ impl Mark {
         bytes
     }
 
-    pub(crate) fn decode(bytes: &[u8], kind: Kind) -> Result<Self, MarkError> {
+    /// Reads a mark of this kind back.
+    pub fn decode(bytes: &[u8], kind: MarkKind) -> Result<Self, MarkError> {
         let bytes: &[u8; MARK_BYTES] = bytes
             .try_into()
             .map_err(|_| MarkError::Length(bytes.len()))?;
@@ -188,19 +203,19 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read_back_as_the_same_kind_only() {
-        let bytes = mark().encode(Kind::Head);
-        assert_eq!(Mark::decode(&bytes, Kind::Head), Ok(mark()));
-        assert_eq!(Mark::decode(&bytes, Kind::Base), Err(MarkError::Magic));
+        let bytes = mark().encode(MarkKind::Head);
+        assert_eq!(Mark::decode(&bytes, MarkKind::Head), Ok(mark()));
+        assert_eq!(Mark::decode(&bytes, MarkKind::Base), Err(MarkError::Magic));
     }
 
     #[test]
     fn every_changed_byte_is_refused() {
-        let bytes = mark().encode(Kind::Base);
+        let bytes = mark().encode(MarkKind::Base);
         for at in 0..MARK_BYTES {
             let mut flipped = bytes;
             flipped[at] ^= 1 << (at % 8);
-            assert!(Mark::decode(&flipped, Kind::Base).is_err(), "byte {at}");
-            assert!(Mark::decode(&bytes[..at], Kind::Base).is_err());
+            assert!(Mark::decode(&flipped, MarkKind::Base).is_err(), "byte {at}");
+            assert!(Mark::decode(&bytes[..at], MarkKind::Base).is_err());
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::committer::{self, Files};
 use crate::folder::{self, CHECKING_FOLDER, CREATING_FILE, DATABASE_FOLDER, Found, failed};
 use crate::head::{HEAD_FILE, HeadFile, read_head};
-use crate::mark::{Kind, Mark, Point, check_identity};
+use crate::mark::{Mark, MarkKind, Point, check_identity};
 use crate::refused::Refused;
 use crate::scan::{Scan, check_files, scan};
 use crate::store::{Store, StoreError};
@@ -47,7 +47,7 @@ pub(crate) fn create(
     let mut store = Store::open(&dir.join(DATABASE_FOLDER), options.cache_bytes, true)
         .map_err(storage("create", &dir))?;
     store
-        .put_base(&base.encode(Kind::Base))
+        .put_base(&base.encode(MarkKind::Base))
         .and_then(|()| store.force())
         .map_err(storage("create", &dir))?;
     let head_path = dir.join(HEAD_FILE);

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
-use crate::batch::{self, BATCH_FORMAT, Batch, BatchError, declared_length};
-use crate::mark::{Kind, MARK_FORMAT, Mark, MarkError, Point};
+use crate::batch::{BATCH_FORMAT, Batch, BatchError, declared_length};
+use crate::head::decode_head;
+use crate::mark::{MARK_FORMAT, Mark, MarkError, MarkKind, Point};
 use crate::refused::Refused;
-use crate::store::{Key, Store};
+use crate::store::{Key, Store, read_key};
 use crate::{Damage, Position};
 
 /// Values that are read ahead of their check; of up to 64 KiB each.
@@ -24,19 +25,20 @@ pub(crate) struct BatchPlace {
 }
 
 /// What a database holds.
-pub(crate) struct Scan {
+#[derive(Debug)]
+pub struct Scan {
     /// The last batch before the retained ones, if the database says so.
-    pub(crate) base: Option<Mark>,
+    pub base: Option<Mark>,
     /// The last batch that is there.
-    pub(crate) tip: Point,
+    pub tip: Point,
     /// Records of all batches whose own checksum holds, in order.
-    pub(crate) records: Vec<(Position, Vec<u8>)>,
+    pub records: Vec<(Position, Vec<u8>)>,
     /// The retained batches, in order, without gaps unless there is damage.
     pub(crate) places: VecDeque<BatchPlace>,
     /// Batches (sequence, cells) to remove: from before the base, and a torn last one.
     pub(crate) leftovers: Vec<(u64, u16)>,
     /// Everything that is wrong, in the order of the log. Any of it refuses the log.
-    pub(crate) damage: Vec<Damage>,
+    pub damage: Vec<Damage>,
     /// What the system has refused while it was read: then nothing of the above is known.
     pub(crate) refused: Option<(Refused, String)>,
 }
@@ -85,16 +87,17 @@ pub(crate) fn scan(store: &Store, head: Result<Mark, Damage>) -> Scan {
     reader.finish()
 }
 
-/// As [`scan`], of keys and values that are in no database.
-#[cfg(feature = "fuzzing")]
-pub(crate) fn scan_values<'a>(
-    values: impl IntoIterator<Item = (&'a Vec<u8>, &'a Vec<u8>)>,
-    head: Result<Mark, Damage>,
+/// Checks keys and values that somebody has taken out of a log's database, in the order of the keys, and
+/// the content of its file `head`, as an open does.
+pub fn scan_values<'a>(
+    values: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    head: &[u8],
 ) -> Scan {
+    let head = decode_head(head);
     let mut reader = Reader::new(head.as_ref().ok().cloned());
     reader.scan.damage.extend(head.err());
     for (key, value) in values {
-        reader.take(crate::store::read_key(key), key, value);
+        reader.take(read_key(key), key, value);
     }
     reader.finish()
 }
@@ -152,7 +155,7 @@ impl Reader {
     }
 
     fn take_base(&mut self, value: &[u8]) {
-        match Mark::decode(value, Kind::Base) {
+        match Mark::decode(value, MarkKind::Base) {
             Ok(base) => {
                 if let Some(head) = &self.head
                     && head.identity != base.identity
@@ -229,7 +232,7 @@ impl Reader {
         let decoded = if open.cell_missing {
             Err(unreadable("a part of it is missing".to_owned()))
         } else {
-            batch::decode(&open.bytes).map_err(|error| match error {
+            Batch::decode(&open.bytes).map_err(|error| match error {
                 BatchError::UnknownFormat(found) => Damage::UnknownFormat {
                     what: format!("batch {sequence}"),
                     found: found.into(),

@@ -37,7 +37,7 @@ pub(crate) type Bytes = sled::IVec;
 
 /// The longest value: 20 of them, the most that sled merges into one leaf, stay below the size from
 /// which on sled writes a blob.
-pub(crate) const CELL_BYTES_MAX: usize = 6 * 1024;
+pub const CELL_BYTES_MAX: usize = 6 * 1024;
 /// How long a segment of sled's file is; a power of two.
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 /// How many cells are written or removed between two forces, at most. With them sled writes no more

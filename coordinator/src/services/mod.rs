@@ -1,19 +1,17 @@
 //! The gRPC services that clients and operators call.
 
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
 mod operator;
 mod owed;
 mod purchase;
 mod repair;
 mod settle;
-mod status;
+pub mod status;
 mod stock;
 mod timeline;
 mod unread;
-mod validate;
+pub mod validate;
 
-pub use operator::Operator;
-pub use purchase::Purchases;
+pub use operator::{Operator, transaction_id};
+pub use purchase::{Purchases, grpc_timeout};
+pub use settle::settlement;
 pub use unread::named;

@@ -433,7 +433,8 @@ fn known(retry_time: Timestamp) -> Option<Timestamp> {
     (retry_time > Timestamp::default()).then_some(retry_time)
 }
 
-pub(super) fn transaction_id(text: &str) -> Result<TransactionId, Status> {
+/// Reads the id of a transaction as a request has it; the error names the field.
+pub fn transaction_id(text: &str) -> Result<TransactionId, Status> {
     text.parse().map_err(|error: tandem_protocol::IdError| {
         let violation = FieldViolation::new("transaction_id", error.to_string());
         status::invalid(vec![violation])

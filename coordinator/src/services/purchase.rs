@@ -198,7 +198,7 @@ fn wire(purchase_id: String, view: &PurchaseView) -> v1::Purchase {
 }
 
 /// The value of a `grpc-timeout` header: at most 8 digits and a unit ("gRPC over HTTP2", Requests).
-pub(super) fn grpc_timeout(text: &str) -> Option<Duration> {
+pub fn grpc_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;

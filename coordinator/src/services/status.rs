@@ -23,8 +23,8 @@ const RULE_BYTES_MAX: usize = 120;
 const MESSAGE_BYTES_MAX: usize = 1024;
 const METADATA_BYTES_MAX: usize = 512;
 
-/// A request that breaks rules.
-pub(super) fn invalid(mut violations: Vec<FieldViolation>) -> Status {
+/// A request that breaks rules: `INVALID_ARGUMENT` with as many of them as headers have room for.
+pub fn invalid(mut violations: Vec<FieldViolation>) -> Status {
     let more = violations.len().saturating_sub(VIOLATIONS_MAX);
     violations.truncate(VIOLATIONS_MAX);
     for violation in &mut violations {
@@ -77,8 +77,8 @@ pub(super) fn stopped(purchase_id: &str) -> Status {
     )
 }
 
-/// A reply that is not a success.
-pub(super) fn reply(purchase_id: &str, reply: Reply) -> Status {
+/// A reply that is not a success, as a client gets it.
+pub fn reply(purchase_id: &str, reply: Reply) -> Status {
     let mut metadata = one("purchase_id", purchase_id);
     match reply {
         Reply::Committed { .. } => Status::internal("a success is not an error"),

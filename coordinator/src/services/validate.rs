@@ -15,10 +15,8 @@ const REASON_CHARS_MAX: usize = 1_000;
 /// Longest operator's name, in characters.
 const OPERATOR_CHARS_MAX: usize = 100;
 
-/// Checks every field; a request that breaks rules gives all the violations, each with its field.
-pub(super) fn purchase(
-    request: v1::SubmitPurchaseRequest,
-) -> Result<Arc<Purchase>, Vec<FieldViolation>> {
+/// Reads `SubmitPurchase`, checking every field; a request that breaks rules gives all the violations, each with its field.
+pub fn purchase(request: v1::SubmitPurchaseRequest) -> Result<Arc<Purchase>, Vec<FieldViolation>> {
     let purchase = purchase_from_wire(
         request.purchase_id,
         request.customer_id,
@@ -40,8 +38,8 @@ pub(super) fn purchase(
     }
 }
 
-/// Checks a purchase id.
-pub(super) fn purchase_id(id: &str) -> Result<(), Vec<FieldViolation>> {
+/// Checks a purchase id; the error names the field and its rule.
+pub fn purchase_id(id: &str) -> Result<(), Vec<FieldViolation>> {
     keeps(
         rules::is_purchase_id(id),
         "purchase_id",
@@ -49,8 +47,8 @@ pub(super) fn purchase_id(id: &str) -> Result<(), Vec<FieldViolation>> {
     )
 }
 
-/// Checks a sku.
-pub(super) fn sku(sku: &str) -> Result<(), Vec<FieldViolation>> {
+/// Checks a sku; the error names the field and its rule.
+pub fn sku(sku: &str) -> Result<(), Vec<FieldViolation>> {
     keeps(rules::is_sku(sku), "sku", rules::SKU_RULE)
 }
 

@@ -48,7 +48,7 @@ const AUTOINC_READ_FAILED: u16 = 1467;
 
 /// What an error says that the server has answered to a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
+pub enum Class {
     /// The entry can't be stored: it breaks a rule of the schema or the app.
     Entry,
     /// A unique key has a row of that value.
@@ -238,7 +238,7 @@ const DENIED: [(u16, &str); 13] = [
 ];
 
 /// What an answered error says at a server of this family.
-pub(crate) fn class(number: u16, flavour: Flavour) -> Class {
+pub fn class(number: u16, flavour: Flavour) -> Class {
     let is_it = |(known, _): &(u16, &str)| *known == number;
     if flavour == Flavour::MySql && CONFIGURATION_MYSQL.iter().any(is_it) {
         return Class::Configuration;
@@ -274,7 +274,7 @@ pub(crate) fn is_denied(number: u16) -> bool {
 /// Whether the server may close the connection behind this answer: too large a packet, out of
 /// order, read or write errors on the socket, shutdown, killed, or any of SQLSTATE 08. Whether it
 /// has is to be asked, since an app's SIGNAL may carry the number too.
-pub(crate) fn may_end_the_session(number: u16, state: &str) -> bool {
+pub fn may_end_the_session(number: u16, state: &str) -> bool {
     state.starts_with("08")
         || matches!(
             number,

@@ -9,8 +9,8 @@
 
 use std::fmt::Write;
 
-/// Appends a text value.
-pub(crate) fn text(out: &mut String, value: &str) {
+/// Appends a text value as one literal.
+pub fn text(out: &mut String, value: &str) {
     if value.bytes().all(is_plain) {
         out.push('\'');
         out.push_str(value);

@@ -30,8 +30,10 @@ pub(crate) struct Guard {
 
 /// Another number of rows than there must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missed {
+pub enum Missed {
+    /// Fewer than there must be, or none.
     Fewer,
+    /// More than there must be.
     More,
 }
 

@@ -133,7 +133,7 @@ async fn look(
 
 /// Whether `Duplicate entry 'VALUE' for key 'KEY'` names this purchase: its id, alone or as a part
 /// of a composite key (the servers print `'p-17'` or `'shop-p-17'`).
-pub(crate) fn names_purchase(message: &str, purchase_id: &str) -> bool {
+pub fn names_purchase(message: &str, purchase_id: &str) -> bool {
     let Some(value) = message
         .split_once("Duplicate entry '")
         .and_then(|(_, rest)| rest.rsplit_once("' for key "))
@@ -152,8 +152,8 @@ pub(crate) fn names_purchase(message: &str, purchase_id: &str) -> bool {
         || value.contains(&format!("-{purchase_id}-"))
 }
 
-/// Cuts a text for a person at [`DETAIL_BYTES_MAX`].
-pub(crate) fn shortened(mut text: String) -> String {
+/// Cuts a text for a person at 300 bytes, between characters.
+pub fn shortened(mut text: String) -> String {
     if text.len() > DETAIL_BYTES_MAX {
         let mut end = DETAIL_BYTES_MAX - "…".len();
         while !text.is_char_boundary(end) {

@@ -7,8 +7,9 @@ use crate::session::{Failure, Session};
 
 /// A statement of a script.
 #[derive(Debug, Clone)]
-pub(crate) struct Line<'a> {
-    pub(crate) sql: String,
+pub struct Line<'a> {
+    /// Its text.
+    pub sql: String,
     /// What its failure says of the statement before it, if it is a guard.
     guard: Option<&'a Guard>,
 }

@@ -4,8 +4,10 @@ use tandem_participant::Error;
 
 /// The two families, which differ in syntax and in what a session may do after `XA PREPARE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flavour {
+pub enum Flavour {
+    /// MariaDB.
     MariaDb,
+    /// MySQL.
     MySql,
 }
 
@@ -70,7 +72,7 @@ impl Flavour {
 
     /// Tells the flavour from `VERSION()` and refuses servers that are too old. Gives the flavour
     /// and the server's name for people.
-    pub(crate) fn recognised(version: &str) -> Result<(Flavour, String), Error> {
+    pub fn recognised(version: &str) -> Result<(Flavour, String), Error> {
         let (flavour, product, min) = if version.contains("MariaDB") {
             (Flavour::MariaDb, "MariaDB", Flavour::MARIADB_MIN)
         } else {

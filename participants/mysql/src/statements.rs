@@ -98,7 +98,7 @@ pub(crate) fn check_whole(statement: &Statement) -> Result<(), StatementError> {
 
 /// All statements of a purchase, in their order.
 #[derive(Debug)]
-pub(crate) struct Templates(Vec<Template>);
+pub struct Templates(Vec<Template>);
 
 /// What the parameters stand for.
 struct Values<'a> {
@@ -108,7 +108,9 @@ struct Values<'a> {
 }
 
 impl Templates {
-    pub(crate) fn parse(statements: &[Statement]) -> Result<Self, SettingsError> {
+    /// Reads the statements in their order; the error names the first that breaks a rule by its number,
+    /// from 1.
+    pub fn parse(statements: &[Statement]) -> Result<Self, SettingsError> {
         if statements.is_empty() {
             return Err(SettingsError::Statements(StatementError::Empty));
         }
@@ -141,7 +143,7 @@ impl Templates {
     }
 
     /// The tables that the statements name, as written, without backticks.
-    pub(crate) fn tables(&self) -> Vec<&str> {
+    pub fn tables(&self) -> Vec<&str> {
         let mut tables: Vec<&str> = self
             .0
             .iter()
@@ -156,7 +158,7 @@ impl Templates {
     /// `bytes_max` at most. The statements of one purchase keep their order; purchases do not
     /// depend on each other. What finds its rows is never joined, and its guard follows it: one purchase
     /// that meets a row too many and one that meets none would make up for each other.
-    pub(crate) fn render(
+    pub fn render(
         &self,
         transaction: &TransactionId,
         entries: &[&Entry],

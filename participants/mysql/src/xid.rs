@@ -4,7 +4,7 @@ use tandem_participant::PreparedId;
 use tandem_protocol::{ParticipantName, TransactionId};
 
 /// The formatID of tandem's branches: "tand" in ASCII. It is part of the identity on both servers.
-pub(crate) const FORMAT_ID: i64 = 0x7461_6E64;
+pub const FORMAT_ID: i64 = 0x7461_6E64;
 
 /// The XID as XA statements take it: gtrid is the transaction's id, bqual the participant's name.
 /// Both are made of `a-z 0-9 - .` only, so the quotes are safe.
@@ -13,7 +13,7 @@ pub(crate) fn literal(transaction: &TransactionId, participant: &ParticipantName
 }
 
 /// One row of `XA RECOVER` as the text protocol sends it, or what of it is not understood.
-pub(crate) fn read(
+pub fn read(
     format_id: &str,
     gtrid_length: &str,
     data: &[u8],

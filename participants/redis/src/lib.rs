@@ -46,9 +46,6 @@ mod connection;
 mod describe;
 mod enlist;
 mod entrance;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
 mod keys;
 mod participant;
 mod refusal;
@@ -62,4 +59,5 @@ pub use by_hand::{
     commit_by_hand, count_by_hand, end_by_hand, newest_by_hand, release_by_hand, take_back_by_hand,
 };
 pub use participant::RedisParticipant;
+pub use refusal::read_value;
 pub use settings::{Settings, SettingsError};

@@ -92,9 +92,9 @@ impl RedisParticipant {
             .collect()
     }
 
-    /// The stock key of a sku, or its field in the stock hash. The error is a key that would be one
-    /// of tandem's own.
-    pub(crate) fn stock_of(&self, sku: &str) -> Result<String, String> {
+    /// The stock key of a sku, or its field in the stock hash. The error is a key (or field) that would
+    /// be one of tandem's own.
+    pub fn stock_of(&self, sku: &str) -> Result<String, String> {
         match &self.place {
             StockPlace::Keys(pattern) => {
                 let key = pattern.of(sku);

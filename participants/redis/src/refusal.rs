@@ -80,8 +80,9 @@ pub(crate) fn problem_text(place: &StockPlace, problem: &str, stock: &str) -> Op
     }
 }
 
-/// The problem that `stock.lua` would see in a text, and its value if it is an integer.
-pub(crate) fn read_value(text: &str) -> (Option<i64>, Option<&'static str>) {
+/// A stock's text: its value if it is an integer, and the problem that `stock.lua` would see in it
+/// (`NOT_INTEGER`, `TOO_LARGE`).
+pub fn read_value(text: &str) -> (Option<i64>, Option<&'static str>) {
     match text.parse::<i64>() {
         Ok(value) if value.to_string() != text => (None, Some("NOT_INTEGER")),
         Ok(value) if value.unsigned_abs() >= VALUE_LIMIT => (Some(value), Some("TOO_LARGE")),

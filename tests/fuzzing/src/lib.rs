@@ -10,6 +10,7 @@
 //! The same seed gives the same inputs.
 
 mod corpus;
+mod lexer;
 mod messages;
 mod mutate;
 mod random;

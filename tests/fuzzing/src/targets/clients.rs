@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem::services::fuzzing as services;
+use tandem::services::{grpc_timeout, status, validate};
 use tandem_participant::convert::{entry_from_wire, entry_to_wire};
 use tandem_proto::v1;
 use tandem_protocol::{Decision, Entry, Reason, Record, Refusal, Reply, Timestamp, entry_bytes};
@@ -38,7 +38,8 @@ pub(super) fn targets() -> Vec<Target> {
             read: |input| {
                 message(input, |request: v1::GetPurchaseRequest| {
                     let id = request.purchase_id;
-                    checked(services::purchase_id(&id), (1..=64).contains(&id.len()))
+                    let read = validate::purchase_id(&id).map_err(status::invalid);
+                    checked(read, (1..=64).contains(&id.len()))
                 })
             },
         },
@@ -91,7 +92,7 @@ pub(super) fn purchase() -> v1::SubmitPurchaseRequest {
 fn submit(input: &[u8]) -> String {
     message(input, |request: v1::SubmitPurchaseRequest| {
         let items = request.items.len();
-        let purchase = match services::submit(request) {
+        let purchase = match validate::purchase(request).map_err(status::invalid) {
             Ok(purchase) => purchase,
             Err(status) => return refused(&status),
         };
@@ -199,7 +200,7 @@ fn reply(input: &[u8]) -> String {
             _ => Reply::ShuttingDown,
         };
         let id = &told.purchase_id[..told.purchase_id.floor_char_boundary(64)];
-        let status = services::reply(id, reply);
+        let status = status::reply(id, reply);
         let details = status.get_error_details();
         let info = details.error_info().expect("it gives a reason");
         assert_eq!(info.domain, "tandem");
@@ -211,7 +212,7 @@ fn reply(input: &[u8]) -> String {
 /// At most 8 digits and a unit; the longest is 99,999,999 hours.
 fn timeout(input: &[u8]) -> String {
     let text = String::from_utf8_lossy(input);
-    match services::grpc_timeout(&text) {
+    match grpc_timeout(&text) {
         Some(timeout) => {
             assert!(timeout <= Duration::from_secs(99_999_999 * 3_600));
             assert!((2..=9).contains(&text.len()));

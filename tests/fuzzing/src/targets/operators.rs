@@ -1,6 +1,6 @@
 //! What operators ask, as the coordinator and the participants read it.
 
-use tandem::services::fuzzing as services;
+use tandem::services::{settlement, status, transaction_id, validate};
 use tandem_proto::v1;
 use tandem_protocol::{Record, Timestamp, TransactionId};
 use tonic::Status;
@@ -69,7 +69,7 @@ pub(super) fn targets() -> Vec<Target> {
             |input| {
                 message(input, |m: v1::GetStockRequest| {
                     let plausible = (1..=128).contains(&m.sku.len()) && m.sku.is_ascii();
-                    checked(services::sku(&m.sku), plausible)
+                    checked(validate::sku(&m.sku).map_err(status::invalid), plausible)
                 })
             },
         ),
@@ -96,7 +96,7 @@ fn settle() -> v1::SettleTransactionRequest {
 
 /// A transaction has one text.
 fn named(text: &str) -> String {
-    let read: Result<TransactionId, Status> = services::transaction_id(text);
+    let read: Result<TransactionId, Status> = transaction_id(text);
     if let Ok(id) = &read {
         assert_eq!(id.to_string(), text);
         assert!(text.len() <= 64, "it is a gtrid");
@@ -108,7 +108,7 @@ fn named(text: &str) -> String {
 fn settled(input: &[u8]) -> String {
     message(
         input,
-        |request: v1::SettleTransactionRequest| match services::settlement(&request) {
+        |request: v1::SettleTransactionRequest| match settlement(&request) {
             Ok(settlement) => {
                 assert_eq!(settlement.reason, request.reason);
                 let ending = settlement.ending;

@@ -10,7 +10,7 @@ use tandem_participant::{
     Acknowledged, Commit, Enlist, Error, Forget, Participant, Prepare, RollBack, Vote,
 };
 use tandem_protocol::{Entry, Epoch, Item, Purchase, Timestamp, TransactionId};
-use tandem_redis::{RedisParticipant, Settings, fuzzing};
+use tandem_redis::{RedisParticipant, Settings, read_value};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -50,7 +50,7 @@ pub(super) fn targets() -> Vec<Target> {
                 let mut fields = text.splitn(4, '|');
                 let mut next = || fields.next().unwrap_or_default();
                 let (prefix, pattern, one, two) = (next(), next(), next(), next());
-                fuzzing::stock_keys(prefix, pattern, input.len() % 2 == 0, [one, two]).to_owned()
+                stock_keys(prefix, pattern, input.len() % 2 == 0, [one, two]).to_owned()
             },
         },
         Target {
@@ -61,9 +61,65 @@ pub(super) fn targets() -> Vec<Target> {
                     .map(|text| text.into())
                     .into()
             },
-            read: |input| fuzzing::stock_value(&String::from_utf8_lossy(input)).to_owned(),
+            read: |input| stock_value(&String::from_utf8_lossy(input)).to_owned(),
         },
     ]
+}
+
+/// Two skus under one pattern: their keys differ, and none is one of tandem's own.
+fn stock_keys(prefix: &str, pattern: &str, in_hash: bool, skus: [&str; 2]) -> &'static str {
+    let mut settings = Settings::at("redis://127.0.0.1");
+    settings.key_prefix = prefix.to_owned();
+    match in_hash {
+        true => {
+            settings.stock_hash = Some("stock".to_owned());
+            settings.stock_field = Some(pattern.to_owned());
+        }
+        false => settings.stock_key = Some(pattern.to_owned()),
+    }
+    let name = "stock".parse().expect("well formed");
+    let Ok(participant) = RedisParticipant::new(name, settings) else {
+        return "refused";
+    };
+    let keys = skus.map(|sku| participant.stock_of(sku));
+    for key in &keys {
+        match key {
+            Ok(key) => assert!(in_hash || !key.starts_with(prefix), "{key:?} is reserved"),
+            Err(key) => assert!(
+                key.strip_prefix("witness:")
+                    .unwrap_or(key)
+                    .starts_with(prefix),
+                "{key:?} is not reserved"
+            ),
+        }
+    }
+    assert_eq!(skus[0] == skus[1], keys[0] == keys[1], "{keys:?}");
+    match keys {
+        [Ok(_), Ok(_)] => "both",
+        [Ok(_), Err(_)] | [Err(_), Ok(_)] => "one is reserved",
+        [Err(_), Err(_)] => "both are reserved",
+    }
+}
+
+/// A stock value: only the one text that the scripts take for an integer is one.
+fn stock_value(text: &str) -> &'static str {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let canonical = !digits.is_empty()
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && (!digits.starts_with('0') || text == "0");
+    let (value, problem) = read_value(text);
+    match (value, problem) {
+        (Some(value), None) => {
+            assert!(canonical && value.to_string() == text && value.unsigned_abs() < 1 << 53);
+            "a value"
+        }
+        (_, Some(problem)) => {
+            let small = digits.len() <= 15;
+            assert!(!(canonical && small), "{text:?} is an integer: {problem}");
+            problem
+        }
+        (None, None) => panic!("{text:?} is neither"),
+    }
 }
 
 /// What is asked (the first byte), and good answers to it.
