@@ -355,7 +355,8 @@ impl Stand {
     }
 }
 
-/// Answers each command in turn; what the client says of itself at the beginning is fine.
+/// Answers each command in turn. What a client says and asks at the entrance is fine: whom an input had denied
+/// the access would not come in for the inputs after it.
 async fn serve(mut stream: UnixStream, answers: Arc<Mutex<VecDeque<Answer>>>) {
     let mut unread = Vec::new();
     let mut bytes = vec![0; 64 * 1024];
@@ -392,7 +393,11 @@ fn greets(command: &Reply) -> bool {
     let Reply::Array(words) = command else {
         return false;
     };
-    matches!(words.first(), Some(Reply::Bulk(word)) if word == b"CLIENT")
+    match words.as_slice() {
+        [Reply::Bulk(word), Reply::Bulk(section)] => word == b"INFO" && section == b"server",
+        [Reply::Bulk(word), ..] => word == b"CLIENT",
+        _ => false,
+    }
 }
 
 fn entry(number: u32, sku: &str) -> Entry {
