@@ -211,7 +211,7 @@ fn main() {
             a_password_that_is_changed_is_named_and_the_account_not_locked,
         ],
         checks![EVERYTHING_LISTED, held:
-            a_row_that_is_held_names_its_holder_and_delays_nobody,
+            a_row_that_is_held_names_its_holder_and_its_neighbours_go_on,
             rows_that_are_held_one_after_another_delay_nobody,
             a_prepared_branch_that_holds_a_row_is_named,
             a_row_of_a_branch_under_way_is_waited_for,
