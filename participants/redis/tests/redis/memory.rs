@@ -102,6 +102,8 @@ async fn a_hold_below_the_floor_can_still_be_ended() {
 async fn forgetting_takes_all_memory_in_more_than_one_batch() {
     on_each_server(async |stage| {
         let () = stage.cli("SET stock:tea 1").await;
+        // So many would not let each other connect in time on one thread of a busy machine.
+        stage.prepare("shop.1.1", &[&[("tea", 2)]]).await;
         let mut calls = tokio::task::JoinSet::new();
         for n in 1..=3_000 {
             let participant = stage.participant.clone();
