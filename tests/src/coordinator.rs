@@ -32,6 +32,16 @@ pub struct Start {
     pub env: Vec<(String, String)>,
 }
 
+impl Start {
+    /// The same with nothing set in its environment: no step at which it is to end.
+    pub fn without_env(&self) -> Start {
+        Start {
+            env: Vec::new(),
+            ..self.clone()
+        }
+    }
+}
+
 /// A coordinator with a folder and ports of its own; its process runs or is down.
 #[derive(Debug)]
 pub struct Coordinator {

@@ -166,8 +166,7 @@ async fn kill_and_heal(world: &World, victim: Victim, random: &mut Random) -> Re
             if random.between(1, 3) == 1 {
                 // The next death comes at any moment of the recovery.
                 let start = Start {
-                    env: Vec::new(),
-                    ..world.start.clone()
+                    ..world.start.without_env()
                 };
                 world.coordinator.launch(&start)?;
                 tokio::time::sleep(random.millis(1, 400)).await;

@@ -164,11 +164,7 @@ impl World {
     /// # Errors
     /// If it does not start; with its log.
     pub async fn start_again(&self) -> Result<()> {
-        let start = Start {
-            env: Vec::new(),
-            ..self.start.clone()
-        };
-        self.coordinator.start(&start).await
+        self.coordinator.start(&self.start.without_env()).await
     }
 
     /// From its next start on each part is of the build under test.

@@ -190,12 +190,7 @@ async fn advice_on_a_commit_by_hand_against_an_abort_puts_it_right(world: &World
     let (id, mut asked) = one_undecided(world).await?;
     world.stores.redis.kill9()?;
     launch(world)?;
-    let operator = world.coordinator.operator();
-    until("MySQL is up", SOON, async || {
-        let purchases = operator.participant("purchases").await;
-        Ok(purchases.is_ok_and(|one| one.state() == v1::LinkState::Up))
-    })
-    .await?;
+    until_up(world, "purchases").await?;
     let commit = format!("XA COMMIT '{id}','purchases',1952542308");
     until(
         "the dead coordinator's session has gone",
@@ -224,12 +219,7 @@ async fn advice_on_a_deduction_by_hand_against_an_abort_puts_it_right(world: &Wo
     let (id, mut asked) = one_undecided(world).await?;
     world.stores.mysql.kill9()?;
     launch(world)?;
-    let operator = world.coordinator.operator();
-    until("Redis is up", SOON, async || {
-        let stock = operator.participant("stock").await;
-        Ok(stock.is_ok_and(|one| one.state() == v1::LinkState::Up))
-    })
-    .await?;
+    until_up(world, "stock").await?;
     let member = memory_of(&id)?;
     kv(
         world,
@@ -247,7 +237,9 @@ async fn advice_on_a_deduction_by_hand_against_an_abort_puts_it_right(world: &Wo
     let words: Vec<&str> = forget.split_whitespace().collect();
     kv(world, &[&words]).await?;
     follow(world, &command(&shown, "tandem tx settle")?)?;
-    Judge(&world.stores).quiet(&operator).await?;
+    Judge(&world.stores)
+        .quiet(&world.coordinator.operator())
+        .await?;
     ensure!(world.stores.stock("tea").await? == Some(10));
     world.coordinator.kill9()?;
     world.start_again().await?;

@@ -70,10 +70,7 @@ pub(crate) fn ensure_audited(world: &World) -> Result<()> {
 
 /// Starts the coordinator while a store is down.
 pub(crate) fn launch(world: &World) -> Result<()> {
-    world.coordinator.launch(&tandem_tests::Start {
-        env: Vec::new(),
-        ..world.start.clone()
-    })
+    world.coordinator.launch(&world.start.without_env())
 }
 
 /// Leaves a branch at MySQL that is prepared without a decision, and that the coordinator does not
@@ -84,11 +81,15 @@ pub(crate) async fn one_undecided(world: &World) -> Result<(String, Asked)> {
     let client = world.coordinator.client();
     let asked = ask(&client, &purchase("p-1", &[("tea", 2)])).await;
     world.coordinator.wait_end().await?;
+    Ok((only_prepared(world).await?, asked))
+}
+
+/// The transaction of the one branch that is prepared at MySQL.
+pub(crate) async fn only_prepared(world: &World) -> Result<String> {
     let prepared = Judge(&world.stores).prepared_branches().await?;
     ensure!(prepared.len() == 1, "{prepared:?}");
     let id = prepared[0].strip_suffix("purchases");
-    let id = id.context("not this coordinator's")?.to_owned();
-    Ok((id, asked))
+    Ok(id.context("not this coordinator's")?.to_owned())
 }
 
 /// The operator's manual, and the README.

@@ -5,7 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tandem_proto::v1;
-use tandem_tests::{Answer, Asked, Client, Judge, PairName, Setup, World, purchase, redis_member};
+use tandem_tests::{
+    Answer, Asked, Client, Judge, PairName, Setup, StockPlace, StoresOptions, World, purchase,
+    redis_member, until,
+};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -42,6 +45,27 @@ pub(crate) fn down() -> Setup {
         coordinator_down: true,
         ..Setup::default()
     }
+}
+
+/// The same, with the stock in a hash.
+pub(crate) fn down_with_a_hash() -> Setup {
+    Setup {
+        stores: StoresOptions {
+            stock: StockPlace::Hash,
+            ..StoresOptions::default()
+        },
+        ..down()
+    }
+}
+
+/// Waits until the coordinator has enlisted a participant.
+pub(crate) async fn until_up(world: &World, participant: &str) -> Result<()> {
+    let operator = world.coordinator.operator();
+    until(&format!("{participant} is up"), SOON, async || {
+        let one = operator.participant(participant).await;
+        Ok(one.is_ok_and(|one| one.state() == v1::LinkState::Up))
+    })
+    .await
 }
 
 /// Submits and remembers what came back.

@@ -81,12 +81,7 @@ async fn run_apart(world: &World, copy: &Path) -> Result<(String, Asked)> {
     fs::create_dir_all(&place)?;
     let other = Coordinator::new(place)?.with_data_dir(copy.to_owned());
     // It knows nothing of the decision: no store has carried it out.
-    other
-        .start(&Start {
-            env: Vec::new(),
-            ..world.start.clone()
-        })
-        .await?;
+    other.start(&world.start.without_env()).await?;
     let made = ask(&other.client(), &purchase("p-3", &[("tea", 1)])).await;
     ensure_committed(&made)?;
     other.kill9()?;
@@ -145,8 +140,7 @@ async fn leave_its_epoch(world: &World, copy: &Path, at: &str) -> Result<()> {
     );
     old.launch(&Start {
         participants,
-        env: Vec::new(),
-        ..world.start.clone()
+        ..world.start.without_env()
     })?;
     until("its epoch is at the store", SOON, async || {
         let up = old.operator().participant(at).await;

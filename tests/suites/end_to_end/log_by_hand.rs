@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use sqlx::{Connection, Executor};
-use tandem_tests::{
-    Answer, Asked, Case, Coordinator, Judge, Setup, Start, StockPlace, StoresOptions, World,
-    copy_folder, purchase, until,
-};
+use tandem_tests::{Answer, Asked, Case, Coordinator, Judge, World, copy_folder, purchase, until};
 
 use super::following::*;
 use super::helpers::*;
@@ -22,16 +19,6 @@ pub(crate) const CASES: &[Case] = &[
     case!(hold_without_a_branch_is_released_by_hand_without_a_log on ONE, with down),
     case!(branch_without_a_hold_is_released_by_hand_without_a_log on TWO, with down),
 ];
-
-fn down_with_a_hash() -> Setup {
-    Setup {
-        stores: StoresOptions {
-            stock: StockPlace::Hash,
-            ..StoresOptions::default()
-        },
-        ..down()
-    }
-}
 
 /// What `tandem log inspect` prints of a folder, with the coordinator's configuration.
 pub(crate) fn inspected(world: &World, folder: &Path) -> Result<String> {
@@ -228,11 +215,7 @@ pub(crate) async fn go_on_with_a_new_coordinator(world: &World, made: &[Asked]) 
     let place = world.folder().join("next");
     fs::create_dir_all(&place)?;
     let next = Coordinator::named("shop2", place)?;
-    next.start(&Start {
-        env: Vec::new(),
-        ..world.start.clone()
-    })
-    .await?;
+    next.start(&world.start.without_env()).await?;
     let mut asked = made.to_vec();
     for id in ["p-1", "p-2"] {
         let mut one = ask(&next.client(), &purchase(id, &[("tea", 2)])).await;

@@ -28,8 +28,7 @@ pub(crate) async fn start_in_the_dark(world: &World, data_dir: &Path, times: usi
     for number in 1..=times {
         dark.launch(&tandem_tests::Start {
             participants: participants.clone(),
-            env: Vec::new(),
-            ..world.start.clone()
+            ..world.start.without_env()
         })?;
         tandem_tests::until("its epoch has begun", SOON, async || {
             Ok(dark.log().matches("\"listening\"").count() == before + number)

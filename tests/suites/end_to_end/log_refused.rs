@@ -135,12 +135,7 @@ async fn rights_on_the_log_are_given_as_the_daemon_says(world: &World) -> Result
         );
     }
     give(&log)?;
-    coordinator
-        .start(&Start {
-            env: Vec::new(),
-            ..world.start.clone()
-        })
-        .await?;
+    coordinator.start(&world.start.without_env()).await?;
     ensure_sold_once(world, &coordinator).await
 }
 
@@ -195,12 +190,7 @@ async fn log_on_a_disk_that_cant_be_written_is_made_writable_as_the_daemon_says(
         "{said}"
     );
     remount(&disk, "rw")?;
-    coordinator
-        .start(&Start {
-            env: Vec::new(),
-            ..world.start.clone()
-        })
-        .await?;
+    coordinator.start(&world.start.without_env()).await?;
     ensure_sold_once(world, &coordinator).await
 }
 
@@ -251,11 +241,6 @@ async fn log_on_a_failing_disk_is_copied_to_a_sound_one_as_the_daemon_says(
     fs::create_dir_all(&place)?;
     let sound = Coordinator::new(place.clone())?.with_data_dir(place.join("copy"));
     copy_folder(&world.coordinator.data_dir(), &sound.data_dir())?;
-    sound
-        .start(&Start {
-            env: Vec::new(),
-            ..world.start.clone()
-        })
-        .await?;
+    sound.start(&world.start.without_env()).await?;
     ensure_sold_once(world, &sound).await
 }

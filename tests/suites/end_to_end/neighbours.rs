@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use futures::future::join_all;
-use sqlx::Executor;
+use sqlx::{Executor, MySqlConnection};
 use tandem_proto::v1::{LinkState, ParticipantStatus};
 use tandem_tests::{Answer, Asked, Case, Client, Setup, StoresOptions, World, purchase, until};
 use tokio::task::JoinSet;
@@ -115,18 +115,52 @@ async fn every(
     Ok(asked)
 }
 
+/// A session of the app's that has the rows of these purchases locked.
+async fn hold(world: &World, ids: impl Iterator<Item = String>) -> Result<MySqlConnection> {
+    let mut other = world.stores.sql().await?;
+    other.execute("BEGIN").await?;
+    for id in ids {
+        let insert =
+            format!("INSERT INTO purchases VALUES ('{id}', 'bob', 'EUR', 1, 'none', '2020-01-01')");
+        other.execute(sqlx::AssertSqlSafe(insert)).await?;
+    }
+    Ok(other)
+}
+
+/// All of the bad ones were refused for a lock that a session holds, which few of the others have noticed; and
+/// they are made when it is given back.
+async fn ensure_locked_until_given_back(
+    world: &World,
+    mut bad: Vec<Asked>,
+    others: Others,
+    mut holder: MySqlConnection,
+) -> Result<()> {
+    let late = Arc::clone(&others.late);
+    let all_others = others.end(world).await?;
+    for asked in &bad {
+        let [Answer::NotMade { reason }] = &asked.answers[..] else {
+            anyhow::bail!("{asked:?}");
+        };
+        ensure!(reason == "LOCKED", "{asked:?}");
+    }
+    let late = late.load(Ordering::Relaxed);
+    println!("{late} of {} others noticed it", all_others.len());
+    ensure!(late <= 2 * CLIENTS, "{late} others noticed it");
+    holder.execute("ROLLBACK").await?;
+    for asked in &mut bad {
+        ask_until_final(world, asked).await?;
+        ensure_committed(asked)?;
+    }
+    bad.extend(all_others);
+    world.judge(&bad).await?;
+    Ok(())
+}
+
 /// Redis refuses it at once, while its statement at MySQL still waits for a row.
 async fn sold_out_purchase_beside_a_locked_row_harms_nobody(world: &World) -> Result<()> {
     world.stores.seed("tea", 1_000_000).await?;
     world.stores.seed("gone", 0).await?;
-    let mut other = world.stores.sql().await?;
-    other.execute("BEGIN").await?;
-    for number in 0..40 {
-        let insert = format!(
-            "INSERT INTO purchases VALUES ('gone-{number}', 'bob', 'EUR', 1, 'none', '2020-01-01')"
-        );
-        other.execute(sqlx::AssertSqlSafe(insert)).await?;
-    }
+    let mut other = hold(world, (0..40).map(|number| format!("gone-{number}"))).await?;
     let others = Others::begin(world).await?;
     let client = world.coordinator.client();
     let bad = every(BAD_EVERY, async |number| {
@@ -186,27 +220,9 @@ async fn locked_customer_holds_up_only_those_who_come_with_the_first(world: &Wor
         apart = apart.max(queue.purchases_apart);
     }
     ensure!(apart > 0, "the operator saw none of his wait apart");
-    let mut bad = his.join_all().await;
-    let late = Arc::clone(&others.late);
-    let all_others = others.end(world).await?;
-    for asked in &bad {
-        let [Answer::NotMade { reason }] = &asked.answers[..] else {
-            anyhow::bail!("{asked:?}");
-        };
-        ensure!(reason == "LOCKED", "{asked:?}");
-    }
-    let late = late.load(Ordering::Relaxed);
-    println!("{late} of {} others noticed it", all_others.len());
-    // Those of the transaction that finds the lock, and of one more that was under way with his next.
-    ensure!(late <= 2 * CLIENTS, "{late} others noticed it");
-    other.execute("ROLLBACK").await?;
-    for asked in &mut bad {
-        ask_until_final(world, asked).await?;
-        ensure_committed(asked)?;
-    }
-    bad.extend(all_others);
-    world.judge(&bad).await?;
-    Ok(())
+    // Those who notice are of the transaction that finds the lock, and of one more that was under way with his
+    // next.
+    ensure_locked_until_given_back(world, his.join_all().await, others, other).await
 }
 
 async fn value_that_a_column_does_not_take_harms_nobody(world: &World) -> Result<()> {
@@ -264,40 +280,15 @@ fn listed_rollback_on_timeout() -> Setup {
 /// goods are those of all.
 async fn another_locked_row_each_time_holds_nobody_up(world: &World) -> Result<()> {
     world.stores.seed("tea", 1_000_000).await?;
-    let mut other = world.stores.sql().await?;
-    other.execute("BEGIN").await?;
-    for number in 0..40 {
-        let insert = format!(
-            "INSERT INTO purchases VALUES ('held-{number}', 'bob', 'EUR', 1, 'none', '2020-01-01')"
-        );
-        other.execute(sqlx::AssertSqlSafe(insert)).await?;
-    }
+    let other = hold(world, (0..40).map(|number| format!("held-{number}"))).await?;
     let others = Others::begin(world).await?;
     let client = world.coordinator.client();
-    let mut bad = every(BAD_EVERY, async |number| {
+    let bad = every(BAD_EVERY, async |number| {
         let wanted = purchase(&format!("held-{number}"), &[("tea", 1)]);
         Ok(ask(&client, &wanted).await)
     })
     .await?;
-    let late = Arc::clone(&others.late);
-    let all_others = others.end(world).await?;
-    for asked in &bad {
-        let [Answer::NotMade { reason }] = &asked.answers[..] else {
-            anyhow::bail!("{asked:?}");
-        };
-        ensure!(reason == "LOCKED", "{asked:?}");
-    }
-    let late = late.load(Ordering::Relaxed);
-    println!("{late} of {} others noticed it", all_others.len());
-    ensure!(late <= 2 * CLIENTS, "{late} others noticed it");
-    other.execute("ROLLBACK").await?;
-    for asked in &mut bad {
-        ask_until_final(world, asked).await?;
-        ensure_committed(asked)?;
-    }
-    bad.extend(all_others);
-    world.judge(&bad).await?;
-    Ok(())
+    ensure_locked_until_given_back(world, bad, others, other).await
 }
 
 async fn another_locked_row_that_costs_the_branch_holds_nobody_up(world: &World) -> Result<()> {
@@ -306,15 +297,8 @@ async fn another_locked_row_that_costs_the_branch_holds_nobody_up(world: &World)
 
 async fn locked_rows_that_cost_the_branch_harm_nobody(world: &World) -> Result<()> {
     world.stores.seed("tea", 1_000).await?;
-    let mut other = world.stores.sql().await?;
-    other.execute("BEGIN").await?;
-    for number in 0..8 {
-        let insert = format!(
-            "INSERT INTO purchases VALUES ('p-{}', 'bob', 'EUR', 1, 'none', '2020-01-01')",
-            25 * number
-        );
-        other.execute(sqlx::AssertSqlSafe(insert)).await?;
-    }
+    let every_25th = (0..8).map(|number| format!("p-{}", 25 * number));
+    let mut other = hold(world, every_25th).await?;
     let client = world.coordinator.client();
     let wanted: Vec<_> = (0..200)
         .map(|number| purchase(&format!("p-{number}"), &[("tea", 1)]))
@@ -430,9 +414,5 @@ async fn statement_that_can_not_run_is_refused_at_the_start(world: &World) -> Re
     .await?;
     ensure!(number(world, "SELECT COUNT(*) FROM tandem_coordinators").await? == 0);
     sql(world, "ALTER TABLE orders ADD COLUMN customer VARCHAR(64)").await?;
-    until("it is up", SOON, async || {
-        let one = operator.participant("purchases").await;
-        Ok(one.is_ok_and(|one| one.state() == LinkState::Up))
-    })
-    .await
+    until_up(world, "purchases").await
 }

@@ -18,10 +18,7 @@ pub(crate) const CASES: &[Case] = &[
 async fn operator_sees_what_is_in_doubt_and_its_end(world: &World) -> Result<()> {
     let id = one_in_doubt(world).await?;
     world.stores.redis.kill9()?;
-    world.coordinator.launch(&tandem_tests::Start {
-        env: Vec::new(),
-        ..world.start.clone()
-    })?;
+    world.coordinator.launch(&world.start.without_env())?;
     let operator = world.coordinator.operator();
     until(
         "MySQL's half is done, Redis' half is open",

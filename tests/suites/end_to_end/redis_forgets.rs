@@ -256,8 +256,7 @@ async fn lagging_replica_that_was_promoted_gets_its_commits_again(world: &World)
         .replace(&world.stores.redis.url(), &replica.url());
     let start = Start {
         participants,
-        env: Vec::new(),
-        ..world.start.clone()
+        ..world.start.without_env()
     };
     world.coordinator.start(&start).await?;
     let found = loss(world, None).await?;

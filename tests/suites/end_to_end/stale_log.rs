@@ -35,10 +35,7 @@ async fn is_refused(world: &World, says: &str) -> Result<()> {
     let before = (judge.prepared_branches().await?, judge.rows("").await?);
     let stock = world.stores.stock("tea").await?;
     let said_before = world.coordinator.log().len();
-    world.coordinator.launch(&tandem_tests::Start {
-        env: Vec::new(),
-        ..world.start.clone()
-    })?;
+    world.coordinator.launch(&world.start.without_env())?;
     let status = world.coordinator.wait_end().await?;
     ensure!(!status.success(), "it ended well");
     let log = world.coordinator.log();

@@ -44,11 +44,7 @@ async fn advice_on_a_branch_that_mysql_has_lost_brings_it_back(world: &World) ->
     let client = world.coordinator.client();
     let asked = ask_apart(&client, &purchase("p-1", &[("tea", 2)]));
     world.coordinator.wait_stopped().await?;
-    let prepared = Judge(&world.stores).prepared_branches().await?;
-    let id = prepared
-        .first()
-        .and_then(|one| one.strip_suffix("purchases"));
-    let id = id.context("it is not prepared")?;
+    let id = only_prepared(world).await?;
     proxy.say(&RESET);
     end_at_mysql(world, &format!("XA COMMIT '{id}','purchases',1952542308")).await?;
     world.coordinator.kill9()?;

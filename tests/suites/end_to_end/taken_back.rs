@@ -3,10 +3,9 @@
 
 use anyhow::{Context, Result, ensure};
 use tandem_participant::{Commit, Participant};
-use tandem_proto::v1;
 use tandem_protocol::{Entry, Epoch, Item, Purchase};
 use tandem_redis::RedisParticipant;
-use tandem_tests::{Case, Judge, Setup, StockPlace, StoresOptions, World, purchase, until};
+use tandem_tests::{Case, Judge, StockPlace, World, purchase, until};
 
 use super::audit::audit;
 use super::following::*;
@@ -16,16 +15,6 @@ pub(crate) const CASES: &[Case] = &[
     case!(advice_on_a_commit_of_tandems_own_script_against_an_abort_takes_it_back on EVERYWHERE, with down),
     case!(advice_on_such_a_commit_on_a_stock_hash_takes_it_back on TWO, with down_with_a_hash),
 ];
-
-fn down_with_a_hash() -> Setup {
-    Setup {
-        stores: StoresOptions {
-            stock: StockPlace::Hash,
-            ..StoresOptions::default()
-        },
-        ..down()
-    }
-}
 
 /// Commits at Redis, as a participant that another process drives, what the coordinator has not decided.
 async fn commit_behind_its_back(world: &World, id: &str, place: StockPlace) -> Result<()> {
@@ -66,20 +55,11 @@ async fn takes_it_back(world: &World, place: StockPlace) -> Result<()> {
     let sold = ask(&client, &purchase("p-0", &[("tea", 10)])).await;
     let mut asked = ask(&client, &purchase("p-1", &[("tea", 2)])).await;
     world.coordinator.wait_end().await?;
-    let prepared = Judge(&world.stores).prepared_branches().await?;
-    let id = prepared
-        .first()
-        .and_then(|one| one.strip_suffix("purchases"));
-    let id = id.context("it is not prepared")?;
+    let id = only_prepared(world).await?;
     world.stores.mysql.kill9()?;
     launch(world)?;
-    let operator = world.coordinator.operator();
-    until("Redis is up", SOON, async || {
-        let stock = operator.participant("stock").await;
-        Ok(stock.is_ok_and(|one| one.state() == v1::LinkState::Up))
-    })
-    .await?;
-    commit_behind_its_back(world, id, place).await?;
+    until_up(world, "stock").await?;
+    commit_behind_its_back(world, &id, place).await?;
     ensure!(world.stores.stock("tea").await? == Some(8));
     world.stores.mysql.restart()?;
     until("the commit is found", SOON, async || {
@@ -150,7 +130,9 @@ async fn takes_it_back(world: &World, place: StockPlace) -> Result<()> {
     }
     at_redis(world, &commands(last)[..1]).await?;
     follow(world, &command(&shown, "tandem tx settle")?)?;
-    Judge(&world.stores).quiet(&operator).await?;
+    Judge(&world.stores)
+        .quiet(&world.coordinator.operator())
+        .await?;
     ensure!(world.stores.stock("tea").await? == Some(10));
     // Nothing is left of it for a new coordinator either.
     world.coordinator.kill9()?;
