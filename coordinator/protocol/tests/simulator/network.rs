@@ -86,6 +86,12 @@ impl World {
         process.last_call += 1;
         let call = process.last_call;
         process.calls.insert(call);
+        if matches!(
+            request,
+            Request::Prepare(..) | Request::List(_) | Request::Connect(_)
+        ) {
+            process.telling.insert(call);
+        }
         let enlistments = process.enlistments.get(to).copied().unwrap_or(0);
         process.asked_in.insert(call, enlistments);
         let is_swallowed = self.is_half_open(to, HalfOpen::swallows_requests);
@@ -129,8 +135,8 @@ impl World {
         self.at(time, Item::Answer { life, call, answer });
     }
 
-    /// Sends a request once all calls have ended that are under way now.
-    pub(crate) fn send_behind_others(&mut self, to: &ParticipantName, request: Request) {
+    /// Sends a request once all calls have ended that have told by now what the store must know.
+    pub(crate) fn send_behind_telling(&mut self, to: &ParticipantName, request: Request) {
         if let Some(process) = &self.process {
             let (life, behind) = (process.life, process.last_call);
             self.send_behind(life, behind, to, request);
@@ -147,7 +153,7 @@ impl World {
         let Some(process) = self.process.as_ref().filter(|p| p.life == life) else {
             return;
         };
-        if process.calls.range(..=behind).next().is_none() {
+        if process.telling.range(..=behind).next().is_none() {
             return self.send(to, request);
         }
         let to = to.clone();
@@ -361,6 +367,7 @@ impl World {
         };
         let from = answer.from;
         let was_open = process.calls.remove(&call);
+        process.telling.remove(&call);
         if !was_open {
             // Nobody waits for it any more; some transports deliver it all the same.
             return match answer.result {

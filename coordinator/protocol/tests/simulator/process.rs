@@ -164,7 +164,7 @@ impl World {
                     self.count("transactions closed");
                 }
                 let forget = Request::Forget(before, except, closed);
-                self.send_behind_others(&participant, forget);
+                self.send_behind_telling(&participant, forget);
             }
             Action::Recall {
                 participant,
@@ -351,6 +351,7 @@ impl World {
             epoch,
             is_stale,
             calls: BTreeSet::new(),
+            telling: BTreeSet::new(),
             last_call: 0,
             up: BTreeSet::new(),
             enlistments: BTreeMap::new(),

@@ -96,6 +96,8 @@ pub(crate) struct Process {
     pub(crate) is_stale: bool,
     /// Calls whose answer is still waited for.
     pub(crate) calls: BTreeSet<u64>,
+    /// Those of them that have told what the store must know.
+    pub(crate) telling: BTreeSet<u64>,
     pub(crate) last_call: u64,
     pub(crate) up: BTreeSet<ParticipantName>,
     /// How often each store was enlisted, and how often it had been when each call was made.
@@ -128,7 +130,7 @@ pub(crate) enum Item {
         call: u64,
         answer: Answer,
     },
-    /// A request is sent once no call is under way up to a number.
+    /// A request is sent once no call is under way up to a number that has told what the store must know.
     SendBehind {
         life: u64,
         behind: u64,
