@@ -73,7 +73,7 @@ pub enum Stale {
         "the decision log is stale: participant {participant} has committed transaction \
          {transaction}, which this log does not know. Acting on this log could roll back purchases \
          that were reported as committed. If {transaction} was committed at the store by hand, \
-         without the coordinator, see \"A stale or damaged log\" in the README"
+         without the coordinator, see \"A stale or damaged log\" in the operator's manual"
     )]
     UnknownCommit {
         /// Whose store.

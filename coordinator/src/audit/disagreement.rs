@@ -151,7 +151,7 @@ pub(super) fn of_memory(
 pub(super) fn of_stranger(id: &TransactionId, participant: &ParticipantName) -> String {
     format!(
         "no verb: take back by hand what {participant} has of {id}, then remove its memory of it as \
-         the README says under \"A stale or damaged log\""
+         the operator's manual says under \"A stale or damaged log\""
     )
 }
 
@@ -214,7 +214,8 @@ pub(super) fn of_deducted(sku: &str, excess: i128, due: &str) -> String {
     };
     format!(
         "no verb: compare the stock of {sku} with the shelf; if it is wrong by these units, \
-         {change}; then set tandem's count of {sku} to {due}, as the README says under \"The audit\""
+         {change}; then set tandem's count of {sku} to {due}, as the \
+         operator's manual says under \"The audit\""
     )
 }
 

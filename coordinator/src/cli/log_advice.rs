@@ -26,7 +26,7 @@ const BY_HAND: &str = "Then ask each store what it has prepared, and the others 
 
 /// How a coordinator goes on without a log.
 pub(super) const GO_ON: &str = "When nothing is prepared any more, go on with a new coordinator.id and an empty \
-    folder, as the README says under \"A stale or damaged log\".";
+    folder, as the manual says under \"A stale or damaged log\".";
 
 /// About one log, of which nobody can say from its folder whether it is the newest copy.
 pub(super) fn of_one(replayed: &Replayed, participants: Option<&Participants>) -> String {

@@ -155,8 +155,8 @@ impl Compared {
                 let epoch = match less.epoch > more.epoch {
                     true => {
                         " It has the higher epoch only since it was started: that epoch may be at the \
-                         stores and keep the other from starting, which the README's \"A stale or damaged \
-                         log\" undoes."
+                         stores and keep the other from starting, which is undone as the operator's manual says \
+                         under \"A stale or damaged log\"."
                     }
                     false => "",
                 };
@@ -208,7 +208,8 @@ impl Compared {
             ),
             None => "Both know the same of every transaction, and both have been started since they were one. \
                      Start on the one on which the coordinator last ran, and keep the other away. If a store \
-                     refuses its epoch, the README's \"A stale or damaged log\" sets that back.\n"
+                     refuses its epoch, that is set back as the operator's manual says under \"A stale or damaged \
+                     log\".\n"
                 .to_owned(),
         }
     }

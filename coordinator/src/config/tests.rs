@@ -69,9 +69,9 @@ fn example_file_shows_every_key_of_the_optional_sections() {
 }
 
 #[test]
-fn readme_gives_the_default_limits() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let readme = std::fs::read_to_string(path).unwrap().replace(',', "");
+fn manual_gives_the_default_limits() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operator.md");
+    let manual = std::fs::read_to_string(path).unwrap().replace(',', "");
     let limits = Limits::default();
     let retention = Retention::default();
     assert_eq!(retention.age, Duration::from_secs(24 * 60 * 60));
@@ -87,7 +87,7 @@ fn readme_gives_the_default_limits() {
             retention.purchases_max
         ),
     ] {
-        assert!(readme.contains(&row), "{row}");
+        assert!(manual.contains(&row), "{row}");
     }
 }
 

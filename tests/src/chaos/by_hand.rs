@@ -255,7 +255,7 @@ impl Arena {
         Ok(u32::try_from(transactions.len())?)
     }
 
-    /// What the README tells who is refused a start for a transaction that was committed by hand
+    /// What the manual tells who is refused a start for a transaction that was committed by hand
     /// and that the log does not know: take its rows and the store's memory of it away. Gives
     /// whether that was what the coordinator said.
     pub(super) async fn take_back_commits(&self) -> Result<bool> {

@@ -92,9 +92,8 @@ pub(crate) async fn only_prepared(world: &World) -> Result<String> {
     Ok(id.context("not this coordinator's")?.to_owned())
 }
 
-/// The operator's manual, and the README.
+/// The operator's manual.
 const MANUAL: &str = include_str!("../../../coordinator/docs/operator.md");
-const README: &str = include_str!("../../../README.md");
 
 /// What the manual says to do at MySQL and at Redis, in the line of a table that begins so, about a
 /// transaction.
@@ -126,9 +125,9 @@ pub(crate) fn manual(line: &str, id: &str) -> Result<[Vec<String>; 2]> {
     Ok([about(mysql), about(redis)])
 }
 
-/// The first command of the README that begins so.
-pub(crate) fn readme(begin: &str) -> Result<String> {
-    command(&README.replace('\n', " "), begin)
+/// The first command of the manual that begins so.
+pub(crate) fn manual_command(begin: &str) -> Result<String> {
+    command(&MANUAL.replace('\n', " "), begin)
 }
 
 /// Gives Redis these commands, all in one MULTI and EXEC, but for those on a stock hash HASH, if there is

@@ -158,8 +158,8 @@ async fn epoch_of_an_old_copy_is_set_back_as_the_readme_says(world: &World) -> R
     one_in_doubt(world).await?;
     start_in_the_dark(world, &copy, 3).await?;
     let cures = [
-        ("purchases", readme("UPDATE tandem_coordinators")?),
-        ("stock", readme("HSET tandem:coordinator")?),
+        ("purchases", manual_command("UPDATE tandem_coordinators")?),
+        ("stock", manual_command("HSET tandem:coordinator")?),
     ];
     for (store, cure) in cures {
         leave_its_epoch(world, &copy, store).await?;

@@ -185,7 +185,7 @@ async fn ask_both(world: &World, id: &str) -> Result<[Has; 2]> {
     Ok([mysql, redis])
 }
 
-/// Ends a transaction at both stores as the README says where no log is left; gives how it ended.
+/// Ends a transaction at both stores as the manual says where no log is left; gives how it ended.
 async fn end_without_a_log(world: &World, id: &str) -> Result<&'static str> {
     let has = ask_both(world, id).await?;
     println!("{id}: {has:?}");
