@@ -19,6 +19,9 @@ struct Args {
     /// How often
     #[arg(long, default_value_t = 50)]
     rounds: u32,
+    /// The older build keeps what this one keeps: both take turns, and neither is refused
+    #[arg(long)]
+    both_ways: bool,
     /// On which servers: the installed MariaDB and Redis, or fetched ones
     #[arg(long, value_enum, default_value_t = StoreChoice::Mariadb)]
     store: StoreChoice,
@@ -34,6 +37,7 @@ fn main() -> Result<ExitCode> {
     let args = Args::parse();
     let plan = Plan {
         from: args.from.canonicalize()?,
+        takes_turns: args.both_ways,
         rounds: args.rounds,
         first: args.first,
         seed: args.seed.unwrap_or_else(Random::seed),

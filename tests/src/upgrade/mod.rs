@@ -1,5 +1,6 @@
 //! An older `tandem` dies under load, and this one takes its stores and its log over while all of them
-//! are killed again and again. Then purchases go on, and everything is judged.
+//! are killed again and again. Then purchases go on, and everything is judged. Or both builds take turns,
+//! where what they keep is the same.
 
 mod hand;
 mod lost;
@@ -47,6 +48,8 @@ pub struct Plan {
     pub pair: Pair,
     /// The older build.
     pub from: PathBuf,
+    /// Whether it keeps what this build keeps, so that each can take over from the other.
+    pub takes_turns: bool,
     /// How many rounds.
     pub rounds: u32,
     /// Rounds before this one are not played.
@@ -75,7 +78,7 @@ pub async fn carry_out(plan: &Plan) -> Result<(Books, Seen)> {
         );
         total = total.plus(books);
     }
-    seen.check(plan.rounds - plan.first)?;
+    seen.check(plan)?;
     Ok((total, seen))
 }
 
@@ -124,19 +127,21 @@ impl Upgrade<'_> {
         self.older_dies(seen).await?;
         world.update();
         if self.hand.sidecars {
-            if self.hand.older_after {
+            let is_refused = self.hand.older_after && !self.plan.takes_turns;
+            if is_refused {
                 self.refuse_older_sidecars(seen).await?;
             }
             for part in self.sidecars() {
                 world.sidecar(part).restart().await?;
             }
-            if self.hand.older_after {
+            if is_refused {
                 self.refuse_older_beside_sidecars(seen).await?;
             }
         }
         for death in &self.hand.deaths {
             self.die(death, seen).await?;
         }
+        world.update();
         self.settle().await?;
         sleep(self.hand.goes_on).await;
         let records = load.finish().await?;
@@ -147,7 +152,11 @@ impl Upgrade<'_> {
         self.audit()?;
         if self.hand.older_after && !self.hand.sidecars {
             world.coordinator.stop()?;
-            self.refuse_older(seen).await?;
+            if self.plan.takes_turns {
+                self.older_takes_its_turn(seen);
+            } else {
+                self.refuse_older(seen).await?;
+            }
             self.settle().await?;
             judge.quiet(&world.coordinator.operator()).await?;
             judge.judge("u", &records).await?;
@@ -179,12 +188,22 @@ impl Upgrade<'_> {
         seen.taken_over(world).await
     }
 
-    /// The new coordinator is started, and one or several parts die.
+    /// What is started from now on is of the older build.
+    fn older_takes_its_turn(&self, seen: &mut Seen) {
+        self.world.run_build(Some(self.plan.from.clone()));
+        seen.older_turns += 1;
+    }
+
+    /// The coordinator is started, and one or several parts die.
     async fn die(&self, death: &Death, seen: &mut Seen) -> Result<()> {
         let world = self.world;
+        world.update();
+        if death.older_again && self.plan.takes_turns {
+            self.older_takes_its_turn(seen);
+        }
         let step = death.step.map(|step| format!("{step}:kill"));
         world.revive(Part::Coordinator, step.as_deref())?;
-        if death.at_move {
+        if death.at_move && !self.plan.takes_turns {
             older::wait_half_moved(world).await?;
         } else if step.is_some() {
             let begun = Instant::now();
@@ -205,7 +224,8 @@ impl Upgrade<'_> {
         }
         seen.interrupted(world).await?;
         // Beside its sidecars there is nothing of an older coordinator's own that could be refused.
-        if death.older_again && !self.hand.sidecars && older::is_shut_out(world).await? {
+        let may_be_refused = death.older_again && !self.hand.sidecars && !self.plan.takes_turns;
+        if may_be_refused && older::is_shut_out(world).await? {
             world.kill(Part::Coordinator)?;
             self.refuse_older(seen).await?;
         }
