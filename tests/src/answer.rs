@@ -1,11 +1,9 @@
 //! What a client was told, sorted by what it promises.
 
 use tandem_proto::v1;
+use tandem_protocol::Reason;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
-
-/// Refusals after which the same purchase may be tried again.
-const NOT_REMEMBERED: [&str; 3] = ["MISCONFIGURED", "NO_SUCH_ROW", "TOO_MANY_ROWS"];
 
 /// One answer to one submission; `purchase.proto` says what each promises.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +55,7 @@ impl Answer {
         let reason = info.as_ref().map(|info| info.reason.clone());
         let what = || format!("{:?}: {}", status.code(), status.message());
         match (status.code(), reason) {
-            (Code::FailedPrecondition, Some(reason)) if NOT_REMEMBERED.contains(&&*reason) => {
+            (Code::FailedPrecondition, Some(reason)) if may_be_tried_again(&reason) => {
                 Answer::NotMade { reason }
             }
             (Code::FailedPrecondition, Some(reason)) => Answer::Refused { reason },
@@ -84,4 +82,16 @@ impl Answer {
     pub fn is_final(&self) -> bool {
         matches!(self, Answer::Committed { .. } | Answer::Refused { .. })
     }
+}
+
+/// Whether the same purchase may be tried again after this refusal.
+fn may_be_tried_again(refusal: &str) -> bool {
+    refusal.parse().is_ok_and(|reason: Reason| match reason {
+        Reason::Locked | Reason::Misconfigured | Reason::NoSuchRow | Reason::TooManyRows => true,
+        Reason::InsufficientStock
+        | Reason::UnknownSku
+        | Reason::NotANumber
+        | Reason::DuplicatePurchase
+        | Reason::ConstraintViolated => false,
+    })
 }

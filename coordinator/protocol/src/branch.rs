@@ -1,7 +1,5 @@
 //! What participants say about branches, in the words that the core and the participants share.
 
-use std::fmt;
-
 use crate::id::TransactionId;
 use crate::purchase::Refusal;
 use crate::time::Timestamp;
@@ -85,43 +83,30 @@ pub enum PreparedId {
     Foreign(String),
 }
 
-/// How a branch was ended against the decision (X/Open's terms).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// How a branch was ended against the decision (X/Open's terms). Its names are those on the wire, in the
+/// log and in the operator's tables.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    strum::Display,
+    strum::EnumString,
+    strum::AsRefStr,
+    strum::VariantArray,
+)]
 pub enum HeuristicKind {
     /// Decided commit, rolled back at the store.
+    #[strum(serialize = "HEURISTIC_ROLLBACK")]
     RolledBack,
     /// Decided abort, committed at the store.
+    #[strum(serialize = "HEURISTIC_COMMIT")]
     Committed,
     /// Partly each.
+    #[strum(serialize = "HEURISTIC_MIXED")]
     Mixed,
-}
-
-impl HeuristicKind {
-    /// The kind's name on the wire, in the log and in the operator's tables.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            HeuristicKind::RolledBack => "HEURISTIC_ROLLBACK",
-            HeuristicKind::Committed => "HEURISTIC_COMMIT",
-            HeuristicKind::Mixed => "HEURISTIC_MIXED",
-        }
-    }
-
-    /// The kind with this name.
-    pub fn from_text(text: &str) -> Option<HeuristicKind> {
-        [
-            HeuristicKind::RolledBack,
-            HeuristicKind::Committed,
-            HeuristicKind::Mixed,
-        ]
-        .into_iter()
-        .find(|kind| kind.as_str() == text)
-    }
-}
-
-impl fmt::Display for HeuristicKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// Why a participant's call gave no answer.

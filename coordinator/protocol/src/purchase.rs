@@ -1,6 +1,5 @@
 //! What a client submits, and why a store may refuse it.
 
-use std::fmt;
 use std::sync::Arc;
 
 use prost::Message;
@@ -102,8 +101,22 @@ pub struct Refusal {
     pub detail: String,
 }
 
-/// The kinds of refusal; on the wire as UPPER_SNAKE text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The kinds of refusal. Their names, on the wire and in the log, are the variants' in UPPER_SNAKE.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    strum::Display,
+    strum::EnumString,
+    strum::AsRefStr,
+    strum::VariantArray,
+)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Reason {
     /// Fewer units are available (stock less what is held) than the purchase wants.
     InsufficientStock,
@@ -128,39 +141,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// All reasons.
-    pub const ALL: [Reason; 9] = [
-        Reason::InsufficientStock,
-        Reason::UnknownSku,
-        Reason::NotANumber,
-        Reason::DuplicatePurchase,
-        Reason::ConstraintViolated,
-        Reason::Locked,
-        Reason::Misconfigured,
-        Reason::NoSuchRow,
-        Reason::TooManyRows,
-    ];
-
-    /// The reason's text on the wire and in the log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Reason::InsufficientStock => "INSUFFICIENT_STOCK",
-            Reason::UnknownSku => "UNKNOWN_SKU",
-            Reason::NotANumber => "NOT_A_NUMBER",
-            Reason::DuplicatePurchase => "DUPLICATE_PURCHASE",
-            Reason::ConstraintViolated => "CONSTRAINT_VIOLATED",
-            Reason::Locked => "LOCKED",
-            Reason::Misconfigured => "MISCONFIGURED",
-            Reason::NoSuchRow => "NO_SUCH_ROW",
-            Reason::TooManyRows => "TOO_MANY_ROWS",
-        }
-    }
-
-    /// The reason with this text.
-    pub fn from_text(text: &str) -> Option<Reason> {
-        Reason::ALL.into_iter().find(|r| r.as_str() == text)
-    }
-
     /// Whether the refusal is final for its purchase id, and so remembered in the log.
     ///
     /// `Locked` passes with time, and `Misconfigured` with the mending of it; rows that a statement looks
@@ -179,12 +159,6 @@ impl Reason {
             | Reason::NoSuchRow
             | Reason::TooManyRows => false,
         }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -210,7 +210,10 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray;
+
     use super::*;
+    use crate::purchase::Reason;
 
     fn purchase(skus: &[&str]) -> Purchase {
         let item = |sku: &&str| Item {
@@ -223,6 +226,38 @@ mod tests {
             customer_id: "ann".into(),
             currency: "EUR".into(),
             items: skus.iter().map(item).collect(),
+        }
+    }
+
+    /// A name that no start could read would stop every start.
+    #[test]
+    fn every_reason_and_heuristic_reads_back_from_the_log() {
+        let transaction: TransactionId = "shop.1.1".parse().expect("well formed");
+        let participant: ParticipantName = "stock".parse().expect("well formed");
+        let refused = |reason: &Reason| RefusedPurchase {
+            purchase_id: "order-1".into(),
+            fingerprint: fingerprint(&purchase(&["a"])),
+            participant: participant.clone(),
+            refusal: Refusal {
+                reason: *reason,
+                detail: "as the store said".into(),
+            },
+        };
+        let heuristic = |kind: &HeuristicKind| Record::Heuristic {
+            transaction: transaction.clone(),
+            participant: participant.clone(),
+            kind: *kind,
+            detail: String::new(),
+            time: Timestamp(1),
+        };
+        let refusals = Record::Refused {
+            transaction: transaction.clone(),
+            time: Timestamp(1),
+            refused: Reason::VARIANTS.iter().map(refused).collect(),
+        };
+        let records = HeuristicKind::VARIANTS.iter().map(heuristic);
+        for record in records.chain([refusals]) {
+            assert_eq!(Record::decode(&record.encode()), Ok(record));
         }
     }
 

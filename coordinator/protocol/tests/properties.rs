@@ -11,6 +11,7 @@ use notation::{action_text, event_text, name, settings};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use strum::VariantArray;
 use tandem_protocol::{
     Action, BranchProgress, Call, CommitEvidence, Coordinator, CoordinatorId, Debt, Decision,
     Ending, Entry, Epoch, Event, Failure, FailureKind, HeuristicKind, Item, ParticipantName,
@@ -824,13 +825,9 @@ fn failure() -> impl Strategy<Value = FailureKind> {
 }
 
 fn heuristic() -> impl Strategy<Value = HeuristicKind> {
-    select(vec![
-        HeuristicKind::RolledBack,
-        HeuristicKind::Committed,
-        HeuristicKind::Mixed,
-    ])
+    select(HeuristicKind::VARIANTS)
 }
 
 fn reason() -> impl Strategy<Value = Reason> {
-    select(&Reason::ALL[..])
+    select(Reason::VARIANTS)
 }

@@ -121,7 +121,7 @@ pub(super) fn document(record: &Record) -> Value {
             "kind": "heuristic",
             "transaction_id": transaction.to_string(),
             "participant": participant.as_str(),
-            "heuristic": kind.as_str(),
+            "heuristic": kind.as_ref(),
             "detail": detail,
         }),
         Record::RepairOrdered { repair, .. } => json!({
@@ -168,7 +168,7 @@ fn refusal(refused: &RefusedPurchase) -> Value {
     json!({
         "purchase_id": refused.purchase_id,
         "participant": refused.participant.as_str(),
-        "reason": refused.refusal.reason.as_str(),
+        "reason": refused.refusal.reason.as_ref(),
         "detail": refused.refusal.detail,
     })
 }

@@ -188,7 +188,7 @@ fn wire(purchase_id: String, view: &PurchaseView) -> v1::Purchase {
             transaction_id: transaction.to_string(),
             decide_time: Some(wire_time(*decide_time)),
             refusal: Some(v1::Refusal {
-                reason: refusal.reason.as_str().into(),
+                reason: refusal.reason.to_string(),
                 participant: participant.to_string(),
                 detail: refusal.detail.clone(),
             }),

@@ -90,7 +90,7 @@ pub fn reply(purchase_id: &str, reply: Reply) -> Status {
             metadata.insert("transaction_id".into(), transaction.to_string());
             metadata.insert("participant".into(), participant.to_string());
             metadata.insert("detail".into(), refusal.detail.clone());
-            let reason = refusal.reason.as_str();
+            let reason = refusal.reason.as_ref();
             let message = format!(
                 "purchase {purchase_id} was refused by {participant}: {reason}: {}; nothing of it \
                  is kept",

@@ -3,10 +3,9 @@
 use prost::Message;
 
 use super::{Decision, RECORD_FORMAT, Record, RecordError, RefusedPurchase};
-use crate::branch::HeuristicKind;
 use crate::event::{Ending, Repair, Settlement};
 use crate::id::{CoordinatorId, Epoch, TransactionId};
-use crate::purchase::{Entry, Reason, Refusal};
+use crate::purchase::{Entry, Refusal};
 use crate::time::Timestamp;
 use crate::totals::{ParticipantTotals, SkuTotal};
 
@@ -257,7 +256,7 @@ impl Kind {
             } => Kind::Heuristic(HeuristicMessage {
                 transaction: Some(transaction.into()),
                 participant: participant.to_string(),
-                kind: kind.as_str().to_owned(),
+                kind: kind.to_string(),
                 detail: detail.clone(),
                 time_ms: time.0,
             }),
@@ -321,7 +320,7 @@ impl Kind {
             Kind::Heuristic(m) => Record::Heuristic {
                 transaction: transaction(m.transaction)?,
                 participant: m.participant.parse()?,
-                kind: HeuristicKind::from_text(&m.kind).ok_or(RecordError::Field("kind"))?,
+                kind: m.kind.parse().map_err(|_| RecordError::Field("kind"))?,
                 detail: m.detail,
                 time: Timestamp(m.time_ms),
             },
@@ -398,7 +397,7 @@ impl From<&RefusedPurchase> for RefusedPurchaseMessage {
             purchase_id: refused.purchase_id.clone(),
             fingerprint: refused.fingerprint.to_vec(),
             participant: refused.participant.to_string(),
-            reason: refused.refusal.reason.as_str().to_owned(),
+            reason: refused.refusal.reason.to_string(),
             detail: refused.refusal.detail.clone(),
         }
     }
@@ -416,7 +415,7 @@ fn refused(messages: Vec<RefusedPurchaseMessage>) -> Result<Vec<RefusedPurchase>
                     .map_err(|_| RecordError::Field("fingerprint"))?,
                 participant: m.participant.parse()?,
                 refusal: Refusal {
-                    reason: Reason::from_text(&m.reason).ok_or(RecordError::Field("reason"))?,
+                    reason: m.reason.parse().map_err(|_| RecordError::Field("reason"))?,
                     detail: m.detail,
                 },
             })

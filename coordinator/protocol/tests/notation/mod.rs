@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_protocol::{
-    Action, Call, CommitEvidence, Debt, Ending, Entry, Event, Failure, FailureKind, HeuristicKind,
-    Item, Note, ParticipantName, PreparedBranch, PreparedId, Purchase, Reason, Record, Refusal,
-    RefusedEntry, Repair, Repaired, Reply, Settlement, Timestamp, TransactionId, Vote, WaitFor,
+    Action, Call, CommitEvidence, Debt, Ending, Entry, Event, Failure, FailureKind, Item, Note,
+    ParticipantName, PreparedBranch, PreparedId, Purchase, Record, Refusal, RefusedEntry, Repair,
+    Repaired, Reply, Settlement, Timestamp, TransactionId, Vote, WaitFor,
 };
 
 /// Reads an event's line.
@@ -118,7 +118,9 @@ pub(crate) fn parse_event(line: &str) -> Result<Event, String> {
                 "stuck" => FailureKind::Stuck,
                 "fenced" => FailureKind::Fenced,
                 other => FailureKind::Heuristic(
-                    HeuristicKind::from_text(other).ok_or(format!("{other:?} is no failure"))?,
+                    other
+                        .parse()
+                        .map_err(|_| format!("{other:?} is no failure"))?,
                 ),
             };
             Event::CallFailed {
@@ -332,12 +334,12 @@ pub(crate) fn event_text(event: &Event) -> String {
                 Call::Repair => "repair",
                 Call::End(ending) => ending_text(*ending),
             };
-            let kind = match failure.kind {
+            let kind = match &failure.kind {
                 FailureKind::Unavailable => "unavailable",
                 FailureKind::Busy => "busy",
                 FailureKind::Stuck => "stuck",
                 FailureKind::Fenced => "fenced",
-                FailureKind::Heuristic(kind) => kind.as_str(),
+                FailureKind::Heuristic(kind) => kind.as_ref(),
             };
             format!(
                 "fail {transaction} {participant} {call} {kind} {}",
@@ -818,7 +820,9 @@ fn refused(word: &str) -> Result<RefusedEntry, String> {
     Ok(RefusedEntry {
         number: parse(number)?,
         refusal: Refusal {
-            reason: Reason::from_text(reason).ok_or(format!("{reason:?} is no reason"))?,
+            reason: reason
+                .parse()
+                .map_err(|_| format!("{reason:?} is no reason"))?,
             detail: "as the store said".into(),
         },
     })

@@ -397,7 +397,7 @@ fn hold_from_wire(hold: v1::Hold) -> Result<Hold, Error> {
 fn refused_to_wire(refused: RefusedEntry) -> v1::RefusedEntry {
     v1::RefusedEntry {
         number: refused.number,
-        reason: refused.refusal.reason.as_str().into(),
+        reason: refused.refusal.reason.to_string(),
         detail: refused.refusal.detail,
     }
 }
@@ -405,9 +405,9 @@ fn refused_to_wire(refused: RefusedEntry) -> v1::RefusedEntry {
 /// A refusal stands whatever its reason is called: a participant of another make has reasons of
 /// its own, and they are rules of the app's as far as a coordinator can tell.
 fn refused_from_wire(refused: v1::RefusedEntry) -> RefusedEntry {
-    let (reason, mut detail) = match Reason::from_text(&refused.reason) {
-        Some(reason) => (reason, refused.detail),
-        None => (
+    let (reason, mut detail) = match refused.reason.parse() {
+        Ok(reason) => (reason, refused.detail),
+        Err(_) => (
             Reason::ConstraintViolated,
             format!("{}: {}", refused.reason, refused.detail),
         ),

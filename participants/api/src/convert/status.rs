@@ -34,7 +34,7 @@ impl From<Error> for Status {
             Error::Unavailable { .. } => (Code::Unavailable, "STORE_UNAVAILABLE"),
             Error::Busy { .. } => (Code::Aborted, "BUSY"),
             Error::Stuck { .. } => (Code::FailedPrecondition, "STUCK"),
-            Error::Heuristic { kind, .. } => (Code::FailedPrecondition, kind.as_str()),
+            Error::Heuristic { kind, .. } => (Code::FailedPrecondition, kind.as_ref()),
             Error::Fenced { .. } => (Code::FailedPrecondition, "FENCED"),
             Error::NotEnlisted { .. } => (Code::FailedPrecondition, "NOT_ENLISTED"),
             Error::Unsafe { .. } => (Code::FailedPrecondition, "UNSAFE"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tandem::services::{grpc_timeout, status, validate};
 use tandem_participant::convert::{entry_from_wire, entry_to_wire};
 use tandem_proto::v1;
-use tandem_protocol::{Decision, Entry, Reason, Record, Refusal, Reply, Timestamp, entry_bytes};
+use tandem_protocol::{Decision, Entry, Record, Refusal, Reply, Timestamp, entry_bytes};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -176,8 +176,7 @@ fn reply(input: &[u8]) -> String {
             return "no transaction".to_owned();
         };
         let words = told.refusal.unwrap_or_default();
-        let (Some(reason), Ok(participant)) =
-            (Reason::from_text(&words.reason), words.participant.parse())
+        let (Ok(reason), Ok(participant)) = (words.reason.parse(), words.participant.parse())
         else {
             return "no reason".to_owned();
         };

@@ -250,7 +250,7 @@ fn vote(voted: &Voted) -> String {
                     .iter()
                     .all(|r| r.refusal.detail.len() <= DETAIL_BYTES_MAX)
             );
-            let reasons = refused.iter().map(|r| r.refusal.reason.as_str());
+            let reasons = refused.iter().map(|r| r.refusal.reason.as_ref());
             format!("yes {}", reasons.take(2).collect::<Vec<_>>().join(" "))
         }
         Vote::No { .. } => "no".to_owned(),

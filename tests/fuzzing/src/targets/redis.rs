@@ -257,7 +257,7 @@ impl Stand {
                                 assert!(entry.number < 2, "an entry that was not asked for");
                                 assert!(entry.refusal.detail.len() <= DETAIL_BYTES_MAX);
                             }
-                            let reasons = refused.iter().map(|entry| entry.refusal.reason.as_str());
+                            let reasons = refused.iter().map(|entry| entry.refusal.reason.as_ref());
                             format!("yes {}", reasons.take(2).collect::<Vec<_>>().join(" "))
                         }
                         Vote::No { detail } => {
