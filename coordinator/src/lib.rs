@@ -4,6 +4,9 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+mod error_reason;
 pub mod logging;
+#[cfg(test)]
+mod manual;
 pub mod services;
 mod words;

@@ -7,7 +7,7 @@
 use tandem_participant::audit::{AuditAnswer, AuditQuestion, SkuDeducted};
 use tandem_protocol::{ParticipantName, SkuDeductions};
 
-use super::disagreement::{self, Kind};
+use super::disagreement::{self, DisagreementKind};
 use super::look::{Look, Subject, differs, place};
 use super::run::{Ended, Run, Step};
 use crate::daemon::Link;
@@ -126,7 +126,7 @@ impl Run<'_> {
         }
         let due = bounds.text();
         Ok(differs(
-            Kind::DeductedDiffers,
+            DisagreementKind::DeductedDiffers,
             place(participant, "", ""),
             format!(
                 "{participant} has counted {} units of {sku} as deducted, and by the log they are \

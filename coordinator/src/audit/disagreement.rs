@@ -3,9 +3,10 @@
 use tandem_proto::v1;
 use tandem_protocol::{HeuristicKind, ParticipantName, Standing, TransactionId};
 
-/// A kind of disagreement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+/// The kinds of disagreement. Their names on the wire are the variants' in UPPER_SNAKE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::AsRefStr, strum::VariantArray)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum DisagreementKind {
     RowMissing,
     RowDiffers,
     RowWithoutDecision,
@@ -13,6 +14,7 @@ pub(super) enum Kind {
     RollBackRemembered,
     CommitWithoutDecision,
     /// The same, and the log knows it.
+    #[strum(serialize = "COMMIT_WITHOUT_DECISION")]
     CommitByHand,
     HoldLeft,
     HeldSumWrong,
@@ -23,70 +25,54 @@ pub(super) enum Kind {
     Stuck,
 }
 
-impl Kind {
-    fn as_str(self) -> &'static str {
-        match self {
-            Kind::RowMissing => "ROW_MISSING",
-            Kind::RowDiffers => "ROW_DIFFERS",
-            Kind::RowWithoutDecision => "ROW_WITHOUT_DECISION",
-            Kind::CommitNotRemembered => "COMMIT_NOT_REMEMBERED",
-            Kind::RollBackRemembered => "ROLL_BACK_REMEMBERED",
-            Kind::CommitWithoutDecision | Kind::CommitByHand => "COMMIT_WITHOUT_DECISION",
-            Kind::HoldLeft => "HOLD_LEFT",
-            Kind::HeldSumWrong => "HELD_SUM_WRONG",
-            Kind::DeductedDiffers => "DEDUCTED_DIFFERS",
-            Kind::BranchLeft => "BRANCH_LEFT",
-            Kind::Debt => "DEBT",
-            Kind::Heuristic => "HEURISTIC",
-            Kind::Stuck => "STUCK",
-        }
-    }
-
+impl DisagreementKind {
     fn meaning(self) -> &'static str {
         match self {
-            Kind::RowMissing => {
+            DisagreementKind::RowMissing => {
                 "the purchase was decided and its row was acknowledged; somebody has removed it \
                  since, or the store has lost it"
             }
-            Kind::RowDiffers => "somebody has changed the row since it was written",
-            Kind::RowWithoutDecision => {
+            DisagreementKind::RowDiffers => "somebody has changed the row since it was written",
+            DisagreementKind::RowWithoutDecision => {
                 "tandem has not decided this purchase, so that no units were deducted for it"
             }
-            Kind::CommitNotRemembered => {
+            DisagreementKind::CommitNotRemembered => {
                 "the store has acknowledged this commit and does not remember it: it has lost its \
                  memory, or somebody has removed it; whether its effect is there that memory does \
                  not tell"
             }
-            Kind::RollBackRemembered => {
+            DisagreementKind::RollBackRemembered => {
                 "the store has acknowledged this commit and remembers a roll back: its effect is \
                  not there"
             }
-            Kind::CommitWithoutDecision => {
+            DisagreementKind::CommitWithoutDecision => {
                 "somebody has committed it by hand, or the log is an old copy; the next start of \
                  the coordinator is refused for it"
             }
-            Kind::CommitByHand => {
+            DisagreementKind::CommitByHand => {
                 "somebody has committed by hand what was aborted; the log knows that, and starts go on"
             }
-            Kind::HoldLeft => {
+            DisagreementKind::HoldLeft => {
                 "units are held for a transaction that will not ask for them, and can't be sold"
             }
-            Kind::HeldSumWrong => {
+            DisagreementKind::HeldSumWrong => {
                 "what counts as available is wrong by the difference: units can't be sold, or are \
                  promised twice"
             }
-            Kind::DeductedDiffers => {
+            DisagreementKind::DeductedDiffers => {
                 "more or less was deducted than was decided, so that the stock is wrong by the \
                  difference; or the store's count is wrong: it was changed by hand, or lost with \
                  commits that the log has forgotten"
             }
-            Kind::BranchLeft => {
+            DisagreementKind::BranchLeft => {
                 "its rows stay locked until somebody ends it, and tandem never touches what it does \
                  not own"
             }
-            Kind::Debt => "units were sold that were not in stock when they were to be deducted",
-            Kind::Heuristic => "the store has ended the branch against the decision",
-            Kind::Stuck => "only a person can end the branch",
+            DisagreementKind::Debt => {
+                "units were sold that were not in stock when they were to be deducted"
+            }
+            DisagreementKind::Heuristic => "the store has ended the branch against the decision",
+            DisagreementKind::Stuck => "only a person can end the branch",
         }
     }
 }
@@ -101,13 +87,13 @@ pub(super) struct Place<'a> {
 
 /// A disagreement in words.
 pub(super) fn disagreement(
-    kind: Kind,
+    kind: DisagreementKind,
     place: Place<'_>,
     detail: String,
     remedy: String,
 ) -> v1::Disagreement {
     v1::Disagreement {
-        kind: kind.as_str().into(),
+        kind: kind.as_ref().into(),
         participant: place.participant.to_string(),
         transaction_id: place.transaction.into(),
         purchase_id: place.purchase.into(),
@@ -238,4 +224,34 @@ pub(super) fn of_debt(stock: &str) -> String {
         "no verb: put the stock of {stock} right, then remove its field of tandem's `debt` hash \
          (HDEL)"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use strum::VariantArray;
+
+    use super::*;
+    use crate::manual;
+
+    #[test]
+    fn manual_lists_every_disagreement() {
+        let rows = manual::rows("The audit");
+        let listed: BTreeSet<String> = rows.iter().flat_map(|row| manual::names(&row[0])).collect();
+        let found = DisagreementKind::VARIANTS.iter();
+        let found = found.map(|kind| kind.as_ref().to_owned()).collect();
+        assert_eq!(listed, found);
+    }
+
+    #[test]
+    fn manual_lists_every_heuristic() {
+        let rows = manual::rows("What an operator is told");
+        let listed = rows.iter().flat_map(|row| manual::names(&row[0]));
+        let listed: Vec<String> = listed.filter(|name| name.starts_with("HEUR")).collect();
+        for kind in HeuristicKind::VARIANTS {
+            assert!(listed.iter().any(|name| name == kind.as_ref()), "{kind}");
+        }
+        assert_eq!(listed.len(), HeuristicKind::VARIANTS.len());
+    }
 }

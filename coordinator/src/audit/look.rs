@@ -10,7 +10,7 @@ use tandem_participant::audit::{AuditAnswer, AuditQuestion, Holdings, KeptPurcha
 use tandem_proto::v1;
 use tandem_protocol::{ParticipantName, Standing, TransactionId};
 
-use super::disagreement::{Kind, Place, disagreement};
+use super::disagreement::{DisagreementKind, Place, disagreement};
 use super::run::{Ended, Run};
 pub(super) use decided::is_stranger;
 
@@ -158,6 +158,11 @@ pub(super) fn place<'a>(
     }
 }
 
-pub(super) fn differs(kind: Kind, place: Place<'_>, detail: String, remedy: String) -> Look {
+pub(super) fn differs(
+    kind: DisagreementKind,
+    place: Place<'_>,
+    detail: String,
+    remedy: String,
+) -> Look {
     Look::Differs(Box::new(disagreement(kind, place, detail, remedy)))
 }

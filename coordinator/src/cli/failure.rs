@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tonic::Status;
 
+use super::exit::Exit;
 use super::{status, time};
 use crate::config::ConfigError;
 
@@ -71,17 +72,17 @@ pub enum Failure {
 impl Failure {
     /// The code that `--help` documents.
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.code())
+        ExitCode::from(self.exit() as u8)
     }
 
-    fn code(&self) -> u8 {
+    fn exit(&self) -> Exit {
         match self {
-            Failure::ClosedPipe => 0,
-            Failure::Refused(answer) if status::is_open(answer) => 4,
-            Failure::Refused(_) | Failure::Negative(_) | Failure::Other(_) => 1,
-            Failure::Usage(_) | Failure::Config(_) | Failure::Incomplete(_) => 2,
-            Failure::Unreachable { .. } => 3,
-            Failure::NoAnswer { .. } | Failure::Unknown(_) => 4,
+            Failure::ClosedPipe => Exit::Done,
+            Failure::Refused(answer) if status::is_open(answer) => Exit::Open,
+            Failure::Refused(_) | Failure::Negative(_) | Failure::Other(_) => Exit::Negative,
+            Failure::Usage(_) | Failure::Config(_) | Failure::Incomplete(_) => Exit::Usage,
+            Failure::Unreachable { .. } => Exit::Unreachable,
+            Failure::NoAnswer { .. } | Failure::Unknown(_) => Exit::Open,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod advice;
 mod audit;
 mod connection;
+mod exit;
 mod failure;
 mod forgotten;
 mod json;
@@ -42,22 +43,16 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub use exit::exit_codes;
 pub use failure::Failure;
-
-/// The codes that `finish` gives, as `--help` shows them.
-pub const EXIT_CODES: &str = "\
-Exit codes:
-  0  done
-  1  refused, or the answer is negative
-  2  the command line or the configuration is wrong
-  3  the server can't be reached; nothing was asked of it
-  4  no final answer: what was asked may have taken effect; ask again";
+#[cfg(test)]
+pub(crate) use status::code_name;
 
 /// `tandem log …`
 #[derive(Debug, Subcommand)]
 pub enum Log {
     /// Read a decision log offline, and say what must be done at each store
-    #[command(long_about = log_inspect::ABOUT, after_help = EXIT_CODES)]
+    #[command(long_about = log_inspect::ABOUT, after_help = exit_codes())]
     Inspect(log_inspect::Args),
 }
 
@@ -80,13 +75,13 @@ pub enum Client {
     #[command(subcommand)]
     Tx(Tx),
     /// The stores that take part: whether they are up, and what is unsafe about them
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes())]
     Participants(participants::Args),
     /// Compare every purchase of a time with what the stores hold, live
     #[command(long_about = audit::ABOUT, after_help = audit::EXIT_CODES)]
     Audit(audit::Args),
     /// Units of one sku: in stock, held and by whom, available
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes())]
     Stock(stock::Args),
     /// Submit a purchase, or ask what became of one
     #[command(subcommand)]
@@ -97,19 +92,19 @@ pub enum Client {
 #[derive(Debug, Subcommand)]
 pub enum Tx {
     /// Transactions that have not ended, oldest first
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes())]
     List(tx_list::Args),
     /// One transaction: its timeline, and each participant's own truth beside the coordinator's
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes())]
     Show(tx_show::Args),
     /// Try now what waits for its back-off
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes())]
     Retry(tx_retry::Args),
     /// Redo from the decision what a store has ended against it, after a preview
-    #[command(long_about = tx_repair::ABOUT, after_help = EXIT_CODES)]
+    #[command(long_about = tx_repair::ABOUT, after_help = exit_codes())]
     Repair(Box<tx_repair::Args>),
     /// Record by hand how a branch ended, after a preview
-    #[command(long_about = tx_settle::ABOUT, after_help = EXIT_CODES)]
+    #[command(long_about = tx_settle::ABOUT, after_help = exit_codes())]
     Settle(tx_settle::Args),
 }
 
@@ -117,10 +112,10 @@ pub enum Tx {
 #[derive(Debug, Subcommand)]
 pub enum Purchase {
     /// Submit a purchase; safe to repeat with the same --id
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes())]
     Submit(purchase_submit::Args),
     /// What became of a purchase
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes())]
     Get(purchase_get::Args),
 }
 

@@ -28,7 +28,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// Try a store now, also one that has denied the access and would be tried rarely
-    #[command(after_help = super::EXIT_CODES)]
+    #[command(after_help = super::exit_codes())]
     Retry(participants_retry::Args),
 }
 

@@ -7,6 +7,7 @@ use tonic_types::StatusExt;
 
 use super::output::clean;
 use super::time;
+use crate::error_reason::Meaning;
 
 /// Whether the status was made on the way and not by the server: all that tandem answers on
 /// purpose has an ErrorInfo or a BadRequest, or a code that no broken connection gives.
@@ -35,7 +36,7 @@ pub(super) fn is_lost(status: &Status) -> bool {
 
 /// Whether the server says that the outcome is not final yet.
 pub(super) fn is_open(status: &Status) -> bool {
-    reason(status).starts_with("OUTCOME_")
+    Meaning::of_name(&reason(status)).is_some_and(|meaning| meaning.is_open)
 }
 
 /// The status with all its details and what to do next.
@@ -115,50 +116,19 @@ fn reason(status: &Status) -> String {
 }
 
 fn next_step(code: Code, reason: &str) -> Option<&'static str> {
-    let step = match (code, reason) {
-        (_, "OUTCOME_UNKNOWN") => {
-            "What became of it is not known yet. Submit it again with the same --id, or ask with \
-             `tandem purchase get`."
-        }
-        (_, "OUTCOME_COMMITTED") => {
-            "It is committed and not applied everywhere yet. `tandem purchase get ID` tells when it is, \
-             and whether that takes an operator."
-        }
-        (_, "PURCHASE_NOT_FOUND") => {
-            "It was never committed, or so long ago that the log has forgotten it."
-        }
-        (_, "PURCHASE_ID_REUSED") => {
-            "The id belongs to a purchase with another content. Nothing was written; choose a new \
-             --id."
-        }
-        (_, "DUPLICATE_PURCHASE") => {
-            "The store already holds a purchase with this key. Nothing was written by this one."
-        }
-        (_, "INSUFFICIENT_STOCK" | "UNKNOWN_SKU" | "NOT_A_NUMBER" | "CONSTRAINT_VIOLATED") => {
-            "Nothing of it was kept in either store. This is final for the purchase id: mend the \
-             cause and submit under a new --id."
-        }
-        (_, "MISCONFIGURED") => {
-            "Nothing of it was kept in either store. `tandem participants` tells what is wrong: \
-             mend it and submit it again with the same --id."
-        }
-        (_, "LOCKED" | "QUEUE_FULL" | "PARTICIPANT_UNAVAILABLE" | "SHUTTING_DOWN") => {
-            "Nothing was written. Submit it again with the same --id."
-        }
-        (_, "STORE_UNAVAILABLE") => {
-            "Nothing was changed. `tandem participants` tells what is wrong; ask again."
-        }
-        (Code::InvalidArgument, _) => "Nothing was done. Mend what is named and ask again.",
-        (Code::Unimplemented, _) => {
+    let told = Meaning::of_name(reason).and_then(|meaning| meaning.next_step);
+    told.or(match code {
+        Code::InvalidArgument => Some("Nothing was done. Mend what is named and ask again."),
+        Code::Unimplemented => Some(
             "The server does not know this call: is it the right listener (--server is the \
-             clients', --admin the operators'), and of this version?"
-        }
-        _ => return None,
-    };
-    Some(step)
+             clients', --admin the operators'), and of this version?",
+        ),
+        _ => None,
+    })
 }
 
-fn code_name(code: Code) -> &'static str {
+/// The code's name in the specification of gRPC.
+pub(crate) fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

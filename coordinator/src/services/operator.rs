@@ -14,12 +14,13 @@ use tandem_protocol::{
     PreparedBranch, Timestamp, TransactionId, TransactionState, TransactionView,
 };
 use tokio::time::timeout;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 use tonic_types::FieldViolation;
 
 use super::{owed, repair, settle, status, stock, timeline, validate};
 use crate::audit;
 use crate::daemon::{Clock, Handle, Identity, Link, LinkState};
+use crate::error_reason::ErrorReason;
 
 /// Most transactions of one list.
 const LIST_MAX: usize = 1_000;
@@ -443,8 +444,7 @@ pub fn transaction_id(text: &str) -> Result<TransactionId, Status> {
 
 pub(super) fn unknown(id: &TransactionId) -> Status {
     status::error(
-        Code::NotFound,
-        "TRANSACTION_NOT_FOUND",
+        ErrorReason::TransactionNotFound,
         format!("transaction {id} is neither unfinished nor in the retained log"),
         status::one("transaction_id", &id.to_string()),
         None,

@@ -7,10 +7,11 @@ use tandem_proto::v1;
 use tandem_proto::v1::purchase_service_server::PurchaseService;
 use tandem_protocol::{BranchProgress, PurchaseView, Reply, Timestamp, TransactionId, WaitFor};
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::{status, validate};
 use crate::daemon::{Clock, Handle};
+use crate::error_reason::ErrorReason;
 
 /// What is left of a client's deadline for the way back, so that the answer says what is known
 /// instead of coming too late.
@@ -128,8 +129,7 @@ impl PurchaseService for Purchases {
             .map_err(|_| status::stopped(&purchase_id))?;
         let Some(view) = view else {
             return Err(status::error(
-                Code::NotFound,
-                "PURCHASE_NOT_FOUND",
+                ErrorReason::PurchaseNotFound,
                 format!(
                     "purchase {purchase_id} is neither in flight nor in the retained log: it was \
                      never committed, or so long ago that the log has forgotten it"

@@ -8,12 +8,13 @@ use tandem_protocol::{
     TransactionId,
 };
 use tokio::time::timeout;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::operator::{Operator, transaction_id, unknown};
 use super::{status, validate};
 use crate::audit;
 use crate::daemon::Link;
+use crate::error_reason::ErrorReason;
 use crate::words::count;
 
 /// Purchases that a preview names.
@@ -69,10 +70,8 @@ async fn damaged(operator: &Operator, id: &TransactionId) -> Result<Vec<Particip
             "no participant has ended its branch of {id} against the decision; where one has \
              acknowledged it and its store does not hold it all the same, name it"
         );
-        let reason = "NOT_DAMAGED";
         return Err(status::error(
-            Code::FailedPrecondition,
-            reason,
+            ErrorReason::NotDamaged,
             message,
             HashMap::new(),
             None,
@@ -245,16 +244,16 @@ fn done(
 }
 
 fn refused(error: &RepairError) -> Status {
-    let (code, reason) = match error {
-        RepairError::UnknownTransaction(_) => (Code::NotFound, "TRANSACTION_NOT_FOUND"),
-        RepairError::UnknownBranch(..) => (Code::NotFound, "BRANCH_NOT_FOUND"),
-        RepairError::Undecided(_) => (Code::FailedPrecondition, "UNDECIDED"),
-        RepairError::NoDecision(..) => (Code::FailedPrecondition, "NO_DECISION"),
-        RepairError::NotDamaged(..) => (Code::FailedPrecondition, "NOT_DAMAGED"),
-        RepairError::UnderWay(..) => (Code::FailedPrecondition, "UNDER_WAY"),
-        RepairError::DecisionMissing(_) => (Code::FailedPrecondition, "DECISION_MISSING"),
-        RepairError::Ended(..) => (Code::FailedPrecondition, "ALREADY_ENDED"),
-        RepairError::Failed(..) => (Code::FailedPrecondition, "REPAIR_FAILED"),
+    let reason = match error {
+        RepairError::UnknownTransaction(_) => ErrorReason::TransactionNotFound,
+        RepairError::UnknownBranch(..) => ErrorReason::BranchNotFound,
+        RepairError::Undecided(_) => ErrorReason::Undecided,
+        RepairError::NoDecision(..) => ErrorReason::NoDecision,
+        RepairError::NotDamaged(..) => ErrorReason::NotDamaged,
+        RepairError::UnderWay(..) => ErrorReason::UnderWay,
+        RepairError::DecisionMissing(_) => ErrorReason::DecisionMissing,
+        RepairError::Ended(..) => ErrorReason::AlreadyEnded,
+        RepairError::Failed(..) => ErrorReason::RepairFailed,
     };
-    status::error(code, reason, error.to_string(), HashMap::new(), None)
+    status::error(reason, error.to_string(), HashMap::new(), None)
 }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use tandem_proto::v1;
 use tandem_protocol::{BranchProgress, Ending, ParticipantName, SettleError, Settlement};
-use tonic::{Code, Status};
+use tonic::Status;
 use tonic_types::FieldViolation;
 
 use super::operator::{Operator, transaction_id};
 use super::{status, validate};
+use crate::error_reason::ErrorReason;
 
 /// Records what a person says, or says what would be recorded and what each store says.
 pub(super) async fn answer(
@@ -117,8 +118,7 @@ async fn is_asked(operator: &Operator, settlement: &Settlement) -> Result<bool, 
 fn still_prepared(settlement: &Settlement) -> Status {
     let (id, name) = (&settlement.transaction, &settlement.participant);
     status::error(
-        Code::FailedPrecondition,
-        "STILL_PREPARED",
+        ErrorReason::StillPrepared,
         format!(
             "nothing was recorded: {name} says that its branch of {id} is prepared, so it has not \
              ended. tandem ends it by itself, as decided; `tandem tx retry {id}` asks now"
@@ -129,12 +129,12 @@ fn still_prepared(settlement: &Settlement) -> Status {
 }
 
 fn refused(error: &SettleError) -> Status {
-    let (code, reason) = match error {
-        SettleError::UnknownTransaction(_) => (Code::NotFound, "TRANSACTION_NOT_FOUND"),
-        SettleError::UnknownBranch(..) => (Code::NotFound, "BRANCH_NOT_FOUND"),
-        SettleError::Undecided(_) => (Code::FailedPrecondition, "UNDECIDED"),
-        SettleError::Ended(..) => (Code::FailedPrecondition, "ALREADY_ENDED"),
-        SettleError::Contradicts(..) => (Code::FailedPrecondition, "CONTRADICTS_DECISION"),
+    let reason = match error {
+        SettleError::UnknownTransaction(_) => ErrorReason::TransactionNotFound,
+        SettleError::UnknownBranch(..) => ErrorReason::BranchNotFound,
+        SettleError::Undecided(_) => ErrorReason::Undecided,
+        SettleError::Ended(..) => ErrorReason::AlreadyEnded,
+        SettleError::Contradicts(..) => ErrorReason::ContradictsDecision,
     };
-    status::error(code, reason, error.to_string(), HashMap::new(), None)
+    status::error(reason, error.to_string(), HashMap::new(), None)
 }

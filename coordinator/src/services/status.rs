@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tandem_participant::convert::truncate;
-use tandem_protocol::{Reason, Reply, TransactionId};
+use tandem_participant::convert::{ERROR_DOMAIN, truncate};
+use tandem_protocol::{Reply, TransactionId};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-/// The domain of every `ErrorInfo`.
-pub(super) const DOMAIN: &str = "tandem";
+use crate::error_reason::{ErrorReason, Meaning};
 
 /// Pause that a client is told where nothing better is known.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -44,18 +43,27 @@ pub fn invalid(mut violations: Vec<FieldViolation>) -> Status {
 
 /// An error with a reason that a program can branch on.
 pub(super) fn error(
+    reason: ErrorReason,
+    message: impl Into<String>,
+    metadata: HashMap<String, String>,
+    retry_after: Option<Duration>,
+) -> Status {
+    let (code, name) = (reason.meaning().code, reason.as_ref());
+    detailed(code, name, message.into(), metadata, retry_after)
+}
+
+fn detailed(
     code: Code,
     reason: &str,
-    message: impl Into<String>,
+    mut message: String,
     mut metadata: HashMap<String, String>,
     retry_after: Option<Duration>,
 ) -> Status {
-    let mut message = message.into();
     truncate(&mut message, MESSAGE_BYTES_MAX);
     for value in metadata.values_mut() {
         truncate(value, METADATA_BYTES_MAX);
     }
-    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
+    let mut details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata);
     if let Some(pause) = retry_after {
         details.set_retry_info(Some(pause));
     }
@@ -66,8 +74,7 @@ pub(super) fn error(
 /// flight is in the log, so nothing may be promised here.
 pub(super) fn stopped(purchase_id: &str) -> Status {
     error(
-        Code::Unavailable,
-        "OUTCOME_UNKNOWN",
+        ErrorReason::StoppedBefore,
         format!(
             "the coordinator is stopping; ask again with purchase_id {purchase_id} to learn what \
              became of the purchase"
@@ -90,31 +97,18 @@ pub fn reply(purchase_id: &str, reply: Reply) -> Status {
             metadata.insert("transaction_id".into(), transaction.to_string());
             metadata.insert("participant".into(), participant.to_string());
             metadata.insert("detail".into(), refusal.detail.clone());
-            let reason = refusal.reason.as_ref();
+            let reason = refusal.reason;
             let message = format!(
                 "purchase {purchase_id} was refused by {participant}: {reason}: {}; nothing of it \
                  is kept",
                 refusal.detail
             );
-            match refusal.reason {
-                Reason::Locked => {
-                    error(Code::Aborted, reason, message, metadata, Some(RETRY_AFTER))
-                }
-                Reason::InsufficientStock
-                | Reason::UnknownSku
-                | Reason::NotANumber
-                | Reason::DuplicatePurchase
-                | Reason::ConstraintViolated
-                | Reason::Misconfigured
-                | Reason::NoSuchRow
-                | Reason::TooManyRows => {
-                    error(Code::FailedPrecondition, reason, message, metadata, None)
-                }
-            }
+            let code = Meaning::of_refusal(reason).code;
+            let retry_after = (code == Code::Aborted).then_some(RETRY_AFTER);
+            detailed(code, reason.as_ref(), message, metadata, retry_after)
         }
         Reply::Reused => error(
-            Code::AlreadyExists,
-            "PURCHASE_ID_REUSED",
+            ErrorReason::PurchaseIdReused,
             format!(
                 "purchase_id {purchase_id} is known with another content; nothing was written: \
                  use a new purchase_id for a new purchase"
@@ -128,8 +122,7 @@ pub fn reply(purchase_id: &str, reply: Reply) -> Status {
         } => {
             metadata.insert("detail".into(), detail.clone());
             error(
-                Code::Unavailable,
-                "PARTICIPANT_UNAVAILABLE",
+                ErrorReason::ParticipantUnavailable,
                 format!(
                     "purchase {purchase_id} was not made and nothing of it will be kept: {detail}; \
                      try again with the same purchase_id"
@@ -139,15 +132,13 @@ pub fn reply(purchase_id: &str, reply: Reply) -> Status {
             )
         }
         Reply::QueueFull { retry_after } => error(
-            Code::ResourceExhausted,
-            "QUEUE_FULL",
+            ErrorReason::QueueFull,
             format!("purchase {purchase_id} was not accepted: the queue is full; try again later"),
             metadata,
             Some(retry_after),
         ),
         Reply::Crowded { retry_after } => error(
-            Code::ResourceExhausted,
-            "OUTCOME_UNKNOWN",
+            ErrorReason::Crowded,
             format!(
                 "purchase {purchase_id} is under way, and too many calls wait for its outcome; ask \
                  again with the same purchase_id"
@@ -156,15 +147,13 @@ pub fn reply(purchase_id: &str, reply: Reply) -> Status {
             Some(retry_after),
         ),
         Reply::ShuttingDown => error(
-            Code::Unavailable,
-            "SHUTTING_DOWN",
+            ErrorReason::ShuttingDown,
             format!("purchase {purchase_id} was not accepted: the coordinator is stopping"),
             metadata,
             Some(RETRY_AFTER),
         ),
         Reply::OutcomeUnknown => error(
-            Code::DeadlineExceeded,
-            "OUTCOME_UNKNOWN",
+            ErrorReason::NotDecided,
             format!(
                 "purchase {purchase_id} is not decided yet; ask again with the same purchase_id"
             ),
@@ -174,8 +163,7 @@ pub fn reply(purchase_id: &str, reply: Reply) -> Status {
         Reply::OutcomeCommitted { transaction, .. } => {
             metadata.insert("transaction_id".into(), transaction.to_string());
             error(
-                Code::DeadlineExceeded,
-                "OUTCOME_COMMITTED",
+                ErrorReason::OutcomeCommitted,
                 format!(
                     "purchase {purchase_id} is committed by {transaction} and will be applied; \
                      ask again with the same purchase_id to see when it is"
@@ -193,8 +181,7 @@ pub(super) fn needs_operator(purchase_id: &str, transaction: &TransactionId) -> 
     metadata.insert("transaction_id".into(), transaction.to_string());
     metadata.insert("needs_operator".into(), "true".into());
     error(
-        Code::DeadlineExceeded,
-        "OUTCOME_COMMITTED",
+        ErrorReason::OutcomeCommitted,
         format!(
             "purchase {purchase_id} is committed by {transaction} and is not applied everywhere: a store \
              has ended its part against the decision, or can't end it. It will not be until an operator \
@@ -225,7 +212,7 @@ mod tests {
         assert!(header_bytes(&status) < 15_000, "{}", header_bytes(&status));
         assert!(status.message().ends_with("; and 384 more"));
         let long = "é".repeat(10_000);
-        let status = error(Code::NotFound, "X", &long, one("sku", &long), None);
+        let status = error(ErrorReason::NoStockKeeper, &long, one("sku", &long), None);
         assert!(header_bytes(&status) < 15_000, "{}", header_bytes(&status));
     }
 }

@@ -3,9 +3,10 @@
 use tandem_participant::{Error, Stock};
 use tandem_proto::v1;
 use tandem_protocol::ParticipantName;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::status;
+use crate::error_reason::ErrorReason;
 
 /// What one participant said: its stock, `None` where it keeps none, or why it said nothing.
 pub(super) type Said = (ParticipantName, Result<Option<Stock>, Error>);
@@ -29,16 +30,14 @@ pub(super) fn answer(sku: &str, said: Vec<Said>) -> Result<v1::GetStockResponse,
             let mut metadata = metadata;
             metadata.insert("participant".into(), participant.to_string());
             status::error(
-                Code::Unavailable,
-                "STORE_UNAVAILABLE",
+                ErrorReason::StoreUnavailable,
                 format!("the stock of {sku} is not known now: {participant}: {error}"),
                 metadata,
                 None,
             )
         }
         None => status::error(
-            Code::NotFound,
-            "NO_STOCK_KEEPER",
+            ErrorReason::NoStockKeeper,
             "no participant of this coordinator keeps stock",
             metadata,
             None,
@@ -49,6 +48,7 @@ pub(super) fn answer(sku: &str, said: Vec<Said>) -> Result<v1::GetStockResponse,
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use tonic::Code;
     use tonic_types::StatusExt;
 
     use super::*;

@@ -7,12 +7,14 @@
 
 use std::collections::HashMap;
 
+use tandem_participant::convert::ERROR_DOMAIN;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderName, Response};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::status;
+use crate::error_reason::ErrorReason;
 
 /// What a service refuses has its details beside the status, which are in the headers where there is
 /// nothing else to say ("gRPC over HTTP2", Trailers-Only).
@@ -62,7 +64,7 @@ fn renamed(method: &str, said: &Status) -> Option<Status> {
         Code::OutOfRange => {
             let sizes = words.strip_prefix(TOO_LONG)?;
             let message = format!("nothing was written: the message is too long: {sizes}");
-            Some(invalid("MESSAGE_TOO_LONG", message, None))
+            Some(invalid(ErrorReason::MessageTooLong, message, None))
         }
         Code::Internal => {
             if let Some(what) = words.strip_prefix(FIELDS) {
@@ -70,18 +72,16 @@ fn renamed(method: &str, said: &Status) -> Option<Status> {
             }
             let is_meant = NO_MESSAGE.iter().any(|start| words.starts_with(start));
             let message = format!("nothing was written: the message can't be read: {words}");
-            is_meant.then(|| invalid("MALFORMED_MESSAGE", message, None))
+            is_meant.then(|| invalid(ErrorReason::MalformedMessage, message, None))
         }
         Code::Unimplemented if words.starts_with(COMPRESSED) => Some(status::error(
-            Code::Unimplemented,
-            "COMPRESSED",
+            ErrorReason::Compressed,
             format!("nothing was written: {words}: send messages as they are"),
             HashMap::new(),
             None,
         )),
         Code::Unimplemented if words.is_empty() => Some(status::error(
-            Code::Unimplemented,
-            "UNKNOWN_METHOD",
+            ErrorReason::UnknownMethod,
             format!("nothing was done: {method} is not served here, or not by this version"),
             HashMap::new(),
             None,
@@ -106,23 +106,23 @@ fn malformed(what: &str) -> Status {
     let path = fields.join(".");
     if path.is_empty() {
         let message = format!("nothing was written: the message can't be read: {rest}");
-        return invalid("MALFORMED_MESSAGE", message, None);
+        return invalid(ErrorReason::MalformedMessage, message, None);
     }
     let message = format!("nothing was written: {path}: {rest}");
     let violation = FieldViolation::new(path, rest);
-    invalid("MALFORMED_MESSAGE", message, Some(violation))
+    invalid(ErrorReason::MalformedMessage, message, Some(violation))
 }
 
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-fn invalid(reason: &str, message: String, violation: Option<FieldViolation>) -> Status {
-    let mut details = ErrorDetails::with_error_info(reason, status::DOMAIN, HashMap::new());
+fn invalid(reason: ErrorReason, message: String, violation: Option<FieldViolation>) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason.as_ref(), ERROR_DOMAIN, HashMap::new());
     if let Some(violation) = violation {
         details.set_bad_request(vec![violation]);
     }
-    Status::with_error_details(Code::InvalidArgument, message, details)
+    Status::with_error_details(reason.meaning().code, message, details)
 }
 
 #[cfg(test)]
@@ -153,7 +153,7 @@ mod tests {
         ] {
             assert!(renamed("/x/y", &said).is_none(), "{said}");
         }
-        let own = status::error(Code::Unimplemented, "OWN", "", HashMap::new(), None);
+        let own = status::error(ErrorReason::NoStockKeeper, "", HashMap::new(), None);
         let answer = named("/x/y", own.clone().into_http());
         let kept = Status::from_header_map(answer.headers()).map(|kept| kept.details().to_vec());
         assert_eq!(kept.as_deref(), Some(own.details()));

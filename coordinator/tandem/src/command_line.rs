@@ -1,11 +1,11 @@
 //! What the binary takes on its command line.
 
 use clap::{Parser, Subcommand};
-use tandem::cli::{Client, EXIT_CODES, Log, participant, serve};
+use tandem::cli::{Client, Log, exit_codes, participant, serve};
 
 /// Makes a purchase atomic over MySQL and Redis.
 #[derive(Debug, Parser)]
-#[command(name = "tandem", version, after_help = EXIT_CODES)]
+#[command(name = "tandem", version, after_help = exit_codes())]
 pub struct Cli {
     /// The verb.
     #[command(subcommand)]

@@ -381,11 +381,20 @@ pub struct Hold {
 }
 
 /// Why a participant's call did not give an answer.
-#[derive(Debug, Clone, thiserror::Error)]
+///
+/// `ErrorInfo.reason` on the wire is the variant's name in UPPER_SNAKE, that of a heuristic end its kind's.
+#[derive(Debug, Clone, thiserror::Error, strum::EnumDiscriminants)]
+#[strum_discriminants(
+    name(ErrorKind),
+    vis(pub(crate)),
+    derive(strum::AsRefStr, strum::EnumString, strum::VariantArray),
+    strum(serialize_all = "SCREAMING_SNAKE_CASE")
+)]
 pub enum Error {
     /// The store can't be reached or did not answer in time. What was asked may have taken
     /// effect; asking again is safe.
     #[error("{detail}")]
+    #[strum_discriminants(strum(serialize = "STORE_UNAVAILABLE"))]
     Unavailable {
         /// What was tried and what came back.
         detail: String,

@@ -8,7 +8,7 @@ use tandem_protocol::{
 
 use super::{Look, differs, place};
 use crate::audit::compare::{Difference, difference};
-use crate::audit::disagreement::{self, Kind};
+use crate::audit::disagreement::{self, DisagreementKind};
 use crate::audit::read_decision;
 use crate::audit::run::{Ended, Run};
 
@@ -50,12 +50,12 @@ impl Run<'_> {
         };
         let (kind, detail, remedy) = match branch.progress {
             BranchProgress::Heuristic(kind) => (
-                Kind::Heuristic,
+                DisagreementKind::Heuristic,
                 format!("{kind}: {}", branch.last_failure),
                 disagreement::of_heuristic(kind, id, participant),
             ),
             BranchProgress::Stuck(_) => (
-                Kind::Stuck,
+                DisagreementKind::Stuck,
                 branch.last_failure,
                 format!("`tandem tx show {id}` says what is to be done"),
             ),
@@ -111,7 +111,7 @@ impl Run<'_> {
                 let items: Vec<String> =
                     items.map(|i| format!("{} {}", i.sku, i.quantity)).collect();
                 differs(
-                    Kind::RowMissing,
+                    DisagreementKind::RowMissing,
                     place,
                     format!(
                         "the log has it decided for {} ({}), and {participant} has no row of it",
@@ -122,7 +122,7 @@ impl Run<'_> {
                 )
             }
             Some(Difference::Content(content)) => differs(
-                Kind::RowDiffers,
+                DisagreementKind::RowDiffers,
                 place,
                 content.join("; "),
                 "no verb: put right by hand whichever is wrong; the units deducted are those that \
@@ -162,13 +162,13 @@ impl Run<'_> {
             (Standing::UnderWay, _) | (_, BranchState::Unclear) => Look::UnderWay,
             (Standing::Committed, _) if is_settled => Look::Agrees,
             (Standing::Committed, BranchState::Absent) => differs(
-                Kind::CommitNotRemembered,
+                DisagreementKind::CommitNotRemembered,
                 place,
                 format!("the log has it committed and acknowledged; {said}"),
                 disagreement::of_memory(id, participant, self.keeps_rows(participant)),
             ),
             (Standing::Committed, BranchState::RolledBack) => differs(
-                Kind::RollBackRemembered,
+                DisagreementKind::RollBackRemembered,
                 place,
                 format!("the log has it committed and acknowledged; {said}"),
                 format!(
@@ -178,8 +178,8 @@ impl Run<'_> {
             ),
             (Standing::WithoutDecision | Standing::NotBegun, BranchState::Committed) => differs(
                 match is_in_log {
-                    true => Kind::CommitByHand,
-                    false => Kind::CommitWithoutDecision,
+                    true => DisagreementKind::CommitByHand,
+                    false => DisagreementKind::CommitWithoutDecision,
                 },
                 place,
                 format!("the log has no decision to commit it; {said}"),
@@ -226,7 +226,7 @@ impl Run<'_> {
             Look::UnderWay
         } else {
             differs(
-                Kind::RowWithoutDecision,
+                DisagreementKind::RowWithoutDecision,
                 place(participant, &transaction, purchase_id),
                 format!(
                     "{participant} has its row, written by {transaction:?}, and the log has not \

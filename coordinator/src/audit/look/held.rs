@@ -3,7 +3,7 @@
 use tandem_protocol::{ParticipantName, PreparedId, Standing, TransactionId};
 
 use super::{Look, differs, place};
-use crate::audit::disagreement::{self, Kind};
+use crate::audit::disagreement::{self, DisagreementKind};
 use crate::audit::first_look::sums;
 use crate::audit::run::{Ended, Run};
 
@@ -37,7 +37,7 @@ impl Run<'_> {
             .map(|units| format!("{} of {}", units.units, units.stock))
             .collect();
         Ok(differs(
-            Kind::HoldLeft,
+            DisagreementKind::HoldLeft,
             place(participant, transaction, ""),
             format!(
                 "{participant} holds {} for it; {}",
@@ -62,7 +62,7 @@ impl Run<'_> {
         Ok(match wrong {
             None => Look::Agrees,
             Some((stock, kept, held)) => differs(
-                Kind::HeldSumWrong,
+                DisagreementKind::HeldSumWrong,
                 place(participant, "", ""),
                 format!("{participant} keeps {kept} units of {stock} as held, and {held} are"),
                 disagreement::of_sum(&stock, held),
@@ -85,7 +85,7 @@ impl Run<'_> {
         Ok(match owed {
             None => Look::Agrees,
             Some(debt) => differs(
-                Kind::Debt,
+                DisagreementKind::Debt,
                 place(participant, "", ""),
                 format!("{} units of {stock} were not deducted", debt.units),
                 disagreement::of_debt(stock),
@@ -121,7 +121,7 @@ impl Run<'_> {
         }
         let whose = word(standing);
         Ok(differs(
-            Kind::BranchLeft,
+            DisagreementKind::BranchLeft,
             place(participant, text, ""),
             format!("{participant} has a prepared branch {text}; {whose}"),
             disagreement::of_branch(standing),

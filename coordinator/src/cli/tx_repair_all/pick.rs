@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tandem_proto::v1::{
     BranchProgress, ListTransactionsRequest, TransactionState, TransactionSummary,
 };
-use tandem_protocol::ParticipantName;
+use tandem_protocol::{HeuristicKind, ParticipantName};
 
 use crate::cli::connection::Connected;
 use crate::cli::output::clean;
@@ -19,18 +19,18 @@ const NAMED_MAX: usize = 10;
 
 /// How a store ended a branch against a decision to commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum HeuristicKind {
+enum Damage {
     /// HEURISTIC_ROLLBACK: nothing of it is there
     Rollback,
     /// HEURISTIC_MIXED: a part of it is there
     Mixed,
 }
 
-impl HeuristicKind {
-    fn as_str(self) -> &'static str {
+impl Damage {
+    fn heuristic(self) -> HeuristicKind {
         match self {
-            HeuristicKind::Rollback => "HEURISTIC_ROLLBACK",
-            HeuristicKind::Mixed => "HEURISTIC_MIXED",
+            Damage::Rollback => HeuristicKind::RolledBack,
+            Damage::Mixed => HeuristicKind::Mixed,
         }
     }
 }
@@ -40,7 +40,7 @@ impl HeuristicKind {
 pub(in crate::cli) struct Filter {
     /// With --all: only those that the store ended so
     #[arg(long, value_enum, requires = "all")]
-    kind: Option<HeuristicKind>,
+    kind: Option<Damage>,
     /// With --all: only what was decided from this moment on: 2026-03-01T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time::parse, requires = "all")]
     since: Option<jiff::Timestamp>,
@@ -107,7 +107,7 @@ impl Filter {
                 && participant.is_none_or(|name| name.as_str() == branch.participant)
                 && self
                     .kind
-                    .is_none_or(|kind| kind.as_str() == branch.heuristic)
+                    .is_none_or(|kind| kind.heuristic().as_ref() == branch.heuristic)
         });
         branches
             .map(|branch| Damaged {
@@ -192,7 +192,7 @@ mod tests {
         transaction
     }
 
-    fn filter(kind: Option<HeuristicKind>) -> Filter {
+    fn filter(kind: Option<Damage>) -> Filter {
         Filter {
             kind,
             since: None,
@@ -208,10 +208,7 @@ mod tests {
         let at = |participant| filter(None).pick(&found, Some(&name(participant))).len();
         assert_eq!((at("purchases"), at("stock")), (1, 0));
         let of = |kind| filter(Some(kind)).pick(&found, None).len();
-        assert_eq!(
-            (of(HeuristicKind::Rollback), of(HeuristicKind::Mixed)),
-            (1, 0)
-        );
+        assert_eq!((of(Damage::Rollback), of(Damage::Mixed)), (1, 0));
         let hour = jiff::SignedDuration::from_hours(1);
         let later = Filter {
             since: now().checked_add(hour).ok(),

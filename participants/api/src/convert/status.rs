@@ -6,7 +6,8 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt};
 
 use super::truncate;
-use crate::{Error, Finding, HeuristicKind};
+use crate::participant::ErrorKind;
+use crate::{Error, Finding};
 
 /// `ErrorInfo.domain` of every failure that tandem names.
 pub const ERROR_DOMAIN: &str = "tandem";
@@ -30,15 +31,10 @@ const ACCEPTED: &str = "accepted";
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        let (code, reason) = match &error {
-            Error::Unavailable { .. } => (Code::Unavailable, "STORE_UNAVAILABLE"),
-            Error::Busy { .. } => (Code::Aborted, "BUSY"),
-            Error::Stuck { .. } => (Code::FailedPrecondition, "STUCK"),
-            Error::Heuristic { kind, .. } => (Code::FailedPrecondition, kind.as_ref()),
-            Error::Fenced { .. } => (Code::FailedPrecondition, "FENCED"),
-            Error::NotEnlisted { .. } => (Code::FailedPrecondition, "NOT_ENLISTED"),
-            Error::Unsafe { .. } => (Code::FailedPrecondition, "UNSAFE"),
-            Error::Invalid { .. } => (Code::InvalidArgument, "INVALID"),
+        let kind = ErrorKind::from(&error);
+        let reason = match &error {
+            Error::Heuristic { kind, .. } => kind.as_ref(),
+            _ => kind.as_ref(),
         };
         let mut details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, HashMap::new());
         let mut message = match error {
@@ -56,7 +52,7 @@ impl From<Error> for Status {
             }
         };
         truncate(&mut message, MESSAGE_BYTES_MAX);
-        Status::with_error_details(code, message, details)
+        Status::with_error_details(code(kind), message, details)
     }
 }
 
@@ -69,26 +65,33 @@ pub fn error_from_status(status: &Status) -> Option<Error> {
         return None;
     }
     let detail = status.message().to_owned();
-    let heuristic = |kind| {
-        Some(Error::Heuristic {
-            kind,
-            detail: detail.clone(),
-        })
-    };
-    match info.reason.as_str() {
-        "STORE_UNAVAILABLE" => Some(Error::Unavailable { detail }),
-        "BUSY" => Some(Error::Busy { detail }),
-        "STUCK" => Some(Error::Stuck { detail }),
-        "FENCED" => Some(Error::Fenced { detail }),
-        "NOT_ENLISTED" => Some(Error::NotEnlisted { detail }),
-        "INVALID" => Some(Error::Invalid { detail }),
-        "UNSAFE" => Some(Error::Unsafe {
+    if let Ok(kind) = info.reason.parse() {
+        return Some(Error::Heuristic { kind, detail });
+    }
+    Some(match info.reason.parse().ok()? {
+        ErrorKind::Unavailable => Error::Unavailable { detail },
+        ErrorKind::Busy => Error::Busy { detail },
+        ErrorKind::Stuck => Error::Stuck { detail },
+        ErrorKind::Fenced => Error::Fenced { detail },
+        ErrorKind::NotEnlisted => Error::NotEnlisted { detail },
+        ErrorKind::Invalid => Error::Invalid { detail },
+        ErrorKind::Unsafe => Error::Unsafe {
             findings: findings(&details, detail),
-        }),
-        "HEURISTIC_ROLLBACK" => heuristic(HeuristicKind::RolledBack),
-        "HEURISTIC_COMMIT" => heuristic(HeuristicKind::Committed),
-        "HEURISTIC_MIXED" => heuristic(HeuristicKind::Mixed),
-        _ => None,
+        },
+        ErrorKind::Heuristic => return None,
+    })
+}
+
+fn code(kind: ErrorKind) -> Code {
+    match kind {
+        ErrorKind::Unavailable => Code::Unavailable,
+        ErrorKind::Busy => Code::Aborted,
+        ErrorKind::Stuck
+        | ErrorKind::Heuristic
+        | ErrorKind::Fenced
+        | ErrorKind::NotEnlisted
+        | ErrorKind::Unsafe => Code::FailedPrecondition,
+        ErrorKind::Invalid => Code::InvalidArgument,
     }
 }
 

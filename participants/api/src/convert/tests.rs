@@ -1,13 +1,19 @@
 #![allow(clippy::unwrap_used)]
 
+use std::collections::{BTreeMap, HashMap};
+
 use prost::Message;
+use strum::VariantArray;
 use tandem_proto::v1;
-use tandem_protocol::{Item, Purchase, Reason};
+use tandem_protocol::{Item, Purchase, Reason, Refusal};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
 
 use super::*;
+use crate::participant::ErrorKind;
 use crate::{
-    BranchState, BranchTruth, Commit, Committed, Enlist, Enlisted, Forget, Prepare, PreparedId,
-    Recall, Recalled, RollBack, Vote, rules,
+    BranchState, BranchTruth, Commit, Committed, Enlist, Enlisted, Forget, HeuristicKind, Prepare,
+    PreparedId, Recall, Recalled, RefusedEntry, RollBack, Vote, Voted, rules,
 };
 
 fn entry() -> v1::Entry {
@@ -325,4 +331,66 @@ fn the_longest_commit_fits_a_message_four_times() {
     // 128 purchases of 100 items of 145 bytes each, their ids and numbers.
     assert!((1_800_000..1_900_000).contains(&bytes), "{bytes}");
     assert!(bytes * 4 <= MESSAGE_BYTES_MAX, "{bytes}");
+}
+
+#[test]
+fn every_reason_comes_back_as_it_was() {
+    let refused = |reason: &Reason| RefusedEntry {
+        number: 0,
+        refusal: Refusal {
+            reason: *reason,
+            detail: "as the store said".into(),
+        },
+    };
+    let vote = Vote::Yes {
+        refused: Reason::VARIANTS.iter().map(refused).collect(),
+        incarnation: "life-1".into(),
+    };
+    let voted = Voted { vote, changes: 8 };
+    assert_eq!(
+        voted_from_wire(voted_to_wire(voted.clone())).unwrap(),
+        voted
+    );
+}
+
+/// What the proto tells whoever writes a participant is what a coordinator knows, no less and no more.
+#[test]
+fn proto_names_every_error_with_its_code() {
+    let proto = include_str!("../../../../proto/tandem/v1/participant.proto");
+    let (_, told) = proto.split_once("// Failures are a gRPC status").unwrap();
+    let (_, told) = told.split_once('\n').unwrap();
+    let mut named = BTreeMap::new();
+    let mut code = "";
+    for line in told.lines().map_while(|line| line.strip_prefix("//   ")) {
+        let (of_code, text) = line.split_at(20);
+        if !of_code.trim().is_empty() {
+            code = of_code.trim();
+        }
+        let names = text.trim().split_once(':').map_or("", |(names, _)| names);
+        for name in names.split(", ").filter(|name| is_upper_snake(name)) {
+            named.insert(name, code.replace('_', "").to_lowercase());
+        }
+    }
+    let kinds = ErrorKind::VARIANTS.iter().map(|kind| kind.as_ref());
+    let kinds = kinds.filter(|name| *name != ErrorKind::Heuristic.as_ref());
+    let heuristics = HeuristicKind::VARIANTS.iter().map(|kind| kind.as_ref());
+    let known: BTreeMap<_, _> = kinds
+        .chain(heuristics)
+        .map(|name| (name, told_as(name)))
+        .collect();
+    assert_eq!(named, known);
+}
+
+fn is_upper_snake(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+}
+
+/// The code of the error of this name, which has to come back from the wire as it was.
+fn told_as(name: &str) -> String {
+    let details = ErrorDetails::with_error_info(name, ERROR_DOMAIN, HashMap::new());
+    let status = Status::with_error_details(Code::Unknown, "as the store said", details);
+    let again = Status::from(error_from_status(&status).expect("a known name"));
+    let reason = again.get_details_error_info().expect("a reason").reason;
+    assert_eq!(reason, name);
+    format!("{:?}", again.code()).to_lowercase()
 }
