@@ -230,7 +230,10 @@ mod tests {
             .collect();
         let mut listed = BTreeSet::new();
         let client = manual::rows("What a client is told");
-        for row in client.iter().chain(&manual::rows("What an operator is told")) {
+        for row in client
+            .iter()
+            .chain(&manual::rows("What an operator is told"))
+        {
             for reason in manual::names(&row[1]) {
                 listed.insert((manual::names(&row[0]).concat(), reason));
             }

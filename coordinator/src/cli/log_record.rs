@@ -47,10 +47,9 @@ pub(super) fn line(record: &Record) -> String {
         Record::Heuristic {
             transaction,
             participant,
-            kind,
             detail,
             ..
-        } => format!("heuristic {transaction} at {participant}: {kind}: {detail}"),
+        } => format!("heuristic {transaction} at {participant}: {detail}"),
         Record::RepairOrdered { repair, .. } => {
             let Repair {
                 transaction,
@@ -228,7 +227,7 @@ mod tests {
                 transaction: transaction.clone(),
                 participant: "stock".parse().unwrap(),
                 kind: HeuristicKind::RolledBack,
-                detail: "no marker row".into(),
+                detail: "HEURISTIC_ROLLBACK: no marker row".into(),
                 time,
             },
             Record::RepairOrdered {

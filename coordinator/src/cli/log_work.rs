@@ -18,13 +18,13 @@ pub(super) fn of(
             let text = match (&branch.progress, view.state) {
                 (Settled(word), _) => format!("settled by {}: {}", word.operator, word.reason),
                 (Ended, _) => "done".into(),
-                (Heuristic(kind), TransactionState::Committing) => format!(
-                    "{kind}: {}; `tandem tx repair` once the coordinator runs, or mend it by hand, \
+                (Heuristic(_), TransactionState::Committing) => format!(
+                    "{}; `tandem tx repair` once the coordinator runs, or mend it by hand, \
                      then `tandem tx settle`",
                     branch.last_failure
                 ),
-                (Heuristic(kind), _) => format!(
-                    "{kind}: {}; mend it by hand, then `tandem tx settle`",
+                (Heuristic(_), _) => format!(
+                    "{}; mend it by hand, then `tandem tx settle`",
                     branch.last_failure
                 ),
                 (_, TransactionState::Committing) if branch.repair.is_some() => {

@@ -407,10 +407,7 @@ fn branch(branch: &BranchView) -> v1::BranchSummary {
         BranchProgress::Waiting(time) => (v1::BranchProgress::Ending, known(*time), None),
         BranchProgress::Stuck(time) => (v1::BranchProgress::Stuck, known(*time), None),
         BranchProgress::Ended => (v1::BranchProgress::Ended, None, None),
-        BranchProgress::Heuristic(kind) => {
-            let word = format!("{kind}: {}", branch.last_failure);
-            (v1::BranchProgress::Heuristic, None, Some(word))
-        }
+        BranchProgress::Heuristic(_) => (v1::BranchProgress::Heuristic, None, None),
         BranchProgress::Settled(settlement) => {
             let word = timeline::settled(settlement);
             (v1::BranchProgress::Settled, None, Some(word))

@@ -65,9 +65,8 @@ pub(super) fn of(view: &TransactionView) -> Vec<v1::TimelineEvent> {
             events.push(event(None, LOG, text));
         }
         match &branch.progress {
-            BranchProgress::Heuristic(kind) => {
-                let text = format!("{name}: {kind}: {}", branch.last_failure);
-                events.push(event(None, LOG, text));
+            BranchProgress::Heuristic(_) => {
+                events.push(event(None, LOG, format!("{name}: {}", branch.last_failure)));
             }
             BranchProgress::Settled(settlement) => {
                 events.push(event(None, LOG, format!("{name}: {}", settled(settlement))));

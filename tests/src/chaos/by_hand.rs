@@ -9,6 +9,7 @@ use serde_json::Value;
 use sqlx::mysql::MySqlDatabaseError;
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection, Row};
 use tandem_proto::v1;
+use tandem_protocol::HeuristicKind;
 use tandem_servers::Flavor;
 use tokio::task::block_in_place;
 use tokio::time::sleep;
@@ -166,10 +167,11 @@ impl Arena {
     async fn put_right(&self, id: &str, branch: &v1::BranchSummary) -> Result<bool> {
         let ended = self.by_hand.lock().unwrap().clone();
         let said = &branch.detail;
-        let (verb, settlement) = if said.contains("HEURISTIC_ROLLBACK") {
-            (Verb::RollBack, v1::Settlement::Committed)
-        } else {
-            (Verb::Commit, v1::Settlement::RolledBack)
+        let (verb, settlement) = match branch.heuristic.parse()? {
+            HeuristicKind::RolledBack => (Verb::RollBack, v1::Settlement::Committed),
+            HeuristicKind::Committed | HeuristicKind::Mixed => {
+                (Verb::Commit, v1::Settlement::RolledBack)
+            }
         };
         ensure!(
             branch.participant == PURCHASES

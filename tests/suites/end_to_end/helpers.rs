@@ -206,7 +206,7 @@ pub(crate) async fn heuristic(world: &World, id: &str) -> Result<String> {
         |branch: &&v1::BranchSummary| branch.progress() == v1::BranchProgress::Heuristic;
     let branch = damage.branches.iter().find(is_damaged);
     let branch = branch.context("no branch is damaged")?;
-    ensure!(branch.detail.contains("HEURISTIC_ROLLBACK"), "{branch:?}");
+    ensure!(branch.heuristic == "HEURISTIC_ROLLBACK", "{branch:?}");
     Ok(branch.participant.clone())
 }
 

@@ -143,7 +143,7 @@ async fn branch_that_a_dba_rolled_back_is_named_and_settled(world: &World) -> Re
         branch.progress() == v1::BranchProgress::Heuristic,
         "{branch:?}"
     );
-    ensure!(branch.detail.contains("HEURISTIC_ROLLBACK"), "{branch:?}");
+    ensure!(branch.heuristic == "HEURISTIC_ROLLBACK", "{branch:?}");
     ensure!(json(world, &["tx", "list", "--heuristic"])?["total"] == 1);
     until("Redis has carried its half out", SOON, async || {
         Ok(world.stores.stock("tea").await? == Some(8))

@@ -51,7 +51,7 @@ impl Run<'_> {
         let (kind, detail, remedy) = match branch.progress {
             BranchProgress::Heuristic(kind) => (
                 DisagreementKind::Heuristic,
-                format!("{kind}: {}", branch.last_failure),
+                branch.last_failure,
                 disagreement::of_heuristic(kind, id, participant),
             ),
             BranchProgress::Stuck(_) => (

@@ -290,6 +290,7 @@ impl Link {
             call,
             failure: Failure {
                 kind,
+                // It begins with the name of a heuristic end, wherever it is shown or stored.
                 detail: error.to_string(),
             },
         }
