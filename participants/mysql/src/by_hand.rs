@@ -2,10 +2,10 @@
 
 use tandem_protocol::{CoordinatorId, Entry, ParticipantName, TransactionId};
 
+use crate::records::xid;
 use crate::settings::Settings;
-use crate::statements::Templates;
-use crate::tables;
-use crate::xid;
+use crate::sql::tables;
+use crate::sql::templates::Templates;
 
 /// Bytes of one statement that a person is given, about.
 const STATEMENT_BYTES: usize = 16 * 1024;
@@ -115,7 +115,8 @@ mod tests {
     use tandem_protocol::Purchase;
 
     use super::*;
-    use crate::settings::{Per, Statement};
+    use crate::sql::statement::Per;
+    use crate::sql::statement::Statement;
 
     #[test]
     fn what_a_statement_must_match_is_said_beside_it() {

@@ -1,21 +1,17 @@
 //! What a user configures.
 
-use std::fmt;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use sqlx::ConnectOptions;
 use sqlx::mysql::MySqlConnectOptions;
 
-use crate::preflight::FINDINGS;
-use crate::rows::Rows;
-use crate::statements::{self, StatementError, Templates};
-
-/// Longest name of a statement, in characters.
-const NAME_MAX: usize = 32;
+use crate::danger::Danger;
+use crate::sql::statement::Statement;
+use crate::sql::statement_error::StatementsError;
+use crate::sql::tables;
+use crate::sql::templates::Templates;
 
 /// Settings of the MySQL participant. Only `url` is required.
 #[derive(Debug, Clone, Deserialize)]
@@ -71,130 +67,9 @@ pub struct Settings {
     pub create_tables: bool,
 }
 
-/// One statement of the app's, with named parameters.
-///
-/// Per purchase: `:purchase_id :customer_id :currency :total_minor :transaction_id
-/// :purchase_time`. Per item also: `:sku :quantity :unit_price_minor :item_number` (from 1).
-/// `:total_minor` is the sum of quantity times unit price, in the currency's minor unit;
-/// `:purchase_time` is the server's UTC time with milliseconds, for a DATETIME(3) or TIMESTAMP(3)
-/// column. Values are written into the statement as literals that no `sql_mode` can misread.
-///
-/// Allowed is one INSERT, UPDATE or DELETE, without what `forbidden` lists, each with what to write
-/// instead. An INSERT that ends after its one VALUES tuple is joined with those of other purchases into
-/// one statement. A statement that finds its rows (UPDATE, DELETE, `INSERT … SELECT`) runs by itself and
-/// must meet as many as `rows` says, else the purchase is refused.
-#[derive(Debug, Clone)]
-pub struct Statement {
-    /// How often it runs.
-    pub per: Per,
-    /// The statement: `INSERT INTO orders (id, customer) VALUES (:purchase_id, :customer_id)`.
-    pub sql: String,
-    /// How many rows it must meet each time that it runs, once for each purchase or item: 1 where it says
-    /// nothing. Not for an `INSERT … VALUES` or `INSERT … SET`, which writes what it spells out or fails.
-    pub rows: Option<Rows>,
-    /// What messages call it beside its place: 1 to 32 characters of `a-z 0-9 - _`.
-    pub name: Option<String>,
-}
-
-impl Statement {
-    /// A statement without a name, that must meet one row if it finds its rows.
-    pub fn new(per: Per, sql: impl Into<String>) -> Self {
-        Self {
-            per,
-            sql: sql.into(),
-            rows: None,
-            name: None,
-        }
-    }
-
-    /// What messages call it, at this place in the list.
-    pub(crate) fn called(&self, number: usize) -> String {
-        match &self.name {
-            Some(name) => format!("statement {number} ({name})"),
-            None => format!("statement {number}"),
-        }
-    }
-}
-
-/// A statement as a file has it: each field is refused at its own line and column, and what they are
-/// together at the statement's.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename = "Statement")]
-struct Fields {
-    per: Per,
-    #[serde(deserialize_with = "checked_sql")]
-    sql: String,
-    #[serde(default)]
-    rows: Option<Rows>,
-    #[serde(default, deserialize_with = "checked_name")]
-    name: Option<String>,
-}
-
-impl<'de> Deserialize<'de> for Statement {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Whole)
-    }
-}
-
-/// Reads all fields within the table, so that what they are together is refused at its place.
-struct Whole;
-
-impl<'de> Visitor<'de> for Whole {
-    type Value = Statement;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a statement")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Statement, A::Error> {
-        let Fields {
-            per,
-            sql,
-            rows,
-            name,
-        } = Fields::deserialize(MapAccessDeserializer::new(map))?;
-        let statement = Statement {
-            per,
-            sql,
-            rows,
-            name,
-        };
-        statements::check_whole(&statement).map_err(A::Error::custom)?;
-        Ok(statement)
-    }
-}
-
-/// Refuses it at its own line and column in the file.
-fn checked_sql<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let sql = String::deserialize(deserializer)?;
-    statements::check(&sql).map_err(D::Error::custom)?;
-    Ok(sql)
-}
-
-fn checked_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let name = String::deserialize(deserializer)?;
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-    if (1..=NAME_MAX).contains(&name.len()) && name.chars().all(is_plain) {
-        Ok(Some(name))
-    } else {
-        Err(D::Error::custom(format!(
-            "a statement's name is 1 to {NAME_MAX} characters of a-z 0-9 - _, not {name:?}"
-        )))
-    }
-}
-
-/// How often a statement runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Per {
-    /// Once for each purchase.
-    Purchase,
-    /// Once for each item of each purchase.
-    Item,
-}
-
 /// Settings that can't work.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say what their fields are")]
 pub enum SettingsError {
     /// The url does not parse. The url itself is not printed, as it holds the password.
     #[error("url must be mysql://USER:PASSWORD@HOST:PORT/DATABASE")]
@@ -211,33 +86,17 @@ pub enum SettingsError {
     /// A number is out of its range.
     #[error("{name} must be {min} to {max}, not {value}")]
     Range {
-        /// The field.
         name: &'static str,
-        /// Lowest value.
         min: u64,
-        /// Highest value.
         max: u64,
-        /// The value found.
         value: u64,
     },
     /// `accept` holds a name that no finding has.
-    #[error("accept names {name:?}, which is no finding; findings are {}", FINDINGS.join(", "))]
-    Accept {
-        /// The name.
-        name: String,
-    },
-    /// A statement breaks a rule.
-    #[error("statement {number}: {source}")]
-    Statement {
-        /// Its place in the list, from 1.
-        number: usize,
-        /// The rule.
-        #[source]
-        source: StatementError,
-    },
-    /// The statements together break a rule.
-    #[error("statements: {0}")]
-    Statements(#[source] StatementError),
+    #[error("accept names {name:?}, which is no finding; findings are {}", Danger::NAMES.join(", "))]
+    Accept { name: String },
+    /// The statements break a rule.
+    #[error(transparent)]
+    Statements(#[from] StatementsError),
 }
 
 /// Settings after their checks, in the types that the crate works with.
@@ -274,75 +133,31 @@ impl Settings {
     }
 
     pub(crate) fn checked(self) -> Result<Checked, SettingsError> {
-        let url = self.url.expose_secret();
-        if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {
-            return Err(SettingsError::Scheme);
-        }
-        if let Some(what) = tandem_participant::address::unencoded(url) {
-            return Err(SettingsError::Unencoded(what));
-        }
-        let options: MySqlConnectOptions = url.parse().map_err(SettingsError::Url)?;
-        let database = options.get_database().ok_or(SettingsError::Database)?;
-        let address = match options.get_socket() {
-            Some(path) => format!("{}/{database}", path.display()),
-            None => format!("{}:{}/{database}", options.get_host(), options.get_port()),
-        };
-        // The session's mode is set in `setup`. Statements are not logged: they hold customers' data.
-        let options = options
-            .pipes_as_concat(false)
-            .no_engine_substitution(false)
-            .timezone(Some("+00:00".into()))
-            .charset("utf8mb4")
-            .disable_statement_logging();
-
+        let (options, address) = server(self.url.expose_secret())?;
         let second = 1_000;
-        let in_range = |name, value: u64, min, max| {
-            if (min..=max).contains(&value) {
-                Ok(value)
-            } else {
-                Err(SettingsError::Range {
-                    name,
-                    min,
-                    max,
-                    value,
-                })
-            }
-        };
-        let sessions_max = in_range("sessions_max", self.sessions_max.into(), 1, 256)?;
-        let lock_wait = in_range(
-            "lock_wait_timeout_s",
-            self.lock_wait_timeout_s.into(),
-            1,
-            60,
-        )?;
+        let sessions_max = in_range("sessions_max", self.sessions_max, 1, 256)?;
+        let lock_wait = in_range("lock_wait_timeout_s", self.lock_wait_timeout_s, 1, 60)?;
         let connect = in_range(
             "connect_timeout_ms",
             self.connect_timeout_ms,
             1,
             60 * second,
         )?;
-        let statement = in_range(
-            "statement_timeout_ms",
-            self.statement_timeout_ms,
-            (lock_wait + 1) * second,
-            600 * second,
-        )?;
+        let (ms, min) = (self.statement_timeout_ms, (lock_wait + 1) * second);
+        let statement = in_range("statement_timeout_ms", ms, min, 600 * second)?;
         let settle = in_range(
             "settle_timeout_ms",
             self.settle_timeout_ms,
             100,
             600 * second,
         )?;
-
         for name in &self.accept {
-            if !FINDINGS.contains(&name.as_str()) {
+            if !Danger::NAMES.contains(&name.as_str()) {
                 return Err(SettingsError::Accept { name: name.clone() });
             }
         }
         let default_schema = self.statements.is_none();
-        let statements = self
-            .statements
-            .unwrap_or_else(crate::tables::default_statements);
+        let statements = self.statements.unwrap_or_else(tables::default_statements);
         Ok(Checked {
             options,
             address,
@@ -355,6 +170,49 @@ impl Settings {
             settle_timeout: Duration::from_millis(settle),
             lock_wait_timeout_s: self.lock_wait_timeout_s,
             create_tables: self.create_tables,
+        })
+    }
+}
+
+/// How to connect to the server that a url names, and its address for people.
+fn server(url: &str) -> Result<(MySqlConnectOptions, String), SettingsError> {
+    if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {
+        return Err(SettingsError::Scheme);
+    }
+    if let Some(what) = tandem_participant::address::unencoded(url) {
+        return Err(SettingsError::Unencoded(what));
+    }
+    let options: MySqlConnectOptions = url.parse().map_err(SettingsError::Url)?;
+    let database = options.get_database().ok_or(SettingsError::Database)?;
+    let address = match options.get_socket() {
+        Some(path) => format!("{}/{database}", path.display()),
+        None => format!("{}:{}/{database}", options.get_host(), options.get_port()),
+    };
+    // The session's mode is set in `setup`. Statements are not logged: they hold customers' data.
+    let options = options
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .timezone(Some("+00:00".into()))
+        .charset("utf8mb4")
+        .disable_statement_logging();
+    Ok((options, address))
+}
+
+fn in_range(
+    name: &'static str,
+    value: impl Into<u64>,
+    min: u64,
+    max: u64,
+) -> Result<u64, SettingsError> {
+    let value = value.into();
+    if (min..=max).contains(&value) {
+        Ok(value)
+    } else {
+        Err(SettingsError::Range {
+            name,
+            min,
+            max,
+            value,
         })
     }
 }

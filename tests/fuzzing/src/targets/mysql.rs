@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use tandem_mysql::statements::Templates;
-use tandem_mysql::{Flavour, Per, SettingsError, Statement, codes, encode, refusal, xid};
+use tandem_mysql::{
+    Flavour, Per, Statement, StatementsError, Templates, codes, encode, refusal, xid,
+};
 use tandem_participant::PreparedId;
 use tandem_protocol::{Entry, Item, ParticipantName, Purchase};
 
@@ -255,7 +256,7 @@ fn statement(per_item: bool, sql: &str, hostile: &str) -> String {
         [(Per::Purchase, keeps), (per, sql)].map(|(per, sql)| Statement::new(per, sql));
     let templates = match Templates::parse(&statements) {
         Ok(templates) => templates,
-        Err(SettingsError::Statement { source, .. }) => {
+        Err(StatementsError::One { source, .. }) => {
             let said = format!("{source:?}");
             return said.split([' ', '{', '(']).next().unwrap_or("").to_owned();
         }

@@ -1,0 +1,254 @@
+//! What is found of a server and its tables that people must know: each with its name, its severity and
+//! its text. Adding one without them does not compile; its name is in the operator's manual besides.
+
+use strum::{AsRefStr, VariantNames};
+use tandem_participant::Finding;
+
+use crate::sql::tables;
+
+/// Smallest `max_allowed_packet`, in bytes: one purchase of 100 items has to fit with room to spare.
+pub(crate) const PACKET_BYTES_MIN: usize = 1 << 20;
+
+/// One thing that was found. Its name, for `accept` and for people, is the variant's in capitals.
+#[derive(Debug, Clone, PartialEq, Eq, AsRefStr, VariantNames)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum Danger {
+    FlushLogNotAtCommit {
+        value: String,
+    },
+    BinlogNotSynced {
+        value: String,
+    },
+    BinlogFormatStatement,
+    DoublewriteOff {
+        value: String,
+    },
+    ReadOnly,
+    Replica,
+    ReplicaStateUnknown {
+        /// The statement that was refused.
+        show: &'static str,
+        refusal: String,
+    },
+    XaDetachOff,
+    XaRecoverRefused,
+    TableNotInnodb {
+        table: String,
+        engine: String,
+    },
+    PacketTooSmall {
+        bytes: usize,
+    },
+    Galera {
+        provider: String,
+    },
+    TablesOfOldLayout {
+        /// What keeps the columns from being added.
+        obstacle: String,
+    },
+    IdFoldsCase(FoldingColumn),
+    NoUniqueKey(Doubt),
+}
+
+/// A column of purchases' ids that takes two ids for the same one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FoldingColumn {
+    /// Table and column as the statement writes them.
+    pub(crate) table: String,
+    pub(crate) column: String,
+    pub(crate) column_type: String,
+    pub(crate) character_set: String,
+    pub(crate) collation: String,
+    pub(crate) is_nullable: bool,
+}
+
+/// What is in doubt about the keys of the tables that keep purchases' ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// None of them refuses a second row of the same id: for a person, what there is.
+    Missing(String),
+    /// Not all of them can be looked at: for a person, why.
+    Unseen(String),
+}
+
+/// Whom it keeps from working.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Severity {
+    /// Decided purchases may be lost or blocked: every coordinator, until it is mended or accepted.
+    Refused,
+    /// Nobody.
+    Told,
+}
+
+impl Danger {
+    /// All names, in the order of the list.
+    pub(crate) const NAMES: &'static [&'static str] = Danger::VARIANTS;
+
+    /// It for people, where these names are accepted.
+    pub(crate) fn into_finding(self, accept: &[String]) -> Finding {
+        let name = self.as_ref();
+        Finding {
+            accepted: match self.severity() {
+                Severity::Refused => accept.iter().any(|accepted| accepted == name),
+                Severity::Told => true,
+            },
+            name: name.into(),
+            detail: self.detail(),
+        }
+    }
+
+    fn severity(&self) -> Severity {
+        match self {
+            Danger::FlushLogNotAtCommit { .. }
+            | Danger::BinlogNotSynced { .. }
+            | Danger::BinlogFormatStatement
+            | Danger::DoublewriteOff { .. }
+            | Danger::ReadOnly
+            | Danger::Replica
+            | Danger::ReplicaStateUnknown { .. }
+            | Danger::XaDetachOff
+            | Danger::XaRecoverRefused
+            | Danger::TableNotInnodb { .. }
+            | Danger::PacketTooSmall { .. }
+            | Danger::Galera { .. }
+            | Danger::NoUniqueKey(Doubt::Missing(_)) => Severity::Refused,
+            // They lack what only a recovery from the stores alone would need.
+            Danger::TablesOfOldLayout { .. }
+            // It refuses purchases that nobody has made and loses none.
+            | Danger::IdFoldsCase(_)
+            | Danger::NoUniqueKey(Doubt::Unseen(_)) => Severity::Told,
+        }
+    }
+
+    /// What it can do, and what mends it.
+    fn detail(&self) -> String {
+        match self {
+            Danger::FlushLogNotAtCommit { value } => format!(
+                "innodb_flush_log_at_trx_commit is {value}: a crash loses prepared branches and \
+                 committed purchases; set it to 1"
+            ),
+            Danger::BinlogNotSynced { value } => format!(
+                "the binary log is on and sync_binlog is {value}: a crash of the machine may \
+                 lose prepared branches and make replicas differ; set it to 1"
+            ),
+            Danger::BinlogFormatStatement => {
+                "binlog_format is STATEMENT, under which READ COMMITTED can't write (error 1665); \
+                 set it to MIXED or ROW"
+                    .into()
+            }
+            Danger::DoublewriteOff { value } => format!(
+                "innodb_doublewrite is {value}: a page that is half written in a power cut \
+                 is lost, unless the storage writes pages atomically; set it to ON"
+            ),
+            Danger::ReadOnly => {
+                "the server is read-only: nothing can be prepared, and MariaDB refuses to commit what \
+                 is prepared (error 1290)"
+                    .into()
+            }
+            Danger::Replica => {
+                "the server replicates from another: purchases belong on the primary".into()
+            }
+            Danger::ReplicaStateUnknown { show, refusal } => format!(
+                "{show} was refused ({refusal}), so whether this is a replica is not known; grant \
+                 REPLICATION CLIENT (MySQL) or REPLICA MONITOR (MariaDB) to tandem's user"
+            ),
+            Danger::XaDetachOff => {
+                "xa_detach_on_prepare is off: each branch in doubt keeps a session, and a session \
+                 lost at the wrong moment leaves a branch that only a restart of the server brings \
+                 back; set it to ON"
+                    .into()
+            }
+            Danger::XaRecoverRefused => {
+                "XA RECOVER answers 1401, as MySQL does without the privilege: GRANT \
+                 XA_RECOVER_ADMIN ON *.* to tandem's user, else branches in doubt can't be listed"
+                    .into()
+            }
+            Danger::TableNotInnodb { table, engine } => format!(
+                "table {table} is of engine {engine}, which does not roll back with a branch; ALTER TABLE \
+                 … ENGINE=InnoDB"
+            ),
+            Danger::PacketTooSmall { bytes } => {
+                format!("max_allowed_packet is {bytes} bytes; set it to {PACKET_BYTES_MIN} or more")
+            }
+            Danger::Galera { provider } => format!(
+                "the server is a node of a Galera cluster (wsrep_provider is {provider}), where XA \
+                 is not supported: each prepare fails with error 1235; purchases belong on a server \
+                 that replicates in another way"
+            ),
+            Danger::TablesOfOldLayout { obstacle } => format!(
+                "tandem_branches has not got its new columns yet ({obstacle}); tandem tries again at \
+                 each sweep, and this does the same: {}",
+                tables::ALTER_BRANCHES
+            ),
+            Danger::IdFoldsCase(column) => column.detail(),
+            Danger::NoUniqueKey(doubt) => doubt.detail(),
+        }
+    }
+}
+
+impl FoldingColumn {
+    fn detail(&self) -> String {
+        let FoldingColumn {
+            table,
+            column,
+            column_type,
+            character_set,
+            collation,
+            is_nullable,
+        } = self;
+        let not_null = if *is_nullable { "" } else { " NOT NULL" };
+        format!(
+            "column {column} of {table} is of collation {collation}, which takes ids that differ in case \
+             for the same: the second is refused as CONSTRAINT_VIOLATED though it was never made; ALTER \
+             TABLE {table} MODIFY {column} {column_type} CHARACTER SET {character_set} COLLATE \
+             {character_set}_bin{not_null}, with the column's default and comment if it has them; foreign \
+             keys on it are to be dropped before and made again"
+        )
+    }
+}
+
+impl Doubt {
+    fn detail(&self) -> String {
+        match self {
+            Doubt::Missing(keys) => format!(
+                "a purchase that comes again after tandem has forgotten it would be sold again: {keys}; or, \
+                 where the table can't have one, as a partitioned one, keep the ids in a table of their own \
+                 by one statement more: INSERT INTO sold (id) VALUES (:purchase_id)"
+            ),
+            Doubt::Unseen(why) => format!(
+                "whether a unique key refuses a purchase that comes again after tandem has forgotten it was \
+                 not looked at: {why}; see to it that one does"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_lists_these_and_no_others() {
+        let manual = include_str!("../../../coordinator/docs/operator.md");
+        let (_, list) = manual.split_once("(Redis);").expect("MySQL's come after");
+        let (list, _) = list.split_once("are shown and").expect("at the end");
+        let mut listed: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+        let mut names = Danger::NAMES.to_vec();
+        listed.sort_unstable();
+        names.sort_unstable();
+        assert_eq!(listed, names);
+    }
+
+    #[test]
+    fn what_loses_purchases_is_accepted_by_its_name_alone() {
+        let accept = ["READ_ONLY".to_owned()];
+        let accepted = |danger: Danger| danger.into_finding(&accept).accepted;
+        assert!(accepted(Danger::ReadOnly));
+        assert!(!accepted(Danger::Replica));
+        let doubt = String::from("keys");
+        assert!(!accepted(Danger::NoUniqueKey(Doubt::Missing(
+            doubt.clone()
+        ))));
+        assert!(accepted(Danger::NoUniqueKey(Doubt::Unseen(doubt))));
+    }
+}

@@ -1,0 +1,60 @@
+//! Everything that is found of the server and the app's tables.
+
+use tandem_participant::Finding;
+use tokio::time::Instant;
+
+use crate::danger::{Danger, Doubt};
+use crate::preflight::{engines, folding, unique, variables};
+use crate::records::xa_recover;
+use crate::session::codes;
+use crate::session::connection::Session;
+use crate::session::failure::PacketFailure;
+use crate::session::server::Flavour;
+use crate::store::Store;
+
+/// Everything found, accepted or not.
+pub(crate) async fn findings(
+    store: &Store,
+    session: &mut Session,
+    deadline: Instant,
+) -> Result<Vec<Finding>, PacketFailure> {
+    let doubt = unique::doubt(store, session, deadline).await?;
+    let mut found = variables::of(session, deadline).await?;
+    found.extend(replica(session, deadline).await?);
+    found.extend(engines::of(store, session, deadline).await?);
+    let (missing, unseen) = match doubt {
+        Some(Doubt::Unseen(_)) => (None, doubt),
+        doubt => (doubt, None),
+    };
+    found.extend(missing.map(Danger::NoUniqueKey));
+    match xa_recover::listed(session, &store.name, deadline).await {
+        Err(failure) if failure.number() == Some(codes::XA_RESOURCE_ERROR) => {
+            found.push(Danger::XaRecoverRefused);
+        }
+        listed => drop(listed?),
+    }
+    let folding = folding::of_ids(store, session, deadline).await?;
+    found.extend(folding.into_iter().map(Danger::IdFoldsCase));
+    found.extend(unseen.map(Danger::NoUniqueKey));
+    let accept = &store.settings.accept;
+    let findings = found.into_iter().map(|danger| danger.into_finding(accept));
+    Ok(findings.collect())
+}
+
+async fn replica(
+    session: &mut Session,
+    deadline: Instant,
+) -> Result<Option<Danger>, PacketFailure> {
+    let show = match session.server.flavour {
+        Flavour::MariaDb => "SHOW ALL REPLICAS STATUS",
+        Flavour::MySql => "SHOW REPLICA STATUS",
+    };
+    match session.query(show, deadline).await {
+        Ok(rows) => Ok((!rows.is_empty()).then_some(Danger::Replica)),
+        Err(failure) if failure.number().is_some() => Ok(Some(Danger::ReplicaStateUnknown {
+            show,
+            refusal: failure.cause.to_string(),
+        })),
+        Err(failure) => Err(failure),
+    }
+}

@@ -1,0 +1,101 @@
+//! Statements that are to run one after the other, packed into as few packets as fit.
+
+use tokio::time::Instant;
+
+use crate::session::codes;
+use crate::session::connection::Session;
+use crate::session::failure::{Cause, PacketFailure};
+use crate::sql::guard::Guard;
+use crate::sql::line::{Line, pack};
+
+/// Runs statements in order; stops at the first that fails, and [`PacketFailure::completed`] counts over
+/// all packets.
+pub(crate) async fn run(
+    session: &mut Session,
+    lines: &[Line<'_>],
+    deadline: Instant,
+) -> Result<(), PacketFailure> {
+    let bytes_max = session.server.packet_bytes();
+    let mut done = 0;
+    for packet in pack(lines, bytes_max) {
+        let texts: Vec<&str> = packet.iter().map(|line| line.sql.as_str()).collect();
+        if let Err(failure) = session.run(&texts.join(";"), deadline).await {
+            let failed = packet.get(failure.completed).and_then(Line::guard);
+            let failure = match failed {
+                Some(guard) => told(guard, failure),
+                None => failure,
+            };
+            return Err(PacketFailure {
+                completed: failure.completed + done,
+                ..failure
+            });
+        }
+        done += packet.len();
+    }
+    Ok(())
+}
+
+/// What the failure of a guard says. The same number from a statement of the app's, or from a trigger, is
+/// that statement's.
+fn told(guard: &Guard, failure: PacketFailure) -> PacketFailure {
+    let PacketFailure { completed, cause } = failure;
+    let cause = match cause {
+        Cause::Server {
+            number, message, ..
+        } if number == codes::OUT_OF_RANGE => {
+            let (missed, detail) = guard.missed(&message);
+            Cause::Missed { missed, detail }
+        }
+        cause => cause,
+    };
+    PacketFailure { completed, cause }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::codes::Class;
+
+    fn told(rows: u32, number: u16, message: &str) -> Cause {
+        let cause = Cause::Server {
+            number,
+            class: Class::Entry,
+            message: message.to_owned(),
+        };
+        let failure = PacketFailure {
+            completed: 3,
+            cause,
+        };
+        super::told(&Guard::new("statement 2", rows), failure).cause
+    }
+
+    #[test]
+    fn what_either_server_says_of_a_guard_is_told_in_words() {
+        for (rows, message, expected) in [
+            (
+                1,
+                "BIGINT UNSIGNED value is out of range in '~0 + 1'",
+                "statement 2 met no row and must meet one",
+            ),
+            (
+                3,
+                "BIGINT UNSIGNED value is out of range in '(~(0) + 1)'",
+                "statement 2 met fewer rows than the 3 that it must meet",
+            ),
+            (
+                1,
+                "DOUBLE value is out of range in 'exp(999)'",
+                "statement 2 met more rows than the one that it must meet",
+            ),
+        ] {
+            let said = told(rows, 1690, message).to_string();
+            assert!(said.starts_with(expected), "{said}");
+        }
+    }
+
+    #[test]
+    fn another_error_at_a_guard_is_no_count() {
+        let interrupted = told(1, 1317, "Query execution was interrupted");
+        assert!(matches!(interrupted, Cause::Server { number: 1317, .. }));
+    }
+}
