@@ -6,8 +6,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::OpenError;
-use crate::head::HEAD_FILE;
 
+pub(crate) const HEAD_FILE: &str = "head";
 pub(crate) const DATABASE_FOLDER: &str = "sled";
 pub(crate) const CREATING_FILE: &str = "creating";
 pub(crate) const CHECKING_FOLDER: &str = "checking";

@@ -10,11 +10,9 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::folder::failed;
+use crate::folder::{HEAD_FILE, failed};
 use crate::mark::{MARK_FORMAT, Mark, MarkError, MarkKind};
 use crate::{Damage, OpenError};
-
-pub(crate) const HEAD_FILE: &str = "head";
 
 /// The open head file.
 pub(crate) struct HeadFile {

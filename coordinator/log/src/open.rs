@@ -4,8 +4,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::committer::{self, Files};
-use crate::folder::{self, CHECKING_FOLDER, CREATING_FILE, DATABASE_FOLDER, Found, failed};
-use crate::head::{HEAD_FILE, HeadFile, read_head};
+use crate::folder::{
+    self, CHECKING_FOLDER, CREATING_FILE, DATABASE_FOLDER, Found, HEAD_FILE, failed,
+};
+use crate::head::{HeadFile, read_head};
 use crate::mark::{Mark, MarkKind, Point, check_identity};
 use crate::refused::Refused;
 use crate::scan::{Scan, check_files, scan};

@@ -10,21 +10,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::command::run;
+use crate::search::search_folders;
 use crate::spawner::guarded;
 
 /// How long `--version` may take; the first start of a big binary reads it
 /// from a cold disk.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Folders that hold servers on most systems but are not in every user's PATH.
-const SYSTEM_FOLDERS: [&str; 6] = [
-    "/usr/local/sbin",
-    "/usr/local/bin",
-    "/usr/sbin",
-    "/usr/bin",
-    "/usr/libexec",
-    "/opt/mysql/bin",
-];
 
 const PROGRAMS: [&str; 4] = ["mariadbd", "mysqld", "redis-server", "valkey-server"];
 
@@ -189,22 +180,6 @@ pub fn installed_redis() -> Result<ServerBinary, MissingServer> {
             programs: "redis-server, valkey-server",
             package: "redis-server",
         })
-}
-
-/// The path of a helper program such as `setpriv`, if the machine has it.
-pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
-    search_folders()
-        .into_iter()
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
-}
-
-fn search_folders() -> Vec<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .filter(|folder| folder.is_absolute())
-        .chain(SYSTEM_FOLDERS.into_iter().map(PathBuf::from))
-        .collect()
 }
 
 fn command_for(program: &Path, library_root: Option<&Path>) -> Result<Command> {

@@ -18,10 +18,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::binary::{ServerBinary, find_program};
+use crate::binary::ServerBinary;
 use crate::cache::cache_folder;
 use crate::command::run;
 use crate::lock::FileLock;
+use crate::search::find_program;
 use crate::sources::Mirror;
 use crate::spawner::guarded;
 

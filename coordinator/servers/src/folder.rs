@@ -8,13 +8,25 @@ use tempfile::TempDir;
 
 use crate::binary::ServerBinary;
 use crate::lock::FileLock;
-use crate::server::Folder;
 
 const PREFIX: &str = "tandem-server-";
 const LOCK: &str = "lock";
 
 /// A folder whose owner has not locked it after so long will never do so.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
+
+/// Where a server keeps its data.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Folder {
+    /// A new folder below the system's temporary folder, removed on drop.
+    #[default]
+    Temporary,
+    /// A new folder below this one (a tmpfs, say), removed on drop.
+    TemporaryIn(PathBuf),
+    /// This folder, made if it does not exist and never removed. Data that it
+    /// holds are used as they are.
+    Kept(PathBuf),
+}
 
 /// The folder of one server: `data/` (the server's own), `server.log`,
 /// `flavor` (which server the data belong to) and `lock`, held locked for as

@@ -4,7 +4,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::geteuid;
 
-use crate::binary::{find_program, installed_mysql, installed_redis};
+use crate::binary::{installed_mysql, installed_redis};
+use crate::search::find_program;
 
 /// The apt packages that are missing for one server of each kind; empty if
 /// the machine has both.

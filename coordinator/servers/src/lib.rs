@@ -54,6 +54,7 @@ mod mysql;
 mod port;
 mod process;
 mod redis;
+mod search;
 mod server;
 mod sources;
 
@@ -64,10 +65,11 @@ pub use binary::{
     Flavor, MissingServer, ServerBinary, find_installed, installed_mysql, installed_redis,
 };
 pub use cache::cache_folder;
+pub use folder::Folder;
 pub use install::{install_with_apt, missing_packages};
 pub use mysql::{MysqlOptions, MysqlServer};
 pub use port::PortLease;
 pub use process::Process;
 pub use redis::RedisServer;
-pub use server::{Folder, LaunchOptions, Server};
+pub use server::{LaunchOptions, Server};
 pub use spawner::{guarded, spawn};

@@ -9,26 +9,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::binary::ServerBinary;
 use crate::command::file_tail;
-use crate::folder::ServerFolder;
+use crate::folder::{Folder, ServerFolder};
 use crate::port::PortLease;
 use crate::process::Process;
 
 const READY_POLL: Duration = Duration::from_millis(10);
 /// For one attempt to connect and hear an answer.
 const READY_ATTEMPT: Duration = Duration::from_secs(2);
-
-/// Where a server keeps its data.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Folder {
-    /// A new folder below the system's temporary folder, removed on drop.
-    #[default]
-    Temporary,
-    /// A new folder below this one (a tmpfs, say), removed on drop.
-    TemporaryIn(PathBuf),
-    /// This folder, made if it does not exist and never removed. Data that it
-    /// holds are used as they are.
-    Kept(PathBuf),
-}
 
 /// What all servers have in common.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
-use crate::binary::find_program;
+use crate::search::find_program;
 
 type Order = (Command, SyncSender<io::Result<Child>>);
 

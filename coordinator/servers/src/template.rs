@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::unistd::geteuid;
 
-use crate::binary::{Flavor, ServerBinary, find_program};
+use crate::binary::{Flavor, ServerBinary};
 use crate::cache::cache_folder;
 use crate::command::run;
 use crate::lock::FileLock;
+use crate::search::find_program;
 use crate::spawner::guarded;
 
 /// Measured: 1 to 8 seconds; a cold and busy disk takes longer.

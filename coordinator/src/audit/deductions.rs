@@ -8,8 +8,9 @@ use tandem_participant::audit::{AuditAnswer, AuditQuestion, SkuDeducted};
 use tandem_protocol::{ParticipantName, SkuDeductions};
 
 use super::disagreement::{self, DisagreementKind};
-use super::look::{Look, Subject, differs, place};
+use super::look::{differs, place};
 use super::run::{Ended, Run, Step};
+use super::subject::{Look, Subject};
 use crate::daemon::Link;
 
 /// What one sku's count should be.

@@ -9,11 +9,12 @@ use tandem_protocol::{
     TransactionId,
 };
 
+use super::auditor::read_decision;
 use super::compare::difference;
-use super::look::{Subject, is_stranger};
+use super::look::is_stranger;
 use super::memory::MemoryReader;
-use super::read_decision;
 use super::run::{Ended, Run, Step};
+use super::subject::Subject;
 
 /// Decisions that are read back from the log and compared at once.
 const DECISIONS_MAX: usize = 64;

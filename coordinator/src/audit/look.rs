@@ -7,72 +7,12 @@ mod decided;
 mod held;
 
 use tandem_participant::audit::{AuditAnswer, AuditQuestion, Holdings, KeptPurchase};
-use tandem_proto::v1;
 use tandem_protocol::{ParticipantName, Standing, TransactionId};
 
 use super::disagreement::{DisagreementKind, Place, disagreement};
 use super::run::{Ended, Run};
+use super::subject::{Look, Subject};
 pub(super) use decided::is_stranger;
-
-/// What is suspected.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Subject {
-    /// A branch that the coordinator itself knows to be damaged.
-    Damage {
-        participant: ParticipantName,
-        transaction: TransactionId,
-    },
-    /// A decided purchase's row.
-    Purchase {
-        participant: ParticipantName,
-        transaction: TransactionId,
-        purchase_id: String,
-    },
-    /// A store's memory of a transaction.
-    Memory {
-        participant: ParticipantName,
-        transaction: TransactionId,
-    },
-    /// A row of a purchase that the log does not know.
-    Row {
-        participant: ParticipantName,
-        purchase_id: String,
-    },
-    /// Units that are held.
-    Hold {
-        participant: ParticipantName,
-        transaction: String,
-    },
-    /// A sum of what is held.
-    Held {
-        participant: ParticipantName,
-        stock: String,
-    },
-    Debt {
-        participant: ParticipantName,
-        stock: String,
-    },
-    /// What a store has counted as deducted.
-    Deducted {
-        participant: ParticipantName,
-        sku: String,
-    },
-    /// A prepared branch.
-    Branch {
-        participant: ParticipantName,
-        id: String,
-    },
-}
-
-/// What a look at it says.
-pub(super) enum Look {
-    Agrees,
-    /// It may agree when its transaction has ended.
-    UnderWay,
-    Differs(Box<v1::Disagreement>),
-    /// Somebody could not be asked.
-    Unknown,
-}
 
 impl Run<'_> {
     pub(super) async fn look(&mut self, subject: &Subject) -> Result<Look, Ended> {

@@ -5,6 +5,7 @@
 //! it is looked at again, by itself, once what was under way has had time to end, and counts if it
 //! still differs then.
 
+mod auditor;
 mod compare;
 mod deductions;
 mod disagreement;
@@ -12,40 +13,22 @@ mod first_look;
 mod look;
 mod memory;
 mod run;
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod subject;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use tandem_log::DecisionLog;
 use tandem_proto::v1;
-use tandem_protocol::{CoordinatorId, Decision, ParticipantName, Position, Record, Timestamp};
-use tokio::sync::{mpsc, oneshot};
+use tandem_protocol::Timestamp;
+use tokio::sync::mpsc;
 use tonic::Status;
 
-use crate::daemon::{Clock, Handle, Link};
+pub use auditor::{Auditor, read_decision};
 
 /// Parts of the answer that wait for a slow reader.
 const ANSWERS_MAX: usize = 64;
 
 /// What an audit answers, part by part.
 pub type Answers = BoxStream<'static, Result<v1::AuditResponse, Status>>;
-
-/// What an audit looks at.
-#[derive(Debug, Clone)]
-pub struct Auditor {
-    /// The coordinator's memory.
-    pub driver: Handle,
-    /// The coordinator's clock.
-    pub clock: Clock,
-    /// Whose transactions.
-    pub coordinator: CoordinatorId,
-    /// The participants.
-    pub links: BTreeMap<ParticipantName, Arc<Link>>,
-    /// The decision log.
-    pub log: DecisionLog,
-}
 
 impl Auditor {
     /// Starts an audit of what was decided between two moments; it ends when its reader goes away.
@@ -65,19 +48,5 @@ impl Auditor {
             Some((part, receiver))
         })
         .boxed()
-    }
-}
-
-/// Reads a decision back from the log; `None` if there is none at this position.
-pub async fn read_decision(log: &DecisionLog, position: Position) -> Option<Decision> {
-    let (sender, receiver) = oneshot::channel();
-    log.read(tandem_log::Position(position), move |record| {
-        // Who asked may have gone away.
-        let _ = sender.send(record);
-    });
-    let record = receiver.await.ok().flatten()?;
-    match Record::decode(&record) {
-        Ok(Record::Decided(decision)) => Some(decision),
-        Ok(_) | Err(_) => None,
     }
 }

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tonic::Status;
 
-use super::Auditor;
-use super::look::{Look, Subject};
+use super::auditor::Auditor;
+use super::subject::{Look, Subject};
 use crate::daemon::{Link, Stopped};
 
 /// How long what was under way at the first look may take until the second.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use tandem_protocol::{CoordinatorId, ParticipantName};
 
-use super::log_inspect::Replayed;
+use super::log_replayed::Replayed;
 use crate::config::{ParticipantSettings, Participants};
 
 /// About a log that is damaged.

@@ -1,7 +1,6 @@
 //! `tandem log inspect`.
 
 mod page;
-mod replayed;
 
 use std::path::PathBuf;
 
@@ -10,7 +9,6 @@ use super::table::width;
 use super::{Failure, log_compare};
 use crate::config::Config;
 use page::Page;
-pub(super) use replayed::Replayed;
 
 /// What the verb says of itself.
 pub(super) const ABOUT: &str = "\

@@ -14,6 +14,7 @@ mod log_advice;
 mod log_compare;
 mod log_inspect;
 mod log_record;
+mod log_replayed;
 mod log_work;
 mod names;
 pub mod output;

@@ -1,5 +1,6 @@
 //! The gRPC services that clients and operators call.
 
+mod operated;
 mod operator;
 mod owed;
 mod purchase;
@@ -11,7 +12,7 @@ mod timeline;
 mod unread;
 pub mod validate;
 
-pub use operator::{Operator, transaction_id};
+pub use operated::{Operator, transaction_id};
 pub use purchase::{Purchases, grpc_timeout};
 pub use settle::settlement;
 pub use unread::named;

@@ -1,26 +1,23 @@
 //! `OperatorService`: what the operator's verbs call.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use futures::future::join_all;
-use tandem_log::DecisionLog;
 use tandem_participant::Error;
 use tandem_participant::convert::{branch_to_wire, entry_to_wire, timestamp_to_wire as wire_time};
 use tandem_proto::v1;
 use tandem_proto::v1::operator_service_server::OperatorService;
 use tandem_protocol::{
-    BranchProgress, BranchView, Coordinator, Entry, Loss, MemoryView, ParticipantName,
-    PreparedBranch, Timestamp, TransactionId, TransactionState, TransactionView,
+    BranchProgress, BranchView, Coordinator, Loss, MemoryView, ParticipantName, PreparedBranch,
+    Timestamp, TransactionState, TransactionView,
 };
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
-use tonic_types::FieldViolation;
 
+use super::operated::{Operator, transaction_id, unknown};
 use super::{owed, repair, settle, status, stock, timeline, validate};
 use crate::audit;
-use crate::daemon::{Clock, Handle, Identity, Link, LinkState};
-use crate::error_reason::ErrorReason;
+use crate::daemon::LinkState;
 
 /// Most transactions of one list.
 const LIST_MAX: usize = 1_000;
@@ -28,109 +25,6 @@ const LIST_MAX: usize = 1_000;
 /// What the coordinator knows of each participant: prepared branches of others there, how many
 /// transactions wait for it, how far its memory can be trusted.
 type Members = BTreeMap<ParticipantName, (Vec<PreparedBranch>, usize, Option<MemoryView>)>;
-
-/// The service.
-#[derive(Debug)]
-pub struct Operator {
-    pub(super) driver: Handle,
-    pub(super) clock: Clock,
-    identity: Identity,
-    pub(super) links: BTreeMap<ParticipantName, Arc<Link>>,
-    pub(super) log: DecisionLog,
-}
-
-impl Operator {
-    /// A service over a driver, its links and its log.
-    pub fn new(
-        driver: Handle,
-        clock: Clock,
-        identity: Identity,
-        links: BTreeMap<ParticipantName, Arc<Link>>,
-        log: DecisionLog,
-    ) -> Operator {
-        Operator {
-            driver,
-            clock,
-            identity,
-            links,
-            log,
-        }
-    }
-
-    pub(super) fn link(&self, name: &str) -> Result<&Arc<Link>, Status> {
-        let found = name
-            .parse::<ParticipantName>()
-            .ok()
-            .and_then(|name| self.links.get(&name));
-        found.ok_or_else(|| {
-            let known: Vec<&str> = self.links.keys().map(ParticipantName::as_str).collect();
-            let rule = format!("must be one of: {}", known.join(", "));
-            status::invalid(vec![FieldViolation::new("participant", rule)])
-        })
-    }
-
-    pub(super) async fn view(&self, id: &TransactionId) -> Result<Option<TransactionView>, Status> {
-        let id = id.clone();
-        self.ask(move |core| core.transaction(&id)).await
-    }
-
-    pub(super) async fn ask<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Coordinator) -> T + Send + 'static,
-    ) -> Result<T, Status> {
-        self.driver
-            .query(read)
-            .await
-            .map_err(|stopped| Status::unavailable(stopped.to_string()))
-    }
-
-    /// Each participant's own truth, asked at once; one that can't be asked says why.
-    pub(super) async fn truths(&self, id: &TransactionId) -> Vec<v1::ParticipantTruth> {
-        join_all(self.links.values().map(|link| self.truth(link, id))).await
-    }
-
-    /// One participant's own truth.
-    pub(super) async fn truth(&self, link: &Link, id: &TransactionId) -> v1::ParticipantTruth {
-        let call = link.participant().inspect(id);
-        let answer = timeout(link.call_timeout(), call).await;
-        let (inspected, error) = match answer {
-            Ok(Ok(truth)) => (Some(truth.into_wire(self.clock.now())), String::new()),
-            Ok(Err(error)) => (None, error.to_string()),
-            Err(_) => (None, format!("no answer within {:?}", link.call_timeout())),
-        };
-        let description = link.status().description;
-        v1::ParticipantTruth {
-            participant: link.name().to_string(),
-            inspected,
-            error,
-            kind: description
-                .map(|description| description.kind)
-                .unwrap_or_default(),
-        }
-    }
-}
-
-impl Operator {
-    /// The purchases that a transaction commits or may commit: of one that has ended, from the log.
-    async fn entries(&self, view: Option<&TransactionView>) -> Result<Vec<Entry>, Status> {
-        let Some(view) = view else {
-            return Ok(Vec::new());
-        };
-        if view.state != TransactionState::Committed {
-            return Ok(view.entries.clone());
-        }
-        let id = view.id.clone();
-        let kept = self.ask(move |core| core.decision(&id)).await?;
-        let decision = match kept.and_then(|kept| kept.position) {
-            Some(position) => audit::read_decision(&self.log, position).await,
-            None => None,
-        };
-        let decision = decision.filter(|decision| decision.transaction == view.id);
-        Ok(decision
-            .map(|decision| decision.entries)
-            .unwrap_or_default())
-    }
-}
 
 #[tonic::async_trait]
 impl OperatorService for Operator {
@@ -429,21 +323,4 @@ fn branch(branch: &BranchView) -> v1::BranchSummary {
 /// What waits for nothing but its store, since a start, has no time.
 fn known(retry_time: Timestamp) -> Option<Timestamp> {
     (retry_time > Timestamp::default()).then_some(retry_time)
-}
-
-/// Reads the id of a transaction as a request has it; the error names the field.
-pub fn transaction_id(text: &str) -> Result<TransactionId, Status> {
-    text.parse().map_err(|error: tandem_protocol::IdError| {
-        let violation = FieldViolation::new("transaction_id", error.to_string());
-        status::invalid(vec![violation])
-    })
-}
-
-pub(super) fn unknown(id: &TransactionId) -> Status {
-    status::error(
-        ErrorReason::TransactionNotFound,
-        format!("transaction {id} is neither unfinished nor in the retained log"),
-        status::one("transaction_id", &id.to_string()),
-        None,
-    )
 }

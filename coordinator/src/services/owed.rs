@@ -8,7 +8,7 @@ use tandem_proto::v1;
 use tandem_protocol::{Entry, ParticipantName};
 use tokio::time::timeout;
 
-use super::operator::Operator;
+use super::operated::Operator;
 
 /// Skus that are asked about for one transaction, at most.
 const SKUS_MAX: usize = 200;

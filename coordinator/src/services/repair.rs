@@ -10,7 +10,7 @@ use tandem_protocol::{
 use tokio::time::timeout;
 use tonic::Status;
 
-use super::operator::{Operator, transaction_id, unknown};
+use super::operated::{Operator, transaction_id, unknown};
 use super::{status, validate};
 use crate::audit;
 use crate::daemon::Link;

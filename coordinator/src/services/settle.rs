@@ -7,7 +7,7 @@ use tandem_protocol::{BranchProgress, Ending, ParticipantName, SettleError, Sett
 use tonic::Status;
 use tonic_types::FieldViolation;
 
-use super::operator::{Operator, transaction_id};
+use super::operated::{Operator, transaction_id};
 use super::{status, validate};
 use crate::error_reason::ErrorReason;
 

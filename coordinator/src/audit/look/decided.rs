@@ -6,11 +6,12 @@ use tandem_protocol::{
     BranchProgress, Coordinator, ParticipantName, PurchaseView, Standing, TransactionId,
 };
 
-use super::{Look, differs, place};
+use super::{differs, place};
+use crate::audit::auditor::read_decision;
 use crate::audit::compare::{Difference, difference};
 use crate::audit::disagreement::{self, DisagreementKind};
-use crate::audit::read_decision;
 use crate::audit::run::{Ended, Run};
+use crate::audit::subject::Look;
 
 /// Whether a row is of a purchase that the log does not know to be committed.
 pub(in crate::audit) fn is_stranger(

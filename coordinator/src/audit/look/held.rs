@@ -2,10 +2,11 @@
 
 use tandem_protocol::{ParticipantName, PreparedId, Standing, TransactionId};
 
-use super::{Look, differs, place};
+use super::{differs, place};
 use crate::audit::disagreement::{self, DisagreementKind};
 use crate::audit::first_look::sums;
 use crate::audit::run::{Ended, Run};
+use crate::audit::subject::Look;
 
 impl Run<'_> {
     pub(super) async fn look_at_hold(

@@ -9,7 +9,7 @@ use tandem_protocol::{
     Record, RecordError, Timestamp, TransactionId, TransactionState, TransactionView,
 };
 
-use super::replayed::{Replayed, Unfinished};
+use crate::cli::log_replayed::{Replayed, Unfinished};
 use crate::cli::output::clean;
 use crate::cli::status::causes;
 use crate::cli::table::table;

@@ -7,24 +7,24 @@ use tandem_protocol::{
     CoordinatorId, ParticipantName, Record, Recovered, ReplayError, TransactionId, TransactionView,
 };
 
-use crate::cli::log_work;
+use super::log_work;
 use crate::config::Participants;
 
 /// What the records say together.
-pub(in crate::cli) struct Replayed {
-    pub(in crate::cli) coordinator: CoordinatorId,
-    pub(in crate::cli) epoch: Option<u64>,
+pub(super) struct Replayed {
+    pub(super) coordinator: CoordinatorId,
+    pub(super) epoch: Option<u64>,
     pub(super) purchases: usize,
     pub(super) newest: Option<TransactionId>,
     /// The first transaction that the log still speaks about, if it has forgotten any.
-    pub(in crate::cli) first: Option<TransactionId>,
-    pub(in crate::cli) unfinished: Vec<Unfinished>,
+    pub(super) first: Option<TransactionId>,
+    pub(super) unfinished: Vec<Unfinished>,
     /// Who has carried out decisions of it.
-    pub(in crate::cli) stores: BTreeSet<ParticipantName>,
+    pub(super) stores: BTreeSet<ParticipantName>,
 }
 
 /// A decision that has not been carried out everywhere.
-pub(in crate::cli) struct Unfinished {
+pub(super) struct Unfinished {
     pub(super) view: TransactionView,
     /// What is to be done at each of its participants.
     pub(super) work: Vec<(ParticipantName, String)>,

@@ -1,0 +1,140 @@
+//! What the operator's verbs work on, and how it is asked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use tandem_log::DecisionLog;
+use tandem_proto::v1;
+use tandem_protocol::{
+    Coordinator, Entry, ParticipantName, TransactionId, TransactionState, TransactionView,
+};
+use tokio::time::timeout;
+use tonic::Status;
+use tonic_types::FieldViolation;
+
+use super::status;
+use crate::audit;
+use crate::daemon::{Clock, Handle, Identity, Link};
+use crate::error_reason::ErrorReason;
+
+/// The operator's service: the driver, its links and its log.
+#[derive(Debug)]
+pub struct Operator {
+    pub(super) driver: Handle,
+    pub(super) clock: Clock,
+    pub(super) identity: Identity,
+    pub(super) links: BTreeMap<ParticipantName, Arc<Link>>,
+    pub(super) log: DecisionLog,
+}
+
+impl Operator {
+    /// A service over a driver, its links and its log.
+    pub fn new(
+        driver: Handle,
+        clock: Clock,
+        identity: Identity,
+        links: BTreeMap<ParticipantName, Arc<Link>>,
+        log: DecisionLog,
+    ) -> Operator {
+        Operator {
+            driver,
+            clock,
+            identity,
+            links,
+            log,
+        }
+    }
+
+    pub(super) fn link(&self, name: &str) -> Result<&Arc<Link>, Status> {
+        let found = name
+            .parse::<ParticipantName>()
+            .ok()
+            .and_then(|name| self.links.get(&name));
+        found.ok_or_else(|| {
+            let known: Vec<&str> = self.links.keys().map(ParticipantName::as_str).collect();
+            let rule = format!("must be one of: {}", known.join(", "));
+            status::invalid(vec![FieldViolation::new("participant", rule)])
+        })
+    }
+
+    pub(super) async fn view(&self, id: &TransactionId) -> Result<Option<TransactionView>, Status> {
+        let id = id.clone();
+        self.ask(move |core| core.transaction(&id)).await
+    }
+
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Coordinator) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        self.driver
+            .query(read)
+            .await
+            .map_err(|stopped| Status::unavailable(stopped.to_string()))
+    }
+
+    /// Each participant's own truth, asked at once; one that can't be asked says why.
+    pub(super) async fn truths(&self, id: &TransactionId) -> Vec<v1::ParticipantTruth> {
+        join_all(self.links.values().map(|link| self.truth(link, id))).await
+    }
+
+    /// One participant's own truth.
+    pub(super) async fn truth(&self, link: &Link, id: &TransactionId) -> v1::ParticipantTruth {
+        let call = link.participant().inspect(id);
+        let answer = timeout(link.call_timeout(), call).await;
+        let (inspected, error) = match answer {
+            Ok(Ok(truth)) => (Some(truth.into_wire(self.clock.now())), String::new()),
+            Ok(Err(error)) => (None, error.to_string()),
+            Err(_) => (None, format!("no answer within {:?}", link.call_timeout())),
+        };
+        let description = link.status().description;
+        v1::ParticipantTruth {
+            participant: link.name().to_string(),
+            inspected,
+            error,
+            kind: description
+                .map(|description| description.kind)
+                .unwrap_or_default(),
+        }
+    }
+
+    /// The purchases that a transaction commits or may commit: of one that has ended, from the log.
+    pub(super) async fn entries(
+        &self,
+        view: Option<&TransactionView>,
+    ) -> Result<Vec<Entry>, Status> {
+        let Some(view) = view else {
+            return Ok(Vec::new());
+        };
+        if view.state != TransactionState::Committed {
+            return Ok(view.entries.clone());
+        }
+        let id = view.id.clone();
+        let kept = self.ask(move |core| core.decision(&id)).await?;
+        let decision = match kept.and_then(|kept| kept.position) {
+            Some(position) => audit::read_decision(&self.log, position).await,
+            None => None,
+        };
+        let decision = decision.filter(|decision| decision.transaction == view.id);
+        Ok(decision
+            .map(|decision| decision.entries)
+            .unwrap_or_default())
+    }
+}
+
+/// Reads the id of a transaction as a request has it; the error names the field.
+pub fn transaction_id(text: &str) -> Result<TransactionId, Status> {
+    text.parse().map_err(|error: tandem_protocol::IdError| {
+        let violation = FieldViolation::new("transaction_id", error.to_string());
+        status::invalid(vec![violation])
+    })
+}
+
+pub(super) fn unknown(id: &TransactionId) -> Status {
+    status::error(
+        ErrorReason::TransactionNotFound,
+        format!("transaction {id} is neither unfinished nor in the retained log"),
+        status::one("transaction_id", &id.to_string()),
+        None,
+    )
+}
