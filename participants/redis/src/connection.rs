@@ -1,6 +1,6 @@
 //! One connection that all calls share, made when it is needed and made anew when it broke.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
@@ -12,7 +12,7 @@ use tandem_participant::{Error, Finding};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use crate::entrance::Entrance;
+use crate::entrance::{Entrance, Run, hint};
 use crate::settings::Wait;
 
 /// A connection that was silent for longer is asked whether it is alive before it is used: a server that
@@ -29,9 +29,6 @@ pub(crate) struct Connection {
     /// The server's run in which somebody has enlisted through this object.
     enlisted_run: std::sync::Mutex<Option<Run>>,
 }
-
-/// One run of a server, its `run_id`; empty where the user may not read it.
-pub(crate) type Run = Arc<str>;
 
 #[derive(Default)]
 struct Shared {
@@ -54,7 +51,7 @@ struct Link {
 }
 
 /// Why a command has no result.
-enum Failure {
+enum NoResult {
     Connect(String),
     Timeout(Duration),
     Answer(RedisError),
@@ -140,7 +137,7 @@ impl Connection {
         let entered = entered.unwrap_or_else(|_| Err(self.late()));
         entered
             .map(drop)
-            .map_err(|detail| self.explain(what, Failure::Connect(detail)))
+            .map_err(|detail| self.explain(what, NoResult::Connect(detail)))
     }
 
     /// Notes in which run of the server somebody has enlisted.
@@ -228,7 +225,7 @@ impl Connection {
             .await;
         match answer {
             Ok(value) => Ok(Ok(value)),
-            Err(Failure::Answer(error)) if matches!(error.code(), Some("NOPERM" | "ERR")) => {
+            Err(NoResult::Answer(error)) if matches!(error.code(), Some("NOPERM" | "ERR")) => {
                 Ok(Err(error.to_string()))
             }
             Err(failure) => Err(self.explain(what, failure)),
@@ -239,7 +236,7 @@ impl Connection {
         &self,
         limit: Duration,
         question: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, NoResult> {
         let link = self.link().await?;
         self.ask_on(link, limit, question).await
     }
@@ -248,10 +245,10 @@ impl Connection {
         &self,
         limit: Duration,
         question: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, NoResult> {
         let link = self.link().await?;
         if self.enlisted().as_ref() != Some(&link.run) {
-            return Err(Failure::OtherRun);
+            return Err(NoResult::OtherRun);
         }
         self.ask_on(link, limit, question).await
     }
@@ -261,7 +258,7 @@ impl Connection {
         link: Link,
         limit: Duration,
         question: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, NoResult> {
         let Link {
             generation,
             mut link,
@@ -269,15 +266,15 @@ impl Connection {
         } = link;
         let failure = match timeout(limit, question(&mut link)).await {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => Failure::Answer(error),
-            Err(_) => Failure::Timeout(limit),
+            Ok(Err(error)) => NoResult::Answer(error),
+            Err(_) => NoResult::Timeout(limit),
         };
         let is_broken = match &failure {
-            Failure::Connect(_) | Failure::OtherRun => false,
+            NoResult::Connect(_) | NoResult::OtherRun => false,
             // A half-open connection gives no error; only a new one shows whether it was that.
-            Failure::Timeout(_) => true,
+            NoResult::Timeout(_) => true,
             // A primary that became a replica keeps its old connections.
-            Failure::Answer(error) => {
+            NoResult::Answer(error) => {
                 error.is_unrecoverable_error()
                     || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
             }
@@ -291,7 +288,7 @@ impl Connection {
         Err(failure)
     }
 
-    async fn link(&self) -> Result<Link, Failure> {
+    async fn link(&self) -> Result<Link, NoResult> {
         // The deadline spans the wait for others who connect, or n callers would wait n times.
         let connected = timeout(self.connect_timeout, async {
             let mut shared = self.shared.lock().await;
@@ -321,8 +318,8 @@ impl Connection {
             })
         });
         match connected.await {
-            Ok(connected) => connected.map_err(Failure::Connect),
-            Err(_) => Err(Failure::Connect(self.late())),
+            Ok(connected) => connected.map_err(NoResult::Connect),
+            Err(_) => Err(NoResult::Connect(self.late())),
         }
     }
 
@@ -333,25 +330,25 @@ impl Connection {
         )
     }
 
-    fn explain(&self, what: &str, failure: Failure) -> Error {
+    fn explain(&self, what: &str, failure: NoResult) -> Error {
         let address = &self.address;
         match failure {
-            Failure::OtherRun => Error::NotEnlisted {
+            NoResult::OtherRun => Error::NotEnlisted {
                 detail: format!(
                     "{what}: {address} was started again, or is another server, since the coordinator \
                      enlisted; nothing was done"
                 ),
             },
-            Failure::Connect(detail) => Error::Unavailable {
+            NoResult::Connect(detail) => Error::Unavailable {
                 detail: format!("{what}: connecting to {address}: {detail}"),
             },
-            Failure::Timeout(limit) => Error::Unavailable {
+            NoResult::Timeout(limit) => Error::Unavailable {
                 detail: format!(
                     "{what}: {address} did not answer within {} ms; it may still take effect",
                     limit.as_millis()
                 ),
             },
-            Failure::Answer(error) => {
+            NoResult::Answer(error) => {
                 let detail = format!("{what}: {address}: {error}{}", hint(&error));
                 match error.code() {
                     // Refused before its first write, and it passes.
@@ -373,17 +370,5 @@ async fn is_alive(link: &mut MultiplexedConnection) -> bool {
     match answer {
         Ok(_) => true,
         Err(error) => !error.is_unrecoverable_error(),
-    }
-}
-
-/// What a person can do about an error.
-pub(crate) fn hint(error: &RedisError) -> &'static str {
-    match error.kind() {
-        ErrorKind::Server(ServerErrorKind::NoPerm) => "; the ACL of the user in url is too narrow",
-        ErrorKind::Server(ServerErrorKind::ReadOnly) => "; url must name the primary",
-        ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::CrossSlot) => {
-            "; the server is part of a cluster"
-        }
-        _ => "",
     }
 }

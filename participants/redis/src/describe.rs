@@ -6,20 +6,7 @@ use redis::cmd;
 use tandem_participant::Error;
 
 use crate::connection::Connection;
-
-/// Names of all findings that a configuration can accept.
-pub(crate) const FINDINGS: &[&str] = &[
-    "AOF_NOT_REWRITTEN",
-    "APPENDFSYNC_NOT_ALWAYS",
-    "CLUSTER",
-    "EVICTION",
-    "NO_AOF",
-    "NO_FSYNC_ON_REWRITE",
-    "REPLICA",
-    "SETTINGS_UNREADABLE",
-    "STOCK_NOT_COUNTED",
-    "VERSION_TOO_OLD",
-];
+use crate::danger::{Danger, MAJOR_MIN};
 
 /// Settings that are read.
 const SETTINGS: [&str; 4] = [
@@ -28,9 +15,6 @@ const SETTINGS: [&str; 4] = [
     "maxmemory-policy",
     "no-appendfsync-on-rewrite",
 ];
-
-/// Lowest major version: scripts with a shebang came with Redis 7.0.
-const MAJOR_MIN: u64 = 7;
 
 /// The first Valkey that takes a transaction which is torn at the end of its file back whole (measured on
 /// 9.1.2). No Redis does up to 8.0.6.
@@ -122,95 +106,31 @@ fn lines(info: &str) -> HashMap<String, String> {
         .collect()
 }
 
-/// What is unsafe about it: names and details.
-pub(crate) fn findings(seen: &Seen) -> Vec<(&'static str, String)> {
+/// What is unsafe about it.
+pub(crate) fn dangers(seen: &Seen) -> Vec<Danger> {
     let mut found = Vec::new();
-    if let Some(unreadable) = seen.unreadable() {
-        found.push((
-            "SETTINGS_UNREADABLE",
-            format!(
-                "not allowed to see whether the server keeps what it acknowledges, nor when it was \
-                 restarted, nor what a crash has left in its append-only file: {unreadable}. Allow the user INFO and CONFIG|GET \
-                 (ACL SETUSER … +info +config|get), or accept this after checking by hand: \
-                 appendonly yes, appendfsync always, maxmemory-policy noeviction, a primary"
-            ),
-        ));
+    found.extend(seen.unreadable().map(Danger::SettingsUnreadable));
+    let version = seen.info_field("redis_version").unwrap_or_default();
+    if major(version).is_some_and(|major| major < MAJOR_MIN) {
+        found.push(Danger::VersionTooOld(version.to_owned()));
     }
-    let version = seen.info_field("redis_version");
-    if version
-        .and_then(major)
-        .is_some_and(|major| major < MAJOR_MIN)
-    {
-        found.push((
-            "VERSION_TOO_OLD",
-            format!(
-                "version {} is older than {MAJOR_MIN}.0, whose scripts can be made to finish at \
-                 the memory limit; upgrade the server",
-                version.unwrap_or_default()
-            ),
-        ));
+    let other_than = |name, safe: &str| seen.setting(name).filter(|value| *value != safe);
+    if other_than("appendonly", "yes").is_some() {
+        found.push(Danger::NoAof);
     }
-    if seen
-        .setting("appendonly")
-        .is_some_and(|value| value != "yes")
-    {
-        found.push((
-            "NO_AOF",
-            "appendonly is no: a crash loses every hold, deduction and memory since the last \
-             snapshot. CONFIG SET appendonly yes, and the same in redis.conf"
-                .to_owned(),
-        ));
-    }
-    if let Some(value) = seen
-        .setting("appendfsync")
-        .filter(|value| *value != "always")
-    {
-        found.push((
-            "APPENDFSYNC_NOT_ALWAYS",
-            format!(
-                "appendfsync is {value}: writes are acknowledged before they are on disk, and a \
-                 power cut or a full disk loses them. CONFIG SET appendfsync always, and the same \
-                 in redis.conf"
-            ),
-        ));
-    }
+    let sync = other_than("appendfsync", "always").map(str::to_owned);
+    found.extend(sync.map(Danger::AppendfsyncNotAlways));
     if seen.setting("no-appendfsync-on-rewrite") == Some("yes") {
-        found.push((
-            "NO_FSYNC_ON_REWRITE",
-            "no-appendfsync-on-rewrite is yes: while the append-only file is rewritten or a snapshot \
-             is saved, writes are acknowledged before they are on disk, whatever appendfsync says. \
-             CONFIG SET no-appendfsync-on-rewrite no, and the same in redis.conf"
-                .to_owned(),
-        ));
+        found.push(Danger::NoFsyncOnRewrite);
     }
     // volatile-* evicts only keys with a time to live, and tandem's have none.
-    if let Some(value) = seen
-        .setting("maxmemory-policy")
-        .filter(|value| value.starts_with("allkeys"))
-    {
-        found.push((
-            "EVICTION",
-            format!(
-                "maxmemory-policy is {value}: at the memory limit stock, holds and memory are \
-                 thrown away. CONFIG SET maxmemory-policy noeviction, and the same in redis.conf"
-            ),
-        ));
-    }
-    if let Some(role) = seen.info_field("role").filter(|role| *role != "master") {
-        found.push((
-            "REPLICA",
-            format!("the server's role is {role}: it takes no writes. url must name the primary"),
-        ));
-    }
+    let policy = seen.setting("maxmemory-policy").map(str::to_owned);
+    let policy = policy.filter(|policy| policy.starts_with("allkeys"));
+    found.extend(policy.map(Danger::Eviction));
+    let role = seen.info_field("role").filter(|role| *role != "master");
+    found.extend(role.map(|role| Danger::Replica(role.to_owned())));
     if seen.info_field("cluster_enabled") == Some("1") {
-        found.push((
-            "CLUSTER",
-            "the server is part of a cluster, where a purchase's stock keys lie in several slots; \
-             this participant keeps everything in one. Accept this only if stock_key (or \
-             stock_hash) and key_prefix carry the same hash tag, as {shop}stock:{sku} and \
-             {shop}tandem: do, and url names the primary of that slot"
-                .to_owned(),
-        ));
+        found.push(Danger::Cluster);
     }
     found
 }
@@ -219,8 +139,7 @@ pub(crate) fn findings(seen: &Seen) -> Vec<(&'static str, String)> {
 mod tests {
     use super::*;
 
-    /// Names of the findings; each must be one that a configuration can accept.
-    fn names(info: &str, settings: [&str; 4]) -> Vec<&'static str> {
+    fn names(info: &str, settings: [&str; 4]) -> Vec<String> {
         let seen = Seen {
             info: Ok(lines(info)),
             settings: Ok(SETTINGS
@@ -229,10 +148,8 @@ mod tests {
                 .zip(settings.map(str::to_owned))
                 .collect()),
         };
-        let found = findings(&seen).into_iter().map(|(name, _)| name);
-        found
-            .inspect(|name| assert!(FINDINGS.contains(name)))
-            .collect()
+        let found = dangers(&seen).into_iter();
+        found.map(|danger| danger.as_ref().to_owned()).collect()
     }
 
     const SAFE: [&str; 4] = ["yes", "always", "noeviction", "no"];
@@ -291,9 +208,11 @@ mod tests {
             info: Err("NOPERM".into()),
             settings: Err("NOPERM".into()),
         };
-        let found = findings(&seen);
-        assert_eq!(found[0].0, "SETTINGS_UNREADABLE");
-        assert!(FINDINGS.contains(&found[0].0));
-        assert!(found[0].1.contains("INFO: NOPERM"), "{}", found[0].1);
+        let found = dangers(&seen);
+        let [unreadable @ Danger::SettingsUnreadable(_)] = &found[..] else {
+            panic!("{found:?}");
+        };
+        let detail = unreadable.clone().into_finding(&[]).detail;
+        assert!(detail.contains("INFO: NOPERM"), "{detail}");
     }
 }

@@ -16,7 +16,7 @@ use tandem_participant::{Enlist, Enlisted, Error, Finding, KnownCoordinator, Loo
 use tandem_protocol::{CoordinatorId, Epoch, TransactionId};
 
 use crate::describe::Seen;
-use crate::participant::RedisParticipant;
+use crate::participant::{Learnt, RedisParticipant};
 use crate::reply::Reply;
 use crate::settings::StockPlace;
 use crate::{keys, scripts};
@@ -39,14 +39,14 @@ impl RedisParticipant {
         let run = self.connection.run(&what).await?;
         let seen = Seen::read(&self.connection).await?;
         // What was found by trying is tried anew.
-        self.learn("AOF_NOT_REWRITTEN", None);
-        self.learn("RIGHT_MISSING", None);
+        let mut learnt = Learnt::default();
+        self.learn(learnt.clone());
         self.refuse_unless_accepted(self.findings_of(&seen))?;
-        let torn = cut_off_torn_end(self, &what, &seen).await?;
-        self.learn("AOF_NOT_REWRITTEN", torn);
+        learnt.torn_end = cut_off_torn_end(self, &what, &seen).await?;
+        self.learn(learnt.clone());
         self.refuse_unless_accepted(self.findings_of(&seen))?;
-        let missing = self.try_commands(&what).await?;
-        self.learn("RIGHT_MISSING", missing);
+        learnt.rights = self.try_commands(&what).await?;
+        self.learn(learnt);
         self.refuse_unless_accepted(self.findings_of(&seen))?;
         self.migrate(&what, &enlist.coordinator).await?;
         let enlisted = self.make_known(&what, enlist, &run).await?;

@@ -4,16 +4,16 @@
 //! the server has answered, also where that only had too many clients at the moment. What only a person
 //! can end has to be told from what passes, since the one is tried rarely and the other at once.
 
+use std::sync::Arc;
+
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ProtocolVersion, RedisConnectionInfo, RedisError,
-    RedisResult, cmd,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, ProtocolVersion, RedisConnectionInfo,
+    RedisError, RedisResult, ServerErrorKind, cmd,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tandem_participant::{Admission, Finding};
 use tokio::sync::Mutex;
-
-use crate::connection::{Run, hint};
 
 /// With what a server denies a user the access, whoever tries again: the code that its error begins
 /// with. The texts of the two that have no code of their own are below.
@@ -32,6 +32,9 @@ const DENIED: [&str; 4] = [
 
 /// The answer to a password where the default user has none.
 const NEEDS_NO_PASSWORD: &str = "called without any password configured";
+
+/// One run of a server, its `run_id`; empty where the user may not read it.
+pub(crate) type Run = Arc<str>;
 
 /// How to come in, and whether the server lets tandem in.
 pub(crate) struct Entrance {
@@ -172,4 +175,16 @@ fn is_denied(error: &RedisError) -> bool {
         .detail()
         .is_some_and(|words| words.contains(NEEDS_NO_PASSWORD));
     has_words || error.code().is_some_and(|code| DENIED.contains(&code))
+}
+
+/// What a person can do about an error.
+pub(crate) fn hint(error: &RedisError) -> &'static str {
+    match error.kind() {
+        ErrorKind::Server(ServerErrorKind::NoPerm) => "; the ACL of the user in url is too narrow",
+        ErrorKind::Server(ServerErrorKind::ReadOnly) => "; url must name the primary",
+        ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::CrossSlot) => {
+            "; the server is part of a cluster"
+        }
+        _ => "",
+    }
 }

@@ -43,6 +43,7 @@ mod audit;
 mod by_hand;
 mod calls;
 mod connection;
+mod danger;
 mod describe;
 mod enlist;
 mod entrance;

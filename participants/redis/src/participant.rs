@@ -1,6 +1,6 @@
 //! The participant: each call of the trait is one script.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use tandem_participant::{
 use tandem_protocol::{Entry, Item, ParticipantName, TransactionId};
 
 use crate::connection::Connection;
+use crate::danger::Danger;
 use crate::describe::{self, Seen};
 use crate::keys::{self, Keys};
 use crate::refusal;
@@ -23,12 +24,6 @@ use crate::reply::Row;
 use crate::scripts;
 use crate::settings::{Settings, SettingsError, StockPlace, Wait};
 use crate::wanted::Wanted;
-
-/// What [`Settings::count_in_hash`] gives up.
-const NOT_COUNTED: &str = "count_in_hash is false: what is deducted of the stock hash is not counted, so \
-     that an audit can't tell whether its values are right, and a script that is stopped half way (by a \
-     lost right) may deduct twice. Set count_in_hash = true if whoever reads the hash may find fields of \
-     tandem's in it, or accept this";
 
 /// Transactions that one call of the forget script drops at most: about 5 ms of the server's time.
 const FORGET_BATCH_MAX: usize = 2_000;
@@ -40,8 +35,16 @@ pub struct RedisParticipant {
     accept: Vec<String>,
     pub(crate) wait: Option<Wait>,
     pub(crate) connection: Connection,
-    /// What the last enlistment found out by trying, by the finding's name.
-    learnt: Mutex<BTreeMap<&'static str, String>>,
+    learnt: Mutex<Learnt>,
+}
+
+/// What the last enlistment found out by trying, for people.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Learnt {
+    /// Why a torn end of the append-only file was not cut off.
+    pub(crate) torn_end: Option<String>,
+    /// What the scripts may not use.
+    pub(crate) rights: Option<String>,
 }
 
 impl RedisParticipant {
@@ -67,28 +70,20 @@ impl RedisParticipant {
     }
 
     /// Notes what an enlistment found out by trying.
-    pub(crate) fn learn(&self, name: &'static str, detail: Option<String>) {
-        let mut learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
-        match detail {
-            Some(detail) => learnt.insert(name, detail),
-            None => learnt.remove(name),
-        };
+    pub(crate) fn learn(&self, learnt: Learnt) {
+        *self.learnt.lock().unwrap_or_else(PoisonError::into_inner) = learnt;
     }
 
     /// Everything unsafe that is known of the server.
     pub(crate) fn findings_of(&self, seen: &Seen) -> Vec<Finding> {
         let learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
-        let learnt = learnt.iter().map(|(name, detail)| (*name, detail.clone()));
-        let counted = (!self.keys.counts()).then(|| ("STOCK_NOT_COUNTED", NOT_COUNTED.to_owned()));
-        describe::findings(seen)
-            .into_iter()
-            .chain(counted)
-            .chain(learnt)
-            .map(|(name, detail)| Finding {
-                accepted: self.accept.iter().any(|accepted| accepted == name),
-                name: name.to_owned(),
-                detail,
-            })
+        let Learnt { torn_end, rights } = learnt.clone();
+        let dangers = describe::dangers(seen).into_iter();
+        dangers
+            .chain((!self.keys.counts()).then_some(Danger::StockNotCounted))
+            .chain(torn_end.map(Danger::AofNotRewritten))
+            .chain(rights.map(Danger::RightMissing))
+            .map(|danger| danger.into_finding(&self.accept))
             .collect()
     }
 

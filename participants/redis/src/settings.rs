@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use crate::describe::FINDINGS;
+use crate::danger::Danger;
 use crate::entrance::Entrance;
 
 const PLACEHOLDER: &str = "{sku}";
@@ -124,7 +124,7 @@ pub enum SettingsError {
         value: u64,
     },
     /// A name in `accept` that no finding has.
-    #[error("accept names {name:?}, which is no finding; there are {}", FINDINGS.join(", "))]
+    #[error("accept names {name:?}, which is no finding; there are {}", Danger::acceptable().join(", "))]
     UnknownFinding {
         /// The name.
         name: String,
@@ -225,10 +225,11 @@ impl Settings {
         if self.wait_aof && self.wait_replicas == 0 {
             return Err(SettingsError::AofWithoutReplicas);
         }
+        let acceptable = Danger::acceptable();
         match self
             .accept
             .iter()
-            .find(|name| !FINDINGS.contains(&name.as_str()))
+            .find(|name| !acceptable.contains(&name.as_str()))
         {
             Some(name) => Err(SettingsError::UnknownFinding { name: name.clone() }),
             None => Ok(()),
