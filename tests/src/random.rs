@@ -2,14 +2,14 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The splitmix64 generator (Steele, Lea, Flood, 2014).
+/// A generator that has a seed.
 #[derive(Debug, Clone)]
-pub struct Random(u64);
+pub struct Random(fastrand::Rng);
 
 impl Random {
     /// The numbers of a seed.
     pub fn new(seed: u64) -> Random {
-        Random(seed)
+        Random(fastrand::Rng::with_seed(seed))
     }
 
     /// The seed in `TANDEM_SEED`, else one from the clock.
@@ -25,16 +25,12 @@ impl Random {
 
     /// The next number.
     pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        self.0.u64(..)
     }
 
     /// A number from `low` to `high`.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.number() % (high - low + 1)
+        self.0.u64(low..=high)
     }
 
     /// A duration of `low` to `high` milliseconds.
@@ -44,6 +40,6 @@ impl Random {
 
     /// One of several.
     pub fn one_of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        &choices[self.number() as usize % choices.len()]
+        &choices[self.0.usize(..choices.len())]
     }
 }

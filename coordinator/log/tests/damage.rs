@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::*;
+use fastrand::Rng;
 use tandem_log::{
     Damage, DecisionLog, Durability, Identity, LogOptions, OpenError, Position, inspect,
 };
@@ -154,16 +155,16 @@ fn flipped_byte_of_a_log_with_a_snapshot_is_refused_or_was_in_unused_space() {
 }
 
 fn flip_bytes(sample: &Sample) {
-    let mut numbers = Numbers(SEED);
+    let mut numbers = Rng::with_seed(SEED);
     let mut outcome = Outcome::default();
     let all = content(&sample.dir);
     let everywhere: usize = all.iter().map(|(_, bytes)| bytes.len()).sum();
     for flip in 0..FLIPS {
         // Each byte of the folder is as likely as any other, but every fifth flip aims at the small
         // files.
-        let mut at = numbers.below(everywhere);
+        let mut at = numbers.usize(..everywhere);
         let (file, bytes) = if flip % 5 == 0 {
-            let (file, bytes) = &all[numbers.below(all.len())];
+            let (file, bytes) = &all[numbers.usize(..all.len())];
             at %= bytes.len();
             (file, bytes)
         } else {
@@ -176,7 +177,7 @@ fn flip_bytes(sample: &Sample) {
                 })
                 .unwrap()
         };
-        let bit = 1 << numbers.below(8);
+        let bit = 1 << numbers.usize(..8);
         let name = file.strip_prefix(&sample.dir).unwrap();
         let what = format!("seed {SEED}, flip {flip}: bit {bit:#x} of byte {at} of {name:?}");
         harmed(sample, &mut outcome, &what, |dir| {
@@ -210,13 +211,13 @@ fn every_flipped_byte_of_head_and_conf_is_refused_or_harmless() {
 #[test]
 fn zeroed_blocks_and_cut_tails_are_refused_or_harmless() {
     let sample = Sample::as_written();
-    let mut numbers = Numbers(SEED);
+    let mut numbers = Rng::with_seed(SEED);
     let mut outcome = Outcome::default();
     for round in 0..150 {
         for name in ["sled/db", "head"] {
             let bytes = fs::read(sample.dir.join(name)).unwrap();
             let block = if name == "head" { 64 } else { 4_096 };
-            let at = numbers.below(bytes.len() / block) * block;
+            let at = numbers.usize(..bytes.len() / block) * block;
             harmed(
                 &sample,
                 &mut outcome,
@@ -227,7 +228,7 @@ fn zeroed_blocks_and_cut_tails_are_refused_or_harmless() {
                     fs::write(dir.join(name), bytes).unwrap();
                 },
             );
-            let at = numbers.below(bytes.len());
+            let at = numbers.usize(..bytes.len());
             let what = format!("round {round}: cut {name} at {at}");
             harmed(&sample, &mut outcome, &what, |dir| {
                 fs::write(dir.join(name), &bytes[..at]).unwrap();

@@ -12,6 +12,7 @@ use common::disk::{Disk, Event, Survives, read_trace};
 use common::recorder::{Recorder, was_killed};
 use common::workload::{Acknowledged, End, LARGE, content, every, variables};
 use common::*;
+use fastrand::Rng;
 use tandem_log::{DecisionLog, LogOptions, OpenError};
 
 /// `TANDEM_CUTS=N` and `TANDEM_SEED=N` in the environment make it other ones.
@@ -51,7 +52,7 @@ fn every_acknowledged_record_survives_power_cuts() {
     let seed = variable("TANDEM_SEED").unwrap_or(SEED);
     let number_of_cuts = variable("TANDEM_CUTS").map_or(CUTS, |cuts| cuts as usize);
     println!("seed {seed}");
-    let mut numbers = Numbers(seed);
+    let mut numbers = Rng::with_seed(seed);
     let mut seen = Seen::default();
 
     let root = new_root(folder.path(), "first");
@@ -83,8 +84,8 @@ fn every_acknowledged_record_survives_power_cuts() {
     let mut cuts: Vec<usize> = (0..number_of_cuts)
         .map(|cut| match cut % 10 {
             // Creation is a small part of the trace and the one with most names in it.
-            0 => numbers.below(first_acknowledgement(&events)),
-            _ => numbers.below(events.len()),
+            0 => numbers.usize(..first_acknowledgement(&events)),
+            _ => numbers.usize(..events.len()),
         })
         .collect();
     cuts.sort_unstable();
@@ -113,8 +114,8 @@ fn every_acknowledged_record_survives_power_cuts() {
         let events = read_trace(&trace);
         let mut cuts: Vec<usize> = (0..CUTS_AGAIN)
             .map(|cut| match cut % 2 {
-                0 => numbers.below(first_acknowledgement(&events)),
-                _ => numbers.below(events.len()),
+                0 => numbers.usize(..first_acknowledgement(&events)),
+                _ => numbers.usize(..events.len()),
             })
             .collect();
         cuts.sort_unstable();
@@ -171,10 +172,10 @@ fn large_records_survive_power_cuts_while_segments_are_begun() {
         })
         .collect();
     assert!(begun.len() > 10, "{}", begun.len());
-    let mut numbers = Numbers(SEED);
+    let mut numbers = Rng::with_seed(SEED);
     let mut cuts: Vec<usize> = (0..LARGE_CUTS)
         // The power goes before the event, so this is what has begun.
-        .map(|_| begun[numbers.below(begun.len())] + 1)
+        .map(|_| begun[numbers.usize(..begun.len())] + 1)
         .collect();
     cuts.sort_unstable();
     let mut seen = Seen::default();
@@ -342,7 +343,7 @@ fn cut_power(
     mut disk: Disk,
     events: &[Event],
     cuts: &[usize],
-    numbers: &mut Numbers,
+    numbers: &mut Rng,
     seen: &mut Seen,
 ) -> Vec<(PathBuf, Acknowledged)> {
     let mut saved = Vec::new();
@@ -355,7 +356,7 @@ fn cut_power(
                 _ => Survives::Everything,
             };
             let target = folder.join(format!("cut-{}", seen.cuts));
-            let before = *numbers;
+            let before = numbers.clone();
             disk.write_to(&target, survives, numbers);
             if seen.cuts.is_multiple_of(7) {
                 let kept = folder.join(format!("kept-{}", seen.cuts));
@@ -385,13 +386,7 @@ fn cut_power(
 }
 
 /// Keeps what a cut left that the log could not be opened on, and the last events before it.
-fn keep(
-    disk: &Disk,
-    survives: Survives,
-    mut numbers: Numbers,
-    events: &[Event],
-    at: usize,
-) -> PathBuf {
+fn keep(disk: &Disk, survives: Survives, mut numbers: Rng, events: &[Event], at: usize) -> PathBuf {
     let kept = tempfile::Builder::new().prefix("tandem-cut-").tempdir();
     let kept = kept.unwrap().keep();
     disk.write_to(&kept.join("disk"), survives, &mut numbers);
@@ -455,7 +450,7 @@ fn check_after_cut(dir: &Path, acknowledged: &Acknowledged, seen: &mut Seen) -> 
 }
 
 /// The model of the disk, with everything written, is what the processes left.
-fn nothing_went_unrecorded(root: &Path, events: &[Event], numbers: &mut Numbers) {
+fn nothing_went_unrecorded(root: &Path, events: &[Event], numbers: &mut Rng) {
     let model = root.with_extension("model");
     let mut disk = Disk::empty(root);
     events.iter().for_each(|event| disk.apply(event));

@@ -1,6 +1,9 @@
 //! Tables without borders and colours, so that they can be read and cut alike.
 
+use std::io;
+
 use comfy_table::{ContentArrangement, presets};
+use terminal_size::{Width, terminal_size_of};
 
 use super::output::clean;
 
@@ -11,7 +14,7 @@ pub(super) fn table<const COLUMNS: usize>(
     width: Option<u16>,
 ) -> String {
     let mut table = comfy_table::Table::new();
-    table.force_no_tty().load_style(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     if let Some(width) = width {
         table
             .set_content_arrangement(ContentArrangement::Dynamic)
@@ -29,5 +32,5 @@ pub(super) fn table<const COLUMNS: usize>(
 
 /// The width to which tables are wrapped: the terminal's, or none where stdout is something else.
 pub(super) fn width() -> Option<u16> {
-    comfy_table::Table::new().width()
+    terminal_size_of(io::stdout()).map(|(Width(columns), _)| columns)
 }

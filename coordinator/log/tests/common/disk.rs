@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::{Numbers, SEGMENT_BYTES};
+use fastrand::Rng;
+
+use super::SEGMENT_BYTES;
 
 const SECTOR: usize = 512;
 const SEGMENT_HEADER_BYTES: usize = 20;
@@ -294,14 +296,14 @@ impl Disk {
     }
 
     /// Writes to `target` what the disk holds if the power goes now.
-    pub fn write_to(&self, target: &Path, survives: Survives, numbers: &mut Numbers) {
+    pub fn write_to(&self, target: &Path, survives: Survives, numbers: &mut Rng) {
         let mut names = self.durable_names.clone();
         for node in &self.nodes {
             let kept = match survives {
                 Survives::Nothing => 0,
                 Survives::Everything => node.namings.len(),
                 // A journal keeps the order of the names in a folder.
-                Survives::Some => numbers.below(node.namings.len() + 1),
+                Survives::Some => numbers.usize(..node.namings.len() + 1),
             };
             for naming in &node.namings[..kept] {
                 apply_naming(&mut names, naming.clone());
@@ -326,7 +328,7 @@ impl Disk {
                     (Survives::Some, Change::Write(offset, bytes)) => {
                         write_sectors(&mut content, *offset, bytes, numbers);
                     }
-                    (Survives::Some, Change::Length(_)) if numbers.below(2) == 0 => {}
+                    (Survives::Some, Change::Length(_)) if numbers.usize(..2) == 0 => {}
                     (Survives::Everything | Survives::Some, change) => {
                         apply_change(&mut content, change);
                     }
@@ -338,15 +340,15 @@ impl Disk {
 }
 
 /// Lets all, none or some of a write's sectors reach the disk.
-fn write_sectors(content: &mut Vec<u8>, offset: usize, bytes: &[u8], numbers: &mut Numbers) {
-    let fate = numbers.below(3);
+fn write_sectors(content: &mut Vec<u8>, offset: usize, bytes: &[u8], numbers: &mut Rng) {
+    let fate = numbers.usize(..3);
     let mut from = 0;
     while from < bytes.len() {
         let to = bytes.len().min(from + SECTOR - (offset + from) % SECTOR);
         let kept = match fate {
             0 => false,
             1 => true,
-            _ => numbers.below(2) == 0,
+            _ => numbers.usize(..2) == 0,
         };
         if kept {
             apply_change(

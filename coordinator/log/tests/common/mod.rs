@@ -107,24 +107,6 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A small repeatable source of numbers (splitmix64).
-#[derive(Debug, Clone, Copy)]
-pub struct Numbers(pub u64);
-
-impl Numbers {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-}
-
 /// Why a log is refused; panics if it is not.
 pub fn refusal(dir: &Path) -> Damage {
     match DecisionLog::open(LogOptions::new(dir)) {

@@ -2,25 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use fastrand::Rng;
 use tandem_participant::CommitEvidence;
 
 use crate::stage::{Stage, on_each_server, refused};
 
 const SKUS: [&str; 4] = ["a", "b", "c", "d"];
 const STEPS: usize = 600;
-
-/// A small generator whose seed replays the run (SplitMix64).
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
 
 type Cart = Vec<(&'static str, u32)>;
 
@@ -91,7 +79,7 @@ struct Seen {
 }
 
 async fn run(stage: &Stage, seed: u64) -> Seen {
-    let mut dice = Dice(seed);
+    let mut dice = Rng::with_seed(seed);
     let mut model = Model::default();
     let mut seen = Seen::default();
     for sku in SKUS {
@@ -101,16 +89,16 @@ async fn run(stage: &Stage, seed: u64) -> Seen {
     for step in 0..STEPS {
         let note = format!("seed {seed}, step {step}");
         let known = model.transactions.len() as u64;
-        let choice = if known == 0 { 0 } else { dice.below(10) };
+        let choice = if known == 0 { 0 } else { dice.u64(..10) };
         match choice {
             0..=3 => {
-                let carts: Vec<Cart> = (0..1 + dice.below(6))
+                let carts: Vec<Cart> = (0..1 + dice.u64(..6))
                     .map(|_| {
                         let mut skus = SKUS.to_vec();
-                        (0..1 + dice.below(3))
+                        (0..1 + dice.u64(..3))
                             .map(|_| {
-                                let sku = skus.remove(dice.below(skus.len() as u64) as usize);
-                                (sku, 1 + dice.below(9) as u32)
+                                let sku = skus.remove(dice.u64(..skus.len() as u64) as usize);
+                                (sku, 1 + dice.u64(..9) as u32)
                             })
                             .collect()
                     })
@@ -124,7 +112,7 @@ async fn run(stage: &Stage, seed: u64) -> Seen {
                 assert_eq!(got, model.prepare(carts), "{note}");
             }
             4..=6 => {
-                let number = dice.below(known) as usize;
+                let number = dice.u64(..known) as usize;
                 let (carts, refused, state) = model.transactions[number].clone();
                 if state == State::Ended {
                     continue;
@@ -154,7 +142,7 @@ async fn run(stage: &Stage, seed: u64) -> Seen {
                 seen.committed += 1;
             }
             7 => {
-                let number = dice.below(known) as usize;
+                let number = dice.u64(..known) as usize;
                 if model.transactions[number].2 == State::Committed {
                     continue;
                 }
@@ -165,8 +153,8 @@ async fn run(stage: &Stage, seed: u64) -> Seen {
                 seen.rolled_back += 1;
             }
             _ => {
-                let sku = SKUS[dice.below(4) as usize];
-                let more = dice.below(20) as i64;
+                let sku = SKUS[dice.u64(..4) as usize];
+                let more = dice.u64(..20) as i64;
                 let () = stage.cli(&format!("INCRBY stock:{sku} {more}")).await;
                 *model.stock.get_mut(sku).unwrap() += more;
             }
@@ -233,18 +221,18 @@ async fn held_never_exceeds_stock_under_concurrent_callers() {
                 use tandem_participant::Participant;
                 let enlist = crate::stage::enlist(&format!("shop{caller}"), "log-a", 1, "i");
                 participant.enlist(&enlist).await.unwrap();
-                let mut dice = Dice(caller);
+                let mut dice = Rng::with_seed(caller);
                 let mut sold = 0;
                 for n in 0..40 {
                     let id = format!("shop{caller}.1.{n}");
-                    let units = 1 + dice.below(4) as u32;
+                    let units = 1 + dice.u64(..4) as u32;
                     let cart: &[&[(&str, u32)]] = &[&[("a", units)]];
                     let vote = participant
                         .prepare(&crate::stage::prepare(&id, cart))
                         .await
                         .map(|voted| voted.vote);
                     let is_held = refused(&vote.unwrap()).is_empty();
-                    if is_held && dice.below(3) > 0 {
+                    if is_held && dice.u64(..3) > 0 {
                         let decision = crate::stage::commit(&id, cart);
                         let committed = participant.commit(&decision).await.unwrap();
                         assert_eq!(committed.debts, []);

@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 use tandem_participant::{CommitEvidence, Participant};
 use tandem_servers::{Folder, LaunchOptions, ServerBinary};
 
-use crate::model::Dice;
 use crate::stage::{Stage, binaries, say};
 
 /// The script that is torn, and what it is about.
@@ -226,8 +225,8 @@ impl Cuts {
                 cuts
             }
             Cuts::Random(wanted, seed) => {
-                let mut dice = Dice(seed ^ all.len() as u64);
-                let mut drawn = |bound: usize| dice.below(bound as u64) as usize;
+                let mut dice = fastrand::Rng::with_seed(seed ^ all.len() as u64);
+                let mut drawn = |bound: usize| dice.usize(..bound);
                 return (0..wanted)
                     .map(|_| (all[drawn(all.len())], MEANWHILE[drawn(MEANWHILE.len())]))
                     .collect();
