@@ -8,5 +8,6 @@ mod error_reason;
 pub mod logging;
 #[cfg(test)]
 mod manual;
+mod plural;
 pub mod services;
-mod words;
+pub mod store_kind;

@@ -7,7 +7,8 @@ use tandem_proto::v1::{
 
 use super::output::clean;
 use super::time;
-use crate::words::count;
+use crate::plural::count;
+use crate::store_kind::StoreKind;
 
 /// Sentences for the operator, the most general first.
 pub(super) fn advise(
@@ -24,7 +25,7 @@ pub(super) fn advise(
     for of in &transaction.branches {
         let mut truths = answer.truths.iter();
         let truth = truths.find(|truth| truth.participant == of.participant);
-        let kind = truth.map_or("", |truth| truth.kind.as_str());
+        let kind = truth.map_or(StoreKind::Other, |truth| StoreKind::of_name(&truth.kind));
         advice.extend(branch(id, of, kind, outcome, now));
     }
     for truth in &answer.truths {
@@ -140,7 +141,7 @@ fn owed(owed: &OwedUnits) -> String {
 fn branch(
     id: &str,
     branch: &BranchSummary,
-    kind: &str,
+    kind: StoreKind,
     outcome: Outcome,
     now: jiff::Timestamp,
 ) -> Option<String> {
@@ -190,16 +191,16 @@ fn branch(
 }
 
 /// How a person takes back what a store of a kind has committed against an abort.
-fn take_back(id: &str, participant: &str, kind: &str) -> String {
+fn take_back(id: &str, participant: &str, kind: StoreKind) -> String {
     let (Ok(transaction), Ok(participant)) = (id.parse(), participant.parse()) else {
         return "by hand".to_owned();
     };
     let mysql = tandem_mysql::take_back_by_hand(&transaction, &participant);
     let redis = tandem_redis::take_back_by_hand(&transaction, &participant);
     match kind {
-        "mysql" => mysql,
-        "redis" => redis,
-        _ => format!("at MySQL: {mysql}; at Redis: {redis}"),
+        StoreKind::Mysql => mysql,
+        StoreKind::Redis => redis,
+        StoreKind::Other => format!("at MySQL: {mysql}; at Redis: {redis}"),
     }
 }
 

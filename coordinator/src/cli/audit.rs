@@ -8,7 +8,7 @@ use tandem_proto::v1::{AuditRequest, AuditSummary, Disagreement};
 
 use super::connection::Admin;
 use super::output::{self, Output, clean};
-use super::{Failure, time};
+use super::{VerbFailure, time};
 
 pub(super) const ABOUT: &str = "\
 Compare every purchase of a time with what the stores hold, live
@@ -60,7 +60,7 @@ struct Findings {
 }
 
 impl Args {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), VerbFailure> {
         let request = self.request(jiff::Timestamp::now());
         let is_json = self.admin.common.output == Output::Json;
         let mut parts = self
@@ -74,7 +74,9 @@ impl Args {
                 Ok(None) => break,
                 Err(status) => {
                     let why = clean(status.message());
-                    return Err(Failure::Unknown(format!("the audit was cut short: {why}")));
+                    return Err(VerbFailure::Unknown(format!(
+                        "the audit was cut short: {why}"
+                    )));
                 }
             };
             let Some(part) = part else { continue };
@@ -156,14 +158,14 @@ impl Findings {
         })
     }
 
-    fn verdict(&self) -> Result<(), Failure> {
+    fn verdict(&self) -> Result<(), VerbFailure> {
         let Some(summary) = &self.summary else {
-            return Err(Failure::Unknown("the audit was cut short".to_owned()));
+            return Err(VerbFailure::Unknown("the audit was cut short".to_owned()));
         };
         if summary.disagreements > 0 {
-            Err(Failure::Negative(String::new()))
+            Err(VerbFailure::Negative(String::new()))
         } else if !self.unchecked.is_empty() {
-            Err(Failure::Incomplete(
+            Err(VerbFailure::Incomplete(
                 "not everything could be compared; see above".to_owned(),
             ))
         } else {
@@ -230,15 +232,15 @@ mod tests {
         assert!(found(0, &[]).verdict().is_ok());
         assert!(matches!(
             found(1, &["stock: down"]).verdict(),
-            Err(Failure::Negative(_))
+            Err(VerbFailure::Negative(_))
         ));
         assert!(matches!(
             found(0, &["stock: down"]).verdict(),
-            Err(Failure::Incomplete(_))
+            Err(VerbFailure::Incomplete(_))
         ));
         assert!(matches!(
             Findings::default().verdict(),
-            Err(Failure::Unknown(_))
+            Err(VerbFailure::Unknown(_))
         ));
     }
 

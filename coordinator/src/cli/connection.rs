@@ -8,7 +8,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Request, Response, Status};
 
 use super::output::{Output, clean};
-use super::{Failure, status, time};
+use super::{VerbFailure, status, time};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
@@ -75,12 +75,12 @@ impl Admin {
             &mut OperatorServiceClient<Channel>,
             Request<Q>,
         ) -> Result<Response<A>, Status>,
-    ) -> Result<A, Failure> {
+    ) -> Result<A, VerbFailure> {
         self.connect().await?.call(question, call).await
     }
 
     /// Connects.
-    pub(super) async fn connect(&self) -> Result<Connected<'_>, Failure> {
+    pub(super) async fn connect(&self) -> Result<Connected<'_>, VerbFailure> {
         let target = Target {
             role: "the coordinator's admin listener",
             flag: "--admin (or TANDEM_ADMIN)",
@@ -103,7 +103,7 @@ impl Connected<'_> {
             &mut OperatorServiceClient<Channel>,
             Request<Q>,
         ) -> Result<Response<A>, Status>,
-    ) -> Result<A, Failure> {
+    ) -> Result<A, VerbFailure> {
         let mut client = self.client.clone();
         let target = &self.target;
         target.answer(call(&mut client, target.request(question)).await)
@@ -119,7 +119,7 @@ impl Server {
             &mut PurchaseServiceClient<Channel>,
             Request<Q>,
         ) -> Result<Response<A>, Status>,
-    ) -> Result<A, Failure> {
+    ) -> Result<A, VerbFailure> {
         let target = Target {
             role: "the coordinator",
             flag: "--server (or TANDEM_SERVER)",
@@ -139,14 +139,14 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    async fn connect(&self) -> Result<Channel, Failure> {
+    async fn connect(&self) -> Result<Channel, VerbFailure> {
         let endpoint = Endpoint::from(self.endpoint.clone());
         let cause = match tokio::time::timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
             Ok(Ok(channel)) => return Ok(channel),
             Ok(Err(error)) => clean(&status::causes(&error)),
             Err(_) => format!("no connection within {}", time::span(CONNECT_TIMEOUT)),
         };
-        Err(Failure::Unreachable {
+        Err(VerbFailure::Unreachable {
             role: self.role,
             endpoint: self.endpoint.to_string(),
             flag: self.flag,
@@ -160,16 +160,16 @@ impl Target<'_> {
         request
     }
 
-    fn answer<A>(&self, answer: Result<Response<A>, Status>) -> Result<A, Failure> {
+    fn answer<A>(&self, answer: Result<Response<A>, Status>) -> Result<A, VerbFailure> {
         match answer {
             Ok(response) => Ok(response.into_inner()),
-            Err(status) if status::is_lost(&status) => Err(Failure::NoAnswer {
+            Err(status) if status::is_lost(&status) => Err(VerbFailure::NoAnswer {
                 role: self.role,
                 endpoint: self.endpoint.to_string(),
                 timeout: self.timeout,
                 cause: status::lost(&status),
             }),
-            Err(status) => Err(Failure::Refused(Box::new(status))),
+            Err(status) => Err(VerbFailure::Refused(Box::new(status))),
         }
     }
 }

@@ -10,12 +10,12 @@ use tandem_protocol::{CoordinatorId, ParticipantName, Record, TransactionId};
 
 use super::log_advice::{GO_ON, ask_stores};
 use super::output::{self, Output, clean};
-use super::{Failure, log_record};
+use super::{VerbFailure, log_record};
 
 /// Records of one folder that are printed.
 const LISTED_MAX: usize = 50;
 
-pub(super) fn run(one: &Path, other: &Path, shown: Output) -> Result<(), Failure> {
+pub(super) fn run(one: &Path, other: &Path, shown: Output) -> Result<(), VerbFailure> {
     let inspect = |dir: &Path| tandem_log::inspect(dir).map_err(anyhow::Error::from);
     let (first, second) = (inspect(one)?, inspect(other)?);
     let names = [one.display().to_string(), other.display().to_string()];
@@ -26,7 +26,7 @@ pub(super) fn run(one: &Path, other: &Path, shown: Output) -> Result<(), Failure
     }
     match compared.verdict() {
         Verdict::KnowsMore(_) | Verdict::Same => Ok(()),
-        Verdict::Apart => Err(Failure::Negative(
+        Verdict::Apart => Err(VerbFailure::Negative(
             "each has decided what the other does not know: two processes have run on copies of one log"
                 .into(),
         )),
@@ -66,14 +66,14 @@ enum Verdict {
 }
 
 impl Compared {
-    fn of(names: [String; 2], found: [&Inspection; 2]) -> Result<Compared, Failure> {
+    fn of(names: [String; 2], found: [&Inspection; 2]) -> Result<Compared, VerbFailure> {
         let [Some(one), Some(other)] = found.map(|found| found.identity.as_ref()) else {
-            return Err(Failure::Negative(
+            return Err(VerbFailure::Negative(
                 "one of the two can't say whose log it is: look at each by itself".into(),
             ));
         };
         if one != other {
-            return Err(Failure::Negative(format!(
+            return Err(VerbFailure::Negative(format!(
                 "these are two different logs, {} of {} and {} of {}: neither knows anything of the other",
                 clean(&one.log_id),
                 clean(&one.coordinator_id),
@@ -82,7 +82,8 @@ impl Compared {
             )));
         }
         let coordinator = one.coordinator_id.parse();
-        let coordinator = coordinator.map_err(|error| Failure::Other(anyhow::Error::new(error)))?;
+        let coordinator =
+            coordinator.map_err(|error| VerbFailure::Other(anyhow::Error::new(error)))?;
         let parts = apart(found);
         let ids = |side: usize| -> BTreeSet<Knowledge> {
             let records = found[side].records.iter();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::output::{self, Output};
 use super::table::width;
-use super::{Failure, log_compare};
+use super::{VerbFailure, log_compare};
 use crate::config::Config;
 use page::Page;
 
@@ -37,12 +37,12 @@ pub struct Args {
 }
 
 impl Args {
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), VerbFailure> {
         let config = self.config.as_deref().map(Config::load).transpose()?;
         let dir = match &self.dirs[..] {
             [one, other] => return log_compare::run(one, other, self.output),
             [dir, ..] => dir,
-            [] => return Err(Failure::Usage("a folder is needed".into())),
+            [] => return Err(VerbFailure::Usage("a folder is needed".into())),
         };
         let found = tandem_log::inspect(dir).map_err(anyhow::Error::from)?;
         let participants = config.as_ref().map(|config| &config.participants);
@@ -54,7 +54,7 @@ impl Args {
         if page.damage.is_empty() {
             Ok(())
         } else {
-            Err(Failure::Negative(
+            Err(VerbFailure::Negative(
                 "the log is damaged and no coordinator will start on it: a damaged log must not \
                  be trusted to say which purchases are decided. Keep the folder as it is."
                     .into(),

@@ -7,7 +7,6 @@ mod advice;
 mod audit;
 mod connection;
 mod exit;
-mod failure;
 mod forgotten;
 mod json;
 mod log_advice;
@@ -39,15 +38,16 @@ mod tx_repair_all;
 mod tx_retry;
 mod tx_settle;
 mod tx_show;
+mod verb_failure;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
 pub use exit::exit_codes;
-pub use failure::Failure;
 #[cfg(test)]
 pub(crate) use status::code_name;
+pub use verb_failure::VerbFailure;
 
 /// `tandem log …`
 #[derive(Debug, Subcommand)]
@@ -61,8 +61,8 @@ impl Log {
     /// Reads, and prints what was found.
     ///
     /// # Errors
-    /// [`Failure`], to be shown by [`finish`].
-    pub fn run(self) -> Result<(), Failure> {
+    /// [`VerbFailure`], to be shown by [`finish`].
+    pub fn run(self) -> Result<(), VerbFailure> {
         match self {
             Log::Inspect(args) => args.run(),
         }
@@ -124,8 +124,8 @@ impl Client {
     /// Asks, and prints the answer.
     ///
     /// # Errors
-    /// [`Failure`], to be shown by [`finish`].
-    pub fn run(self) -> Result<(), Failure> {
+    /// [`VerbFailure`], to be shown by [`finish`].
+    pub fn run(self) -> Result<(), VerbFailure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -148,7 +148,7 @@ impl Client {
 }
 
 /// Says on stderr, by `note`, what failed, if anything did, and gives the exit code.
-pub fn finish(done: Result<(), Failure>, note: impl FnOnce(&str)) -> ExitCode {
+pub fn finish(done: Result<(), VerbFailure>, note: impl FnOnce(&str)) -> ExitCode {
     let Err(failure) = done else {
         return ExitCode::SUCCESS;
     };

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Write};
 
 use serde_json::Value;
 
-use super::Failure;
+use super::VerbFailure;
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -19,13 +19,13 @@ pub enum Output {
 /// Prints data.
 ///
 /// # Errors
-/// [`Failure::ClosedPipe`] when the reader went away, as `head` does; other failures of stdout.
-pub fn data(text: &str) -> Result<(), Failure> {
+/// [`VerbFailure::ClosedPipe`] when the reader went away, as `head` does; other failures of stdout.
+pub fn data(text: &str) -> Result<(), VerbFailure> {
     let mut stdout = io::stdout().lock();
     let written = writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush());
     written.map_err(|error| match error.kind() {
-        ErrorKind::BrokenPipe => Failure::ClosedPipe,
-        _ => Failure::Other(anyhow::Error::from(error).context("can't write to stdout")),
+        ErrorKind::BrokenPipe => VerbFailure::ClosedPipe,
+        _ => VerbFailure::Other(anyhow::Error::from(error).context("can't write to stdout")),
     })
 }
 
@@ -33,7 +33,7 @@ pub fn data(text: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 /// As [`data`].
-pub fn json(document: &Value) -> Result<(), Failure> {
+pub fn json(document: &Value) -> Result<(), VerbFailure> {
     data(&format!("{document:#}"))
 }
 

@@ -6,7 +6,7 @@ use crate::logging::LogArgs;
 
 /// Which store the sidecar stands beside.
 #[derive(Debug, clap::Subcommand)]
-pub enum Kind {
+pub enum SidecarKind {
     /// Beside MySQL or MariaDB
     Mysql(Args),
     /// Beside Redis or Valkey

@@ -12,7 +12,7 @@ use super::connection::Admin;
 use super::names::word;
 use super::output::{self, Output, clean};
 use super::table::{table, width};
-use super::{Failure, forgotten, json, participants_retry, time};
+use super::{VerbFailure, forgotten, json, participants_retry, time};
 
 /// Arguments of `tandem participants`.
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ enum Verb {
 }
 
 impl Args {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), VerbFailure> {
         if let Some(Verb::Retry(args)) = self.verb {
             return args.run().await;
         }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tandem_proto::v1::RetryParticipantRequest;
 
-use super::Failure;
+use super::VerbFailure;
 use super::connection::Admin;
 use super::output::{self, Output, clean};
 
@@ -18,7 +18,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), VerbFailure> {
         let question = RetryParticipantRequest {
             participant: self.participant.clone(),
         };
@@ -34,7 +34,7 @@ impl Args {
         }
         match answer.failure.is_empty() {
             true => Ok(()),
-            false => Err(Failure::Negative(String::new())),
+            false => Err(VerbFailure::Negative(String::new())),
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
-use super::Failure;
+use super::VerbFailure;
 use super::output;
 
 const REASON_CHARS_MAX: usize = 1_000;
 const OPERATOR_CHARS_MAX: usize = 100;
 
 /// The operator that was named, or who the environment says it is.
-pub(super) fn or_default(named: Option<&str>) -> Result<String, Failure> {
+pub(super) fn or_default(named: Option<&str>) -> Result<String, VerbFailure> {
     match named {
         Some(operator) => Ok(operator.to_owned()),
         None => default_operator(|name| std::env::var(name).ok()),
@@ -18,12 +18,12 @@ pub(super) fn or_default(named: Option<&str>) -> Result<String, Failure> {
 
 /// Asks on the terminal after a preview, unless `yes` says that it is meant. `done` is what would
 /// be done: "recorded".
-pub(super) fn confirm(yes: bool, done: &str, question: &str) -> Result<(), Failure> {
+pub(super) fn confirm(yes: bool, done: &str, question: &str) -> Result<(), VerbFailure> {
     if yes {
         return Ok(());
     }
     if !io::stdin().is_terminal() {
-        return Err(Failure::Negative(format!(
+        return Err(VerbFailure::Negative(format!(
             "nothing was {done}: this was the preview. Without a terminal to ask on, add --yes to \
              have it {done}."
         )));
@@ -37,17 +37,17 @@ pub(super) fn confirm(yes: bool, done: &str, question: &str) -> Result<(), Failu
     if is_yes(&answer) {
         Ok(())
     } else {
-        Err(Failure::Negative(format!("nothing was {done}")))
+        Err(VerbFailure::Negative(format!("nothing was {done}")))
     }
 }
 
-fn default_operator(variable: impl Fn(&str) -> Option<String>) -> Result<String, Failure> {
+fn default_operator(variable: impl Fn(&str) -> Option<String>) -> Result<String, VerbFailure> {
     ["SUDO_USER", "USER"]
         .into_iter()
         .filter_map(variable)
         .find(|name| operator(name).is_ok())
         .ok_or_else(|| {
-            Failure::Usage(
+            VerbFailure::Usage(
                 "neither $SUDO_USER nor $USER says who you are; name yourself with --operator"
                     .to_owned(),
             )

@@ -6,12 +6,12 @@ use tandem_proto::v1::{Purchase, PurchaseState};
 
 use super::names::word;
 use super::output::{self, Output, clean};
-use super::{Failure, json, time};
+use super::{VerbFailure, json, time};
 
 /// Prints the purchase; its state decides the exit code.
-pub(super) fn tell(purchase: Option<Purchase>, shown: Output) -> Result<(), Failure> {
+pub(super) fn tell(purchase: Option<Purchase>, shown: Output) -> Result<(), VerbFailure> {
     let purchase = purchase.ok_or_else(|| {
-        Failure::Unknown("the server answered without a purchase; ask again".to_owned())
+        VerbFailure::Unknown("the server answered without a purchase; ask again".to_owned())
     })?;
     match shown {
         Output::Json => output::json(&json::purchase(&purchase))?,
@@ -19,8 +19,8 @@ pub(super) fn tell(purchase: Option<Purchase>, shown: Output) -> Result<(), Fail
     }
     match purchase.state() {
         PurchaseState::Committed => Ok(()),
-        PurchaseState::Refused => Err(Failure::Negative(String::new())),
-        PurchaseState::Pending | PurchaseState::Unspecified => Err(Failure::Unknown(
+        PurchaseState::Refused => Err(VerbFailure::Negative(String::new())),
+        PurchaseState::Pending | PurchaseState::Unspecified => Err(VerbFailure::Unknown(
             "not decided yet; ask again with `tandem purchase get`".to_owned(),
         )),
     }

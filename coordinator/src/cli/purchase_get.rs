@@ -3,7 +3,7 @@
 use tandem_proto::v1::GetPurchaseRequest;
 
 use super::connection::Server;
-use super::{Failure, purchase};
+use super::{VerbFailure, purchase};
 
 /// Arguments of `tandem purchase get`.
 #[derive(Debug, clap::Args)]
@@ -16,7 +16,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), VerbFailure> {
         let question = GetPurchaseRequest {
             purchase_id: self.purchase,
         };

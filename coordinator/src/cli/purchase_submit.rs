@@ -3,7 +3,7 @@
 use tandem_proto::v1::{Item, SubmitPurchaseRequest};
 
 use super::connection::Server;
-use super::{Failure, purchase};
+use super::{VerbFailure, purchase};
 
 /// Arguments of `tandem purchase submit`. The server checks them; its answer names each field that
 /// breaks a rule.
@@ -40,7 +40,7 @@ enum WaitFor {
 }
 
 impl Args {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), VerbFailure> {
         use tandem_proto::v1::WaitFor as Wire;
         let wait_for = match self.wait_for {
             WaitFor::Applied => Wire::Applied,

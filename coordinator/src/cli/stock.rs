@@ -7,7 +7,7 @@ use tandem_proto::v1::{GetStockRequest, GetStockResponse};
 use super::connection::Admin;
 use super::output::{self, Output, clean};
 use super::table::{table, width};
-use super::{Failure, json, time};
+use super::{VerbFailure, json, time};
 
 /// Arguments of `tandem stock`.
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), VerbFailure> {
         let question = GetStockRequest { sku: self.sku };
         let answer = self
             .admin

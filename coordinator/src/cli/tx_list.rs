@@ -9,7 +9,7 @@ use super::connection::Admin;
 use super::names::word;
 use super::output::{self, Output};
 use super::table::{table, width};
-use super::{Failure, json, time};
+use super::{VerbFailure, json, time};
 
 /// Arguments of `tandem tx list`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), VerbFailure> {
         let question = ListTransactionsRequest {
             in_doubt: self.in_doubt,
             heuristic: self.heuristic,

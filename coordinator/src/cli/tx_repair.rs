@@ -6,7 +6,7 @@ use tandem_proto::v1::{
 };
 use tandem_protocol::{ParticipantName, TransactionId};
 
-use super::Failure;
+use super::VerbFailure;
 use super::connection::Admin;
 use super::names::{full, word};
 use super::output::{self, Output, clean};
@@ -69,7 +69,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), VerbFailure> {
         let operator = person::or_default(self.operator.as_deref())?;
         let Some(id) = &self.transaction else {
             let order = Order {
@@ -105,7 +105,7 @@ impl Args {
         id: &TransactionId,
         operator: &str,
         preview: bool,
-    ) -> Result<RepairTransactionResponse, Failure> {
+    ) -> Result<RepairTransactionResponse, VerbFailure> {
         let question = RepairTransactionRequest {
             transaction_id: id.to_string(),
             participant: self
@@ -167,14 +167,14 @@ fn render(repairs: &[BranchRepair]) -> String {
 }
 
 /// Whether everything was done.
-fn verdict(repairs: &[BranchRepair]) -> Result<(), Failure> {
+fn verdict(repairs: &[BranchRepair]) -> Result<(), VerbFailure> {
     let has = |state| repairs.iter().any(|repair| repair.state() == state);
     if has(RepairState::Failed) {
-        Err(Failure::Negative(
+        Err(VerbFailure::Negative(
             "a store could not do it: look at what it says, and order the repair again".to_owned(),
         ))
     } else if has(RepairState::Ordered) {
-        Err(Failure::Unknown(
+        Err(VerbFailure::Unknown(
             "it is ordered and will be done; `tandem tx show` tells when".to_owned(),
         ))
     } else {

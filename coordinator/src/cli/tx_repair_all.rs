@@ -12,7 +12,7 @@ use tandem_protocol::ParticipantName;
 
 use super::connection::{Admin, Connected};
 use super::output::{self, Output};
-use super::{Failure, person};
+use super::{VerbFailure, person};
 use outcome::{Outcome, Tally};
 pub(super) use pick::Filter;
 use pick::{Damaged, preview, row};
@@ -32,12 +32,16 @@ pub(super) struct Order<'a> {
 }
 
 /// Previews all that the filter picks, asks, and orders what was previewed and nothing else.
-pub(super) async fn run(filter: &Filter, order: &Order<'_>, admin: &Admin) -> Result<(), Failure> {
+pub(super) async fn run(
+    filter: &Filter,
+    order: &Order<'_>,
+    admin: &Admin,
+) -> Result<(), VerbFailure> {
     let is_json = admin.common.output == Output::Json;
     let connected = admin.connect().await?;
     let branches = filter.find(&connected, order.participant).await?;
     if branches.is_empty() {
-        return Err(Failure::Negative(
+        return Err(VerbFailure::Negative(
             "no store has ended a branch like this against a decision to commit".to_owned(),
         ));
     }
@@ -58,7 +62,7 @@ async fn carry_out(
     order: &Order<'_>,
     branches: Vec<Damaged>,
     is_json: bool,
-) -> Result<(), Failure> {
+) -> Result<(), VerbFailure> {
     let mut tally = Tally::of(branches.len());
     let mut rows = Vec::new();
     let mut cut_short = None;
@@ -105,7 +109,7 @@ async fn repair(
     connected: &Connected<'_>,
     order: &Order<'_>,
     branch: Damaged,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome, VerbFailure> {
     let question = RepairTransactionRequest {
         transaction_id: branch.transaction.clone(),
         participant: branch.participant.clone(),
@@ -124,7 +128,7 @@ async fn repair(
             .into_iter()
             .next()
             .ok_or_else(|| "the coordinator has ordered nothing".to_owned()),
-        Err(failure @ Failure::Refused(_)) => Err(failure.to_string()),
+        Err(failure @ VerbFailure::Refused(_)) => Err(failure.to_string()),
         Err(failure) => return Err(failure),
     };
     Ok(Outcome { branch, answer })

@@ -4,7 +4,7 @@ use serde_json::json;
 use tandem_proto::v1::{RetryTransactionRequest, RetryTransactionResponse};
 use tandem_protocol::TransactionId;
 
-use super::Failure;
+use super::VerbFailure;
 use super::connection::Admin;
 use super::output::{self, Output, clean};
 
@@ -19,7 +19,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), VerbFailure> {
         let id = self.transaction.to_string();
         let question = RetryTransactionRequest {
             transaction_id: id.clone(),

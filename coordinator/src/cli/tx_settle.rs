@@ -6,7 +6,7 @@ use tandem_proto::v1::{
 };
 use tandem_protocol::{ParticipantName, TransactionId};
 
-use super::Failure;
+use super::VerbFailure;
 use super::connection::Admin;
 use super::names::{full, word};
 use super::output::{self, Output, clean};
@@ -67,7 +67,7 @@ enum Ended {
 }
 
 impl Args {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), VerbFailure> {
         let operator = person::or_default(self.operator.as_deref())?;
         let preview = self.ask(&operator, true).await?;
         if self.admin.common.output == Output::Table {
@@ -90,7 +90,7 @@ impl Args {
         &self,
         operator: &str,
         preview: bool,
-    ) -> Result<SettleTransactionResponse, Failure> {
+    ) -> Result<SettleTransactionResponse, VerbFailure> {
         let question = SettleTransactionRequest {
             transaction_id: self.transaction.to_string(),
             participant: self.participant.to_string(),
@@ -107,9 +107,9 @@ impl Args {
             .await
     }
 
-    fn confirm(&self, preview: &SettleTransactionResponse) -> Result<(), Failure> {
+    fn confirm(&self, preview: &SettleTransactionResponse) -> Result<(), VerbFailure> {
         if preview.contradicts_decision && !self.force {
-            return Err(Failure::Negative(
+            return Err(VerbFailure::Negative(
                 "nothing was recorded: it contradicts the stored decision. Settle it the other \
                  way, or add --force if the store can't be brought in line with the decision."
                     .to_owned(),

@@ -12,7 +12,7 @@ use super::connection::Admin;
 use super::names::word;
 use super::output::{self, Output, clean};
 use super::table::{table, width};
-use super::{Failure, advice, json, time};
+use super::{VerbFailure, advice, json, time};
 
 /// Arguments of `tandem tx show`.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 impl Args {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), VerbFailure> {
         let id = self.transaction.to_string();
         let question = GetTransactionRequest {
             transaction_id: id.clone(),
@@ -40,7 +40,7 @@ impl Args {
         }
         match answer.transaction {
             Some(_) => Ok(()),
-            None => Err(Failure::Negative(format!(
+            None => Err(VerbFailure::Negative(format!(
                 "the coordinator does not know {id}"
             ))),
         }

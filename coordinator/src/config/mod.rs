@@ -3,8 +3,8 @@
 //! `tandem.example.toml` beside this crate explains each key. A file that breaks a rule is refused
 //! with its line, its column and what was expected.
 
-pub mod kinds;
 mod limits;
+pub mod missing;
 mod participants;
 mod rules;
 
@@ -15,8 +15,9 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error};
 use tandem_protocol::{CoordinatorId, ParticipantName};
 
-use kinds::{Kind, Missing};
+use crate::store_kind::StoreKind;
 pub use limits::{Limits, Retention};
+use missing::{Missing, missing};
 pub use participants::{
     MysqlSettings, ParticipantSettings, Participants, RedisSettings, SidecarEndpoint,
 };
@@ -151,8 +152,8 @@ impl Config {
     }
 
     /// What participants of these kinds do not keep, if that is not accepted.
-    pub fn lacks<'a>(&self, kinds: impl IntoIterator<Item = Kind<'a>>) -> Option<Missing> {
-        kinds::missing(kinds).filter(|missing| !self.coordinator.accept.contains(missing))
+    pub fn lacks(&self, kinds: impl IntoIterator<Item = Option<StoreKind>>) -> Option<Missing> {
+        missing(kinds).filter(|missing| !self.coordinator.accept.contains(missing))
     }
 }
 

@@ -65,7 +65,7 @@ impl<'de> Deserialize<'de> for Name {
 
 #[derive(Clone, Copy, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+enum ParticipantKind {
     Mysql,
     Redis,
     Sidecar,
@@ -91,15 +91,15 @@ impl<'de> Visitor<'de> for OneKind {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut tables: A) -> Result<Self::Value, A::Error> {
-        let Some(kind) = tables.next_key::<Kind>()? else {
+        let Some(kind) = tables.next_key::<ParticipantKind>()? else {
             return Err(A::Error::invalid_length(0, &self));
         };
         let settings = match kind {
-            Kind::Mysql => ParticipantSettings::Mysql(tables.next_value()?),
-            Kind::Redis => ParticipantSettings::Redis(tables.next_value()?),
-            Kind::Sidecar => ParticipantSettings::Sidecar(tables.next_value()?),
+            ParticipantKind::Mysql => ParticipantSettings::Mysql(tables.next_value()?),
+            ParticipantKind::Redis => ParticipantSettings::Redis(tables.next_value()?),
+            ParticipantKind::Sidecar => ParticipantSettings::Sidecar(tables.next_value()?),
         };
-        match tables.next_key::<Kind>()? {
+        match tables.next_key::<ParticipantKind>()? {
             None => Ok(settings),
             Some(_) => Err(A::Error::invalid_length(2, &self)),
         }

@@ -17,7 +17,7 @@ pub const VARIABLE: &str = "TANDEM_AT";
 
 /// A step of the coordinator or of a sidecar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum CrashPoint {
     /// The log has been read; the epoch has not begun.
     LogOpened,
     /// The epoch is durable; no participant knows of it.
@@ -89,97 +89,97 @@ pub enum StoreStep {
     Forgotten,
 }
 
-impl Step {
+impl CrashPoint {
     /// All steps: a start's, then those of a purchase, in the order in which it passes them, then a
     /// sidecar's.
-    pub const ALL: [Step; 37] = [
-        Step::LogOpened,
-        Step::EpochBegun,
-        Step::Enlisting,
-        Step::Enlisted,
-        Step::Listed,
-        Step::Recalling,
-        Step::Preparing,
-        Step::Voted,
-        Step::Deciding,
-        Step::Appended,
-        Step::Log(LogStep::Storing),
-        Step::Log(LogStep::Written),
-        Step::Log(LogStep::Forced),
-        Step::Log(LogStep::Marked),
-        Step::Decided,
-        Step::Acknowledged,
-        Step::Replying,
-        Step::RollingBack,
-        Step::RolledBack,
-        Step::Ending,
-        Step::Forgetting,
-        Step::Log(LogStep::Releasing),
-        Step::Log(LogStep::Rebased),
-        Step::Log(LogStep::Released),
-        Step::Store(StoreStep::Enlisting),
-        Step::Store(StoreStep::Enlisted),
-        Step::Store(StoreStep::Recalling),
-        Step::Store(StoreStep::Recalled),
-        Step::Store(StoreStep::Preparing),
-        Step::Store(StoreStep::Prepared),
-        Step::Store(StoreStep::Committing),
-        Step::Store(StoreStep::Committed),
-        Step::Store(StoreStep::RollingBack),
-        Step::Store(StoreStep::RolledBack),
-        Step::Store(StoreStep::Forgetting),
-        Step::Store(StoreStep::Forgotten),
-        Step::Repairing,
+    pub const ALL: [CrashPoint; 37] = [
+        CrashPoint::LogOpened,
+        CrashPoint::EpochBegun,
+        CrashPoint::Enlisting,
+        CrashPoint::Enlisted,
+        CrashPoint::Listed,
+        CrashPoint::Recalling,
+        CrashPoint::Preparing,
+        CrashPoint::Voted,
+        CrashPoint::Deciding,
+        CrashPoint::Appended,
+        CrashPoint::Log(LogStep::Storing),
+        CrashPoint::Log(LogStep::Written),
+        CrashPoint::Log(LogStep::Forced),
+        CrashPoint::Log(LogStep::Marked),
+        CrashPoint::Decided,
+        CrashPoint::Acknowledged,
+        CrashPoint::Replying,
+        CrashPoint::RollingBack,
+        CrashPoint::RolledBack,
+        CrashPoint::Ending,
+        CrashPoint::Forgetting,
+        CrashPoint::Log(LogStep::Releasing),
+        CrashPoint::Log(LogStep::Rebased),
+        CrashPoint::Log(LogStep::Released),
+        CrashPoint::Store(StoreStep::Enlisting),
+        CrashPoint::Store(StoreStep::Enlisted),
+        CrashPoint::Store(StoreStep::Recalling),
+        CrashPoint::Store(StoreStep::Recalled),
+        CrashPoint::Store(StoreStep::Preparing),
+        CrashPoint::Store(StoreStep::Prepared),
+        CrashPoint::Store(StoreStep::Committing),
+        CrashPoint::Store(StoreStep::Committed),
+        CrashPoint::Store(StoreStep::RollingBack),
+        CrashPoint::Store(StoreStep::RolledBack),
+        CrashPoint::Store(StoreStep::Forgetting),
+        CrashPoint::Store(StoreStep::Forgotten),
+        CrashPoint::Repairing,
     ];
 
     /// The step's name in the variable.
     pub fn as_str(self) -> &'static str {
         match self {
-            Step::LogOpened => "log_opened",
-            Step::EpochBegun => "epoch_begun",
-            Step::Enlisting => "enlisting",
-            Step::Enlisted => "enlisted",
-            Step::Listed => "listed",
-            Step::Recalling => "recalling",
-            Step::Preparing => "preparing",
-            Step::Voted => "voted",
-            Step::Deciding => "deciding",
-            Step::Appended => "appended",
-            Step::Log(LogStep::Storing) => "log_storing",
-            Step::Log(LogStep::Written) => "log_written",
-            Step::Log(LogStep::Forced) => "log_forced",
-            Step::Log(LogStep::Marked) => "log_marked",
-            Step::Decided => "decided",
-            Step::Acknowledged => "acknowledged",
-            Step::Replying => "replying",
-            Step::RollingBack => "rolling_back",
-            Step::RolledBack => "rolled_back",
-            Step::Ending => "ending",
-            Step::Forgetting => "forgetting",
-            Step::Log(LogStep::Releasing) => "log_releasing",
-            Step::Log(LogStep::Rebased) => "log_rebased",
-            Step::Log(LogStep::Released) => "log_released",
-            Step::Repairing => "repairing",
-            Step::Store(StoreStep::Enlisting) => "store_enlisting",
-            Step::Store(StoreStep::Enlisted) => "store_enlisted",
-            Step::Store(StoreStep::Recalling) => "store_recalling",
-            Step::Store(StoreStep::Recalled) => "store_recalled",
-            Step::Store(StoreStep::Preparing) => "store_preparing",
-            Step::Store(StoreStep::Prepared) => "store_prepared",
-            Step::Store(StoreStep::Committing) => "store_committing",
-            Step::Store(StoreStep::Committed) => "store_committed",
-            Step::Store(StoreStep::RollingBack) => "store_rolling_back",
-            Step::Store(StoreStep::RolledBack) => "store_rolled_back",
-            Step::Store(StoreStep::Forgetting) => "store_forgetting",
-            Step::Store(StoreStep::Forgotten) => "store_forgotten",
+            CrashPoint::LogOpened => "log_opened",
+            CrashPoint::EpochBegun => "epoch_begun",
+            CrashPoint::Enlisting => "enlisting",
+            CrashPoint::Enlisted => "enlisted",
+            CrashPoint::Listed => "listed",
+            CrashPoint::Recalling => "recalling",
+            CrashPoint::Preparing => "preparing",
+            CrashPoint::Voted => "voted",
+            CrashPoint::Deciding => "deciding",
+            CrashPoint::Appended => "appended",
+            CrashPoint::Log(LogStep::Storing) => "log_storing",
+            CrashPoint::Log(LogStep::Written) => "log_written",
+            CrashPoint::Log(LogStep::Forced) => "log_forced",
+            CrashPoint::Log(LogStep::Marked) => "log_marked",
+            CrashPoint::Decided => "decided",
+            CrashPoint::Acknowledged => "acknowledged",
+            CrashPoint::Replying => "replying",
+            CrashPoint::RollingBack => "rolling_back",
+            CrashPoint::RolledBack => "rolled_back",
+            CrashPoint::Ending => "ending",
+            CrashPoint::Forgetting => "forgetting",
+            CrashPoint::Log(LogStep::Releasing) => "log_releasing",
+            CrashPoint::Log(LogStep::Rebased) => "log_rebased",
+            CrashPoint::Log(LogStep::Released) => "log_released",
+            CrashPoint::Repairing => "repairing",
+            CrashPoint::Store(StoreStep::Enlisting) => "store_enlisting",
+            CrashPoint::Store(StoreStep::Enlisted) => "store_enlisted",
+            CrashPoint::Store(StoreStep::Recalling) => "store_recalling",
+            CrashPoint::Store(StoreStep::Recalled) => "store_recalled",
+            CrashPoint::Store(StoreStep::Preparing) => "store_preparing",
+            CrashPoint::Store(StoreStep::Prepared) => "store_prepared",
+            CrashPoint::Store(StoreStep::Committing) => "store_committing",
+            CrashPoint::Store(StoreStep::Committed) => "store_committed",
+            CrashPoint::Store(StoreStep::RollingBack) => "store_rolling_back",
+            CrashPoint::Store(StoreStep::RolledBack) => "store_rolled_back",
+            CrashPoint::Store(StoreStep::Forgetting) => "store_forgetting",
+            CrashPoint::Store(StoreStep::Forgotten) => "store_forgotten",
         }
     }
 
     /// The role whose process passes it; for what only an operator's order leads to, his.
     pub fn role(self) -> &'static str {
         match self {
-            Step::Store(_) => "participant",
-            Step::Repairing => "operator",
+            CrashPoint::Store(_) => "participant",
+            CrashPoint::Repairing => "operator",
             _ => "serve",
         }
     }
@@ -187,7 +187,7 @@ impl Step {
 
 /// What the variable asks for.
 struct Chosen {
-    step: Step,
+    step: CrashPoint,
     signal: Signal,
     /// How often the step is reached until then, this time included.
     passing: u64,
@@ -199,7 +199,7 @@ pub(super) fn is_chosen() -> bool {
 }
 
 /// Dies or stops here, if the environment says so, once.
-pub(super) fn reach(step: Step) {
+pub(super) fn reach(step: CrashPoint) {
     // A process that was stopped and goes on has passed the step.
     static PASSED: AtomicU64 = AtomicU64::new(0);
     if let Some(chosen) = chosen()
@@ -225,7 +225,9 @@ fn chosen() -> Option<&'static Chosen> {
 fn parse(text: &str) -> Option<Chosen> {
     let mut parts = text.split(':');
     let name = parts.next()?;
-    let step = Step::ALL.into_iter().find(|step| step.as_str() == name)?;
+    let step = CrashPoint::ALL
+        .into_iter()
+        .find(|step| step.as_str() == name)?;
     let signal = match parts.next()? {
         "kill" => Signal::SIGKILL,
         "stop" => Signal::SIGSTOP,
@@ -247,9 +249,12 @@ mod tests {
 
     #[test]
     fn every_step_has_a_name_of_its_own_that_chooses_it() {
-        let names: BTreeSet<&str> = Step::ALL.into_iter().map(Step::as_str).collect();
-        assert_eq!(names.len(), Step::ALL.len());
-        for step in Step::ALL {
+        let names: BTreeSet<&str> = CrashPoint::ALL
+            .into_iter()
+            .map(CrashPoint::as_str)
+            .collect();
+        assert_eq!(names.len(), CrashPoint::ALL.len());
+        for step in CrashPoint::ALL {
             let chosen = parse(&format!("{}:kill", step.as_str())).expect("well formed");
             assert_eq!((chosen.step, chosen.passing), (step, 1));
         }

@@ -17,7 +17,7 @@ use tandem_protocol::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
-use super::crash_point::{self, Step};
+use super::crash_point::{self, CrashPoint};
 use super::link::Link;
 use super::notes;
 
@@ -309,8 +309,8 @@ impl Driver {
                 forced,
             } => {
                 match record {
-                    Record::Decided(_) => crash_point::reach(Step::Deciding),
-                    Record::Ended { .. } => crash_point::reach(Step::Ending),
+                    Record::Decided(_) => crash_point::reach(CrashPoint::Deciding),
+                    Record::Ended { .. } => crash_point::reach(CrashPoint::Ending),
                     _ => {}
                 }
                 let durability = if forced {
@@ -331,7 +331,7 @@ impl Driver {
                 entries,
                 deadline,
             } => {
-                crash_point::reach(Step::Preparing);
+                crash_point::reach(CrashPoint::Preparing);
                 tracing::debug!(
                     transaction_id = %transaction, %participant, purchases = entries.len(),
                     "preparing"
@@ -346,7 +346,7 @@ impl Driver {
                 entries,
                 decide_time,
             } => {
-                crash_point::reach(Step::Decided);
+                crash_point::reach(CrashPoint::Decided);
                 if let Some(link) = self.links.get(&participant) {
                     link.commit(transaction, entries, decide_time);
                 }
@@ -357,7 +357,7 @@ impl Driver {
                 entries,
                 decide_time,
             } => {
-                crash_point::reach(Step::Repairing);
+                crash_point::reach(CrashPoint::Repairing);
                 if let Some(link) = self.links.get(&participant) {
                     link.repair(transaction, entries, decide_time);
                 }
@@ -366,7 +366,7 @@ impl Driver {
                 participant,
                 transaction,
             } => {
-                crash_point::reach(Step::RollingBack);
+                crash_point::reach(CrashPoint::RollingBack);
                 if let Some(link) = self.links.get(&participant) {
                     link.roll_back(transaction);
                 }
@@ -376,7 +376,7 @@ impl Driver {
                 page,
                 transactions,
             } => {
-                crash_point::reach(Step::Recalling);
+                crash_point::reach(CrashPoint::Recalling);
                 if let Some(link) = self.links.get(&participant) {
                     link.recall(page, transactions);
                 }
@@ -391,14 +391,14 @@ impl Driver {
                 except,
                 closed,
             } => {
-                crash_point::reach(Step::Forgetting);
+                crash_point::reach(CrashPoint::Forgetting);
                 if let Some(link) = self.links.get(&participant) {
                     link.forget(before, except, closed);
                 }
             }
             // A client that has gone away is not told; nothing else changes.
             Action::Reply { request, reply } => {
-                crash_point::reach(Step::Replying);
+                crash_point::reach(CrashPoint::Replying);
                 if let Some(sender) = self.replies.remove(&request) {
                     let _ = sender.send(reply);
                 }
@@ -457,7 +457,7 @@ impl Driver {
             };
             match self.log.append(record.encode(), *durability, stored) {
                 Ok(()) => {
-                    crash_point::reach(Step::Appended);
+                    crash_point::reach(CrashPoint::Appended);
                     self.waiting.pop_front();
                 }
                 // The next stored record makes room and wakes the driver.

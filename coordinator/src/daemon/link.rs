@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::clock::Clock;
-use super::crash_point::{self, Step};
+use super::crash_point::{self, CrashPoint};
 use enlistment::Enlistment;
 pub(super) use enlistment::known;
 
@@ -209,11 +209,11 @@ impl Link {
             self.lock().description = Some(description);
         }
         let enlisted = enlisted?;
-        crash_point::reach(Step::Enlisted);
+        crash_point::reach(CrashPoint::Enlisted);
         let prepared = self
             .bounded("list", None, time, self.participant.list_prepared())
             .await?;
-        crash_point::reach(Step::Listed);
+        crash_point::reach(CrashPoint::Listed);
         Ok((enlisted, prepared))
     }
 
@@ -244,7 +244,7 @@ impl Link {
             newest_committed: looked.newest_committed,
         });
         self.permitted.notified().await;
-        crash_point::reach(Step::Enlisting);
+        crash_point::reach(CrashPoint::Enlisting);
         let (acknowledged, _told) = self.enlistment().acknowledged();
         let enlist = Enlist {
             acknowledged,

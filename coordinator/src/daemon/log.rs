@@ -11,7 +11,7 @@ use tandem_log::{DecisionLog, Durability, Identity, LogOptions, OpenError, Posit
 use tandem_protocol::{CoordinatorId, Epoch, LogRecord, Record, Recovered, ReplayError, Timestamp};
 use uuid::Uuid;
 
-use super::crash_point::{self, Step};
+use super::crash_point::{self, CrashPoint};
 use crate::logging;
 
 /// How long the first force of a start may take.
@@ -70,7 +70,7 @@ impl Found {
                 time: now,
             },
         )?;
-        crash_point::reach(Step::EpochBegun);
+        crash_point::reach(CrashPoint::EpochBegun);
         Ok(Begun {
             log,
             log_id: self.identity.log_id,
@@ -102,7 +102,7 @@ pub(super) fn find(dir: &Path, coordinator: &CoordinatorId) -> anyhow::Result<Fo
             opened.with_context(|| format!("can't use the decision log {}", dir.display()))?
         }
     };
-    crash_point::reach(Step::LogOpened);
+    crash_point::reach(CrashPoint::LogOpened);
     let found = &opened.identity.coordinator_id;
     if found != coordinator.as_str() {
         bail!(
@@ -122,7 +122,7 @@ fn create(dir: &Path, identity: &Identity) -> anyhow::Result<DecisionLog> {
     tracing::info!(dir = %dir.display(), log_id = identity.log_id, "a new decision log");
     let (log, _) = DecisionLog::create(options(dir), identity)
         .with_context(|| format!("can't create a decision log in {}", dir.display()))?;
-    crash_point::reach(Step::LogOpened);
+    crash_point::reach(CrashPoint::LogOpened);
     Ok(log)
 }
 
@@ -152,7 +152,7 @@ fn replay(
 
 fn options(dir: &Path) -> LogOptions {
     LogOptions {
-        at_step: |step| crash_point::reach(Step::Log(step)),
+        at_step: |step| crash_point::reach(CrashPoint::Log(step)),
         on_fatal: Box::new(|why| {
             tracing::error!("{why}; the process ends, since what the disk holds is unknown now");
             logging::flush();

@@ -15,11 +15,11 @@ use tokio::task::JoinHandle;
 use super::clock::Clock;
 use super::driver::{Driver, Handle};
 use super::edge::{bind, server};
-use super::first_look;
 use super::link::{Link, LinkState, Times};
 use super::log;
 use super::open_files;
 use super::signals::Signals;
+use super::start_check;
 use crate::config::{Config, ParticipantSettings};
 use crate::services::{Operator, Purchases};
 
@@ -97,8 +97,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let participants = participants(&config)?;
     tokio::try_join!(
-        first_look::ask(&id, &found, &participants),
-        first_look::ask_kinds(&config, &participants),
+        start_check::refuse_stale_log(&id, &found, &participants),
+        start_check::refuse_what_is_missing(&config, &participants),
     )?;
     let begun = tokio::task::spawn_blocking(move || found.begin(&dir, clock.now())).await??;
     tracing::info!(

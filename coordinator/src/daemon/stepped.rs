@@ -11,7 +11,7 @@ use tandem_participant::{
 };
 use tandem_protocol::TransactionId;
 
-use super::crash_point::{Step, StoreStep, reach};
+use super::crash_point::{CrashPoint, StoreStep, reach};
 
 /// Wraps the participant of a sidecar that was told of a step.
 #[derive(Debug)]
@@ -111,10 +111,10 @@ async fn between<T>(
     call: impl Future<Output = Result<T, Error>>,
     after: StoreStep,
 ) -> Result<T, Error> {
-    reach(Step::Store(before));
+    reach(CrashPoint::Store(before));
     let answer = call.await;
     if answer.is_ok() {
-        reach(Step::Store(after));
+        reach(CrashPoint::Store(after));
     }
     answer
 }

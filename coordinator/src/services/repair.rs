@@ -15,7 +15,7 @@ use super::{status, validate};
 use crate::audit;
 use crate::daemon::Link;
 use crate::error_reason::ErrorReason;
-use crate::words::count;
+use crate::plural::count;
 
 /// Purchases that a preview names.
 const NAMED_MAX: usize = 20;
@@ -25,7 +25,7 @@ pub(super) async fn answer(
     operator: &Operator,
     request: v1::RepairTransactionRequest,
 ) -> Result<Vec<v1::BranchRepair>, Status> {
-    let broken = validate::words(&request.reason, &request.operator);
+    let broken = validate::who_and_why(&request.reason, &request.operator);
     if !broken.is_empty() {
         return Err(status::invalid(broken));
     }

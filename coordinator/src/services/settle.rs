@@ -79,7 +79,7 @@ fn effect(settlement: &Settlement, contradicts_decision: bool, preview: bool) ->
 
 /// Reads what an operator says of a branch; the error names the fields and the rules that they break.
 pub fn settlement(request: &v1::SettleTransactionRequest) -> Result<Settlement, Status> {
-    let mut broken = validate::words(&request.reason, &request.operator);
+    let mut broken = validate::who_and_why(&request.reason, &request.operator);
     let ending = match v1::Settlement::try_from(request.settlement) {
         Ok(v1::Settlement::Committed) => Some(Ending::Commit),
         Ok(v1::Settlement::RolledBack) => Some(Ending::RollBack),

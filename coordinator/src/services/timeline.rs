@@ -7,7 +7,7 @@ use tandem_protocol::{
     BranchProgress, Ending, Settlement, Timestamp, TransactionState, TransactionView,
 };
 
-use crate::words::count;
+use crate::plural::count;
 
 const LOG: &str = "log";
 const MEMORY: &str = "memory";

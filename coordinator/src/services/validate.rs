@@ -53,7 +53,7 @@ pub fn sku(sku: &str) -> Result<(), Vec<FieldViolation>> {
 }
 
 /// Checks what a person says when he changes something.
-pub(super) fn words(reason: &str, operator: &str) -> Vec<FieldViolation> {
+pub(super) fn who_and_why(reason: &str, operator: &str) -> Vec<FieldViolation> {
     [
         ("reason", reason, REASON_CHARS_MAX),
         ("operator", operator, OPERATOR_CHARS_MAX),

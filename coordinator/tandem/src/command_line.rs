@@ -19,7 +19,7 @@ pub enum Command {
     Serve(serve::Args),
     /// Run a participant beside its store, for a coordinator elsewhere
     #[command(subcommand)]
-    Participant(participant::Kind),
+    Participant(participant::SidecarKind),
     /// Run everything on this machine, to try it
     #[command(long_about = tandem_dev::ABOUT)]
     Dev(tandem_dev::Args),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Parser;
-use tandem::cli::participant::Kind;
-use tandem::cli::{Failure, finish, output, steps};
+use tandem::cli::participant::SidecarKind;
+use tandem::cli::{VerbFailure, finish, output, steps};
 use tandem::config::{Config, ConfigError, MysqlSidecar, RedisSidecar};
 use tandem::daemon;
 use tandem::logging::{self, LogArgs};
@@ -31,10 +31,10 @@ fn main() -> ExitCode {
         Command::Client(verb) => verb.run(),
         Command::Log(verb) => verb.run(),
         Command::Serve(args) => return start(&args.log, || Config::load(&args.config), serve),
-        Command::Participant(Kind::Mysql(args)) => {
+        Command::Participant(SidecarKind::Mysql(args)) => {
             return start(&args.log, || MysqlSidecar::load(&args.config), serve_mysql);
         }
-        Command::Participant(Kind::Redis(args)) => {
+        Command::Participant(SidecarKind::Redis(args)) => {
             return start(&args.log, || RedisSidecar::load(&args.config), serve_redis);
         }
         Command::Dev(args) => develop(args),
@@ -44,12 +44,12 @@ fn main() -> ExitCode {
 }
 
 /// `tandem dev`, which runs this same program.
-fn develop(args: tandem_dev::Args) -> Result<(), Failure> {
+fn develop(args: tandem_dev::Args) -> Result<(), VerbFailure> {
     let _log = logging::init(DEV_LOG_FILTER)?;
     let program = std::env::current_exe().context("find this program's own file")?;
     tandem_dev::run(args, &program).map_err(|error| match error {
-        DevError::ClosedPipe => Failure::ClosedPipe,
-        DevError::Other(error) => Failure::Other(error),
+        DevError::ClosedPipe => VerbFailure::ClosedPipe,
+        DevError::Other(error) => VerbFailure::Other(error),
     })
 }
 
@@ -65,7 +65,7 @@ fn start<C>(
         Err(error) => return finish(Err(error.into()), output::note),
     };
     let done = load()
-        .map_err(Failure::from)
+        .map_err(VerbFailure::from)
         .and_then(|config| Ok(role(config)?));
     finish(done, |text| log.say(text))
 }

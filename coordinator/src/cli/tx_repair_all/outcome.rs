@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tandem_proto::v1::{BranchRepair, RepairState};
 
 use super::pick::{Damaged, row};
-use crate::cli::Failure;
+use crate::cli::VerbFailure;
 use crate::cli::names::full;
 use crate::cli::output::clean;
 
@@ -110,15 +110,15 @@ impl Tally {
     }
 
     /// Whether everything was done.
-    pub(super) fn verdict(&self) -> Result<(), Failure> {
+    pub(super) fn verdict(&self) -> Result<(), VerbFailure> {
         if self.failed + self.refused > 0 {
-            Err(Failure::Negative(
+            Err(VerbFailure::Negative(
                 "not everything could be done: look at what is said above, and at `tandem tx list \
                  --heuristic`"
                     .to_owned(),
             ))
         } else if self.ordered > 0 {
-            Err(Failure::Unknown(
+            Err(VerbFailure::Unknown(
                 "what is only ordered will be done; `tandem tx list` tells when".to_owned(),
             ))
         } else {

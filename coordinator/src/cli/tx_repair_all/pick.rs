@@ -8,8 +8,8 @@ use tandem_protocol::{HeuristicKind, ParticipantName};
 
 use crate::cli::connection::Connected;
 use crate::cli::output::clean;
-use crate::cli::{Failure, time};
-use crate::words::count;
+use crate::cli::{VerbFailure, time};
+use crate::plural::count;
 
 /// Transactions on one page of the list, the most that there can be.
 const PAGE: u32 = 1_000;
@@ -65,7 +65,7 @@ impl Filter {
         &self,
         connected: &Connected<'_>,
         participant: Option<&ParticipantName>,
-    ) -> Result<Vec<Damaged>, Failure> {
+    ) -> Result<Vec<Damaged>, VerbFailure> {
         let mut found = Vec::new();
         let mut after = String::new();
         loop {

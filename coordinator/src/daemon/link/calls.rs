@@ -9,7 +9,7 @@ use tandem_protocol::{
 };
 
 use super::Link;
-use crate::daemon::crash_point::{self, Step};
+use crate::daemon::crash_point::{self, CrashPoint};
 
 impl Link {
     /// Asks for a promise; the answer comes as an event.
@@ -42,7 +42,7 @@ impl Link {
             drop(told);
             let event = match answer {
                 Ok(voted) => {
-                    crash_point::reach(Step::Voted);
+                    crash_point::reach(CrashPoint::Voted);
                     link.enlistment().hear(asked_in, voted.changes);
                     link.heed(&voted.vote);
                     Event::Voted {
@@ -72,7 +72,7 @@ impl Link {
             let committed = link
                 .bounded("commit", Some(&transaction), time, call)
                 .await?;
-            crash_point::reach(Step::Acknowledged);
+            crash_point::reach(CrashPoint::Acknowledged);
             let event = Event::Acknowledged {
                 transaction,
                 participant: link.name.clone(),
@@ -180,7 +180,7 @@ impl Link {
                 .await;
             let event = match answer {
                 Ok(done) => {
-                    crash_point::reach(Step::RolledBack);
+                    crash_point::reach(CrashPoint::RolledBack);
                     link.enlistment().hear(asked_in, done.changes);
                     Event::Acknowledged {
                         transaction,

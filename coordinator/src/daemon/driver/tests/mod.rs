@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod audit;
+mod deductions_audited;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

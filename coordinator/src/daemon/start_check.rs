@@ -15,21 +15,22 @@ use tokio::time::timeout;
 
 use super::link;
 use super::log::Found;
-use crate::config::{Config, ParticipantSettings, kinds};
+use crate::config::{Config, ParticipantSettings, missing::missing};
+use crate::store_kind::StoreKind;
 
 /// How long a start waits for what the stores know. One that has not answered by then is asked
 /// before it is enlisted.
 const LOOK_MAX: Duration = Duration::from_secs(3);
 
 /// Asks every store that answers soon; an error says which knows better than the log, and what to do.
-pub(super) async fn ask(
+pub(super) async fn refuse_stale_log(
     coordinator: &CoordinatorId,
     log: &Found,
     participants: &BTreeMap<ParticipantName, Arc<dyn Participant>>,
 ) -> anyhow::Result<()> {
     let answers = participants
         .iter()
-        .map(|(name, participant)| look(coordinator, name, participant.as_ref()));
+        .map(|(name, participant)| known_at(coordinator, name, participant.as_ref()));
     for (name, looked) in participants.keys().zip(join_all(answers).await) {
         let Some(looked) = looked else {
             continue;
@@ -51,7 +52,7 @@ pub(super) async fn ask(
 
 /// Asks sidecars what they are, where the configuration leaves open whether somebody keeps the stock and
 /// somebody the record; an error says who is missing. One that does not answer soon may be either.
-pub(super) async fn ask_kinds(
+pub(super) async fn refuse_what_is_missing(
     config: &Config,
     participants: &BTreeMap<ParticipantName, Arc<dyn Participant>>,
 ) -> anyhow::Result<()> {
@@ -61,22 +62,22 @@ pub(super) async fn ask_kinds(
             .get(name)
             .and_then(ParticipantSettings::kind);
         if let Some(kind) = known {
-            return Some(kind.to_owned());
+            return Some(kind);
         }
         let described = timeout(LOOK_MAX, participant.describe()).await.ok()?.ok()?;
-        Some(described.kind)
+        Some(StoreKind::of_name(&described.kind))
     });
     let kinds = join_all(described).await;
-    if let Some(missing) = config.lacks(kinds.iter().map(Option::as_deref)) {
+    if let Some(missing) = config.lacks(kinds.iter().copied()) {
         bail!("{missing}");
     }
-    if let Some(missing) = kinds::missing(kinds.iter().map(Option::as_deref)) {
-        tracing::warn!("{} is accepted", missing.as_str());
+    if let Some(accepted) = missing(kinds) {
+        tracing::warn!("{} is accepted", accepted.as_str());
     }
     Ok(())
 }
 
-async fn look(
+async fn known_at(
     coordinator: &CoordinatorId,
     name: &ParticipantName,
     participant: &dyn Participant,

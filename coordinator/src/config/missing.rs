@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::ParticipantSettings;
+use crate::store_kind::StoreKind;
 
 /// What no participant keeps, though every purchase has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -50,19 +51,15 @@ impl fmt::Display for Missing {
     }
 }
 
-/// The kind of a participant, as its settings or its own description name it; `None` while it is not
-/// known.
-pub type Kind<'a> = Option<&'a str>;
-
-/// What participants of these kinds do not keep. One whose kind is another than tandem's own may keep
-/// anything.
-pub fn missing<'a>(kinds: impl IntoIterator<Item = Kind<'a>>) -> Option<Missing> {
+/// What participants of these kinds do not keep. One whose kind is another than tandem's own, or not known
+/// yet, may keep anything.
+pub fn missing(kinds: impl IntoIterator<Item = Option<StoreKind>>) -> Option<Missing> {
     let (mut stock, mut record) = (false, false);
     for kind in kinds {
         match kind {
-            Some("redis") => stock = true,
-            Some("mysql") => record = true,
-            _ => (stock, record) = (true, true),
+            Some(StoreKind::Redis) => stock = true,
+            Some(StoreKind::Mysql) => record = true,
+            Some(StoreKind::Other) | None => (stock, record) = (true, true),
         }
     }
     match (stock, record) {
@@ -74,10 +71,10 @@ pub fn missing<'a>(kinds: impl IntoIterator<Item = Kind<'a>>) -> Option<Missing>
 
 impl ParticipantSettings {
     /// Its kind, as far as the configuration says: a sidecar is asked.
-    pub fn kind(&self) -> Kind<'static> {
+    pub fn kind(&self) -> Option<StoreKind> {
         match self {
-            ParticipantSettings::Mysql(_) => Some("mysql"),
-            ParticipantSettings::Redis(_) => Some("redis"),
+            ParticipantSettings::Mysql(_) => Some(StoreKind::Mysql),
+            ParticipantSettings::Redis(_) => Some(StoreKind::Redis),
             ParticipantSettings::Sidecar(_) => None,
         }
     }
@@ -89,14 +86,12 @@ mod tests {
 
     #[test]
     fn what_is_not_known_may_keep_anything() {
-        assert_eq!(missing([Some("mysql"), Some("redis")]), None);
-        assert_eq!(
-            missing([Some("mysql"), Some("mysql")]),
-            Some(Missing::Stock)
-        );
-        assert_eq!(missing([Some("redis")]), Some(Missing::Record));
-        for other in [None, Some("ledger")] {
-            assert_eq!(missing([Some("redis"), other]), None);
+        let (mysql, redis) = (Some(StoreKind::Mysql), Some(StoreKind::Redis));
+        assert_eq!(missing([mysql, redis]), None);
+        assert_eq!(missing([mysql, mysql]), Some(Missing::Stock));
+        assert_eq!(missing([redis]), Some(Missing::Record));
+        for other in [None, Some(StoreKind::of_name("ledger"))] {
+            assert_eq!(missing([redis, other]), None);
         }
     }
 }

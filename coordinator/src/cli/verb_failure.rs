@@ -11,7 +11,7 @@ use crate::config::ConfigError;
 
 /// Why a verb failed. Its text is for a person and may be empty where stdout has said it all.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum VerbFailure {
     /// The server answered that it did not do it.
     #[error("{}", status::explain(.0))]
     Refused(Box<Status>),
@@ -69,7 +69,7 @@ pub enum Failure {
     Other(#[from] anyhow::Error),
 }
 
-impl Failure {
+impl VerbFailure {
     /// The code that `--help` documents.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.exit() as u8)
@@ -77,12 +77,16 @@ impl Failure {
 
     fn exit(&self) -> Exit {
         match self {
-            Failure::ClosedPipe => Exit::Done,
-            Failure::Refused(answer) if status::is_open(answer) => Exit::Open,
-            Failure::Refused(_) | Failure::Negative(_) | Failure::Other(_) => Exit::Negative,
-            Failure::Usage(_) | Failure::Config(_) | Failure::Incomplete(_) => Exit::Usage,
-            Failure::Unreachable { .. } => Exit::Unreachable,
-            Failure::NoAnswer { .. } | Failure::Unknown(_) => Exit::Open,
+            VerbFailure::ClosedPipe => Exit::Done,
+            VerbFailure::Refused(answer) if status::is_open(answer) => Exit::Open,
+            VerbFailure::Refused(_) | VerbFailure::Negative(_) | VerbFailure::Other(_) => {
+                Exit::Negative
+            }
+            VerbFailure::Usage(_) | VerbFailure::Config(_) | VerbFailure::Incomplete(_) => {
+                Exit::Usage
+            }
+            VerbFailure::Unreachable { .. } => Exit::Unreachable,
+            VerbFailure::NoAnswer { .. } | VerbFailure::Unknown(_) => Exit::Open,
         }
     }
 }
