@@ -1,16 +1,19 @@
 //! The operator's manual, as tests read it.
 
-/// The rows of the tables in the section of this heading, a text for each cell.
-pub(crate) fn rows(heading: &str) -> Vec<Vec<String>> {
+/// The section of this heading, up to the next one.
+pub(crate) fn section(heading: &str) -> &'static str {
     let manual = include_str!("../docs/operator.md");
-    let is_heading = |line: &&str| line.trim_start_matches('#').trim() == heading;
-    let section = manual.lines().skip_while(|line| !is_heading(line)).skip(1);
-    let section = section.take_while(|line| !line.starts_with('#'));
-    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect();
-    let rows = section.filter_map(|line| line.strip_prefix('|')?.strip_suffix('|').map(cells));
-    let rows: Vec<Vec<String>> = rows.collect();
-    assert!(rows.len() > 2, "no table under {heading:?}");
-    rows
+    let begin = format!("\n## {heading}\n");
+    let (_, section) = manual.split_once(&begin).expect("a heading of the manual");
+    section.split("\n#").next().unwrap_or_default()
+}
+
+/// The rows of the section's tables, a text for each cell.
+pub(crate) fn rows(heading: &str) -> Vec<Vec<String>> {
+    let lines = section(heading).lines();
+    let rows = lines.filter_map(|line| line.strip_prefix('|')?.strip_suffix('|'));
+    rows.map(|row| row.split('|').map(|cell| cell.trim().to_owned()).collect())
+        .collect()
 }
 
 /// The names in UPPER_SNAKE that a cell has between backticks.

@@ -5,33 +5,28 @@ use std::fmt;
 use super::ParticipantSettings;
 use crate::store_kind::StoreKind;
 
-/// What no participant keeps, though every purchase has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+/// What no participant keeps, though every purchase has it. A configuration accepts it by its name in
+/// UPPER_SNAKE.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, strum::AsRefStr, strum::VariantArray,
+)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 pub enum Missing {
     /// No units are held or deducted anywhere.
-    #[serde(rename = "NO_STOCK_PARTICIPANT")]
-    Stock,
+    NoStockParticipant,
     /// No rows are written anywhere.
-    #[serde(rename = "NO_RECORD_PARTICIPANT")]
-    Record,
+    NoRecordParticipant,
 }
 
 impl Missing {
-    /// The name by which a configuration accepts it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Missing::Stock => "NO_STOCK_PARTICIPANT",
-            Missing::Record => "NO_RECORD_PARTICIPANT",
-        }
-    }
-
     fn what(self) -> &'static str {
         match self {
-            Missing::Stock => {
+            Missing::NoStockParticipant => {
                 "no participant keeps the stock, so that purchases would be committed and no unit \
                  deducted: add one such as [participants.stock.redis]"
             }
-            Missing::Record => {
+            Missing::NoRecordParticipant => {
                 "no participant keeps a record, so that purchases would be committed and no row \
                  written: add one such as [participants.purchases.mysql]"
             }
@@ -46,7 +41,7 @@ impl fmt::Display for Missing {
             f,
             "{}; or accept that with accept = [\"{}\"] in [coordinator]",
             self.what(),
-            self.as_str()
+            self.as_ref()
         )
     }
 }
@@ -64,8 +59,8 @@ pub fn missing(kinds: impl IntoIterator<Item = Option<StoreKind>>) -> Option<Mis
     }
     match (stock, record) {
         (true, true) => None,
-        (false, _) => Some(Missing::Stock),
-        (_, false) => Some(Missing::Record),
+        (false, _) => Some(Missing::NoStockParticipant),
+        (_, false) => Some(Missing::NoRecordParticipant),
     }
 }
 
@@ -82,16 +77,27 @@ impl ParticipantSettings {
 
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray;
+
     use super::*;
+    use crate::manual;
 
     #[test]
     fn what_is_not_known_may_keep_anything() {
         let (mysql, redis) = (Some(StoreKind::Mysql), Some(StoreKind::Redis));
         assert_eq!(missing([mysql, redis]), None);
-        assert_eq!(missing([mysql, mysql]), Some(Missing::Stock));
-        assert_eq!(missing([redis]), Some(Missing::Record));
+        assert_eq!(missing([mysql, mysql]), Some(Missing::NoStockParticipant));
+        assert_eq!(missing([redis]), Some(Missing::NoRecordParticipant));
         for other in [None, Some(StoreKind::of_name("ledger"))] {
             assert_eq!(missing([redis, other]), None);
+        }
+    }
+
+    #[test]
+    fn manual_names_all_that_can_be_missing() {
+        let findings = manual::section("Findings");
+        for missing in Missing::VARIANTS {
+            assert!(findings.contains(missing.as_ref()), "{missing:?}");
         }
     }
 }

@@ -72,7 +72,7 @@ pub(super) async fn refuse_what_is_missing(
         bail!("{missing}");
     }
     if let Some(accepted) = missing(kinds) {
-        tracing::warn!("{} is accepted", accepted.as_str());
+        tracing::warn!("{} is accepted", accepted.as_ref());
     }
     Ok(())
 }
