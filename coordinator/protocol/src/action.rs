@@ -1,8 +1,7 @@
 //! What the core asks its shell to do.
 
 use crate::branch::Repaired;
-use crate::event::{Position, RequestId, Ticket};
-use crate::id::{ParticipantName, TransactionId};
+use crate::id::{ParticipantName, Position, RequestId, Ticket, TransactionId};
 use crate::note::Note;
 use crate::purchase::Entry;
 use crate::record::Record;

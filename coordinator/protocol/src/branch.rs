@@ -31,6 +31,15 @@ pub struct RefusedEntry {
     pub refusal: Refusal,
 }
 
+/// How a transaction's branch is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ending {
+    /// By the stored decision.
+    Commit,
+    /// For want of one.
+    RollBack,
+}
+
 /// On what evidence a commit is known to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CommitEvidence {

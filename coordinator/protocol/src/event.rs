@@ -2,20 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::branch::{CommitEvidence, Debt, Failure, PreparedBranch, Repaired, Vote};
-use crate::id::{ParticipantName, TransactionId};
+use crate::branch::{CommitEvidence, Debt, Ending, Failure, PreparedBranch, Repaired, Vote};
+use crate::by_hand::{Repair, Settlement};
+use crate::id::{ParticipantName, Position, RequestId, Ticket, TransactionId};
 use crate::purchase::Purchase;
 use crate::record::Decision;
 use crate::time::Timestamp;
-
-/// A client's call that waits for a reply; chosen by the shell, unique within a process.
-pub type RequestId = u64;
-
-/// Names a record that is on its way to the log; unique within a process.
-pub type Ticket = u64;
-
-/// A record's gap-free number in the log.
-pub type Position = u64;
 
 /// What a client's reply waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,7 +77,7 @@ pub enum Event {
     },
     /// A participant can be enlisted: its store was asked what it knows of this coordinator, and
     /// knows no later epoch and no other log.
-    Looked {
+    Enlistable {
         /// Who.
         participant: ParticipantName,
         /// Transactions of this coordinator that its store has committed last.
@@ -180,13 +172,30 @@ pub enum Event {
     Tick,
 }
 
-/// How a transaction's branch is ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Ending {
-    /// By the stored decision.
-    Commit,
-    /// For want of one.
-    RollBack,
+impl Event {
+    /// The participant from which it comes, if it comes from one.
+    pub(crate) fn participant(&self) -> Option<&ParticipantName> {
+        match self {
+            Event::Voted { participant, .. }
+            | Event::Acknowledged { participant, .. }
+            | Event::CallFailed { participant, .. }
+            | Event::Enlistable { participant, .. }
+            | Event::ParticipantUp { participant, .. }
+            | Event::ParticipantDown { participant, .. }
+            | Event::Refused { participant, .. }
+            | Event::FoundPrepared { participant, .. }
+            | Event::Recalled { participant, .. }
+            | Event::Repaired { participant, .. } => Some(participant),
+            Event::Submitted { .. }
+            | Event::Stored { .. }
+            | Event::DecisionRead { .. }
+            | Event::RetryNow { .. }
+            | Event::Settled { .. }
+            | Event::RepairOrdered { .. }
+            | Event::Drain
+            | Event::Tick => None,
+        }
+    }
 }
 
 /// What a participant was asked.
@@ -198,32 +207,4 @@ pub enum Call {
     End(Ending),
     /// To redo from the decision.
     Repair,
-}
-
-/// An operator's word on how a branch ended.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Settlement {
-    /// The transaction.
-    pub transaction: TransactionId,
-    /// The branch.
-    pub participant: ParticipantName,
-    /// How it ended.
-    pub ending: Ending,
-    /// Why; kept in the log.
-    pub reason: String,
-    /// Who; kept in the log.
-    pub operator: String,
-}
-
-/// An operator's order to redo a branch from the stored decision.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Repair {
-    /// The transaction.
-    pub transaction: TransactionId,
-    /// The branch.
-    pub participant: ParticipantName,
-    /// Why; kept in the log.
-    pub reason: String,
-    /// Who; kept in the log.
-    pub operator: String,
 }

@@ -6,10 +6,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::{Ending, Position, Repair, Settlement};
-use crate::id::{ParticipantName, TransactionId};
-use crate::index::{Index, Outcome, Past, PurchaseKey};
-use crate::record::Fingerprint;
+use crate::branch::Ending;
+use crate::by_hand::ByHand;
+use crate::id::{ParticipantName, Position, TransactionId};
+use crate::index::{Index, Outcome, Past, PurchaseKey, WithOutcome, past_refusal};
+use crate::record::{Decision, Fingerprint};
 use crate::time::Timestamp;
 use crate::totals::Counts;
 
@@ -27,30 +28,6 @@ pub(crate) struct Kept {
     purchases: Vec<PurchaseKey>,
     /// Where its first record that is still needed stands; `None` while it is on its way.
     position: Option<Position>,
-}
-
-/// A person's word on a branch.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum ByHand {
-    Settled(Settlement),
-    Repaired(Repair),
-}
-
-impl ByHand {
-    /// Whether it says how the branch at a participant ended.
-    fn settles(&self, participant: &ParticipantName) -> bool {
-        self.settlement(participant).is_some()
-    }
-
-    /// How it says that the branch at a participant ended, if it does.
-    fn settlement(&self, participant: &ParticipantName) -> Option<Ending> {
-        match self {
-            ByHand::Settled(settlement) => {
-                (settlement.participant == *participant).then_some(settlement.ending)
-            }
-            ByHand::Repaired(_) => None,
-        }
-    }
 }
 
 /// What has become of a transaction.
@@ -158,6 +135,10 @@ impl History {
         self.transactions.get(id)
     }
 
+    pub(crate) fn fate(&self, id: &TransactionId) -> Option<Fate> {
+        self.transactions.get(id).map(|kept| kept.fate)
+    }
+
     /// Where the first record stands that is still needed of a transaction; `None` while it is on
     /// its way.
     pub(crate) fn begins(&self, id: &TransactionId) -> Option<Position> {
@@ -170,7 +151,7 @@ impl History {
         id: &TransactionId,
         decide_time: Timestamp,
         fate: Fate,
-        purchases: impl Iterator<Item = (PurchaseKey, Fingerprint, Outcome)>,
+        purchases: impl Iterator<Item = WithOutcome>,
     ) {
         let known = self.forget(id);
         let position = known.as_ref().and_then(|kept| kept.position);
@@ -208,8 +189,34 @@ impl History {
         }
     }
 
+    /// Remembers a stored decision, with the fingerprints of the purchases that it commits. Of one that
+    /// is carried out again for a store that lost it, what is known of its purchases stands.
+    pub(crate) fn decide(
+        &mut self,
+        decision: &Decision,
+        fingerprints: impl Iterator<Item = Fingerprint>,
+        position: Position,
+    ) {
+        let id = &decision.transaction;
+        if self.fate(id) == Some(Fate::Committed) {
+            self.redo(id);
+        } else {
+            let ids = decision
+                .entries
+                .iter()
+                .map(|entry| &entry.purchase.purchase_id);
+            let committed = ids.zip(fingerprints);
+            let committed = committed
+                .map(|(id, fingerprint)| (PurchaseKey::of(id), fingerprint, Outcome::Committed));
+            let refused = decision.refused.iter().map(past_refusal);
+            let purchases = committed.chain(refused);
+            self.insert(id, decision.decide_time, Fate::Committing, purchases);
+        }
+        self.place_decision(id, &decision.participants, position);
+    }
+
     /// Notes who carries out a decision, and where it stands in the log if that is known.
-    pub(crate) fn decided(
+    pub(crate) fn place_decision(
         &mut self,
         id: &TransactionId,
         participants: &[ParticipantName],
@@ -253,18 +260,20 @@ impl History {
         }
     }
 
-    /// Notes that a transaction has ended, and which of its branches by a person's word.
-    pub(crate) fn end(&mut self, id: &TransactionId, by_hand: Vec<ByHand>) {
-        if let Some(kept) = self.transactions.get_mut(id)
-            && !kept.fate.has_ended()
-        {
-            kept.fate = match kept.fate {
-                Fate::Committing | Fate::Committed => Fate::Committed,
-                Fate::Aborting | Fate::Refused => Fate::Refused,
-            };
-            kept.by_hand = by_hand;
-            self.ended_purchases += kept.purchases.len();
-        }
+    /// Notes that a transaction has ended, and which of its branches by a person's word. Gives whether
+    /// it was remembered as one that had not.
+    pub(crate) fn end(&mut self, id: &TransactionId, by_hand: Vec<ByHand>) -> bool {
+        let kept = self.transactions.get_mut(id);
+        let Some(kept) = kept.filter(|kept| !kept.fate.has_ended()) else {
+            return false;
+        };
+        kept.fate = match kept.fate {
+            Fate::Committing | Fate::Committed => Fate::Committed,
+            Fate::Aborting | Fate::Refused => Fate::Refused,
+        };
+        kept.by_hand = by_hand;
+        self.ended_purchases += kept.purchases.len();
+        true
     }
 
     /// Notes that what had ended without effect has a branch again that is not released.
@@ -352,6 +361,28 @@ impl History {
 
     pub(crate) fn purchases(&self) -> usize {
         self.purchases.len()
+    }
+
+    /// How many transactions are remembered.
+    #[cfg(debug_assertions)]
+    pub(crate) fn len(&self) -> usize {
+        self.transactions.len()
+    }
+
+    /// Panics with the name of an invariant that does not hold.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check(&self) {
+        let all = self.transactions.values();
+        let ended = all.clone().filter(|kept| kept.fate.has_ended());
+        assert_eq!(
+            ended.map(|kept| kept.purchases.len()).sum::<usize>(),
+            self.ended_purchases,
+            "invariant_what_may_be_forgotten_is_counted"
+        );
+        assert!(
+            self.purchases.len() <= all.map(|kept| kept.purchases.len()).sum(),
+            "invariant_no_purchase_outlives_its_transaction"
+        );
     }
 
     fn forget(&mut self, id: &TransactionId) -> Option<Kept> {

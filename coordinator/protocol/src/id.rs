@@ -1,4 +1,4 @@
-//! Identities: coordinators, epochs, transactions, participants.
+//! Identities: coordinators, epochs, transactions, participants, branches; calls and records.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +10,15 @@ pub(crate) const COORDINATOR_ID_BYTES_MAX: usize = 20;
 
 /// Longest participant name, in bytes; it is the bqual of an XA branch, at most 64 bytes.
 pub(crate) const PARTICIPANT_NAME_BYTES_MAX: usize = 32;
+
+/// A client's call that waits for a reply; chosen by the shell, unique within a process.
+pub type RequestId = u64;
+
+/// Names a record that is on its way to the log; unique within a process.
+pub type Ticket = u64;
+
+/// A record's gap-free number in the log.
+pub type Position = u64;
 
 /// An identity that breaks its rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -118,6 +127,31 @@ pub struct TransactionId {
     pub epoch: Epoch,
     /// Its number within the epoch, from 1.
     pub sequence: u64,
+}
+
+/// Identity of a branch: a transaction's part at one participant. Ordered by transaction first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BranchId {
+    /// Of which transaction.
+    pub transaction: TransactionId,
+    /// Whose part.
+    pub participant: ParticipantName,
+}
+
+impl TransactionId {
+    /// The transaction's branch at a participant.
+    pub fn at(&self, participant: &ParticipantName) -> BranchId {
+        BranchId {
+            transaction: self.clone(),
+            participant: participant.clone(),
+        }
+    }
+}
+
+impl fmt::Display for BranchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.transaction, self.participant)
+    }
 }
 
 impl FromStr for TransactionId {

@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
 use crate::purchase::Refusal;
-use crate::record::{Fingerprint, digest};
+use crate::record::{Fingerprint, RefusedPurchase, digest};
 use crate::unordered::UnorderedMap;
 
 /// A purchase with an outcome that the log holds.
@@ -41,6 +41,16 @@ impl Past {
 pub(crate) enum Outcome {
     Committed,
     Refused(Box<(ParticipantName, Refusal)>),
+}
+
+/// A purchase with its outcome, for the index.
+pub(crate) type WithOutcome = (PurchaseKey, Fingerprint, Outcome);
+
+/// What is remembered of a refusal.
+pub(crate) fn past_refusal(refused: &RefusedPurchase) -> WithOutcome {
+    let by = (refused.participant.clone(), refused.refusal.clone());
+    let key = PurchaseKey::of(&refused.purchase_id);
+    (key, refused.fingerprint, Outcome::Refused(Box::new(by)))
 }
 
 /// The first 16 bytes of the SHA-256 of a purchase id, which may itself be 64 bytes long.

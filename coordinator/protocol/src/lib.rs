@@ -4,43 +4,58 @@
 //! the time of their arrival, actions come out, and the same events give the same actions.
 //!
 //! Where to begin: [`Event`] and [`Action`] are the whole conversation; [`Coordinator::handle`] holds
-//! it; `transaction.rs` is one transaction; `recovery.rs` says what a prepared branch that was
-//! found at a store means. The rule that everything serves: a [`Action::Commit`] and a
+//! it; `transaction.rs` is one transaction, `transactions.rs` are all; `recovery/` says what a prepared branch
+//! that was found at a store means. The rule that everything serves: a [`Action::Commit`] and a
 //! [`Reply::Committed`] come into being only by the event that says that the decision is stored.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
 mod action;
 mod branch;
+mod by_hand;
+mod closing;
+mod contended;
 mod coordinator;
 mod event;
+mod held;
 mod history;
 mod id;
+mod in_flight;
 mod index;
+mod lanes;
 mod note;
+mod participants;
 mod purchase;
 mod record;
 mod recovery;
+mod releases;
 mod reply;
 mod stale;
+mod tail;
 mod time;
 mod totals;
 mod transaction;
+mod transactions;
 mod unordered;
+mod view;
 
 pub use action::Action;
 pub use branch::{
-    CommitEvidence, Debt, Failure, FailureKind, HeuristicKind, PreparedBranch, PreparedId,
+    CommitEvidence, Debt, Ending, Failure, FailureKind, HeuristicKind, PreparedBranch, PreparedId,
     RefusedEntry, Repaired, Vote,
 };
+pub use by_hand::{Repair, Settlement};
 pub use coordinator::{
-    BranchProgress, BranchView, Coordinator, Damage, DeductionsPage, HistoryPage, Loss, MemoryView,
-    PurchaseView, RememberedDecision, Settings, SkuDeductions, Standing, TransactionState,
-    TransactionView,
+    Coordinator, Damage, DeductionsPage, HistoryPage, PurchaseView, RememberedDecision, Settings,
+    SkuDeductions, Standing,
 };
-pub use event::{Call, Ending, Event, Position, Repair, RequestId, Settlement, Ticket, WaitFor};
-pub use id::{CoordinatorId, Epoch, IdError, ParticipantName, TransactionId};
+pub use event::{Call, Event, WaitFor};
+pub use id::{
+    BranchId, CoordinatorId, Epoch, IdError, ParticipantName, Position, RequestId, Ticket,
+    TransactionId,
+};
 pub use note::Note;
+pub use participants::{Loss, RecallView};
 pub use purchase::{Entry, Item, Purchase, Reason, Refusal};
 pub use record::{
     Decision, Fingerprint, Record, RecordError, RefusedPurchase, entry_bytes, fingerprint,
@@ -50,3 +65,4 @@ pub use reply::{RepairError, Reply, SettleError};
 pub use stale::{Claim, Enlistment, Stale};
 pub use time::Timestamp;
 pub use totals::{ParticipantTotals, SkuTotal};
+pub use view::{BranchProgress, BranchView, TransactionState, TransactionView};

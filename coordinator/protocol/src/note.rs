@@ -1,7 +1,7 @@
 //! What has changed, for the log that people read.
 
-use crate::branch::{Debt, HeuristicKind};
-use crate::event::{Ending, Repair, Settlement};
+use crate::branch::{Debt, Ending, HeuristicKind};
+use crate::by_hand::{Repair, Settlement};
 use crate::id::{ParticipantName, TransactionId};
 use crate::purchase::Reason;
 

@@ -10,7 +10,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use crate::branch::HeuristicKind;
-use crate::event::{Repair, Settlement};
+use crate::by_hand::{Repair, Settlement};
 use crate::id::{Epoch, IdError, ParticipantName, TransactionId};
 use crate::purchase::{Entry, Item, Purchase, Refusal};
 use crate::time::Timestamp;
@@ -197,14 +197,31 @@ impl From<IdError> for RecordError {
 }
 
 impl Record {
-    /// The record's bytes.
-    pub fn encode(&self) -> Vec<u8> {
-        message::encode(self)
+    /// The transaction that the record speaks of, if it is about one.
+    pub fn transaction(&self) -> Option<&TransactionId> {
+        match self {
+            Record::EpochStarted { .. } | Record::Totals(_) => None,
+            Record::Decided(decision) => Some(&decision.transaction),
+            Record::Settled { settlement, .. } => Some(&settlement.transaction),
+            Record::RepairOrdered { repair, .. } => Some(&repair.transaction),
+            Record::Refused { transaction, .. }
+            | Record::Ended { transaction, .. }
+            | Record::Heuristic { transaction, .. } => Some(transaction),
+            Record::Forgotten { before, .. } => Some(before),
+        }
     }
 
-    /// Reads a record's bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
-        message::decode(bytes)
+    /// When what it says was found, said or decided; not every record has that.
+    pub fn time(&self) -> Option<Timestamp> {
+        match self {
+            Record::Decided(decision) => Some(decision.decide_time),
+            Record::EpochStarted { time, .. }
+            | Record::Refused { time, .. }
+            | Record::Settled { time, .. }
+            | Record::Heuristic { time, .. }
+            | Record::RepairOrdered { time, .. } => Some(*time),
+            Record::Ended { .. } | Record::Forgotten { .. } | Record::Totals(_) => None,
+        }
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use crate::id::{ParticipantName, TransactionId};
+use crate::id::{BranchId, ParticipantName, TransactionId};
 use crate::purchase::Refusal;
 use crate::time::Timestamp;
+
+/// What a client is told to wait before it asks again.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// An answer to a client.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,6 +62,16 @@ pub enum Reply {
     },
 }
 
+impl Reply {
+    /// Nothing was or will be written, for this reason.
+    pub(crate) fn unavailable(detail: impl Into<String>) -> Reply {
+        Reply::Unavailable {
+            detail: detail.into(),
+            retry_after: RETRY_AFTER,
+        }
+    }
+}
+
 /// Why a settlement is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum SettleError {
@@ -66,17 +79,17 @@ pub enum SettleError {
     #[error("transaction {0} is not known or has ended")]
     UnknownTransaction(TransactionId),
     /// It has no such branch.
-    #[error("transaction {0} has no branch at participant {1}")]
-    UnknownBranch(TransactionId, ParticipantName),
+    #[error("transaction {} has no branch at participant {}", .0.transaction, .0.participant)]
+    UnknownBranch(BranchId),
     /// There is no decision yet; it comes by itself.
     #[error("transaction {0} is not decided yet: it ends by itself at its prepare deadline")]
     Undecided(TransactionId),
     /// The branch has ended already.
-    #[error("the branch of {0} at {1} has already ended")]
-    Ended(TransactionId, ParticipantName),
+    #[error("the branch of {0} has already ended")]
+    Ended(BranchId),
     /// The settlement says the opposite of the decision.
-    #[error("settling {0} at {1} this way contradicts its decision ({2}); force it if you mean it")]
-    Contradicts(TransactionId, ParticipantName, &'static str),
+    #[error("settling {0} this way contradicts its decision ({1}); force it if you mean it")]
+    Contradicts(BranchId, &'static str),
 }
 
 /// Why a repair was not carried out.
@@ -86,34 +99,36 @@ pub enum RepairError {
     #[error("transaction {0} is not known, or so old that the log has forgotten it")]
     UnknownTransaction(TransactionId),
     /// It has no such branch.
-    #[error("transaction {0} has no branch at participant {1}")]
-    UnknownBranch(TransactionId, ParticipantName),
+    #[error("transaction {} has no branch at participant {}", .0.transaction, .0.participant)]
+    UnknownBranch(BranchId),
     /// There is no decision yet; it comes by itself.
     #[error("transaction {0} is not decided yet: it ends by itself at its prepare deadline")]
     Undecided(TransactionId),
     /// Nothing is stored from which it could be redone.
     #[error(
-        "no decision to commit {0} is stored, so there is nothing that {1} could be given again: \
-         take back by hand at {1} what was committed there, then close it with `tandem tx settle \
-         {0} --participant {1} --as rolled-back`"
+        "no decision to commit {id} is stored, so there is nothing that {name} could be given again: \
+         take back by hand at {name} what was committed there, then close it with `tandem tx settle \
+         {id} --participant {name} --as rolled-back`",
+        id = .0.transaction,
+        name = .0.participant
     )]
-    NoDecision(TransactionId, ParticipantName),
+    NoDecision(BranchId),
     /// Its decision is being carried out.
     #[error(
-        "the branch of {0} at {1} was not ended against its decision: it is being carried out, or \
+        "the branch of {0} was not ended against its decision: it is being carried out, or \
          waits to be"
     )]
-    NotDamaged(TransactionId, ParticipantName),
+    NotDamaged(BranchId),
     /// It has been ordered before.
-    #[error("a repair of {0} at {1} is under way")]
-    UnderWay(TransactionId, ParticipantName),
+    #[error("a repair of {0} is under way")]
+    UnderWay(BranchId),
     /// The transaction has ended, and what it decided was not found in the log.
     #[error("the decision of {0} could not be read back from the log")]
     DecisionMissing(TransactionId),
     /// Something else has ended the branch while the order was stored or carried out.
-    #[error("the branch of {0} at {1} has ended another way; nothing was done by this order")]
-    Ended(TransactionId, ParticipantName),
+    #[error("the branch of {0} has ended another way; nothing was done by this order")]
+    Ended(BranchId),
     /// The store could not do it.
-    #[error("the order is stored, and {1} could not carry it out: {2}")]
-    Failed(TransactionId, ParticipantName, String),
+    #[error("the order is stored, and {name} could not carry it out: {1}", name = .0.participant)]
+    Failed(BranchId, String),
 }

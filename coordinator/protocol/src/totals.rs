@@ -12,8 +12,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::event::Position;
-use crate::id::ParticipantName;
+use crate::id::{ParticipantName, Position};
 use crate::purchase::Entry;
 use crate::unordered::UnorderedMap;
 

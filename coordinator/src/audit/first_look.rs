@@ -236,7 +236,7 @@ impl Run<'_> {
             self.ask_core(move |core| {
                 let unknown = |id: &TransactionId| {
                     matches!(
-                        core.standing(id, &name),
+                        core.standing(&id.at(&name)),
                         Standing::NotBegun | Standing::WithoutDecision
                     )
                 };
@@ -333,7 +333,7 @@ impl Run<'_> {
                             return true;
                         };
                         let id = transaction.parse::<TransactionId>();
-                        !id.is_ok_and(|id| core.standing(&id, &name) == Standing::UnderWay)
+                        !id.is_ok_and(|id| core.standing(&id.at(&name)) == Standing::UnderWay)
                     });
                     suspects
                 })
@@ -377,7 +377,7 @@ impl Run<'_> {
                     for branch in branches {
                         match branch.id {
                             PreparedId::Transaction(id)
-                                if core.standing(&id, &name) == Standing::UnderWay => {}
+                                if core.standing(&id.at(&name)) == Standing::UnderWay => {}
                             PreparedId::Transaction(id) => suspects.push(id.to_string()),
                             PreparedId::Foreign(text) => suspects.push(text),
                         }

@@ -53,9 +53,8 @@ impl Run<'_> {
         participant: &ParticipantName,
         id: &TransactionId,
     ) -> Result<Standing, Ended> {
-        let (participant, id) = (participant.clone(), id.clone());
-        self.ask_core(move |core| core.standing(&id, &participant))
-            .await
+        let branch = id.at(participant);
+        self.ask_core(move |core| core.standing(&branch)).await
     }
 
     async fn rows(

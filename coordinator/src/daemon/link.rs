@@ -239,7 +239,7 @@ impl Link {
                 detail: stale.to_string(),
             });
         }
-        self.tell(Event::Looked {
+        self.tell(Event::Enlistable {
             participant: self.name.clone(),
             newest_committed: looked.newest_committed,
         });

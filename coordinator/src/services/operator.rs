@@ -8,7 +8,7 @@ use tandem_participant::convert::{branch_to_wire, entry_to_wire, timestamp_to_wi
 use tandem_proto::v1;
 use tandem_proto::v1::operator_service_server::OperatorService;
 use tandem_protocol::{
-    BranchProgress, BranchView, Coordinator, Loss, MemoryView, ParticipantName, PreparedBranch,
+    BranchProgress, BranchView, Coordinator, Loss, ParticipantName, PreparedBranch, RecallView,
     Timestamp, TransactionState, TransactionView,
 };
 use tokio::time::timeout;
@@ -24,7 +24,7 @@ const LIST_MAX: usize = 1_000;
 
 /// What the coordinator knows of each participant: prepared branches of others there, how many
 /// transactions wait for it, how far its memory can be trusted.
-type Members = BTreeMap<ParticipantName, (Vec<PreparedBranch>, usize, Option<MemoryView>)>;
+type Members = BTreeMap<ParticipantName, (Vec<PreparedBranch>, usize, Option<RecallView>)>;
 
 #[tonic::async_trait]
 impl OperatorService for Operator {
@@ -146,7 +146,7 @@ impl OperatorService for Operator {
             .ask(move |core| {
                 let seen = names.into_iter().filter_map(|name| {
                     let (foreign, waiting) = core.participant(&name)?;
-                    let memory = core.memory(&name);
+                    let memory = core.recall(&name);
                     Some((name, (foreign.to_vec(), waiting, memory)))
                 });
                 (queue(core), seen.collect::<Members>())

@@ -87,8 +87,8 @@ async fn needed(
     name: &ParticipantName,
 ) -> Result<Option<Decision>, Status> {
     let damage = {
-        let (id, name) = (id.clone(), name.clone());
-        operator.ask(move |core| core.damage(&id, &name)).await?
+        let branch = id.at(name);
+        operator.ask(move |core| core.damage(&branch)).await?
     };
     match damage.map_err(|error| refused(&error))? {
         Damage::Heuristic(_) | Damage::Said => Ok(None),

@@ -20,9 +20,9 @@ pub(super) async fn answer(
     let link = operator.link(&request.participant)?;
     let (id, name) = (&settlement.transaction, &settlement.participant);
     let contradicts_decision = {
-        let (id, name, ending) = (id.clone(), name.clone(), settlement.ending);
+        let (branch, ending) = (id.at(name), settlement.ending);
         operator
-            .ask(move |core| core.settlement(&id, &name, ending))
+            .ask(move |core| core.settlement(&branch, ending))
             .await?
             .map_err(|error| refused(&error))?
     };

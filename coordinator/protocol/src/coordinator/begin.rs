@@ -1,9 +1,9 @@
 //! From the queue to a transaction.
 
-use super::lanes::Lane;
-use super::submit::RETRY_AFTER;
-use super::{Coordinator, Link, Place};
+use super::Coordinator;
 use crate::id::TransactionId;
+use crate::in_flight::Place;
+use crate::lanes::Lane;
 use crate::purchase::Entry;
 use crate::record::entry_bytes;
 use crate::reply::Reply;
@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 use crate::transaction::{Preparing, State, Transaction};
 
 /// Transactions of the contended lane under way at once; they are not counted with the others.
-const CONTENDED_TRANSACTIONS_MAX: usize = 1;
+pub(super) const CONTENDED_TRANSACTIONS_MAX: usize = 1;
 
 /// A transaction hangs that is being prepared for so many times as long as the last one was: more than
 /// transactions differ by their size.
@@ -30,7 +30,8 @@ impl Coordinator {
 
     fn fill_open_slots(&mut self, now: Timestamp) {
         while self.may_begin(Lane::Open) {
-            if !self.fills_a_slot(now) {
+            if !self.may_take_slot(now) {
+                // A slot is held for more purchases.
                 return;
             }
             self.begin(now, Lane::Open);
@@ -38,16 +39,16 @@ impl Coordinator {
         self.slot_held_until = None;
     }
 
-    fn may_begin(&self, lane: Lane) -> bool {
+    pub(super) fn may_begin(&self, lane: Lane) -> bool {
         let slots = match lane {
             Lane::Open => self.settings.pipeline_transactions_max,
             Lane::Contended => CONTENDED_TRANSACTIONS_MAX,
         };
         self.queue.len_of(lane) > 0
-            && self.pipeline.values().filter(|l| **l == lane).count() < slots
-            && self.transactions.len() < self.settings.unfinished_transactions_max
-            && self.members.values().all(|m| matches!(m.link, Link::Up))
-            && self.remembers_all()
+            && self.transactions.in_lane(lane).count() < slots
+            && self.transactions.under_way().len() < self.settings.unfinished_transactions_max
+            && self.participants.are_all_up()
+            && self.participants.remember_all()
     }
 
     /// Whether the open lane would make a transaction at least as large as the largest of its that is
@@ -57,12 +58,10 @@ impl Coordinator {
     /// the others wait for the next one: transactions of 93, 3 and 32 purchases in turn were seen.
     /// And without an end to it one large transaction that hangs would keep all later purchases
     /// waiting beside free slots.
-    fn fills_a_slot(&mut self, now: Timestamp) -> bool {
+    fn may_take_slot(&mut self, now: Timestamp) -> bool {
         let is_large = self
-            .pipeline
-            .iter()
-            .filter(|(_, lane)| **lane == Lane::Open)
-            .filter_map(|(id, _)| self.transactions.get(id))
+            .transactions
+            .in_lane(Lane::Open)
             .filter(|transaction| !self.hangs(now, transaction))
             .all(|transaction| self.queue.len_of(Lane::Open) >= transaction.size());
         let until = *self
@@ -83,32 +82,20 @@ impl Coordinator {
     }
 
     fn begin(&mut self, now: Timestamp, lane: Lane) {
-        let id = TransactionId {
-            coordinator: self.id.clone(),
-            epoch: self.epoch,
-            sequence: self.next_sequence,
-        };
-        self.next_sequence += 1;
+        let id = self.transactions.take_id();
         let entries = self.take_queued(&id, lane);
         if entries.is_empty() {
+            // What waited is answered already.
             return;
         }
         let preparing = Preparing::new(
             entries,
             now + self.settings.prepare_timeout,
             self.caution > 0,
-            self.members.keys().cloned(),
+            self.participants.names().cloned(),
         );
-        self.pipeline.insert(id.clone(), lane);
-        self.transactions.insert(
-            id.clone(),
-            Transaction {
-                id: id.clone(),
-                begin_time: now,
-                state: State::Preparing(preparing),
-            },
-        );
-        self.step(now, &id);
+        self.transactions.begin(now, &id, lane, preparing);
+        self.advance_preparing(now, &id);
     }
 
     fn take_queued(&mut self, id: &TransactionId, lane: Lane) -> Vec<Entry> {
@@ -120,6 +107,8 @@ impl Coordinator {
                 break;
             };
             let Some(in_flight) = self.in_flight.get_mut(&waiting.purchase.purchase_id) else {
+                // Answered by another transaction, which has decided it too: two processes have
+                // written to the log.
                 self.queue.pop_front(lane);
                 continue;
             };
@@ -152,13 +141,7 @@ impl Coordinator {
     /// Turns away the purchases that wait for a roll back which can't be had now.
     pub(super) fn give_up_again(&mut self, id: &TransactionId, detail: &str) {
         for entry in self.again.remove(id).into_iter().flatten() {
-            self.reply_all(
-                &entry.purchase.purchase_id,
-                Reply::Unavailable {
-                    detail: detail.to_owned(),
-                    retry_after: RETRY_AFTER,
-                },
-            );
+            self.reply_all(&entry.purchase.purchase_id, Reply::unavailable(detail));
         }
     }
 }

@@ -1,113 +1,71 @@
-//! All transactions of one coordinator: its queue, its pipeline, its participants, its memory.
+//! All transactions of one coordinator: its queue, its participants, what it remembers.
 //!
-//! The verbs are in files of their own: `submit` (clients), `begin` (new transactions), `decide`
-//! (votes and decisions), `finish` (carrying decisions out), `link` (participants coming and going,
-//! sweeps), `memory` (what stores remember), `redo` (stores that forgot), `settle` (the operator),
-//! `repair` (his orders to redo), `contended` (what was locked), `closing` (what can't be prepared any
-//! more), `release` (units that are being given back), `retire` (forgetting), `totals` (what was
-//! deducted in all).
+//! What it knows is in structs of their own: [`Participants`], [`Transactions`], [`Queue`] and the others
+//! of its fields. The verbs are in files of their own: `submit` (clients), `begin` (new transactions),
+//! `vote`, `decide`, `refuse` and `abort` (from votes to an outcome), `carry_out`, `retry` and `end` (from
+//! a decision to its end), `enlist` (participants that come and go), `recall` and `redo` (stores that
+//! forget), `settle` and `repair` (the operator), `locks` (what was locked), `retire` and `carry`
+//! (forgetting), `store` (the log). What a restart needs is in `recovery/`.
 
-mod audit;
+mod abort;
 mod begin;
-mod closing;
-mod contended;
+mod carry;
+mod carry_out;
 mod decide;
-mod finish;
-mod lanes;
-mod link;
-mod memory;
+mod decisions;
+mod deductions;
+mod end;
+mod enlist;
+#[cfg(debug_assertions)]
+mod invariants;
+mod locks;
+mod recall;
 mod redo;
-mod release;
+mod refuse;
 mod repair;
 mod retire;
+mod retry;
+mod settings;
 mod settle;
+mod store;
 mod submit;
-mod totals;
 mod view;
+mod vote;
 
-pub use audit::{HistoryPage, RememberedDecision, Standing};
-use closing::Closing;
-use contended::Contended;
-pub(crate) use decide::past_refusal;
-pub(crate) use finish::{branches_mut, by_hand, counts};
-use lanes::{Lane, Queue};
-use memory::Memory;
-pub use memory::{Loss, MemoryView};
-pub(crate) use release::Held;
-use release::Releases;
+pub use decisions::{HistoryPage, RememberedDecision, Standing};
+pub use deductions::{DeductionsPage, SkuDeductions};
 pub use repair::Damage;
-pub use totals::{DeductionsPage, SkuDeductions};
-pub(crate) use view::view;
-pub use view::{BranchProgress, BranchView, PurchaseView, TransactionState, TransactionView};
+pub use settings::Settings;
+pub use view::PurchaseView;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::action::Action;
-use crate::branch::PreparedBranch;
-use crate::event::{Event, Position, Repair, RequestId, Settlement, Ticket, WaitFor};
-use crate::history::History;
-use crate::id::{CoordinatorId, Epoch, ParticipantName, TransactionId};
+use crate::closing::Closing;
+use crate::contended::Contended;
+use crate::event::Event;
+use crate::id::{CoordinatorId, Epoch, ParticipantName, Position, RequestId, TransactionId};
+use crate::in_flight::InFlight;
+use crate::lanes::Queue;
 use crate::note::Note;
+use crate::participants::Participants;
 use crate::purchase::{Entry, Purchase};
-use crate::record::{Fingerprint, Record, RefusedPurchase};
 use crate::recovery::Recovered;
+use crate::releases::Releases;
+use crate::tail::Tail;
 use crate::time::Timestamp;
-use crate::totals::{StockId, Totals};
-use crate::transaction::{State, Transaction};
+use crate::totals::Totals;
+use crate::transactions::Transactions;
 use crate::unordered::UnorderedMap;
-
-/// Bounds and times of a coordinator.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Settings {
-    /// Purchases that wait for a transaction, at most; beyond, submissions are refused.
-    pub queue_purchases_max: usize,
-    /// Purchases in one transaction, at most.
-    pub transaction_purchases_max: usize,
-    /// Bytes of all entries of one transaction in its decision record, at most.
-    pub transaction_bytes_max: usize,
-    /// Transactions under way at once.
-    pub pipeline_transactions_max: usize,
-    /// Transactions that have not ended, at most; beyond, none is begun.
-    pub unfinished_transactions_max: usize,
-    /// Transactions in a row without a refusal by a participant that refuses single entries, after
-    /// which groups are prepared at all participants at once.
-    pub cautious_transactions: u32,
-    /// Time from a transaction's begin to its last vote.
-    pub prepare_timeout: Duration,
-    /// How long purchases wait for a participant that is down before they are turned away.
-    pub unavailable_grace: Duration,
-    /// First pause before a failed commit or roll back is tried again; doubled each time.
-    pub retry_base: Duration,
-    /// Longest such pause.
-    pub retry_cap: Duration,
-    /// Repeated calls under way at one participant, at most; new transactions are not counted.
-    pub retries_in_flight_max: usize,
-    /// How long an ended transaction is remembered.
-    pub retention_age: Duration,
-    /// How many purchases with an outcome are remembered, at most, beyond those of the last
-    /// [`Settings::retention_age_min`].
-    pub retention_purchases_max: usize,
-    /// How long every decision is remembered, however many there are: longer than what a store can
-    /// lose at its end without a sign of it, so that it can be done again.
-    pub retention_age_min: Duration,
-    /// How long after its begin a transaction may still be prepared; stores remember for about this
-    /// long what they have rolled back.
-    pub closing_age: Duration,
-}
 
 /// The state of one coordinator. See the crate's page for how it is used.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Coordinator {
     settings: Settings,
-    id: CoordinatorId,
-    epoch: Epoch,
-    next_sequence: u64,
-    members: BTreeMap<ParticipantName, Member>,
-    transactions: BTreeMap<TransactionId, Transaction>,
-    /// Transactions that occupy a slot: until they end, or one of their calls fails.
-    pipeline: BTreeMap<TransactionId, Lane>,
+    pub(crate) participants: Participants,
+    pub(crate) transactions: Transactions,
     /// Until when a free slot of the open lane waits for more purchases to share it, while it does.
     slot_held_until: Option<Timestamp>,
     /// How long the last decision took from the beginning of its transaction, if that waited for no
@@ -118,113 +76,23 @@ pub struct Coordinator {
     /// Purchases that no transaction has taken yet.
     queue: Queue,
     contended: Contended,
-    in_flight: UnorderedMap<String, InFlight>,
+    pub(crate) in_flight: UnorderedMap<String, InFlight>,
     /// Purchases that begin again once what was prepared for them is rolled back: before that
     /// they would stand in their own way.
     again: BTreeMap<TransactionId, Vec<Entry>>,
     releases: Releases,
     deadlines: BTreeMap<(Timestamp, RequestId), Arc<Purchase>>,
-    history: History,
-    totals: Totals,
-    /// Everything before this transaction that has ended is forgotten. It only rises.
-    floor: TransactionId,
+    pub(crate) totals: Totals,
     /// Before this position the log holds only what totals need, once what was on its way at the
     /// last forgetting is stored.
     unneeded: Position,
-    /// The same, as the log has it: what participants may forget. It follows the floor.
+    /// Before this transaction participants may forget: the floor, as the log has it.
     let_go: TransactionId,
     closing: Closing,
-    /// Every record of which nobody has said yet that it is stored stands here or later.
-    next_position: Position,
-    storing: BTreeMap<Ticket, Storing>,
-    next_ticket: Ticket,
+    tail: Tail,
     next_retire: Timestamp,
     draining: bool,
-    actions: Vec<Action>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Member {
-    link: Link,
-    incarnation: String,
-    refuses_singly: bool,
-    /// Repeated calls under way.
-    retries: BTreeSet<TransactionId>,
-    /// Branches that wait to be tried again.
-    due: BTreeSet<(Timestamp, TransactionId)>,
-    /// Whether it has been enlisted by this process: it has not denied that the log is the newest.
-    enlisted: bool,
-    /// Whether this process was told what is prepared there.
-    swept: bool,
-    /// Branches of earlier epochs without a decision that were found prepared, while not every
-    /// participant has said whether the log is the newest. One that is not found again stays:
-    /// somebody else has ended it, and only the store can say how.
-    held_back: BTreeSet<TransactionId>,
-    /// Prepared branches of others, seen by the last sweep.
-    foreign: Vec<PreparedBranch>,
-    /// Branches that the last sweep has shown as prepared although their commit is acknowledged.
-    back: BTreeSet<TransactionId>,
-    /// What its store remembers of what it has acknowledged.
-    memory: Memory,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Link {
-    Up,
-    Down { since: Timestamp, detail: String },
-}
-
-/// A purchase between its submission and its last reply.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct InFlight {
-    purchase: Arc<Purchase>,
-    fingerprint: Fingerprint,
-    place: Place,
-    waiters: Vec<Waiter>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Place {
-    Queued,
-    In(TransactionId),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Waiter {
-    request: RequestId,
-    wait_for: WaitFor,
-    deadline: Timestamp,
-}
-
-/// A record on its way to the log, and what follows from its being there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Storing {
-    Decision(TransactionId),
-    Refusals {
-        transaction: TransactionId,
-        time: Timestamp,
-        refused: Vec<RefusedPurchase>,
-    },
-    Settlement {
-        request: RequestId,
-        settlement: Settlement,
-    },
-    Repair {
-        request: RequestId,
-        repair: Repair,
-    },
-    /// A record of an unfinished transaction, written for the first time or again.
-    Keep(TransactionId),
-    /// A decision that is written again; who carries it out.
-    Carried(TransactionId, Vec<ParticipantName>),
-    Forgotten {
-        /// Records before this position are needed no more.
-        release: Position,
-        before: TransactionId,
-    },
-    /// Totals that are written again.
-    Totals(Vec<StockId>),
-    Nothing,
+    pub(crate) actions: Vec<Action>,
 }
 
 impl Coordinator {
@@ -238,40 +106,13 @@ impl Coordinator {
         recovered: Recovered,
         now: Timestamp,
     ) -> Coordinator {
-        let down = || Member {
-            link: Link::Down {
-                since: now,
-                detail: "not connected yet".into(),
-            },
-            incarnation: String::new(),
-            refuses_singly: false,
-            retries: BTreeSet::new(),
-            due: BTreeSet::new(),
-            enlisted: false,
-            swept: false,
-            held_back: BTreeSet::new(),
-            foreign: Vec::new(),
-            back: BTreeSet::new(),
-            memory: Memory::default(),
-        };
-        let floor = recovered.floor.unwrap_or(TransactionId {
-            coordinator: id.clone(),
-            epoch: Epoch(0),
-            sequence: 0,
-        });
-        let caution = settings.cautious_transactions;
+        let transactions = Transactions::new(id, epoch, recovered.history, recovered.floor);
         let mut coordinator = Coordinator {
+            caution: settings.cautious_transactions,
             settings,
-            id,
-            epoch,
-            next_sequence: 1,
-            caution,
-            members: participants
-                .into_iter()
-                .map(|name| (name, down()))
-                .collect(),
-            transactions: BTreeMap::new(),
-            pipeline: BTreeMap::new(),
+            participants: Participants::new(participants, now),
+            let_go: transactions.floor().clone(),
+            transactions,
             slot_held_until: None,
             prepare_took: Duration::ZERO,
             queue: Queue::default(),
@@ -280,15 +121,10 @@ impl Coordinator {
             again: BTreeMap::new(),
             releases: Releases::default(),
             deadlines: BTreeMap::new(),
-            history: recovered.history,
             totals: recovered.totals,
             unneeded: 0,
-            let_go: floor.clone(),
-            floor,
             closing: Closing::default(),
-            next_position: recovered.next_position,
-            storing: BTreeMap::new(),
-            next_ticket: 0,
+            tail: Tail::new(recovered.next_position),
             next_retire: now,
             draining: false,
             actions: Vec::new(),
@@ -315,10 +151,17 @@ impl Coordinator {
             self.take(now, event);
         }
         self.advance(now);
+        #[cfg(debug_assertions)]
+        self.check(now);
         std::mem::take(&mut self.actions)
     }
 
     fn take(&mut self, now: Timestamp, event: Event) {
+        let of_stranger = |name: &ParticipantName| !self.participants.contains(name);
+        if event.participant().is_some_and(of_stranger) {
+            // Nothing was asked of it: the shell has links to those of the configuration only.
+            return;
+        }
         match event {
             Event::Submitted {
                 request,
@@ -330,7 +173,7 @@ impl Coordinator {
                 transaction,
                 participant,
                 vote,
-            } => self.voted(now, &transaction, &participant, vote),
+            } => self.voted(now, &transaction.at(&participant), vote),
             Event::Stored { ticket, position } => self.stored(now, ticket, position),
             Event::Acknowledged {
                 transaction,
@@ -338,17 +181,17 @@ impl Coordinator {
                 ending,
                 evidence,
                 debts,
-            } => self.acknowledged(now, &transaction, &participant, ending, evidence, debts),
+            } => self.acknowledged(now, &transaction.at(&participant), ending, evidence, debts),
             Event::CallFailed {
                 transaction,
                 participant,
                 call,
                 failure,
-            } => self.call_failed(now, &transaction, &participant, call, failure),
-            Event::Looked {
+            } => self.call_failed(now, &transaction.at(&participant), call, failure),
+            Event::Enlistable {
                 participant,
                 newest_committed,
-            } => self.looked(&participant, &newest_committed),
+            } => self.may_enlist(&participant, &newest_committed),
             Event::ParticipantUp {
                 participant,
                 incarnation,
@@ -364,7 +207,7 @@ impl Coordinator {
             Event::ParticipantDown {
                 participant,
                 detail,
-            } => self.participant_down(now, &participant, detail),
+            } => self.participants.lose(now, &participant, detail),
             Event::Refused {
                 participant,
                 detail,
@@ -398,7 +241,7 @@ impl Coordinator {
                 transaction,
                 participant,
                 repaired,
-            } => self.repaired(now, &transaction, &participant, repaired),
+            } => self.repaired(now, &transaction.at(&participant), repaired),
             Event::Drain => self.draining = true,
             Event::Tick => {}
         }
@@ -407,28 +250,20 @@ impl Coordinator {
     /// When the next [`Event::Tick`] is due, if no other event comes before.
     pub fn next_deadline(&self) -> Timestamp {
         let requests = self.deadlines.keys().next().map(|(deadline, _)| *deadline);
-        let prepares =
-            self.pipeline
-                .keys()
-                .filter_map(|id| match &self.transactions.get(id)?.state {
-                    State::Preparing(preparing) => Some(preparing.deadline),
-                    State::Deciding(_) | State::Committing(_) | State::Aborting(_) => None,
-                });
-        let members = self
-            .members
-            .values()
-            .filter_map(|member| match &member.link {
-                Link::Up => (member.retries.len() < self.settings.retries_in_flight_max)
-                    .then(|| member.due.first().map(|(time, _)| *time))
-                    .flatten(),
-                Link::Down { since, .. } => {
-                    (!self.queue.is_empty()).then_some(*since + self.settings.unavailable_grace)
-                }
-            });
+        let preparing = self.transactions.preparing();
+        let prepares = preparing.map(|(_, preparing)| preparing.deadline);
+        let calls_max = self.settings.retries_in_flight_max;
+        let down_since = self.participants.down_since();
+        let grace = self.settings.unavailable_grace;
         requests
             .into_iter()
             .chain(prepares)
-            .chain(members)
+            .chain(self.participants.next_call(calls_max))
+            .chain(
+                down_since
+                    .filter(|_| !self.queue.is_empty())
+                    .map(|since| since + grace),
+            )
             .chain(self.slot_held_until)
             .chain([self.next_retire])
             .min()
@@ -437,21 +272,20 @@ impl Coordinator {
 
     /// Whether nobody waits for anything that can still come: the process may stop.
     pub fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.pipeline.is_empty() && self.storing.is_empty()
+        self.queue.is_empty()
+            && self.transactions.first_in_slots().is_none()
+            && self.tail.storing().len() == 0
     }
 
     /// Whether nothing is left to be done, now or later: no purchase, no transaction, no call.
     pub fn is_quiet(&self) -> bool {
         self.is_idle()
-            && self.transactions.is_empty()
+            && self.transactions.under_way().len() == 0
             && self.in_flight.is_empty()
             && self.again.is_empty()
             && self.deadlines.is_empty()
-            && self
-                .members
-                .values()
-                .all(|member| member.retries.is_empty() && member.due.is_empty())
-            && self.remembers_all()
+            && self.participants.have_no_calls()
+            && self.participants.remember_all()
     }
 
     /// What follows from every event: what is late, what can begin, what is due.
@@ -467,45 +301,7 @@ impl Coordinator {
         self.retire(now);
     }
 
-    fn stored(&mut self, now: Timestamp, ticket: Ticket, position: Position) {
-        let Some(storing) = self.storing.remove(&ticket) else {
-            return;
-        };
-        self.next_position = self.next_position.max(position.saturating_add(1));
-        match storing {
-            Storing::Decision(id) => self.decision_stored(&id, position),
-            Storing::Refusals {
-                transaction,
-                time,
-                refused,
-            } => self.refusals_stored(&transaction, time, refused, position),
-            Storing::Settlement {
-                request,
-                settlement,
-            } => self.settlement_stored(now, request, settlement, position),
-            Storing::Repair { request, repair } => {
-                self.repair_stored(now, request, repair, position);
-            }
-            Storing::Keep(id) => self.history.place(&id, position),
-            Storing::Carried(id, names) => self.history.decided(&id, &names, position),
-            Storing::Forgotten { release, before } => self.forgotten_stored(release, before),
-            Storing::Totals(stocks) => self.totals.stored(&stocks, position),
-            Storing::Nothing => {}
-        }
-    }
-
-    fn store(&mut self, record: Record, forced: bool, then: Storing) {
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.storing.insert(ticket, then);
-        self.actions.push(Action::Store {
-            ticket,
-            record,
-            forced,
-        });
-    }
-
-    fn note(&mut self, note: Note) {
+    pub(crate) fn note(&mut self, note: Note) {
         self.actions.push(Action::Note(note));
     }
 }

@@ -3,17 +3,18 @@
 //! The order is stored before the store is asked. From then on it is carried out like a commit:
 //! tried again until it is done, also after a restart.
 
-use super::finish::{branches, branches_mut};
-use super::{Coordinator, Storing};
+use super::Coordinator;
 use crate::action::Action;
 use crate::branch::{HeuristicKind, Repaired};
-use crate::event::{Position, Repair, RequestId};
-use crate::id::{ParticipantName, TransactionId};
+use crate::by_hand::Repair;
+use crate::id::{BranchId, Position, RequestId};
 use crate::note::Note;
 use crate::record::{Decision, Record};
 use crate::reply::RepairError;
+use crate::tail::Storing;
 use crate::time::Timestamp;
-use crate::transaction::{Branch, Branches, Committing, Order, Progress, State, Transaction};
+use crate::transaction::{Branch, Order, Progress, State, Transaction};
+use crate::transactions::Knowledge;
 
 /// Why a branch may be redone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,38 +30,41 @@ pub enum Damage {
 
 impl Coordinator {
     /// Whether a branch may be redone from the decision, and why.
-    pub fn damage(
-        &self,
-        id: &TransactionId,
-        participant: &ParticipantName,
-    ) -> Result<Damage, RepairError> {
-        let no_decision = || RepairError::NoDecision(id.clone(), participant.clone());
-        let Some(transaction) = self.transactions.get(id) else {
-            return match self.history.transaction(id) {
-                Some(kept) if kept.fate.is_committed() => Ok(Damage::Ended(kept.decision())),
-                Some(_) => Err(no_decision()),
-                None => Err(RepairError::UnknownTransaction(id.clone())),
-            };
+    pub fn damage(&self, branch: &BranchId) -> Result<Damage, RepairError> {
+        let no_decision = || Err(RepairError::NoDecision(branch.clone()));
+        let id = &branch.transaction;
+        let transaction = match self.transactions.known(id) {
+            Knowledge::UnderWay(transaction) => transaction,
+            Knowledge::Ended(kept) if kept.fate.is_committed() => {
+                return Ok(Damage::Ended(kept.decision()));
+            }
+            Knowledge::Ended(_) => return no_decision(),
+            Knowledge::NotOurs
+            | Knowledge::NotBegun
+            | Knowledge::Forgotten
+            | Knowledge::PresumedAborted => {
+                return Err(RepairError::UnknownTransaction(id.clone()));
+            }
         };
-        match &transaction.state {
+        let branches = match &transaction.state {
             State::Preparing(_) | State::Deciding(_) => {
                 return Err(RepairError::Undecided(id.clone()));
             }
-            State::Aborting(_) => return Err(no_decision()),
-            State::Committing(_) => {}
-        }
-        let branch = branches(transaction)
-            .and_then(|branches| branches.get(participant))
-            .ok_or_else(|| RepairError::UnknownBranch(id.clone(), participant.clone()))?;
-        match (&branch.progress, &branch.order) {
+            State::Aborting(_) => return no_decision(),
+            State::Committing(committing) => &committing.branches,
+        };
+        let known = branches
+            .get(&branch.participant)
+            .ok_or_else(|| RepairError::UnknownBranch(branch.clone()))?;
+        match (&known.progress, &known.order) {
             (Progress::Heuristic(kind), _) => Ok(Damage::Heuristic(*kind)),
             (Progress::Done, _) => Ok(Damage::Said),
-            (Progress::Settled(_), _) => Err(RepairError::Ended(id.clone(), participant.clone())),
+            (Progress::Settled(_), _) => Err(RepairError::Ended(branch.clone())),
             (Progress::Waiting { .. } | Progress::Stuck { .. } | Progress::Asked, Some(_)) => {
-                Err(RepairError::UnderWay(id.clone(), participant.clone()))
+                Err(RepairError::UnderWay(branch.clone()))
             }
             (Progress::Waiting { .. } | Progress::Stuck { .. } | Progress::Asked, None) => {
-                Err(RepairError::NotDamaged(id.clone(), participant.clone()))
+                Err(RepairError::NotDamaged(branch.clone()))
             }
         }
     }
@@ -72,9 +76,9 @@ impl Coordinator {
         repair: Repair,
         decision: Option<Decision>,
     ) {
-        let (id, participant) = (&repair.transaction, &repair.participant);
-        let damage = match self.damage(id, participant) {
-            Ok(Damage::Ended(_)) => self.begin_redo(now, id, participant, decision),
+        let branch = repair.branch();
+        let damage = match self.damage(&branch) {
+            Ok(Damage::Ended(_)) => self.begin_redo(now, &branch, decision),
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         };
@@ -94,45 +98,30 @@ impl Coordinator {
     fn begin_redo(
         &mut self,
         now: Timestamp,
-        id: &TransactionId,
-        participant: &ParticipantName,
+        branch: &BranchId,
         decision: Option<Decision>,
     ) -> Result<(), RepairError> {
+        let id = &branch.transaction;
         let decision = decision
             .filter(|decision| decision.transaction == *id)
             .ok_or_else(|| RepairError::DecisionMissing(id.clone()))?;
-        if !decision.participants.contains(participant) {
-            return Err(RepairError::UnknownBranch(id.clone(), participant.clone()));
+        if !decision.participants.contains(&branch.participant) {
+            return Err(RepairError::UnknownBranch(branch.clone()));
         }
-        self.take_back(id, &decision);
+        self.take_back(&decision);
         self.totals.begin(&decision.participants, &decision.entries);
-        let kept = self.history.transaction(id);
+        let kept = self.transactions.history().transaction(id);
         let by_hand = kept.map(|kept| kept.by_hand.as_slice()).unwrap_or_default();
-        let mut branches: Branches = decision
-            .participants
-            .iter()
-            .map(|name| {
-                let branch = Branch::taken_up(name, Progress::Done, by_hand);
-                (name.clone(), branch)
-            })
-            .collect();
-        // Not ended until the order is stored, so that nothing ends the transaction before.
-        let damaged = Progress::Heuristic(HeuristicKind::RolledBack);
-        branches.insert(participant.clone(), Branch::new(damaged));
-        let committing = Committing {
-            entries: decision.entries,
-            decide_time: decision.decide_time,
-            counts: decision.counts,
-            branches,
-        };
-        let transaction = Transaction {
-            id: id.clone(),
-            begin_time: decision.decide_time,
-            state: State::Committing(committing),
-        };
-        self.transactions.insert(id.clone(), transaction);
-        self.is_ordered(id, participant);
-        self.history.redo(id);
+        let decide_time = decision.decide_time;
+        let transaction = Transaction::committing(decision, decide_time, |name| {
+            if *name == branch.participant {
+                // Not ended until the order is stored, so that nothing ends the transaction before.
+                return Branch::new(Progress::Heuristic(HeuristicKind::RolledBack));
+            }
+            Branch::taken_up(name, Progress::Done, by_hand)
+        });
+        self.transactions.take_up(transaction);
+        self.put_order_first(branch);
         self.carry(now, id);
         Ok(())
     }
@@ -144,123 +133,80 @@ impl Coordinator {
         repair: Repair,
         position: Position,
     ) {
-        self.history.place(&repair.transaction, position);
-        self.carry_out_order(now, request, repair);
-    }
-
-    fn carry_out_order(&mut self, now: Timestamp, request: RequestId, repair: Repair) {
-        let (id, participant) = (&repair.transaction, &repair.participant);
+        self.transactions.place(&repair.transaction, position);
+        let id = repair.branch();
         // The branch may have been settled, or another order may have come, while this one was
         // stored.
-        match self.damage(id, participant) {
+        match self.damage(&id) {
             Ok(Damage::Heuristic(_) | Damage::Said) => {}
             Ok(Damage::Ended(_)) => {
-                let error = RepairError::Ended(id.clone(), participant.clone());
-                return self.reply_repaired(request, Err(error));
+                return self.reply_repaired(request, Err(RepairError::Ended(id)));
             }
             Err(error) => return self.reply_repaired(request, Err(error)),
         }
-        let branch = self.transactions.get_mut(id).and_then(branches_mut);
-        if let Some(branch) = branch.and_then(|branches| branches.get_mut(participant)) {
+        if let Some(branch) = self.transactions.branch_mut(&id) {
             branch.order = Some(Box::new(Order {
                 repair: repair.clone(),
                 request: Some(request),
             }));
-            self.is_ordered(id, participant);
-            self.make_due(id, participant, now);
+            self.put_order_first(&id);
+            self.make_due(&id, now);
         }
         self.note(Note::RepairOrdered { repair });
     }
 
-    pub(super) fn repaired(
-        &mut self,
-        now: Timestamp,
-        id: &TransactionId,
-        participant: &ParticipantName,
-        repaired: Repaired,
-    ) {
-        self.call_returned(id, participant);
-        let Some(State::Committing(committing)) =
-            self.transactions.get_mut(id).map(|t| &mut t.state)
-        else {
+    pub(super) fn repaired(&mut self, now: Timestamp, id: &BranchId, repaired: Repaired) {
+        self.participants.end_call(id);
+        let committing = self.transactions.committing_mut(&id.transaction);
+        let parts = committing.and_then(|committing| {
+            let branch = committing.branches.get_mut(&id.participant)?;
+            let is_ordered = branch.order.is_some() && !branch.has_ended();
+            is_ordered.then_some((&committing.entries, branch))
+        });
+        let Some((entries, branch)) = parts else {
+            // A repeated answer, or the branch has ended another way: whoever waited was told.
             return;
         };
-        let Some(branch) = committing.branches.get_mut(participant) else {
-            return;
-        };
-        let Some(order) = branch
-            .order
-            .as_mut()
-            .filter(|_| !branch.progress.has_ended())
-        else {
-            return;
-        };
-        let request = order.request.take();
+        let request = branch.order.as_mut().and_then(|order| order.request.take());
         let retry_time = branch.retry_time();
         branch.progress = Progress::Done;
-        let present = committing
-            .entries
+        let present = entries
             .iter()
             .filter(|entry| repaired.present.contains(&entry.number))
             .map(|entry| entry.purchase.purchase_id.clone())
             .collect();
-        if let (Some(retry_time), Some(member)) = (retry_time, self.members.get_mut(participant)) {
-            member.due.remove(&(retry_time, id.clone()));
-        }
-        let evidence = Some(repaired.evidence);
-        self.is_carried_out(now, id, participant, evidence, &repaired.debts);
+        self.participants.cancel(id, retry_time);
+        self.count_redone(now, id, Some(repaired.evidence), &repaired.debts);
         self.note(Note::Repaired {
-            transaction: id.clone(),
-            participant: participant.clone(),
+            transaction: id.transaction.clone(),
+            participant: id.participant.clone(),
             present,
         });
-        if !repaired.debts.is_empty() {
-            self.note(Note::Debts {
-                transaction: id.clone(),
-                participant: participant.clone(),
-                debts: repaired.debts.clone(),
-            });
-        }
+        self.note_debts(id, repaired.debts.clone());
         if let Some(request) = request {
             self.reply_repaired(request, Ok(repaired));
         }
-        self.end_if_done(id);
+        self.end_if_done(&id.transaction);
     }
 
     /// The branch has ended another way: who waits for its repair is told.
-    pub(super) fn order_is_overtaken(&mut self, id: &TransactionId, participant: &ParticipantName) {
-        if let Some(request) = self.take_request(id, participant) {
-            let error = RepairError::Ended(id.clone(), participant.clone());
-            self.reply_repaired(request, Err(error));
+    pub(super) fn overtake_order(&mut self, branch: &BranchId) {
+        if let Some(request) = self.take_request(branch) {
+            self.reply_repaired(request, Err(RepairError::Ended(branch.clone())));
         }
     }
 
     /// A person is needed once more: who waits for the repair is told.
-    pub(super) fn order_failed(
-        &mut self,
-        id: &TransactionId,
-        participant: &ParticipantName,
-        detail: &str,
-    ) {
-        if let Some(request) = self.take_request(id, participant) {
-            let (id, participant) = (id.clone(), participant.clone());
-            let error = RepairError::Failed(id, participant, detail.to_owned());
+    pub(super) fn fail_order(&mut self, branch: &BranchId, detail: &str) {
+        if let Some(request) = self.take_request(branch) {
+            let error = RepairError::Failed(branch.clone(), detail.to_owned());
             self.reply_repaired(request, Err(error));
         }
     }
 
-    fn take_request(
-        &mut self,
-        id: &TransactionId,
-        participant: &ParticipantName,
-    ) -> Option<RequestId> {
-        let branches = branches_mut(self.transactions.get_mut(id)?)?;
-        branches
-            .get_mut(participant)?
-            .order
-            .as_mut()?
-            .request
-            .take()
+    fn take_request(&mut self, branch: &BranchId) -> Option<RequestId> {
+        let branch = self.transactions.branch_mut(branch)?;
+        branch.order.as_mut()?.request.take()
     }
 
     fn reply_repaired(&mut self, request: RequestId, result: Result<Repaired, RepairError>) {

@@ -1,40 +1,35 @@
-//! The operator: retry now, settle by hand.
+//! The operator's word on a branch.
 
-use super::finish::{branches, branches_mut};
-use super::{Coordinator, Storing};
+use super::Coordinator;
 use crate::action::Action;
-use crate::event::{Ending, Position, RequestId, Settlement};
-use crate::id::{ParticipantName, TransactionId};
+use crate::branch::Ending;
+use crate::by_hand::Settlement;
+use crate::id::{BranchId, Position, RequestId};
 use crate::note::Note;
 use crate::record::Record;
 use crate::reply::SettleError;
+use crate::tail::Storing;
 use crate::time::Timestamp;
 use crate::transaction::{Progress, State};
 
 impl Coordinator {
     /// What settling a branch would mean: whether it contradicts the decision.
-    pub fn settlement(
-        &self,
-        id: &TransactionId,
-        participant: &ParticipantName,
-        ending: Ending,
-    ) -> Result<bool, SettleError> {
-        let transaction = self
-            .transactions
-            .get(id)
-            .ok_or_else(|| SettleError::UnknownTransaction(id.clone()))?;
-        let decided = match &transaction.state {
+    pub fn settlement(&self, branch: &BranchId, ending: Ending) -> Result<bool, SettleError> {
+        let id = &branch.transaction;
+        let known = self.transactions.get(id);
+        let known = known.ok_or_else(|| SettleError::UnknownTransaction(id.clone()))?;
+        let (decided, branches) = match &known.state {
             State::Preparing(_) | State::Deciding(_) => {
                 return Err(SettleError::Undecided(id.clone()));
             }
-            State::Committing(_) => Ending::Commit,
-            State::Aborting(_) => Ending::RollBack,
+            State::Committing(committing) => (Ending::Commit, &committing.branches),
+            State::Aborting(branches) => (Ending::RollBack, branches),
         };
-        let branch = branches(transaction)
-            .and_then(|branches| branches.get(participant))
-            .ok_or_else(|| SettleError::UnknownBranch(id.clone(), participant.clone()))?;
-        if branch.has_ended() {
-            return Err(SettleError::Ended(id.clone(), participant.clone()));
+        let known = branches
+            .get(&branch.participant)
+            .ok_or_else(|| SettleError::UnknownBranch(branch.clone()))?;
+        if known.has_ended() {
+            return Err(SettleError::Ended(branch.clone()));
         }
         Ok(decided != ending)
     }
@@ -46,8 +41,8 @@ impl Coordinator {
         settlement: Settlement,
         force: bool,
     ) {
-        let (id, participant) = (&settlement.transaction, &settlement.participant);
-        let contradicts = match self.settlement(id, participant, settlement.ending) {
+        let branch = settlement.branch();
+        let contradicts = match self.settlement(&branch, settlement.ending) {
             Ok(contradicts) => contradicts,
             Err(error) => return self.reply_settled(request, Err(error)),
         };
@@ -56,10 +51,10 @@ impl Coordinator {
                 Ending::Commit => "abort",
                 Ending::RollBack => "commit",
             };
-            let error = SettleError::Contradicts(id.clone(), participant.clone(), decision);
+            let error = SettleError::Contradicts(branch, decision);
             return self.reply_settled(request, Err(error));
         }
-        self.will_be_in_log(now, id);
+        self.transactions.expect_in_log(now, &branch.transaction);
         let record = Record::Settled {
             settlement: settlement.clone(),
             time: now,
@@ -78,29 +73,21 @@ impl Coordinator {
         settlement: Settlement,
         position: Position,
     ) {
-        let (id, participant) = (&settlement.transaction, &settlement.participant);
-        self.history.place(id, position);
+        let id = settlement.branch();
+        self.transactions.place(&id.transaction, position);
         // The branch may have ended, or another word may have come, while this one was stored.
-        if let Err(error) = self.settlement(id, participant, settlement.ending) {
-            self.settled_late(&settlement);
+        if let Err(error) = self.settlement(&id, settlement.ending) {
+            self.settle_late(&id, settlement);
             return self.reply_settled(request, Err(error));
         }
-        if let Some(branch) = self
-            .transactions
-            .get_mut(id)
-            .and_then(branches_mut)
-            .and_then(|branches| branches.get_mut(participant))
-        {
-            if let (Some(retry_time), Some(member)) =
-                (branch.retry_time(), self.members.get_mut(participant))
-            {
-                member.due.remove(&(retry_time, id.clone()));
-            }
+        if let Some(branch) = self.transactions.branch_mut(&id) {
+            let retry_time = branch.retry_time();
             branch.progress = Progress::Settled(Box::new(settlement.clone()));
-            self.releases.end(participant, id);
-            self.order_is_overtaken(id, participant);
-            self.waits_for_a_person(now, id, participant);
-            self.end_if_done(id);
+            self.participants.cancel(&id, retry_time);
+            self.releases.end(&id);
+            self.overtake_order(&id);
+            self.stop_waiting_for(now, &id);
+            self.end_if_done(&id.transaction);
         }
         self.reply_settled(request, Ok(()));
         self.note(Note::Settled { settlement });
@@ -108,37 +95,12 @@ impl Coordinator {
 
     /// What was said of a branch is in the log, and the branch has ended meanwhile. A replay believes the
     /// word that stands before the end, so it is believed here too: else the totals would part.
-    fn settled_late(&mut self, settlement: &Settlement) {
-        let id = &settlement.transaction;
-        let branches = self.transactions.get_mut(id).and_then(branches_mut);
-        if let Some(branch) = branches.and_then(|all| all.get_mut(&settlement.participant))
-            && branch.progress == Progress::Done
-        {
-            branch.progress = Progress::Settled(Box::new(settlement.clone()));
+    fn settle_late(&mut self, id: &BranchId, settlement: Settlement) {
+        let branch = self.transactions.branch_mut(id);
+        if let Some(branch) = branch.filter(|branch| branch.progress == Progress::Done) {
+            branch.progress = Progress::Settled(Box::new(settlement));
         }
-        self.end_if_done(id);
-    }
-
-    /// Whether a person's word about a transaction is on its way to the log.
-    pub(super) fn is_being_settled(&self, id: &TransactionId) -> bool {
-        self.storing.values().any(|storing| {
-            matches!(storing, Storing::Settlement { settlement, .. } if settlement.transaction == *id)
-        })
-    }
-
-    pub(super) fn retry_now(&mut self, now: Timestamp, id: &TransactionId) {
-        let waiting: Vec<ParticipantName> = self
-            .transactions
-            .get(id)
-            .and_then(branches)
-            .into_iter()
-            .flatten()
-            .filter(|(_, branch)| branch.retry_time().is_some())
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in waiting {
-            self.make_due(id, &name, now);
-        }
+        self.end_if_done(&id.transaction);
     }
 
     fn reply_settled(&mut self, request: RequestId, result: Result<(), SettleError>) {

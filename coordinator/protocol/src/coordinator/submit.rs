@@ -2,25 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{Coordinator, InFlight, Link, Place, Waiter};
+use super::Coordinator;
 use crate::action::Action;
-use crate::event::{RequestId, WaitFor};
-use crate::id::TransactionId;
+use crate::event::WaitFor;
+use crate::id::{RequestId, TransactionId};
+use crate::in_flight::{InFlight, Place, Waiter};
 use crate::index::Outcome;
 use crate::purchase::Purchase;
 use crate::record::{fingerprint, is_taken_of};
-use crate::reply::Reply;
+use crate::reply::{RETRY_AFTER, Reply};
 use crate::time::Timestamp;
 use crate::transaction::State;
 
 /// Calls that wait for the same purchase, at most. They have no place in the queue, which the purchase
 /// itself has once.
 const WAITERS_PER_PURCHASE_MAX: usize = 64;
-
-/// What a client is told to wait before it asks again.
-pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 impl Coordinator {
     pub(super) fn submitted(
@@ -50,41 +47,14 @@ impl Coordinator {
             self.deadlines.insert((deadline, request), known);
             return self.reply_if_decided(&purchase.purchase_id);
         }
-        if let Some(past) = self.history.purchase(&purchase.purchase_id) {
-            let transaction = past.transaction(&self.id);
-            let reply = if !is_taken_of(&past.fingerprint, &purchase) {
-                Reply::Reused
-            } else {
-                match &past.outcome {
-                    Outcome::Committed => Reply::Committed {
-                        decide_time: self
-                            .history
-                            .transaction(&transaction)
-                            .map_or(now, |kept| kept.decide_time),
-                        transaction,
-                        applied: true,
-                    },
-                    Outcome::Refused(refused) => Reply::Refused {
-                        transaction,
-                        participant: refused.0.clone(),
-                        refusal: refused.1.clone(),
-                    },
-                }
-            };
+        if let Some(reply) = self.past_reply(&purchase) {
             return self.reply(request, reply);
         }
         if self.draining {
             return self.reply(request, Reply::ShuttingDown);
         }
         if let Some(detail) = self.down_for_long(now) {
-            let retry_after = RETRY_AFTER;
-            return self.reply(
-                request,
-                Reply::Unavailable {
-                    detail,
-                    retry_after,
-                },
-            );
+            return self.reply(request, Reply::unavailable(detail));
         }
         if self.queue.len() >= self.settings.queue_purchases_max {
             let retry_after = RETRY_AFTER;
@@ -102,6 +72,26 @@ impl Coordinator {
                 waiters: vec![waiter],
             },
         );
+    }
+
+    /// The answer that the log remembers for a purchase.
+    fn past_reply(&self, purchase: &Purchase) -> Option<Reply> {
+        let (transaction, decide_time, past) = self.transactions.past(&purchase.purchase_id)?;
+        if !is_taken_of(&past.fingerprint, purchase) {
+            return Some(Reply::Reused);
+        }
+        Some(match &past.outcome {
+            Outcome::Committed => Reply::Committed {
+                decide_time,
+                transaction,
+                applied: true,
+            },
+            Outcome::Refused(refused) => Reply::Refused {
+                transaction,
+                participant: refused.0.clone(),
+                refusal: refused.1.clone(),
+            },
+        })
     }
 
     /// The answer to a call that can't wait for the outcome of a purchase that is under way.
@@ -138,6 +128,7 @@ impl Coordinator {
             };
             self.reply(request, reply);
             let Some(in_flight) = self.in_flight.get_mut(purchase_id) else {
+                // Another transaction has decided it too: two processes have written to the log.
                 continue;
             };
             in_flight.waiters.retain(|waiter| waiter.request != request);
@@ -155,22 +146,11 @@ impl Coordinator {
 
     /// Turns queued purchases away when a participant has been down for too long.
     pub(super) fn turn_away(&mut self, now: Timestamp) {
-        if self.queue.is_empty() {
-            return;
-        }
-        let Some(detail) = self.down_for_long(now) else {
-            return;
-        };
-        while let Some(purchase) = self.queue.pop_any() {
-            let detail = detail.clone();
-            let retry_after = RETRY_AFTER;
-            self.reply_all(
-                &purchase.purchase_id,
-                Reply::Unavailable {
-                    detail,
-                    retry_after,
-                },
-            );
+        if let Some(detail) = self.down_for_long(now) {
+            while let Some(purchase) = self.queue.pop_any() {
+                let reply = Reply::unavailable(detail.as_str());
+                self.reply_all(&purchase.purchase_id, reply);
+            }
         }
     }
 
@@ -183,10 +163,10 @@ impl Coordinator {
 
     /// Answers those who wait for a decision only, if the purchase's decision is stored.
     pub(super) fn reply_if_decided(&mut self, purchase_id: &str) {
-        let Some((transaction, decide_time)) = self.committed_by(purchase_id) else {
-            return;
-        };
-        let Some(in_flight) = self.in_flight.get_mut(purchase_id) else {
+        let committed = self.committed_by(purchase_id);
+        let in_flight = self.in_flight.get_mut(purchase_id);
+        let (Some((transaction, decide_time)), Some(in_flight)) = (committed, in_flight) else {
+            // It is not decided yet, and who waits goes on waiting.
             return;
         };
         let (decided, applied) = std::mem::take(&mut in_flight.waiters)
@@ -235,15 +215,7 @@ impl Coordinator {
     /// Why no purchase can be served now, if a participant has been down for longer than the
     /// grace.
     fn down_for_long(&self, now: Timestamp) -> Option<String> {
-        self.members
-            .iter()
-            .find_map(|(name, member)| match &member.link {
-                Link::Down { since, detail }
-                    if now.since(*since) >= self.settings.unavailable_grace =>
-                {
-                    Some(format!("participant {name} is unavailable: {detail}"))
-                }
-                Link::Down { .. } | Link::Up => None,
-            })
+        let grace = self.settings.unavailable_grace;
+        self.participants.down_for(now, grace)
     }
 }

@@ -1,92 +1,17 @@
-//! What an operator or a client may see of a coordinator's memory.
+//! What an operator or a client may see of a coordinator.
 
-use super::finish::branches;
-use super::lanes::Lane;
-use super::{Coordinator, MemoryView};
-use crate::branch::{HeuristicKind, PreparedBranch};
-use crate::event::{Repair, Settlement};
-use crate::history::ByHand;
+use super::Coordinator;
+use crate::branch::PreparedBranch;
 use crate::id::{Epoch, ParticipantName, TransactionId};
 use crate::index::Outcome;
-use crate::purchase::{Entry, Purchase, Refusal};
+use crate::lanes::Lane;
+use crate::participants::RecallView;
+use crate::purchase::{Purchase, Refusal};
 use crate::time::Timestamp;
-use crate::transaction::{Branch, Progress, Promise, State, Transaction};
+use crate::transactions::Knowledge;
+use crate::view::TransactionView;
 
-/// One transaction, as memory has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TransactionView {
-    /// Which.
-    pub id: TransactionId,
-    /// Where it stands.
-    pub state: TransactionState,
-    /// When it began; for one that was read from the log, when it was decided.
-    pub begin_time: Timestamp,
-    /// When its decision was made, if it was.
-    pub decide_time: Option<Timestamp>,
-    /// The entries that commit or may commit.
-    pub entries: Vec<Entry>,
-    /// Its branches; of one that has ended, those that a person settled or had redone.
-    pub branches: Vec<BranchView>,
-}
-
-/// Where a transaction stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransactionState {
-    /// Promises are being asked for.
-    Preparing,
-    /// The decision is on its way to the disk.
-    Deciding,
-    /// The decision is being carried out.
-    Committing,
-    /// It is being rolled back.
-    Aborting,
-    /// It has ended, committed; only the log has its content.
-    Committed,
-    /// It has ended without effect; only its refusals are remembered.
-    Refused,
-}
-
-/// One branch, as memory has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BranchView {
-    /// Where.
-    pub participant: ParticipantName,
-    /// How far it is.
-    pub progress: BranchProgress,
-    /// What the last failed call said; empty if none failed.
-    pub last_failure: String,
-    /// Calls that failed.
-    pub failures: u32,
-    /// The operator's order by which it is, or was, redone.
-    pub repair: Option<Repair>,
-}
-
-/// How far a branch is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BranchProgress {
-    /// Not asked to prepare yet.
-    NotAsked,
-    /// Asked to prepare.
-    Preparing,
-    /// Has promised.
-    Prepared,
-    /// Nothing is prepared there.
-    Empty,
-    /// Asked to commit or roll back.
-    Ending,
-    /// Waits to be asked again.
-    Waiting(Timestamp),
-    /// Needs a person; asked again at this time all the same.
-    Stuck(Timestamp),
-    /// Carried out.
-    Ended,
-    /// Was ended against the decision.
-    Heuristic(HeuristicKind),
-    /// Ended by an operator's word.
-    Settled(Settlement),
-}
-
-/// One purchase, as memory has it.
+/// One purchase, as it is known now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PurchaseView {
     /// No decision yet.
@@ -116,32 +41,24 @@ pub enum PurchaseView {
 impl Coordinator {
     /// This coordinator's epoch.
     pub fn epoch(&self) -> Epoch {
-        self.epoch
+        self.transactions.epoch()
     }
 
     /// Every transaction that has not ended, oldest first.
     pub fn unfinished(&self) -> impl Iterator<Item = TransactionView> {
-        self.transactions.values().map(view)
+        self.transactions.under_way().map(TransactionView::of)
     }
 
     /// One transaction.
     pub fn transaction(&self, id: &TransactionId) -> Option<TransactionView> {
-        if let Some(transaction) = self.transactions.get(id) {
-            return Some(view(transaction));
+        match self.transactions.known(id) {
+            Knowledge::UnderWay(transaction) => Some(TransactionView::of(transaction)),
+            Knowledge::Ended(kept) => Some(TransactionView::of_ended(id, kept)),
+            Knowledge::NotOurs
+            | Knowledge::NotBegun
+            | Knowledge::Forgotten
+            | Knowledge::PresumedAborted => None,
         }
-        let kept = self.history.transaction(id)?;
-        Some(TransactionView {
-            id: id.clone(),
-            state: if kept.fate.is_committed() {
-                TransactionState::Committed
-            } else {
-                TransactionState::Refused
-            },
-            begin_time: kept.decide_time,
-            decide_time: Some(kept.decide_time),
-            entries: Vec::new(),
-            branches: kept.by_hand.iter().map(by_hand).collect(),
-        })
     }
 
     /// One purchase.
@@ -156,9 +73,7 @@ impl Coordinator {
         if let Some(transaction) = self.pending_in(purchase_id) {
             return Some(PurchaseView::Pending(transaction));
         }
-        let past = self.history.purchase(purchase_id)?;
-        let transaction = past.transaction(&self.id);
-        let decide_time = self.history.transaction(&transaction)?.decide_time;
+        let (transaction, decide_time, past) = self.transactions.past(purchase_id)?;
         Some(match &past.outcome {
             Outcome::Committed => PurchaseView::Committed {
                 transaction,
@@ -177,13 +92,13 @@ impl Coordinator {
     /// Prepared branches of others that the last sweep saw at a participant, and how many
     /// transactions wait for it.
     pub fn participant(&self, name: &ParticipantName) -> Option<(&[PreparedBranch], usize)> {
-        let member = self.members.get(name)?;
-        Some((&member.foreign, member.due.len() + member.retries.len()))
+        let foreign = self.participants.foreign(name)?;
+        Some((foreign, self.participants.calls(name)))
     }
 
-    /// How far a participant's memory of what it acknowledged can be trusted.
-    pub fn memory(&self, name: &ParticipantName) -> Option<MemoryView> {
-        self.members.get(name).map(|member| member.memory.view())
+    /// How far it can be trusted that a participant remembers what it acknowledged.
+    pub fn recall(&self, name: &ParticipantName) -> Option<RecallView> {
+        self.participants.recall_view(name)
     }
 
     /// Purchases that wait for a transaction.
@@ -195,93 +110,5 @@ impl Coordinator {
     /// store a moment ago.
     pub fn queued_apart(&self) -> impl ExactSizeIterator<Item = &Purchase> {
         self.queue.in_lane(Lane::Contended)
-    }
-}
-
-pub(crate) fn view(transaction: &Transaction) -> TransactionView {
-    let (state, decide_time, entries) = match &transaction.state {
-        State::Preparing(preparing) => (TransactionState::Preparing, None, preparing.survivors()),
-        State::Deciding(decision) => (TransactionState::Deciding, None, decision.entries.clone()),
-        State::Committing(committing) => (
-            TransactionState::Committing,
-            Some(committing.decide_time),
-            committing.entries.clone(),
-        ),
-        State::Aborting(_) => (TransactionState::Aborting, None, Vec::new()),
-    };
-    let views = match &transaction.state {
-        State::Preparing(preparing) => preparing
-            .promises
-            .iter()
-            .map(|(name, promise)| simple(name, promised(promise)))
-            .collect(),
-        State::Deciding(decision) => decision
-            .participants
-            .iter()
-            .map(|name| simple(name, BranchProgress::Prepared))
-            .collect(),
-        State::Committing(_) | State::Aborting(_) => branches(transaction)
-            .into_iter()
-            .flatten()
-            .map(|(name, branch)| BranchView {
-                participant: name.clone(),
-                progress: progress(branch),
-                last_failure: branch.last_failure.clone(),
-                failures: branch.failures,
-                repair: branch.order.as_ref().map(|order| order.repair.clone()),
-            })
-            .collect(),
-    };
-    TransactionView {
-        id: transaction.id.clone(),
-        state,
-        begin_time: transaction.begin_time,
-        decide_time,
-        entries,
-        branches: views,
-    }
-}
-
-fn simple(name: &ParticipantName, progress: BranchProgress) -> BranchView {
-    BranchView {
-        participant: name.clone(),
-        progress,
-        last_failure: String::new(),
-        failures: 0,
-        repair: None,
-    }
-}
-
-/// What is remembered of a branch that ended by a person's word.
-fn by_hand(word: &ByHand) -> BranchView {
-    match word {
-        ByHand::Settled(settlement) => {
-            let progress = BranchProgress::Settled(settlement.clone());
-            simple(&settlement.participant, progress)
-        }
-        ByHand::Repaired(repair) => BranchView {
-            repair: Some(repair.clone()),
-            ..simple(&repair.participant, BranchProgress::Ended)
-        },
-    }
-}
-
-fn promised(promise: &Promise) -> BranchProgress {
-    match promise {
-        Promise::NotAsked => BranchProgress::NotAsked,
-        Promise::Asked { .. } => BranchProgress::Preparing,
-        Promise::Yes { .. } => BranchProgress::Prepared,
-        Promise::Empty => BranchProgress::Empty,
-    }
-}
-
-fn progress(branch: &Branch) -> BranchProgress {
-    match &branch.progress {
-        Progress::Waiting { retry_time } => BranchProgress::Waiting(*retry_time),
-        Progress::Stuck { retry_time } => BranchProgress::Stuck(*retry_time),
-        Progress::Asked => BranchProgress::Ending,
-        Progress::Done => BranchProgress::Ended,
-        Progress::Heuristic(kind) => BranchProgress::Heuristic(*kind),
-        Progress::Settled(settlement) => BranchProgress::Settled((**settlement).clone()),
     }
 }

@@ -3,44 +3,45 @@
 use prost::Message;
 
 use super::{Decision, RECORD_FORMAT, Record, RecordError, RefusedPurchase};
-use crate::event::{Ending, Repair, Settlement};
+use crate::branch::Ending;
+use crate::by_hand::{Repair, Settlement};
 use crate::id::{CoordinatorId, Epoch, TransactionId};
 use crate::purchase::{Entry, Refusal};
 use crate::time::Timestamp;
 use crate::totals::{ParticipantTotals, SkuTotal};
 
-/// The record's bytes.
-pub(super) fn encode(record: &Record) -> Vec<u8> {
-    RecordMessage {
-        format: RECORD_FORMAT,
-        kind: Some(Kind::from_record(record)),
+impl Record {
+    /// The record's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        RecordMessage {
+            format: RECORD_FORMAT,
+            content: Some(RecordContent::from_record(self)),
+        }
+        .encode_to_vec()
     }
-    .encode_to_vec()
-}
 
-/// Reads a record's bytes.
-pub(super) fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
-    let message =
-        RecordMessage::decode(bytes).map_err(|error| RecordError::Encoding(error.to_string()))?;
-    if message.format != RECORD_FORMAT {
-        return Err(RecordError::Format(message.format));
+    /// Reads a record's bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
+        let message = RecordMessage::decode(bytes)
+            .map_err(|error| RecordError::Encoding(error.to_string()))?;
+        if message.format != RECORD_FORMAT {
+            return Err(RecordError::Format(message.format));
+        }
+        let content = message.content.ok_or(RecordError::Field("kind"))?;
+        content.into_record()
     }
-    message
-        .kind
-        .ok_or(RecordError::Field("kind"))?
-        .into_record()
 }
 
 #[derive(Clone, PartialEq, Message)]
 struct RecordMessage {
     #[prost(uint32, tag = "1")]
     format: u32,
-    #[prost(oneof = "Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
-    kind: Option<Kind>,
+    #[prost(oneof = "RecordContent", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    content: Option<RecordContent>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
-enum Kind {
+enum RecordContent {
     #[prost(message, tag = "2")]
     EpochStarted(EpochStartedMessage),
     #[prost(message, tag = "3")]
@@ -199,19 +200,19 @@ struct SkuTotalMessage {
     unsure: u64,
 }
 
-impl Kind {
-    fn from_record(record: &Record) -> Kind {
+impl RecordContent {
+    fn from_record(record: &Record) -> RecordContent {
         match record {
             Record::EpochStarted {
                 epoch,
                 instance_id,
                 time,
-            } => Kind::EpochStarted(EpochStartedMessage {
+            } => RecordContent::EpochStarted(EpochStartedMessage {
                 epoch: epoch.0,
                 instance_id: instance_id.clone(),
                 time_ms: time.0,
             }),
-            Record::Decided(decision) => Kind::Decided(DecidedMessage {
+            Record::Decided(decision) => RecordContent::Decided(DecidedMessage {
                 transaction: Some((&decision.transaction).into()),
                 decide_time_ms: decision.decide_time.0,
                 participants: decision
@@ -227,7 +228,7 @@ impl Kind {
                 transaction,
                 time,
                 refused,
-            } => Kind::Refused(RefusedMessage {
+            } => RecordContent::Refused(RefusedMessage {
                 transaction: Some(transaction.into()),
                 time_ms: time.0,
                 refused: refused.iter().map(Into::into).collect(),
@@ -235,11 +236,11 @@ impl Kind {
             Record::Ended {
                 transaction,
                 counted,
-            } => Kind::Ended(EndedMessage {
+            } => RecordContent::Ended(EndedMessage {
                 transaction: Some(transaction.into()),
                 counted: *counted,
             }),
-            Record::Settled { settlement, time } => Kind::Settled(SettledMessage {
+            Record::Settled { settlement, time } => RecordContent::Settled(SettledMessage {
                 transaction: Some((&settlement.transaction).into()),
                 participant: settlement.participant.to_string(),
                 committed: settlement.ending == Ending::Commit,
@@ -253,36 +254,38 @@ impl Kind {
                 kind,
                 detail,
                 time,
-            } => Kind::Heuristic(HeuristicMessage {
+            } => RecordContent::Heuristic(HeuristicMessage {
                 transaction: Some(transaction.into()),
                 participant: participant.to_string(),
                 kind: kind.to_string(),
                 detail: detail.clone(),
                 time_ms: time.0,
             }),
-            Record::RepairOrdered { repair, time } => Kind::RepairOrdered(RepairOrderedMessage {
-                transaction: Some((&repair.transaction).into()),
-                participant: repair.participant.to_string(),
-                reason: repair.reason.clone(),
-                operator: repair.operator.clone(),
-                time_ms: time.0,
-            }),
-            Record::Forgotten { epoch, before } => Kind::Forgotten(ForgottenMessage {
+            Record::RepairOrdered { repair, time } => {
+                RecordContent::RepairOrdered(RepairOrderedMessage {
+                    transaction: Some((&repair.transaction).into()),
+                    participant: repair.participant.to_string(),
+                    reason: repair.reason.clone(),
+                    operator: repair.operator.clone(),
+                    time_ms: time.0,
+                })
+            }
+            Record::Forgotten { epoch, before } => RecordContent::Forgotten(ForgottenMessage {
                 epoch: epoch.0,
                 before: Some(before.into()),
             }),
-            Record::Totals(totals) => Kind::Totals(totals.into()),
+            Record::Totals(totals) => RecordContent::Totals(totals.into()),
         }
     }
 
     fn into_record(self) -> Result<Record, RecordError> {
         Ok(match self {
-            Kind::EpochStarted(m) => Record::EpochStarted {
+            RecordContent::EpochStarted(m) => Record::EpochStarted {
                 epoch: Epoch(m.epoch),
                 instance_id: m.instance_id,
                 time: Timestamp(m.time_ms),
             },
-            Kind::Decided(m) => Record::Decided(Decision {
+            RecordContent::Decided(m) => Record::Decided(Decision {
                 transaction: transaction(m.transaction)?,
                 decide_time: Timestamp(m.decide_time_ms),
                 participants: m
@@ -294,16 +297,16 @@ impl Kind {
                 refused: refused(m.refused)?,
                 counts: m.counts,
             }),
-            Kind::Refused(m) => Record::Refused {
+            RecordContent::Refused(m) => Record::Refused {
                 transaction: transaction(m.transaction)?,
                 time: Timestamp(m.time_ms),
                 refused: refused(m.refused)?,
             },
-            Kind::Ended(m) => Record::Ended {
+            RecordContent::Ended(m) => Record::Ended {
                 transaction: transaction(m.transaction)?,
                 counted: m.counted,
             },
-            Kind::Settled(m) => Record::Settled {
+            RecordContent::Settled(m) => Record::Settled {
                 settlement: Settlement {
                     transaction: transaction(m.transaction)?,
                     participant: m.participant.parse()?,
@@ -317,14 +320,14 @@ impl Kind {
                 },
                 time: Timestamp(m.time_ms),
             },
-            Kind::Heuristic(m) => Record::Heuristic {
+            RecordContent::Heuristic(m) => Record::Heuristic {
                 transaction: transaction(m.transaction)?,
                 participant: m.participant.parse()?,
                 kind: m.kind.parse().map_err(|_| RecordError::Field("kind"))?,
                 detail: m.detail,
                 time: Timestamp(m.time_ms),
             },
-            Kind::RepairOrdered(m) => Record::RepairOrdered {
+            RecordContent::RepairOrdered(m) => Record::RepairOrdered {
                 repair: Repair {
                     transaction: transaction(m.transaction)?,
                     participant: m.participant.parse()?,
@@ -333,11 +336,11 @@ impl Kind {
                 },
                 time: Timestamp(m.time_ms),
             },
-            Kind::Forgotten(m) => Record::Forgotten {
+            RecordContent::Forgotten(m) => Record::Forgotten {
                 epoch: Epoch(m.epoch),
                 before: transaction(m.before)?,
             },
-            Kind::Totals(m) => Record::Totals(m.try_into()?),
+            RecordContent::Totals(m) => Record::Totals(m.try_into()?),
         })
     }
 }

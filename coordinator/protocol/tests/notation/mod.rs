@@ -133,7 +133,7 @@ pub(crate) fn parse_event(line: &str) -> Result<Event, String> {
                 },
             }
         }
-        "looked" => Event::Looked {
+        "enlistable" => Event::Enlistable {
             participant: words.parse()?,
             newest_committed: match words.option("knows")? {
                 None => Vec::new(),
@@ -346,11 +346,11 @@ pub(crate) fn event_text(event: &Event) -> String {
                 failure.detail
             )
         }
-        Event::Looked {
+        Event::Enlistable {
             participant,
             newest_committed,
         } => format!(
-            "looked {participant}{}",
+            "enlistable {participant}{}",
             optional("knows", &ids_text(newest_committed))
         ),
         Event::ParticipantUp {

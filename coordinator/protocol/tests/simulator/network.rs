@@ -498,7 +498,7 @@ impl World {
                 participant,
                 detail: stale.to_string(),
             },
-            None => Event::Looked {
+            None => Event::Enlistable {
                 participant,
                 newest_committed,
             },

@@ -150,7 +150,7 @@ impl World {
         let is_left = |(participant, id, _): &&(ParticipantName, TransactionId, Vec<Entry>)| {
             let store = &self.stores[participant];
             let has_ended = matches!(
-                process.core.damage(id, participant),
+                process.core.damage(&id.at(participant)),
                 Ok(Damage::Ended(Some(_)))
             );
             store.is_up && store.prepared.contains_key(id) && has_ended
@@ -178,7 +178,7 @@ impl World {
             .filter(|decision| {
                 let damage = process
                     .core
-                    .damage(&decision.transaction, &decision.participants[0]);
+                    .damage(&decision.transaction.at(&decision.participants[0]));
                 matches!(damage, Ok(Damage::Ended(Some(_))))
             })
             .cloned()

@@ -105,7 +105,7 @@ impl Tampered {
         match (tampering, &mut event) {
             (
                 Tampering::StaleLogIsBelieved,
-                Event::Looked {
+                Event::Enlistable {
                     newest_committed, ..
                 }
                 | Event::ParticipantUp {

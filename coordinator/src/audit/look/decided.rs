@@ -25,7 +25,7 @@ pub(in crate::audit) fn is_stranger(
     let id = row.transaction_id.as_deref().unwrap_or_default();
     match id.parse::<TransactionId>() {
         Ok(id) => !matches!(
-            core.standing(&id, participant),
+            core.standing(&id.at(participant)),
             Standing::NotOurs | Standing::Forgotten
         ),
         Err(_) => true,

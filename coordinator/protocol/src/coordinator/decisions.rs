@@ -1,12 +1,13 @@
-//! What an audit asks of memory: page by page, so that no event waits for it.
+//! The decisions that the log holds, as an audit asks for them: page by page, so that no event waits for
+//! it.
 
 use super::Coordinator;
-use super::finish::branches;
-use crate::event::Position;
-use crate::history::{ByHand, Fate};
-use crate::id::{ParticipantName, TransactionId};
+use crate::by_hand::ByHand;
+use crate::history::{Fate, Kept};
+use crate::id::{BranchId, ParticipantName, Position, TransactionId};
 use crate::time::Timestamp;
 use crate::transaction::{Branch, Progress, State};
+use crate::transactions::Knowledge;
 
 /// Transactions of the history that one page looks at.
 const PAGE_MAX: usize = 1_000;
@@ -61,20 +62,14 @@ impl Coordinator {
         after: Option<&TransactionId>,
     ) -> HistoryPage {
         let mut page = HistoryPage::default();
-        for (number, (id, kept)) in self.history.behind(after).enumerate() {
+        for (number, (id, kept)) in self.transactions.history().behind(after).enumerate() {
             if number == PAGE_MAX {
                 return page;
             }
             page.next = Some(id.clone());
             let is_within = (since..=until).contains(&kept.decide_time);
             if is_within && kept.fate.is_committed() {
-                page.decisions.push(RememberedDecision {
-                    transaction: id.clone(),
-                    decide_time: kept.decide_time,
-                    position: kept.decision(),
-                    has_ended: kept.fate == Fate::Committed,
-                    settled: self.settled_at(id, &kept.by_hand),
-                });
+                page.decisions.push(self.remembered(id, kept));
             }
         }
         page.next = None;
@@ -83,70 +78,63 @@ impl Coordinator {
 
     /// One decision that the log holds.
     pub fn decision(&self, id: &TransactionId) -> Option<RememberedDecision> {
-        let kept = self.history.transaction(id)?;
-        kept.fate.is_committed().then(|| RememberedDecision {
-            transaction: id.clone(),
-            decide_time: kept.decide_time,
-            position: kept.decision(),
-            has_ended: kept.fate == Fate::Committed,
-            settled: self.settled_at(id, &kept.by_hand),
-        })
+        let kept = self.transactions.history().transaction(id)?;
+        kept.fate.is_committed().then(|| self.remembered(id, kept))
     }
 
     /// The oldest moment that the log remembers, if it has forgotten what was before.
     pub fn remembers_since(&self) -> Option<Timestamp> {
-        let (_, oldest) = self.history.behind(None).next()?;
-        (self.floor.epoch.0 > 0).then_some(oldest.decide_time)
+        let (_, oldest) = self.transactions.history().behind(None).next()?;
+        (self.transactions.floor().epoch.0 > 0).then_some(oldest.decide_time)
     }
 
     /// What the log says of a transaction of which a participant's store speaks.
-    pub fn standing(&self, id: &TransactionId, participant: &ParticipantName) -> Standing {
-        if id.coordinator != self.id {
-            return Standing::NotOurs;
-        }
-        if (id.epoch, id.sequence) >= (self.epoch, self.next_sequence) {
-            return Standing::NotBegun;
-        }
-        if let Some(transaction) = self.transactions.get(id) {
-            let branch = branches(transaction).and_then(|branches| branches.get(participant));
-            let has_ended = branch.is_some_and(Branch::has_ended);
-            return match (&transaction.state, has_ended) {
-                (State::Committing(_), true) => Standing::Committed,
-                (State::Aborting(_), true) => Standing::WithoutDecision,
-                (
-                    State::Preparing(_)
-                    | State::Deciding(_)
-                    | State::Committing(_)
-                    | State::Aborting(_),
-                    _,
-                ) => Standing::UnderWay,
-            };
-        }
-        match self.history.transaction(id) {
-            Some(kept) if kept.fate.is_committed() => Standing::Committed,
-            Some(_) => Standing::WithoutDecision,
-            None if *id < self.floor => Standing::Forgotten,
-            None => Standing::WithoutDecision,
+    pub fn standing(&self, branch: &BranchId) -> Standing {
+        let transaction = match self.transactions.known(&branch.transaction) {
+            Knowledge::NotOurs => return Standing::NotOurs,
+            Knowledge::NotBegun => return Standing::NotBegun,
+            Knowledge::Ended(kept) if kept.fate.is_committed() => return Standing::Committed,
+            Knowledge::Ended(_) | Knowledge::PresumedAborted => return Standing::WithoutDecision,
+            Knowledge::Forgotten => return Standing::Forgotten,
+            Knowledge::UnderWay(transaction) => transaction,
+        };
+        let has_ended = self
+            .transactions
+            .branch(branch)
+            .is_some_and(Branch::has_ended);
+        match &transaction.state {
+            State::Committing(_) if has_ended => Standing::Committed,
+            State::Aborting(_) if has_ended => Standing::WithoutDecision,
+            State::Preparing(_)
+            | State::Deciding(_)
+            | State::Committing(_)
+            | State::Aborting(_) => Standing::UnderWay,
         }
     }
 
     /// Whether the log holds something about a transaction, so that its commit by hand does not make a
     /// start take the log for an old copy.
     pub fn is_in_log(&self, id: &TransactionId) -> bool {
-        self.history.transaction(id).is_some()
+        self.transactions.history().transaction(id).is_some()
     }
 
-    fn settled_at(&self, id: &TransactionId, by_hand: &[ByHand]) -> Vec<ParticipantName> {
-        let ended = by_hand.iter().filter_map(|word| match word {
+    fn remembered(&self, id: &TransactionId, kept: &Kept) -> RememberedDecision {
+        let ended = kept.by_hand.iter().filter_map(|word| match word {
             ByHand::Settled(settlement) => Some(settlement.participant.clone()),
             ByHand::Repaired(_) => None,
         });
-        let branches = self.transactions.get(id).and_then(branches);
+        let branches = self.transactions.get(id).and_then(|known| known.branches());
         let unfinished = branches
             .into_iter()
             .flatten()
             .filter(|(_, branch)| matches!(branch.progress, Progress::Settled(_)))
             .map(|(name, _)| name.clone());
-        ended.chain(unfinished).collect()
+        RememberedDecision {
+            transaction: id.clone(),
+            decide_time: kept.decide_time,
+            position: kept.decision(),
+            has_ended: kept.fate == Fate::Committed,
+            settled: ended.chain(unfinished).collect(),
+        }
     }
 }

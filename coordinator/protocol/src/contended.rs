@@ -16,13 +16,10 @@ use std::time::Duration;
 
 use indexmap::Equivalent;
 
-use super::Coordinator;
-use super::lanes::Lane;
-use crate::branch::Vote;
-use crate::id::{ParticipantName, TransactionId};
-use crate::purchase::{Purchase, Reason};
+use crate::id::ParticipantName;
+use crate::lanes::Lane;
+use crate::purchase::Purchase;
 use crate::time::Timestamp;
-use crate::transaction::{Promise, State};
 use crate::unordered::UnorderedMap;
 
 /// How long after a lock was found that what it may be about stays suspected.
@@ -85,7 +82,7 @@ struct Suspicion {
 
 /// All that is suspected to be locked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(super) struct Contended {
+pub(crate) struct Contended {
     suspects: UnorderedMap<Touched<String>, Suspicion>,
     /// When each suspicion ends.
     ends: BTreeSet<(Timestamp, Touched<String>)>,
@@ -93,7 +90,7 @@ pub(super) struct Contended {
 
 impl Contended {
     /// The lane that a purchase belongs into.
-    pub(super) fn lane_of(&self, purchase: &Purchase) -> Lane {
+    pub(crate) fn lane_of(&self, purchase: &Purchase) -> Lane {
         let is_suspected = |touched| self.suspects.get(&touched).is_some();
         match !self.suspects.is_empty() && touched(purchase).any(is_suspected) {
             true => Lane::Contended,
@@ -102,7 +99,7 @@ impl Contended {
     }
 
     /// Ends suspicions that are old; gives whether there were any.
-    fn expire(&mut self, now: Timestamp) -> bool {
+    pub(crate) fn expire(&mut self, now: Timestamp) -> bool {
         let before = self.ends.len();
         while let Some((until, _)) = self.ends.first()
             && *until <= now
@@ -114,7 +111,7 @@ impl Contended {
 
     /// Takes what a store has found locked, and what it has taken in the same branch; gives whether
     /// anything is suspected now that was not, or the other way round.
-    fn found(
+    pub(crate) fn find(
         &mut self,
         now: Timestamp,
         participant: &ParticipantName,
@@ -129,7 +126,7 @@ impl Contended {
         let mut has_changed = false;
         for touched in &taken {
             if locked.is_empty() && lane == Lane::Contended {
-                self.was_taken(*touched, participant);
+                self.clear_later(*touched, participant);
             } else {
                 has_changed |= self.clear(*touched, participant);
             }
@@ -192,7 +189,7 @@ impl Contended {
         }
     }
 
-    fn was_taken(&mut self, touched: Touched<&str>, participant: &ParticipantName) {
+    fn clear_later(&mut self, touched: Touched<&str>, participant: &ParticipantName) {
         if let Some(suspicion) = self.suspects.get_mut(&touched)
             && suspicion.participant == *participant
         {
@@ -220,68 +217,6 @@ impl Contended {
             self.suspects.remove(&oldest);
         }
     }
-}
-
-impl Coordinator {
-    /// Learns from a vote, which was asked for and has been taken, what is locked at a store: `locked`
-    /// are the numbers of the entries that it refuses for that.
-    pub(super) fn learn_locks(
-        &mut self,
-        now: Timestamp,
-        id: &TransactionId,
-        participant: &ParticipantName,
-        locked: &BTreeSet<u32>,
-    ) {
-        let (Some(lane), Some(transaction)) = (self.pipeline.get(id), self.transactions.get(id))
-        else {
-            return;
-        };
-        let State::Preparing(preparing) = &transaction.state else {
-            return;
-        };
-        let promised = match preparing.promises.get(participant) {
-            Some(Promise::Yes { entries, .. }) => entries,
-            Some(Promise::Empty | Promise::NotAsked | Promise::Asked { .. }) | None => {
-                &BTreeSet::new()
-            }
-        };
-        let of = |numbers: &BTreeSet<u32>| -> Vec<&Purchase> {
-            let entries = preparing.entries.iter();
-            let entries = entries.filter(|entry| numbers.contains(&entry.number));
-            entries.map(|entry| &*entry.purchase).collect()
-        };
-        let (locked, taken) = (of(locked), of(promised));
-        if self
-            .contended
-            .found(now, participant, *lane, &locked, &taken)
-        {
-            self.sort_lanes();
-        }
-    }
-
-    /// Forgets what was locked too long ago.
-    pub(super) fn forget_locks(&mut self, now: Timestamp) {
-        if self.contended.expire(now) {
-            self.sort_lanes();
-        }
-    }
-
-    fn sort_lanes(&mut self) {
-        let contended = &self.contended;
-        self.queue.sort(|purchase| contended.lane_of(purchase));
-    }
-}
-
-/// The numbers of the entries that a vote refuses because another session holds a row.
-pub(super) fn locked(vote: &Vote) -> BTreeSet<u32> {
-    let refused = match vote {
-        Vote::Yes { refused, .. } => refused.as_slice(),
-        Vote::No { .. } => &[],
-    };
-    let locked = refused
-        .iter()
-        .filter(|entry| entry.refusal.reason == Reason::Locked);
-    locked.map(|entry| entry.number).collect()
 }
 
 #[cfg(test)]
@@ -315,7 +250,7 @@ mod tests {
                 true => (&[purchase], &[]),
                 false => (&[], &[purchase]),
             };
-            contended.found(Timestamp(0), &mysql, *lane, locked, taken);
+            contended.find(Timestamp(0), &mysql, *lane, locked, taken);
         }
         contended
     }
@@ -368,7 +303,7 @@ mod tests {
         let mut contended = after(&[(Lane::Open, purchase("p-1", "ann", "tea"), true)]);
         let redis = "redis".parse().expect("a name");
         let taken = purchase("p-2", "bob", "tea");
-        contended.found(Timestamp(1), &redis, Lane::Open, &[], &[&taken]);
+        contended.find(Timestamp(1), &redis, Lane::Open, &[], &[&taken]);
         assert!(waits_apart(&contended, "bob", "tea"));
     }
 
@@ -379,7 +314,7 @@ mod tests {
         for number in 0..2 * SUSPECTS_MAX {
             let (id, now) = (number.to_string(), Timestamp(number as u64));
             let locked = purchase(&id, &id, &id);
-            contended.found(now, &mysql, Lane::Open, &[&locked], &[]);
+            contended.find(now, &mysql, Lane::Open, &[&locked], &[]);
             assert_eq!(contended.suspects.len(), contended.ends.len());
         }
         assert_eq!(contended.ends.len(), SUSPECTS_MAX);

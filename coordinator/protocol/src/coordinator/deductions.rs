@@ -1,9 +1,9 @@
 //! What the log says was deducted in all: kept when purchases are forgotten, and told to an audit.
 
-use super::{Coordinator, Storing};
-use crate::event::Position;
-use crate::id::ParticipantName;
+use super::Coordinator;
+use crate::id::{ParticipantName, Position};
 use crate::record::Record;
+use crate::tail::Storing;
 use crate::totals::{Rewrite, SkuTotal};
 
 /// Totals that one round writes again at most, so that no event waits for long: 0.5 MB of records

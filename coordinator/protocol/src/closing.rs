@@ -7,8 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::Coordinator;
-use crate::id::{ParticipantName, TransactionId};
+use crate::id::TransactionId;
 use crate::time::Timestamp;
 
 /// Transactions that are closed at once, without waiting for the time to tell it.
@@ -16,7 +15,7 @@ const CLOSED_TRANSACTIONS_MAX: u64 = 1_000;
 
 /// How far transactions are closed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(super) struct Closing {
+pub(crate) struct Closing {
     /// The first transaction that had not begun at each of some moments, oldest first.
     begun: VecDeque<(Timestamp, TransactionId)>,
     /// What the participants were told last, and when.
@@ -25,13 +24,13 @@ pub(super) struct Closing {
 
 impl Closing {
     /// The first that is not closed, as the participants were told.
-    pub(super) fn told(&self) -> Option<&TransactionId> {
+    pub(crate) fn told(&self) -> Option<&TransactionId> {
         self.told.as_ref().map(|(_, closed)| closed)
     }
 
     /// Notes how far transactions have begun by now, and gives how far they had at the last moment
     /// that `is_old`.
-    fn begun(
+    pub(crate) fn begin(
         &mut self,
         now: Timestamp,
         next: TransactionId,
@@ -47,41 +46,23 @@ impl Closing {
         is_old(*time).then(|| first.clone())
     }
 
+    /// Takes the participants for told, now, that everything before a transaction is closed.
+    pub(crate) fn tell(&mut self, now: Timestamp, closed: TransactionId) {
+        self.told = Some((now, closed));
+    }
+
     /// Whether it is time to tell that everything before a transaction is closed.
-    fn is_due(&self, now: Timestamp, closed: &TransactionId, interval: Duration) -> bool {
+    pub(crate) fn is_due(
+        &self,
+        now: Timestamp,
+        closed: &TransactionId,
+        interval: Duration,
+    ) -> bool {
         let Some((time, told)) = &self.told else {
             return true;
         };
         let many = closed.epoch > told.epoch
             || closed.sequence.saturating_sub(told.sequence) >= CLOSED_TRANSACTIONS_MAX;
         closed > told && (many || now.since(*time) >= interval)
-    }
-}
-
-impl Coordinator {
-    /// Closes what began long enough ago and is neither under way nor still to be rolled back.
-    pub(super) fn close(&mut self, now: Timestamp) {
-        let age = self.settings.closing_age;
-        let next = TransactionId {
-            coordinator: self.id.clone(),
-            epoch: self.epoch,
-            sequence: self.next_sequence,
-        };
-        let is_old = |time: Timestamp| now.since(time) >= age;
-        let Some(begun) = self.closing.begun(now, next, is_old) else {
-            return;
-        };
-        let open = self.pipeline.keys().next().into_iter();
-        let open = open.chain(self.releases.first()).min();
-        let closed = open.map_or(begun.clone(), |open| begun.min(open.clone()));
-        if !self.closing.is_due(now, &closed, age) {
-            return;
-        }
-        self.closing.told = Some((now, closed));
-        let (names, before): (Vec<ParticipantName>, _) =
-            (self.members.keys().cloned().collect(), self.let_go.clone());
-        for name in names {
-            self.forget_at(&name, &before);
-        }
     }
 }
