@@ -120,6 +120,7 @@ impl Contended {
         taken: &[&Purchase],
     ) -> bool {
         if locked.is_empty() && self.suspects.is_empty() {
+            // Nothing is to be suspected, and nothing to be cleared.
             return false;
         }
         let taken: BTreeSet<Touched<&str>> = taken.iter().flat_map(|p| touched(p)).collect();

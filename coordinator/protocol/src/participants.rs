@@ -226,6 +226,7 @@ impl Participants {
         swept: Swept,
     ) -> BTreeSet<TransactionId> {
         let Some(member) = self.members.get_mut(name) else {
+            // Nothing is kept of who is not configured.
             return BTreeSet::new();
         };
         member.is_swept = true;

@@ -272,7 +272,9 @@ impl Transactions {
 
     /// Sends what was being prepared to the log.
     pub(crate) fn decide(&mut self, decision: Decision) {
-        if let Some(transaction) = self.under_way.get_mut(&decision.transaction) {
+        let transaction = self.under_way.get_mut(&decision.transaction);
+        debug_assert!(transaction.is_some(), "a decision is of what is under way");
+        if let Some(transaction) = transaction {
             transaction.state = State::Deciding(decision);
         }
     }

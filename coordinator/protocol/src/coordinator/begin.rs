@@ -130,6 +130,7 @@ impl Coordinator {
     pub(super) fn begin_again(&mut self, id: &TransactionId) {
         for entry in self.again.remove(id).into_iter().flatten().rev() {
             let purchase_id = &entry.purchase.purchase_id;
+            // Another transaction may have answered it, if two processes have written to the log.
             if let Some(in_flight) = self.in_flight.get_mut(purchase_id) {
                 in_flight.place = Place::Queued;
                 let lane = self.contended.lane_of(&entry.purchase);

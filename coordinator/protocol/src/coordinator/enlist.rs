@@ -45,7 +45,7 @@ impl Coordinator {
         true
     }
 
-    pub(super) fn participant_up(
+    pub(super) fn enlisted(
         &mut self,
         now: Timestamp,
         participant: &ParticipantName,

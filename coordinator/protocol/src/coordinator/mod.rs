@@ -148,7 +148,11 @@ impl Coordinator {
         events: impl IntoIterator<Item = Event>,
     ) -> Vec<Action> {
         for event in events {
-            self.take(now, event);
+            // Nothing was asked of others: the shell has links to those of the configuration only.
+            let from = event.participant();
+            if from.is_none_or(|name| self.participants.contains(name)) {
+                self.take(now, event);
+            }
         }
         self.advance(now);
         #[cfg(debug_assertions)]
@@ -157,11 +161,6 @@ impl Coordinator {
     }
 
     fn take(&mut self, now: Timestamp, event: Event) {
-        let of_stranger = |name: &ParticipantName| !self.participants.contains(name);
-        if event.participant().is_some_and(of_stranger) {
-            // Nothing was asked of it: the shell has links to those of the configuration only.
-            return;
-        }
         match event {
             Event::Submitted {
                 request,
@@ -197,7 +196,7 @@ impl Coordinator {
                 incarnation,
                 newest_committed,
                 refuses_singly,
-            } => self.participant_up(
+            } => self.enlisted(
                 now,
                 &participant,
                 incarnation,

@@ -33,6 +33,7 @@ impl Coordinator {
         let life = life.unwrap_or_default().to_owned();
         let recall = self.participants.recall(participant);
         if recall.is_some_and(|recall| recall.is_through(&life)) {
+            // It was away and is the same.
             return;
         }
         let is_other = !life.is_empty() && before != life;

@@ -68,6 +68,7 @@ impl Coordinator {
         let mut finals = Vec::new();
         for entry in entries {
             let Some(refused) = refused.get(&entry.number) else {
+                // Nobody has refused it.
                 continue;
             };
             if refused.is_doubtful {

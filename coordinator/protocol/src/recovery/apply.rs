@@ -5,7 +5,7 @@ use super::recovered::{Recovered, Unfinished};
 use crate::history::Fate;
 use crate::id::{Epoch, ParticipantName, Position, TransactionId};
 use crate::index::past_refusal;
-use crate::record::{Decision, Fingerprint, Record};
+use crate::record::{Decision, Fingerprint, Record, RefusedPurchase};
 use crate::time::Timestamp;
 use crate::transaction::{Branch, Branches, Order, Progress, State, Transaction};
 
@@ -26,51 +26,17 @@ impl Recovered {
                 self.instance_id = Some(instance_id);
             }
             Record::Decided(decision) => {
-                self.decided(unfinished, position, decision, fingerprints)?
+                self.decided(unfinished, position, decision, fingerprints)?;
             }
             Record::Refused {
                 transaction,
                 time,
                 refused,
-            } => {
-                self.saw_epoch(transaction.epoch);
-                self.presumed.remove(&transaction);
-                if self
-                    .history
-                    .fate(&transaction)
-                    .is_some_and(Fate::is_committed)
-                {
-                    return Err(ReplayError::Contradiction {
-                        position,
-                        transaction,
-                    });
-                }
-                // Without any refusal it says only that the transaction has no decision.
-                if refused.is_empty() {
-                    presume_abort(unfinished, &transaction, time);
-                }
-                let fate = if unfinished.contains_key(&transaction) {
-                    Fate::Aborting
-                } else {
-                    Fate::Refused
-                };
-                let purchases = refused.iter().map(past_refusal);
-                self.history.insert(&transaction, time, fate, purchases);
-                self.history.place(&transaction, position);
-            }
+            } => self.refused(unfinished, position, transaction, time, &refused)?,
             Record::Ended {
                 transaction,
                 counted,
-            } => {
-                let known = unfinished.remove(&transaction);
-                let words = known.as_ref().map(Transaction::by_hand);
-                if counted && let Some(State::Committing(committing)) = known.map(|t| t.state) {
-                    let begins = self.history.begins(&transaction).unwrap_or(position);
-                    let branches = committing.counted();
-                    self.totals.add(branches, &committing.entries, begins);
-                }
-                self.history.end(&transaction, words.unwrap_or_default());
-            }
+            } => self.ended(unfinished, position, &transaction, counted),
             Record::Settled { settlement, time } => {
                 let id = &settlement.transaction;
                 self.worded(unfinished, position, id, time);
@@ -164,6 +130,54 @@ impl Recovered {
         });
         unfinished.insert(id, transaction);
         Ok(())
+    }
+
+    fn refused(
+        &mut self,
+        unfinished: &mut Unfinished,
+        position: Position,
+        transaction: TransactionId,
+        time: Timestamp,
+        refused: &[RefusedPurchase],
+    ) -> Result<(), ReplayError> {
+        self.saw_epoch(transaction.epoch);
+        self.presumed.remove(&transaction);
+        let fate = self.history.fate(&transaction);
+        if fate.is_some_and(Fate::is_committed) {
+            return Err(ReplayError::Contradiction {
+                position,
+                transaction,
+            });
+        }
+        // Without any refusal it says only that the transaction has no decision.
+        if refused.is_empty() {
+            presume_abort(unfinished, &transaction, time);
+        }
+        let fate = match unfinished.contains_key(&transaction) {
+            true => Fate::Aborting,
+            false => Fate::Refused,
+        };
+        let purchases = refused.iter().map(past_refusal);
+        self.history.insert(&transaction, time, fate, purchases);
+        self.history.place(&transaction, position);
+        Ok(())
+    }
+
+    fn ended(
+        &mut self,
+        unfinished: &mut Unfinished,
+        position: Position,
+        id: &TransactionId,
+        counted: bool,
+    ) {
+        let known = unfinished.remove(id);
+        let words = known.as_ref().map(Transaction::by_hand);
+        if counted && let Some(State::Committing(committing)) = known.map(|t| t.state) {
+            let begins = self.history.begins(id).unwrap_or(position);
+            let branches = committing.counted();
+            self.totals.add(branches, &committing.entries, begins);
+        }
+        self.history.end(id, words.unwrap_or_default());
     }
 
     /// Takes note that something was found or said of one branch of a transaction.
