@@ -15,32 +15,22 @@ pub enum Action {
     Store {
         /// To be given back.
         ticket: Ticket,
-        /// What.
         record: Record,
         /// Whether somebody waits for it; otherwise it rides with the next force.
         forced: bool,
     },
     /// Make the coordinator known to a participant's store, the first thing that is written there.
-    Enlist {
-        /// Whom.
-        participant: ParticipantName,
-    },
+    Enlist { participant: ParticipantName },
     /// Ask a participant to prepare.
     Prepare {
-        /// Whom.
         participant: ParticipantName,
-        /// The transaction.
         transaction: TransactionId,
-        /// What.
         entries: Vec<Entry>,
-        /// By when.
         deadline: Timestamp,
     },
     /// Ask a participant to carry out a stored decision.
     Commit {
-        /// Whom.
         participant: ParticipantName,
-        /// The transaction.
         transaction: TransactionId,
         /// The entries that survived.
         entries: Vec<Entry>,
@@ -50,9 +40,7 @@ pub enum Action {
     /// Ask a participant to redo a stored decision that it has ended another way. The order is
     /// stored.
     Repair {
-        /// Whom.
         participant: ParticipantName,
-        /// The transaction.
         transaction: TransactionId,
         /// The entries that survived.
         entries: Vec<Entry>,
@@ -61,16 +49,13 @@ pub enum Action {
     },
     /// Ask a participant to release a transaction that has no decision.
     RollBack {
-        /// Whom.
         participant: ParticipantName,
-        /// The transaction.
         transaction: TransactionId,
     },
     /// Ask a participant which of these transactions, all of which it has acknowledged, its store
     /// does not remember any more. A failure makes the participant be enlisted again, and is
     /// otherwise not reported.
     Recall {
-        /// Whom.
         participant: ParticipantName,
         /// To be given back.
         page: u64,
@@ -86,7 +71,6 @@ pub enum Action {
     },
     /// Tell a participant what it may forget. Best effort: the next one says it again.
     Forget {
-        /// Whom.
         participant: ParticipantName,
         /// Everything before this one ...
         before: TransactionId,
@@ -96,22 +80,15 @@ pub enum Action {
         closed: Option<TransactionId>,
     },
     /// Answer a client.
-    Reply {
-        /// Whom.
-        request: RequestId,
-        /// What.
-        reply: Reply,
-    },
+    Reply { request: RequestId, reply: Reply },
     /// Answer an operator's settlement.
     ReplySettled {
-        /// Whom.
         request: RequestId,
         /// Whether it is recorded.
         result: Result<(), SettleError>,
     },
     /// Answer an operator's order of a repair: it was carried out, or why it was not.
     ReplyRepaired {
-        /// Whom.
         request: RequestId,
         /// What came of it.
         result: Result<Repaired, RepairError>,

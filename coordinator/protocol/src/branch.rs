@@ -27,7 +27,6 @@ pub enum Vote {
 pub struct RefusedEntry {
     /// [`Entry::number`](crate::Entry::number).
     pub number: u32,
-    /// Why.
     pub refusal: Refusal,
 }
 
@@ -77,7 +76,6 @@ pub struct Debt {
 /// A branch that is prepared at a store.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PreparedBranch {
-    /// Whose.
     pub id: PreparedId,
     /// When, where the store keeps it.
     pub prepare_time: Option<Timestamp>,
@@ -113,23 +111,22 @@ pub enum HeuristicKind {
     /// Decided abort, committed at the store.
     #[strum(serialize = "HEURISTIC_COMMIT")]
     Committed,
-    /// Partly each.
     #[strum(serialize = "HEURISTIC_MIXED")]
     Mixed,
 }
 
 /// Why a participant's call gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Failure {
+pub struct CallFailure {
     /// What may be done about it.
-    pub kind: FailureKind,
+    pub kind: CallFailureKind,
     /// What happened, for a person.
     pub detail: String,
 }
 
-/// What may be done about a [`Failure`].
+/// What may be done about a [`CallFailure`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FailureKind {
+pub enum CallFailureKind {
     /// The outcome is unknown; asking again is safe.
     Unavailable,
     /// The store is healthy and can't do it now; ask again later.

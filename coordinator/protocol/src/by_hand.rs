@@ -6,9 +6,7 @@ use crate::id::{BranchId, ParticipantName, TransactionId};
 /// An operator's word on how a branch ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Settlement {
-    /// The transaction.
     pub transaction: TransactionId,
-    /// The branch.
     pub participant: ParticipantName,
     /// How it ended.
     pub ending: Ending,
@@ -21,9 +19,7 @@ pub struct Settlement {
 /// An operator's order to redo a branch from the stored decision.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Repair {
-    /// The transaction.
     pub transaction: TransactionId,
-    /// The branch.
     pub participant: ParticipantName,
     /// Why; kept in the log.
     pub reason: String,

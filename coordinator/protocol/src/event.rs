@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::branch::{CommitEvidence, Debt, Ending, Failure, PreparedBranch, Repaired, Vote};
+use crate::branch::{CallFailure, CommitEvidence, Debt, Ending, PreparedBranch, Repaired, Vote};
 use crate::by_hand::{Repair, Settlement};
 use crate::id::{ParticipantName, Position, RequestId, Ticket, TransactionId};
 use crate::purchase::Purchase;
@@ -25,7 +25,6 @@ pub enum Event {
     Submitted {
         /// Where the reply goes.
         request: RequestId,
-        /// The purchase.
         purchase: Arc<Purchase>,
         /// What the reply waits for.
         wait_for: WaitFor,
@@ -34,16 +33,12 @@ pub enum Event {
     },
     /// A participant answered a prepare.
     Voted {
-        /// The transaction.
         transaction: TransactionId,
-        /// Who.
         participant: ParticipantName,
-        /// What.
         vote: Vote,
     },
     /// A record is durable.
     Stored {
-        /// Which.
         ticket: Ticket,
         /// Where in the log.
         position: Position,
@@ -53,9 +48,7 @@ pub enum Event {
     /// What was asked before the participant's last [`Event::ParticipantUp`] is not acknowledged
     /// after it, since it speaks of a life of the store that may be over: it is a [`Event::CallFailed`].
     Acknowledged {
-        /// The transaction.
         transaction: TransactionId,
-        /// Who.
         participant: ParticipantName,
         /// What was asked.
         ending: Ending,
@@ -66,26 +59,23 @@ pub enum Event {
     },
     /// A call gave no answer.
     CallFailed {
-        /// The transaction.
         transaction: TransactionId,
         /// Who was asked.
         participant: ParticipantName,
         /// What was asked.
         call: Call,
         /// What came back instead.
-        failure: Failure,
+        failure: CallFailure,
     },
     /// A participant can be enlisted: its store was asked what it knows of this coordinator, and
     /// knows no later epoch and no other log.
     Enlistable {
-        /// Who.
         participant: ParticipantName,
         /// Transactions of this coordinator that its store has committed last.
         newest_committed: Vec<TransactionId>,
     },
     /// A participant is enlisted and can be asked.
     ParticipantUp {
-        /// Who.
         participant: ParticipantName,
         /// Its store's present life.
         incarnation: String,
@@ -96,28 +86,24 @@ pub enum Event {
     },
     /// A participant can't be asked.
     ParticipantDown {
-        /// Who.
         participant: ParticipantName,
         /// What was tried, for a person.
         detail: String,
     },
     /// A participant refuses this coordinator for good: it knows a newer epoch or another log.
     Refused {
-        /// Who.
         participant: ParticipantName,
         /// What it knows, for a person.
         detail: String,
     },
     /// A sweep's list of what is prepared at a participant.
     FoundPrepared {
-        /// Where.
         participant: ParticipantName,
         /// All of it.
         branches: Vec<PreparedBranch>,
     },
     /// A store has looked through its memory for the transactions of an [`Action::Recall`].
     Recalled {
-        /// Whose store.
         participant: ParticipantName,
         /// The page that was asked for.
         page: u64,
@@ -134,15 +120,11 @@ pub enum Event {
         decision: Option<Decision>,
     },
     /// An operator wants a transaction's waiting calls made now.
-    RetryNow {
-        /// Which.
-        transaction: TransactionId,
-    },
+    RetryNow { transaction: TransactionId },
     /// An operator ends a branch by his word.
     Settled {
         /// Where the reply goes.
         request: RequestId,
-        /// The settlement.
         settlement: Settlement,
         /// Whether a contradiction of the stored decision is meant.
         force: bool,
@@ -151,17 +133,14 @@ pub enum Event {
     RepairOrdered {
         /// Where the reply goes.
         request: RequestId,
-        /// The order.
         repair: Repair,
-        /// The decision as the log has it, where memory has only its outcome: needed if the
+        /// The decision as the log has it, of which the core keeps only the outcome: needed if the
         /// transaction has ended.
         decision: Option<Decision>,
     },
     /// A participant has carried out a repair.
     Repaired {
-        /// The transaction.
         transaction: TransactionId,
-        /// Who.
         participant: ParticipantName,
         /// What came of it.
         repaired: Repaired,
@@ -201,7 +180,6 @@ impl Event {
 /// What a participant was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
-    /// To promise.
     Prepare,
     /// To carry out.
     End(Ending),

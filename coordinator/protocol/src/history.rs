@@ -109,7 +109,6 @@ pub(crate) enum Retire {
     /// It has not ended: its record is to be written again at the log's end, so that the records
     /// between can go.
     Carry(TransactionId),
-    /// It stays.
     Keep,
 }
 

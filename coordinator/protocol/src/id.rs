@@ -134,7 +134,6 @@ pub struct TransactionId {
 pub struct BranchId {
     /// Of which transaction.
     pub transaction: TransactionId,
-    /// Whose part.
     pub participant: ParticipantName,
 }
 

@@ -9,6 +9,10 @@
 //! [`Reply::Committed`] come into being only by the event that says that the decision is stored.
 
 #![warn(clippy::wildcard_enum_match_arm)]
+#![allow(
+    missing_docs,
+    reason = "what the name and the type of a field say is not said again"
+)]
 
 mod action;
 mod branch;
@@ -41,8 +45,8 @@ mod view;
 
 pub use action::Action;
 pub use branch::{
-    CommitEvidence, Debt, Ending, Failure, FailureKind, HeuristicKind, PreparedBranch, PreparedId,
-    RefusedEntry, Repaired, Vote,
+    CallFailure, CallFailureKind, CommitEvidence, Debt, Ending, HeuristicKind, PreparedBranch,
+    PreparedId, RefusedEntry, Repaired, Vote,
 };
 pub use by_hand::{Repair, Settlement};
 pub use coordinator::{

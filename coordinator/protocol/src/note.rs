@@ -10,7 +10,6 @@ use crate::purchase::Reason;
 pub enum Note {
     /// A decision is stored.
     Decided {
-        /// The transaction.
         transaction: TransactionId,
         /// Purchases that commit.
         committed: Vec<String>,
@@ -19,59 +18,41 @@ pub enum Note {
     },
     /// A transaction is given up without a decision.
     Aborted {
-        /// The transaction.
         transaction: TransactionId,
-        /// Its purchases.
         purchases: Vec<String>,
         /// Why, for a person.
         detail: String,
     },
     /// Every participant has acknowledged.
-    Ended {
-        /// The transaction.
-        transaction: TransactionId,
-    },
+    Ended { transaction: TransactionId },
     /// A branch can't be ended now; it is tried again.
     Waiting {
-        /// The transaction.
         transaction: TransactionId,
-        /// Where.
         participant: ParticipantName,
-        /// Why.
         detail: String,
     },
     /// A branch needs a person.
     Stuck {
-        /// The transaction.
         transaction: TransactionId,
-        /// Where.
         participant: ParticipantName,
         /// Why, and what to do.
         detail: String,
     },
     /// A branch was ended against the decision.
     Heuristic {
-        /// The transaction.
         transaction: TransactionId,
-        /// Where.
         participant: ParticipantName,
-        /// How.
         kind: HeuristicKind,
-        /// The evidence.
         detail: String,
     },
     /// A store had lost a branch; it was carried out from the decision.
     Redone {
-        /// The transaction.
         transaction: TransactionId,
-        /// Where.
         participant: ParticipantName,
     },
     /// Units that could not be deducted are kept as debt.
     Debts {
-        /// The transaction.
         transaction: TransactionId,
-        /// Where.
         participant: ParticipantName,
         /// What is owed.
         debts: Vec<Debt>,
@@ -79,7 +60,6 @@ pub enum Note {
     /// A store does not remember what it had acknowledged; that is carried out again from the log
     /// before new purchases are taken.
     Forgot {
-        /// Whose store.
         participant: ParticipantName,
         /// How many transactions.
         transactions: u64,
@@ -87,7 +67,6 @@ pub enum Note {
     /// A store has lost something, and whether it also lost these transactions can't be told: the
     /// log has forgotten them, and the store may not have been told so.
     Unchecked {
-        /// Whose store.
         participant: ParticipantName,
         /// The first of them; `None`: from the coordinator's beginning.
         from: Option<TransactionId>,
@@ -96,14 +75,12 @@ pub enum Note {
     },
     /// A decision that a store forgot can't be read in the log.
     Unreadable {
-        /// The transaction.
         transaction: TransactionId,
         /// Where it was forgotten.
         participants: Vec<ParticipantName>,
     },
     /// Everything that a store forgot is carried out again.
     Remembers {
-        /// Whose store.
         participant: ParticipantName,
         /// Transactions that were done from their decision.
         redone: u64,
@@ -112,26 +89,19 @@ pub enum Note {
     },
     /// A sweep found a prepared branch of this coordinator that has no decision.
     FoundUndecided {
-        /// The transaction.
         transaction: TransactionId,
-        /// Where.
         participant: ParticipantName,
     },
     /// Two sweeps in a row have found a branch prepared whose commit was acknowledged; it is
     /// committed again.
     FoundCommitted {
-        /// The transaction.
         transaction: TransactionId,
-        /// Where.
         participant: ParticipantName,
     },
     /// A branch is prepared of which a person has said that it had ended; it is ended as he said.
     FoundSettled {
-        /// The transaction.
         transaction: TransactionId,
-        /// Where.
         participant: ParticipantName,
-        /// How.
         ending: Ending,
     },
     /// An operator has ordered a repair; it is being carried out.
@@ -141,9 +111,7 @@ pub enum Note {
     },
     /// A branch was redone from the decision, by an operator's order.
     Repaired {
-        /// The transaction.
         transaction: TransactionId,
-        /// Where.
         participant: ParticipantName,
         /// Purchases that the store had already, and that were left as they are.
         present: Vec<String>,

@@ -51,7 +51,6 @@ enum Presence {
 /// What a sweep has shown at one participant, beside what is ended at once.
 #[derive(Debug, Default)]
 pub(crate) struct Swept {
-    /// Others' branches.
     pub(crate) foreign: Vec<PreparedBranch>,
     /// Those of earlier epochs without a decision that can't be rolled back yet.
     pub(crate) held_back: BTreeSet<TransactionId>,

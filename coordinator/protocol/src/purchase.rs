@@ -13,7 +13,6 @@ pub struct Purchase {
     /// The idempotency key.
     #[prost(string, tag = "2")]
     pub purchase_id: String,
-    /// Who buys.
     #[prost(string, tag = "3")]
     pub customer_id: String,
     /// An ISO 4217 code in capitals.
@@ -50,7 +49,6 @@ impl Item {
 pub struct Entry {
     /// Its number within the transaction, from 0; fixed for the transaction's life.
     pub number: u32,
-    /// Its content.
     pub purchase: Arc<Purchase>,
 }
 

@@ -29,9 +29,7 @@ pub enum Record {
     EpochStarted {
         /// The new epoch.
         epoch: Epoch,
-        /// The process.
         instance_id: String,
-        /// When.
         time: Timestamp,
     },
     /// The decision to commit; forced before any commit and any reply.
@@ -39,16 +37,13 @@ pub enum Record {
     /// Final refusals of a transaction in which nothing survived; forced before any reply, so
     /// that the same request gets the same answer.
     Refused {
-        /// The transaction.
         transaction: TransactionId,
-        /// When.
         time: Timestamp,
         /// Who and why.
         refused: Vec<RefusedPurchase>,
     },
     /// Every branch of a committed transaction has ended; never forced.
     Ended {
-        /// The transaction.
         transaction: TransactionId,
         /// Whether the totals hold what it has deducted from here on: not so where a version that
         /// kept none has ended it.
@@ -58,18 +53,14 @@ pub enum Record {
     Settled {
         /// What he said.
         settlement: Settlement,
-        /// When.
         time: Timestamp,
     },
     /// A branch was found ended against the decision.
     Heuristic {
-        /// The transaction.
         transaction: TransactionId,
-        /// Where.
         participant: ParticipantName,
         /// How it ended.
         kind: HeuristicKind,
-        /// The evidence.
         detail: String,
         /// When it was found.
         time: Timestamp,
@@ -78,7 +69,6 @@ pub enum Record {
     RepairOrdered {
         /// What he said.
         repair: Repair,
-        /// When.
         time: Timestamp,
     },
     /// Everything before a transaction, but for what has not ended, is forgotten.
@@ -96,7 +86,6 @@ pub enum Record {
 /// The decision to commit, with everything that is needed to carry it out again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Decision {
-    /// The transaction.
     pub transaction: TransactionId,
     /// When it was decided.
     pub decide_time: Timestamp,
@@ -118,9 +107,7 @@ pub struct RefusedPurchase {
     pub purchase_id: String,
     /// [`fingerprint`] of the content.
     pub fingerprint: Fingerprint,
-    /// Who refused.
     pub participant: ParticipantName,
-    /// Why.
     pub refusal: Refusal,
 }
 

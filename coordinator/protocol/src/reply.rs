@@ -16,7 +16,6 @@ pub enum Reply {
     Committed {
         /// By which transaction.
         transaction: TransactionId,
-        /// When.
         decide_time: Timestamp,
         /// Whether every participant has acknowledged.
         applied: bool,
@@ -27,7 +26,6 @@ pub enum Reply {
         transaction: TransactionId,
         /// By which store.
         participant: ParticipantName,
-        /// Why.
         refusal: Refusal,
     },
     /// The purchase id is known with another content.
@@ -57,7 +55,6 @@ pub enum Reply {
     OutcomeCommitted {
         /// By which transaction.
         transaction: TransactionId,
-        /// When.
         decide_time: Timestamp,
     },
 }
@@ -75,7 +72,7 @@ impl Reply {
 /// Why a settlement is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum SettleError {
-    /// Neither the log nor memory has it.
+    /// Nothing is known of it.
     #[error("transaction {0} is not known or has ended")]
     UnknownTransaction(TransactionId),
     /// It has no such branch.
@@ -95,7 +92,7 @@ pub enum SettleError {
 /// Why a repair was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum RepairError {
-    /// Neither the log nor memory has it.
+    /// Nothing is known of it.
     #[error("transaction {0} is not known, or so old that the log has forgotten it")]
     UnknownTransaction(TransactionId),
     /// It has no such branch.

@@ -20,7 +20,6 @@ pub struct Claim<'a> {
 pub struct Enlistment {
     /// Identity of the log.
     pub log_id: String,
-    /// The epoch.
     pub epoch: Epoch,
     /// Identity of the process.
     pub instance_id: String,
@@ -35,7 +34,6 @@ pub enum Stale {
          coordinator's, or a new one in the place of the one that is gone"
     )]
     OtherLog {
-        /// Whose store.
         participant: ParticipantName,
         /// The log that it knows.
         known: String,
@@ -48,7 +46,6 @@ pub enum Stale {
          in this log is {}", text(.own)
     )]
     LaterEpoch {
-        /// Whose store.
         participant: ParticipantName,
         /// The epoch that it knows.
         known: Epoch,
@@ -61,9 +58,7 @@ pub enum Stale {
          that began it in this log: two copies of the log have been started"
     )]
     OtherProcess {
-        /// Whose store.
         participant: ParticipantName,
-        /// The epoch.
         epoch: Epoch,
         /// The process that the store knows.
         known: String,
@@ -76,7 +71,6 @@ pub enum Stale {
          without the coordinator, see \"A stale or damaged log\" in the operator's manual"
     )]
     UnknownCommit {
-        /// Whose store.
         participant: ParticipantName,
         /// What it has committed.
         transaction: TransactionId,

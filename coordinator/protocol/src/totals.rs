@@ -25,16 +25,13 @@ const SKU_BYTES_MAX: usize = 32;
 /// What the ended transactions of a log have deducted at one participant, as far as a record says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ParticipantTotals {
-    /// Where.
     pub participant: ParticipantName,
-    /// Of what.
     pub skus: Vec<SkuTotal>,
 }
 
 /// What has been deducted of one sku at one participant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct SkuTotal {
-    /// What.
     pub sku: String,
     /// Units of ended transactions that the participant has carried out.
     pub deducted: u64,
@@ -69,7 +66,6 @@ struct Stock {
     needs: Option<Position>,
 }
 
-/// All totals.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Totals {
     participants: Vec<(ParticipantName, Vec<Stock>)>,

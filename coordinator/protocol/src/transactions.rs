@@ -21,7 +21,6 @@ use crate::transaction::{Branch, Branches, Committing, Preparing, Progress, Stat
 /// See [`Transactions::known`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Knowledge<'a> {
-    /// Another coordinator's.
     NotOurs,
     /// Its number has not been given out yet, by this epoch or by any before.
     NotBegun,

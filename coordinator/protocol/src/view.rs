@@ -11,7 +11,6 @@ use crate::transaction::{Branch, Progress, Promise, State, Transaction};
 /// One transaction, as it is known now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransactionView {
-    /// Which.
     pub id: TransactionId,
     /// Where it stands.
     pub state: TransactionState,
@@ -45,7 +44,6 @@ pub enum TransactionState {
 /// One branch, as it is known now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BranchView {
-    /// Where.
     pub participant: ParticipantName,
     /// How far it is.
     pub progress: BranchProgress,
@@ -64,7 +62,6 @@ pub enum BranchProgress {
     NotAsked,
     /// Asked to prepare.
     Preparing,
-    /// Has promised.
     Prepared,
     /// Nothing is prepared there.
     Empty,
@@ -74,7 +71,6 @@ pub enum BranchProgress {
     Waiting(Timestamp),
     /// Needs a person; asked again at this time all the same.
     Stuck(Timestamp),
-    /// Carried out.
     Ended,
     /// Was ended against the decision.
     Heuristic(HeuristicKind),

@@ -13,11 +13,12 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use strum::VariantArray;
 use tandem_protocol::{
-    Action, BranchProgress, Call, CommitEvidence, Coordinator, CoordinatorId, Debt, Decision,
-    Ending, Entry, Epoch, Event, Failure, FailureKind, HeuristicKind, Item, ParticipantName,
-    ParticipantTotals, PreparedBranch, PreparedId, Purchase, Reason, Record, Recovered, Refusal,
-    RefusedEntry, RefusedPurchase, Repair, Repaired, ReplayError, Reply, Settlement, SkuTotal,
-    Ticket, Timestamp, TransactionId, Vote, WaitFor, entry_bytes, fingerprint,
+    Action, BranchProgress, Call, CallFailure, CallFailureKind, CommitEvidence, Coordinator,
+    CoordinatorId, Debt, Decision, Ending, Entry, Epoch, Event, HeuristicKind, Item,
+    ParticipantName, ParticipantTotals, PreparedBranch, PreparedId, Purchase, Reason, Record,
+    Recovered, Refusal, RefusedEntry, RefusedPurchase, Repair, Repaired, ReplayError, Reply,
+    Settlement, SkuTotal, Ticket, Timestamp, TransactionId, Vote, WaitFor, entry_bytes,
+    fingerprint,
 };
 
 /// The coordinator's own participants, and one that it has never heard of.
@@ -50,7 +51,7 @@ enum Step {
 enum Answer {
     Well,
     RefusingTheFirst(Reason),
-    Failing(FailureKind),
+    Failing(CallFailureKind),
 }
 
 proptest! {
@@ -482,7 +483,7 @@ fn answered(asked: &Action, answer: Answer) -> Event {
             transaction,
             participant,
             call,
-            failure: Failure {
+            failure: CallFailure {
                 kind,
                 detail: "because".into(),
             },
@@ -578,7 +579,7 @@ fn event() -> impl Strategy<Value = Event> {
             transaction,
             participant,
             call,
-            failure: Failure {
+            failure: CallFailure {
                 kind,
                 detail: "because".into(),
             },
@@ -815,12 +816,12 @@ fn call() -> impl Strategy<Value = Call> {
     prop_oneof![Just(Call::Prepare), ending().prop_map(Call::End)]
 }
 
-fn failure() -> impl Strategy<Value = FailureKind> {
+fn failure() -> impl Strategy<Value = CallFailureKind> {
     prop_oneof![
-        4 => Just(FailureKind::Unavailable),
-        2 => Just(FailureKind::Busy),
-        1 => Just(FailureKind::Stuck),
-        1 => heuristic().prop_map(FailureKind::Heuristic),
+        4 => Just(CallFailureKind::Unavailable),
+        2 => Just(CallFailureKind::Busy),
+        1 => Just(CallFailureKind::Stuck),
+        1 => heuristic().prop_map(CallFailureKind::Heuristic),
     ]
 }
 

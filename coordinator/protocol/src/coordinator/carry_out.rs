@@ -1,7 +1,7 @@
 //! Carrying decisions out: what participants answer.
 
 use super::Coordinator;
-use crate::branch::{CommitEvidence, Debt, Ending, Failure, FailureKind, HeuristicKind};
+use crate::branch::{CallFailure, CallFailureKind, CommitEvidence, Debt, Ending, HeuristicKind};
 use crate::event::Call;
 use crate::id::BranchId;
 use crate::note::Note;
@@ -58,9 +58,9 @@ impl Coordinator {
         now: Timestamp,
         id: &BranchId,
         call: Call,
-        failure: Failure,
+        failure: CallFailure,
     ) {
-        if failure.kind == FailureKind::Fenced {
+        if failure.kind == CallFailureKind::Fenced {
             return self.refused_by(&id.participant, &failure.detail);
         }
         match call {
@@ -76,13 +76,13 @@ impl Coordinator {
         }
     }
 
-    fn prepare_failed(&mut self, id: &BranchId, failure: Failure) {
+    fn prepare_failed(&mut self, id: &BranchId, failure: CallFailure) {
         let preparing = self.transactions.preparing_mut(&id.transaction);
         if !preparing.is_some_and(|preparing| preparing.is_asked(&id.participant)) {
             // The transaction is given up already, or the vote has come before.
             return;
         }
-        if failure.kind == FailureKind::Stuck {
+        if failure.kind == CallFailureKind::Stuck {
             return self.abort_misconfigured(id, failure.detail);
         }
         let detail = format!("{} could not prepare: {}", id.participant, failure.detail);
@@ -95,7 +95,7 @@ impl Coordinator {
         id: &BranchId,
         ending: Ending,
         by_order: bool,
-        failure: Failure,
+        failure: CallFailure,
     ) {
         let is_asked = |branch: &Branch| {
             branch.progress == Progress::Asked && branch.order.is_some() == by_order
@@ -111,13 +111,16 @@ impl Coordinator {
         let is_known = branch.failures > 1 && branch.last_failure == failure.detail;
         branch.last_failure.clone_from(&failure.detail);
         let failures = branch.failures;
-        if matches!(failure.kind, FailureKind::Stuck | FailureKind::Heuristic(_)) {
+        if matches!(
+            failure.kind,
+            CallFailureKind::Stuck | CallFailureKind::Heuristic(_)
+        ) {
             self.fail_order(id, &failure.detail);
         }
         self.transactions.free_slot(&id.transaction);
         self.give_up_again(&id.transaction, &failure.detail);
         match failure.kind {
-            FailureKind::Unavailable | FailureKind::Busy | FailureKind::Fenced => {
+            CallFailureKind::Unavailable | CallFailureKind::Busy | CallFailureKind::Fenced => {
                 self.try_later(now, id, failures);
                 if !is_known {
                     self.note(Note::Waiting {
@@ -127,7 +130,7 @@ impl Coordinator {
                     });
                 }
             }
-            FailureKind::Stuck => {
+            CallFailureKind::Stuck => {
                 self.stop_waiting_for(now, id);
                 self.try_stuck_later(now, id);
                 if !is_known {
@@ -138,7 +141,9 @@ impl Coordinator {
                     });
                 }
             }
-            FailureKind::Heuristic(kind) => self.end_heuristically(now, id, kind, failure.detail),
+            CallFailureKind::Heuristic(kind) => {
+                self.end_heuristically(now, id, kind, failure.detail)
+            }
         }
     }
 

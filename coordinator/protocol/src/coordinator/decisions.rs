@@ -24,7 +24,6 @@ pub struct HistoryPage {
 /// A decision to commit that the log holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RememberedDecision {
-    /// Which.
     pub transaction: TransactionId,
     /// When it was decided.
     pub decide_time: Timestamp,
@@ -39,7 +38,6 @@ pub struct RememberedDecision {
 /// What the log says of a transaction that a store speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Another coordinator's.
     NotOurs,
     /// Its number has not been given out yet.
     NotBegun,

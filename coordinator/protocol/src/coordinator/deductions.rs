@@ -16,7 +16,6 @@ const PAGE_MAX: usize = 1_000;
 /// What a participant should have deducted of one sku in all, by the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkuDeductions {
-    /// What.
     pub sku: String,
     /// Units of transactions that have ended: these it has deducted.
     pub at_least: u64,

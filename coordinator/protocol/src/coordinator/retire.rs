@@ -1,4 +1,4 @@
-//! Forgetting: what has ended and is old enough leaves memory, the log, and the participants.
+//! Forgetting: what has ended and is old enough leaves the core, the log and the participants.
 
 use std::time::Duration;
 

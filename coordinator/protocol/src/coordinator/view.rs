@@ -16,11 +16,9 @@ use crate::view::TransactionView;
 pub enum PurchaseView {
     /// No decision yet.
     Pending(Option<TransactionId>),
-    /// Committed.
     Committed {
         /// By which transaction.
         transaction: TransactionId,
-        /// When.
         decide_time: Timestamp,
         /// Whether every participant has acknowledged.
         applied: bool,
@@ -29,11 +27,9 @@ pub enum PurchaseView {
     Refused {
         /// By which transaction.
         transaction: TransactionId,
-        /// When.
         decide_time: Timestamp,
         /// By which store.
         participant: ParticipantName,
-        /// Why.
         refusal: Refusal,
     },
 }
@@ -49,7 +45,6 @@ impl Coordinator {
         self.transactions.under_way().map(TransactionView::of)
     }
 
-    /// One transaction.
     pub fn transaction(&self, id: &TransactionId) -> Option<TransactionView> {
         match self.transactions.known(id) {
             Knowledge::UnderWay(transaction) => Some(TransactionView::of(transaction)),
@@ -61,7 +56,6 @@ impl Coordinator {
         }
     }
 
-    /// One purchase.
     pub fn purchase(&self, purchase_id: &str) -> Option<PurchaseView> {
         if let Some((transaction, decide_time)) = self.committed_by(purchase_id) {
             return Some(PurchaseView::Committed {

@@ -9,9 +9,7 @@ pub enum ReplayError {
     /// A record can't be read.
     #[error("record {position} of the decision log can't be read")]
     Record {
-        /// Its number.
         position: Position,
-        /// Why.
         #[source]
         source: RecordError,
     },
@@ -21,7 +19,6 @@ pub enum ReplayError {
          each coordinator needs a log folder of its own"
     )]
     OtherCoordinator {
-        /// Its number.
         position: Position,
         /// Whose it is.
         found: CoordinatorId,
@@ -33,10 +30,7 @@ pub enum ReplayError {
         "record {position} of the decision log names the last epoch that there can be: no \
          coordinator has written it. Start the coordinator on a log folder that only it has written"
     )]
-    NoEpochLeft {
-        /// Its number.
-        position: Position,
-    },
+    NoEpochLeft { position: Position },
     /// A transaction is both decided and refused.
     #[error(
         "record {position} of the decision log contradicts an earlier record about transaction \
@@ -44,7 +38,6 @@ pub enum ReplayError {
          Start the coordinator on a log folder that only it has written"
     )]
     Contradiction {
-        /// Its number.
         position: Position,
         /// Of which transaction.
         transaction: TransactionId,

@@ -5,7 +5,7 @@ use crate::history::Fate;
 use crate::transaction::State;
 
 /// A history up to this long is checked wholly, after every event.
-const CHECKED_MAX: usize = 64;
+const CHECKED_MAX: usize = 16;
 
 impl Transactions {
     /// Panics with the name of an invariant that does not hold.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use stateright::{Model, Property};
 use tandem_protocol::{
-    Action, Call, CommitEvidence, Coordinator, CoordinatorId, Ending, Entry, Epoch, Event, Failure,
-    FailureKind, HeuristicKind, Item, Note, PreparedBranch, PreparedId, Purchase, Reason, Record,
-    Recovered, Refusal, RefusedEntry, Reply, Settings, Ticket, Timestamp, TransactionId, Vote,
-    WaitFor,
+    Action, Call, CallFailure, CallFailureKind, CommitEvidence, Coordinator, CoordinatorId, Ending,
+    Entry, Epoch, Event, HeuristicKind, Item, Note, PreparedBranch, PreparedId, Purchase, Reason,
+    Record, Recovered, Refusal, RefusedEntry, Reply, Settings, Ticket, Timestamp, TransactionId,
+    Vote, WaitFor,
 };
 
 use crate::notation::{name, settings};
@@ -393,18 +393,18 @@ impl World {
                 self.put(Message::Request(self.epoch, which, Request::Connect));
                 return Vec::new();
             }
-            (Answer::Nothing, _) => Err((FailureKind::Unavailable, "no answer")),
+            (Answer::Nothing, _) => Err((CallFailureKind::Unavailable, "no answer")),
             // It was asked in a life that may be over.
             (Answer::Said(_, life), Request::Commit(..)) if life < self.told[&which] => {
-                Err((FailureKind::Unavailable, "another life"))
+                Err((CallFailureKind::Unavailable, "another life"))
             }
-            (Answer::Said(Said::Fenced, _), _) => Err((FailureKind::Fenced, "a later epoch")),
+            (Answer::Said(Said::Fenced, _), _) => Err((CallFailureKind::Fenced, "a later epoch")),
             (Answer::Said(Said::Heuristic, _), Request::Commit(..)) => Err((
-                FailureKind::Heuristic(HeuristicKind::RolledBack),
+                CallFailureKind::Heuristic(HeuristicKind::RolledBack),
                 "rolled back",
             )),
             (Answer::Said(Said::Heuristic, _), _) => Err((
-                FailureKind::Heuristic(HeuristicKind::Committed),
+                CallFailureKind::Heuristic(HeuristicKind::Committed),
                 "committed",
             )),
             (Answer::Said(said, _), _) => Ok(said),
@@ -423,7 +423,7 @@ impl World {
                     transaction,
                     participant,
                     call,
-                    failure: Failure { kind, detail },
+                    failure: CallFailure { kind, detail },
                 }];
             }
         };

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_protocol::{
-    Action, Call, CommitEvidence, Debt, Ending, Entry, Event, Failure, FailureKind, Item, Note,
-    ParticipantName, PreparedBranch, PreparedId, Purchase, Record, Refusal, RefusedEntry, Repair,
-    Repaired, Reply, Settlement, Timestamp, TransactionId, Vote, WaitFor,
+    Action, Call, CallFailure, CallFailureKind, CommitEvidence, Debt, Ending, Entry, Event, Item,
+    Note, ParticipantName, PreparedBranch, PreparedId, Purchase, Record, Refusal, RefusedEntry,
+    Repair, Repaired, Reply, Settlement, Timestamp, TransactionId, Vote, WaitFor,
 };
 
 /// Reads an event's line.
@@ -113,11 +113,11 @@ pub(crate) fn parse_event(line: &str) -> Result<Event, String> {
                 other => Call::End(ending(other)?),
             };
             let kind = match words.next()? {
-                "unavailable" => FailureKind::Unavailable,
-                "busy" => FailureKind::Busy,
-                "stuck" => FailureKind::Stuck,
-                "fenced" => FailureKind::Fenced,
-                other => FailureKind::Heuristic(
+                "unavailable" => CallFailureKind::Unavailable,
+                "busy" => CallFailureKind::Busy,
+                "stuck" => CallFailureKind::Stuck,
+                "fenced" => CallFailureKind::Fenced,
+                other => CallFailureKind::Heuristic(
                     other
                         .parse()
                         .map_err(|_| format!("{other:?} is no failure"))?,
@@ -127,7 +127,7 @@ pub(crate) fn parse_event(line: &str) -> Result<Event, String> {
                 transaction,
                 participant,
                 call,
-                failure: Failure {
+                failure: CallFailure {
                     kind,
                     detail: words.rest(),
                 },
@@ -335,11 +335,11 @@ pub(crate) fn event_text(event: &Event) -> String {
                 Call::End(ending) => ending_text(*ending),
             };
             let kind = match &failure.kind {
-                FailureKind::Unavailable => "unavailable",
-                FailureKind::Busy => "busy",
-                FailureKind::Stuck => "stuck",
-                FailureKind::Fenced => "fenced",
-                FailureKind::Heuristic(kind) => kind.as_ref(),
+                CallFailureKind::Unavailable => "unavailable",
+                CallFailureKind::Busy => "busy",
+                CallFailureKind::Stuck => "stuck",
+                CallFailureKind::Fenced => "fenced",
+                CallFailureKind::Heuristic(kind) => kind.as_ref(),
             };
             format!(
                 "fail {transaction} {participant} {call} {kind} {}",

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use tandem_protocol::{
-    Call, Claim, CommitEvidence, Debt, Ending, Enlistment, Entry, Epoch, Event, Failure,
-    FailureKind, ParticipantName, TransactionId, Vote,
+    Call, CallFailure, CallFailureKind, Claim, CommitEvidence, Debt, Ending, Enlistment, Entry,
+    Epoch, Event, ParticipantName, TransactionId, Vote,
 };
 
 use crate::invariants::Checked;
@@ -35,7 +35,7 @@ pub(crate) enum Request {
 
 pub(crate) struct Answer {
     from: ParticipantName,
-    result: Result<Said, (Request, Failure)>,
+    result: Result<Said, (Request, CallFailure)>,
     /// Nobody answered; the daemon gives up.
     is_timeout: bool,
 }
@@ -233,7 +233,7 @@ impl World {
         epoch: Epoch,
         to: &ParticipantName,
         request: &Request,
-    ) -> Result<Result<Said, Failure>, crate::invariants::Violation> {
+    ) -> Result<Result<Said, CallFailure>, crate::invariants::Violation> {
         let locked = match request {
             Request::Prepare(_, entries, _) => self.locked(to, entries),
             _ => BTreeSet::new(),
@@ -256,12 +256,12 @@ impl World {
             // that would sell units twice, which is recorded as debt; but no store of holds gets
             // stuck on its own.
             let kind = if is_stuck && matches!(store.kind, Kind::Rows(_)) {
-                FailureKind::Stuck
+                CallFailureKind::Stuck
             } else {
-                FailureKind::Busy
+                CallFailureKind::Busy
             };
             let detail = "a backup runs".into();
-            return Ok(Err(Failure { kind, detail }));
+            return Ok(Err(CallFailure { kind, detail }));
         }
         let participant = to.clone();
         let said = match request {
@@ -412,11 +412,13 @@ impl World {
                 let kind = failure.kind;
                 let events = failed(&request, &from, failure);
                 match (kind, request) {
-                    (FailureKind::Fenced, Request::Connect(_)) => self.tell(vec![Event::Refused {
-                        participant: from,
-                        detail: "a later epoch is enlisted".into(),
-                    }]),
-                    (FailureKind::Unavailable, _) => self.went_down(&from, events),
+                    (CallFailureKind::Fenced, Request::Connect(_)) => {
+                        self.tell(vec![Event::Refused {
+                            participant: from,
+                            detail: "a later epoch is enlisted".into(),
+                        }])
+                    }
+                    (CallFailureKind::Unavailable, _) => self.went_down(&from, events),
                     _ => self.tell(events),
                 }
             }
@@ -585,7 +587,7 @@ fn acknowledged(
     }
 }
 
-fn failed(request: &Request, from: &ParticipantName, failure: Failure) -> Vec<Event> {
+fn failed(request: &Request, from: &ParticipantName, failure: CallFailure) -> Vec<Event> {
     let (transaction, call) = match request {
         Request::Look
         | Request::Connect(_)
@@ -607,9 +609,9 @@ fn failed(request: &Request, from: &ParticipantName, failure: Failure) -> Vec<Ev
     }]
 }
 
-fn unavailable(detail: &str) -> Failure {
-    Failure {
-        kind: FailureKind::Unavailable,
+fn unavailable(detail: &str) -> CallFailure {
+    CallFailure {
+        kind: CallFailureKind::Unavailable,
         detail: detail.into(),
     }
 }

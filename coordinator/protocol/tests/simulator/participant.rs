@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_protocol::{
-    CommitEvidence, Debt, Enlistment, Entry, Epoch, Failure, FailureKind, Fingerprint,
+    CallFailure, CallFailureKind, CommitEvidence, Debt, Enlistment, Entry, Epoch, Fingerprint,
     HeuristicKind, ParticipantName, PreparedBranch, PreparedId, Reason, Refusal, RefusedEntry,
     Repaired, TransactionId, Vote, fingerprint,
 };
@@ -218,7 +218,7 @@ impl Store {
         &self,
         epoch: Epoch,
         transactions: &[TransactionId],
-    ) -> Result<Vec<TransactionId>, Failure> {
+    ) -> Result<Vec<TransactionId>, CallFailure> {
         self.fence_in_life(epoch)?;
         let is_forgotten = |id: &&TransactionId| !self.committed.contains(*id);
         Ok(transactions.iter().filter(is_forgotten).cloned().collect())
@@ -237,13 +237,13 @@ impl Store {
         epoch: Epoch,
         instance: u64,
         acknowledged: &Acknowledged,
-    ) -> Result<Vec<TransactionId>, Failure> {
+    ) -> Result<Vec<TransactionId>, CallFailure> {
         self.fence_enlisted(epoch)?;
         match self.enlisted {
             Some((known, other))
                 if known == epoch && other != instance && !self.makes(Mistake::EpochIsNotKept) =>
             {
-                return fail(FailureKind::Fenced, "another process has this epoch");
+                return fail(CallFailureKind::Fenced, "another process has this epoch");
             }
             _ => self.enlisted = Some((epoch, instance)),
         }
@@ -265,12 +265,12 @@ impl Store {
         entries: &[Entry],
         told: &Acknowledged,
         locked: &BTreeSet<u32>,
-    ) -> Result<Vote, Failure> {
+    ) -> Result<Vote, CallFailure> {
         self.fence_in_life(id.epoch)?;
         let is_other = self.has_lives && told.incarnation != self.incarnation();
         if is_other || self.has_lives && !self.knows(told) {
             return fail(
-                FailureKind::Unavailable,
+                CallFailureKind::Unavailable,
                 "it is not the store that acknowledged",
             );
         }
@@ -339,7 +339,7 @@ impl Store {
         id: &TransactionId,
         caller_epoch: Epoch,
         entries: &[Entry],
-    ) -> (Result<(CommitEvidence, Vec<Debt>), Failure>, Effect) {
+    ) -> (Result<(CommitEvidence, Vec<Debt>), CallFailure>, Effect) {
         if let Err(failure) = self.fence(caller_epoch) {
             return (Err(failure), Effect::None);
         }
@@ -352,7 +352,7 @@ impl Store {
             self.committed.insert(id.clone());
             return (already, Effect::None);
         }
-        let lost = FailureKind::Heuristic(HeuristicKind::RolledBack);
+        let lost = CallFailureKind::Heuristic(HeuristicKind::RolledBack);
         if self.released.contains_key(id) {
             return (fail(lost, "rolled back before"), Effect::None);
         }
@@ -382,7 +382,7 @@ impl Store {
         id: &TransactionId,
         caller_epoch: Epoch,
         entries: &[Entry],
-    ) -> (Result<Repaired, Failure>, Effect) {
+    ) -> (Result<Repaired, CallFailure>, Effect) {
         if let Err(failure) = self.fence(caller_epoch) {
             return (Err(failure), Effect::None);
         }
@@ -423,12 +423,12 @@ impl Store {
         &mut self,
         id: &TransactionId,
         caller_epoch: Epoch,
-    ) -> (Result<(), Failure>, Effect) {
+    ) -> (Result<(), CallFailure>, Effect) {
         if let Err(failure) = self.fence(caller_epoch) {
             return (Err(failure), Effect::None);
         }
         if self.committed.contains(id) {
-            let kind = FailureKind::Heuristic(HeuristicKind::Committed);
+            let kind = CallFailureKind::Heuristic(HeuristicKind::Committed);
             return (fail(kind, "committed before"), Effect::None);
         }
         let was_prepared = self.prepared.remove(id).is_some();
@@ -639,33 +639,33 @@ impl Store {
 
     /// Whether a call may do something that needs to know what the store has lost: somebody must have
     /// enlisted in its present life.
-    pub(crate) fn fence_in_life(&self, epoch: Epoch) -> Result<(), Failure> {
+    pub(crate) fn fence_in_life(&self, epoch: Epoch) -> Result<(), CallFailure> {
         if self.has_lives && self.enlisted_life != self.incarnation {
-            return fail(FailureKind::Unavailable, "not enlisted in this life");
+            return fail(CallFailureKind::Unavailable, "not enlisted in this life");
         }
         self.fence(epoch)
     }
 
     /// Whether a call may do something: a caller that is not enlisted would go on without what the
     /// store has lost.
-    fn fence(&self, epoch: Epoch) -> Result<(), Failure> {
+    fn fence(&self, epoch: Epoch) -> Result<(), CallFailure> {
         if self.enlisted.is_none() {
-            return fail(FailureKind::Unavailable, "not enlisted");
+            return fail(CallFailureKind::Unavailable, "not enlisted");
         }
         self.fence_enlisted(epoch)
     }
 
-    fn fence_enlisted(&self, epoch: Epoch) -> Result<(), Failure> {
+    fn fence_enlisted(&self, epoch: Epoch) -> Result<(), CallFailure> {
         match self.enlisted {
             Some((known, _)) if known > epoch && !self.makes(Mistake::EpochIsNotKept) => {
-                fail(FailureKind::Fenced, "a later epoch is enlisted")
+                fail(CallFailureKind::Fenced, "a later epoch is enlisted")
             }
             _ => Ok(()),
         }
     }
 }
 
-fn fail<T>(kind: FailureKind, detail: &str) -> Result<T, Failure> {
+fn fail<T>(kind: CallFailureKind, detail: &str) -> Result<T, CallFailure> {
     let detail = detail.into();
-    Err(Failure { kind, detail })
+    Err(CallFailure { kind, detail })
 }

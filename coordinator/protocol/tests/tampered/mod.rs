@@ -10,8 +10,8 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use tandem_protocol::{
-    Action, Call, CommitEvidence, Coordinator, Ending, Entry, Event, FailureKind, ParticipantName,
-    Position, PreparedId, Record, Reply, Timestamp, TransactionId,
+    Action, Call, CallFailureKind, CommitEvidence, Coordinator, Ending, Entry, Event,
+    ParticipantName, Position, PreparedId, Record, Reply, Timestamp, TransactionId,
 };
 
 /// What is changed on the way.
@@ -263,13 +263,13 @@ impl Deref for Tampered {
     }
 }
 
-fn is_success(tampering: Tampering, kind: FailureKind) -> bool {
+fn is_success(tampering: Tampering, kind: CallFailureKind) -> bool {
     match kind {
-        FailureKind::Unavailable | FailureKind::Busy => {
+        CallFailureKind::Unavailable | CallFailureKind::Busy => {
             tampering == Tampering::FailureIsTakenForSuccess
         }
-        FailureKind::Heuristic(_) => tampering == Tampering::HeuristicIsTakenForSuccess,
-        FailureKind::Stuck | FailureKind::Fenced => false,
+        CallFailureKind::Heuristic(_) => tampering == Tampering::HeuristicIsTakenForSuccess,
+        CallFailureKind::Stuck | CallFailureKind::Fenced => false,
     }
 }
 

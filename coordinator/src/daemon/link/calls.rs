@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tandem_participant::{Commit, Error, Forget, Prepare, Recall, Recalled, RollBack};
 use tandem_protocol::{
-    Call, Ending, Entry, Event, Failure, FailureKind, Reason, Timestamp, TransactionId, Vote,
+    Call, CallFailure, CallFailureKind, Ending, Entry, Event, Reason, Timestamp, TransactionId,
+    Vote,
 };
 
 use super::Link;
@@ -144,8 +145,8 @@ impl Link {
                     transaction,
                     participant: link.name.clone(),
                     call,
-                    failure: Failure {
-                        kind: FailureKind::Unavailable,
+                    failure: CallFailure {
+                        kind: CallFailureKind::Unavailable,
                         detail: format!("{} was enlisted again since it was asked", link.name),
                     },
                 },
@@ -273,22 +274,22 @@ impl Link {
         let kind = match error {
             Error::Unavailable { .. } => {
                 self.doubt.notify_one();
-                FailureKind::Unavailable
+                CallFailureKind::Unavailable
             }
             Error::Unsafe { .. } | Error::NotEnlisted { .. } => {
                 self.is_in_trouble(asked_in, error);
-                FailureKind::Unavailable
+                CallFailureKind::Unavailable
             }
-            Error::Busy { .. } => FailureKind::Busy,
-            Error::Stuck { .. } | Error::Invalid { .. } => FailureKind::Stuck,
-            Error::Heuristic { kind, .. } => FailureKind::Heuristic(*kind),
-            Error::Fenced { .. } => FailureKind::Fenced,
+            Error::Busy { .. } => CallFailureKind::Busy,
+            Error::Stuck { .. } | Error::Invalid { .. } => CallFailureKind::Stuck,
+            Error::Heuristic { kind, .. } => CallFailureKind::Heuristic(*kind),
+            Error::Fenced { .. } => CallFailureKind::Fenced,
         };
         Event::CallFailed {
             transaction,
             participant: self.name.clone(),
             call,
-            failure: Failure {
+            failure: CallFailure {
                 kind,
                 // It begins with the name of a heuristic end, wherever it is shown or stored.
                 detail: error.to_string(),
