@@ -1,6 +1,6 @@
 //! A decided purchase against its row.
 
-use tandem_participant::audit::{KeptItem, KeptPurchase};
+use tandem_participant::audit_question::{KeptItem, KeptPurchase};
 use tandem_protocol::{Item, Purchase};
 
 /// How a purchase's row differs from its decision.

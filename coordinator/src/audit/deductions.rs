@@ -4,7 +4,7 @@
 //! that had ended before is counted there, and nothing is that was not decided when it was counted.
 //! So what is under way is no difference, and no moment has to be the same at both.
 
-use tandem_participant::audit::{AuditAnswer, AuditQuestion, SkuDeducted};
+use tandem_participant::audit_question::{AuditAnswer, AuditQuestion, SkuDeducted};
 use tandem_protocol::{ParticipantName, SkuDeductions};
 
 use super::disagreement::{self, DisagreementKind};

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
-use tandem_participant::audit::{AuditAnswer, AuditQuestion, Holdings, KeptPurchase, Remembered};
+use tandem_participant::audit_question::{
+    AuditAnswer, AuditQuestion, Holdings, KeptPurchase, Remembered,
+};
 use tandem_protocol::{
     BranchProgress, Decision, Entry, ParticipantName, PreparedId, RememberedDecision, Standing,
     TransactionId,

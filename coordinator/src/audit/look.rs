@@ -6,7 +6,7 @@
 mod decided;
 mod held;
 
-use tandem_participant::audit::{AuditAnswer, AuditQuestion, Holdings, KeptPurchase};
+use tandem_participant::audit_question::{AuditAnswer, AuditQuestion, Holdings, KeptPurchase};
 use tandem_protocol::{ParticipantName, Standing, TransactionId};
 
 use super::disagreement::{DisagreementKind, Place, disagreement};

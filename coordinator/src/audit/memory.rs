@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use tandem_participant::audit::{MemoryPage, Remembered};
+use tandem_participant::audit_question::{MemoryPage, Remembered};
 use tandem_protocol::TransactionId;
 
 /// How far one store's memory has been read.

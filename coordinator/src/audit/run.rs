@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_participant::Error;
-use tandem_participant::audit::{AuditAnswer, AuditQuestion};
+use tandem_participant::audit_question::{AuditAnswer, AuditQuestion};
 use tandem_participant::convert::timestamp_to_wire;
 use tandem_proto::v1;
 use tandem_protocol::{Coordinator, ParticipantName, Timestamp};

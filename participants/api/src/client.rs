@@ -13,7 +13,7 @@ use tandem_protocol::{CoordinatorId, ParticipantName, TransactionId};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
-use crate::audit::{AuditAnswer, AuditQuestion};
+use crate::audit_question::{AuditAnswer, AuditQuestion};
 use crate::convert::{
     MESSAGE_BYTES_MAX, branches_from_wire, error_from_status, repaired_from_wire, voted_from_wire,
 };

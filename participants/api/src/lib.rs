@@ -4,22 +4,26 @@
 
 pub mod address;
 mod admission;
-pub mod audit;
+pub mod audit_question;
+mod call;
 pub mod client;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod convert;
+mod error;
 mod participant;
 pub mod rules;
 pub mod server;
 
 pub use admission::Admission;
-pub use client::{RemoteParticipant, Timeouts};
-pub use participant::{
+pub use call::{
     Acknowledged, BranchState, BranchTruth, Commit, Committed, Description, Enlist, Enlisted,
-    Error, Finding, Forget, Hold, KnownCoordinator, Look, Looked, Participant, Prepare, Recall,
-    Recalled, RollBack, RolledBack, Stock, Voted,
+    Finding, Forget, Hold, KnownCoordinator, Look, Looked, Prepare, Recall, Recalled, RollBack,
+    RolledBack, Stock, Voted,
 };
+pub use client::{RemoteParticipant, Timeouts};
+pub use error::Error;
+pub use participant::Participant;
 pub use server::ParticipantServer;
 pub use tandem_protocol::{
     CommitEvidence, Debt, HeuristicKind, PreparedBranch, PreparedId, RefusedEntry, Repaired, Vote,

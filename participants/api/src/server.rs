@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
-use crate::audit::AuditQuestion;
+use crate::audit_question::AuditQuestion;
 use crate::convert::{MESSAGE_BYTES_MAX, branches_to_wire, repaired_to_wire, voted_to_wire};
 use crate::{Commit, Enlist, Error, Forget, Look, Participant, Prepare, Recall, RollBack, rules};
 

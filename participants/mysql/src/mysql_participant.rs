@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tandem_participant::audit::{AuditAnswer, AuditQuestion};
+use tandem_participant::audit_question::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     Admission, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Look,
     Looked, Participant, Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, RolledBack,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use redis::{Script, pipe};
-use tandem_participant::audit::{AuditAnswer, AuditQuestion};
+use tandem_participant::audit_question::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist, Enlisted, Error,
     Finding, Forget, HeuristicKind, Look, Looked, Participant, Prepare, PreparedBranch, Recall,

@@ -1,7 +1,7 @@
 //! What was decided: its rows, what its stores remember of it, and how its branches ended.
 
 use tandem_participant::BranchState;
-use tandem_participant::audit::KeptPurchase;
+use tandem_participant::audit_question::KeptPurchase;
 use tandem_protocol::{
     BranchProgress, Coordinator, ParticipantName, PurchaseView, Standing, TransactionId,
 };

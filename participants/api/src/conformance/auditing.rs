@@ -6,7 +6,7 @@ use tandem_protocol::{Entry, TransactionId};
 
 use super::Bench;
 use super::scene::{Checked, Scene, ensure, now};
-use crate::audit::{AuditAnswer, AuditQuestion, KeptPurchase};
+use crate::audit_question::{AuditAnswer, AuditQuestion, KeptPurchase};
 
 pub(super) async fn audit_names_what_ended_page_by_page(bench: Arc<dyn Bench>) -> Checked<()> {
     let (scene, other) = (Scene::open(&bench).await?, Scene::open(&bench).await?);

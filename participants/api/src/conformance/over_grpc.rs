@@ -11,7 +11,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 
 use super::{Bench, Capability, unique_id};
-use crate::audit::{AuditAnswer, AuditQuestion};
+use crate::audit_question::{AuditAnswer, AuditQuestion};
 use crate::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Look, Looked,
     Participant, ParticipantServer, Prepare, PreparedBranch, Recall, Recalled, RemoteParticipant,

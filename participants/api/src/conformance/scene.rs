@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tandem_protocol::{CoordinatorId, Entry, Epoch, Timestamp, TransactionId};
 
 use super::{Bench, unique_id};
-use crate::audit::{AuditAnswer, AuditQuestion};
+use crate::audit_question::{AuditAnswer, AuditQuestion};
 use crate::{
     Acknowledged, BranchState, Commit, Committed, Enlist, Enlisted, Error, Participant, Prepare,
     PreparedId, Repaired, RollBack, RolledBack, Vote,

@@ -5,7 +5,7 @@
 //! half-read request and a coordinator never a half-read answer.
 
 mod answer;
-mod audit;
+mod audit_question;
 mod purchase;
 mod request;
 mod status;

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt};
 
 use super::truncate;
-use crate::participant::ErrorKind;
+use crate::error::ErrorKind;
 use crate::{Error, Finding};
 
 /// `ErrorInfo.domain` of every failure that tandem names.

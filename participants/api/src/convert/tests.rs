@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::*;
-use crate::participant::ErrorKind;
+use crate::error::ErrorKind;
 use crate::{
     BranchState, BranchTruth, Commit, Committed, Enlist, Enlisted, Forget, HeuristicKind, Prepare,
     PreparedId, Recall, Recalled, RefusedEntry, RollBack, Vote, Voted, rules,

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use tandem_participant::audit::{
+use tandem_participant::audit_question::{
     AuditAnswer, AuditQuestion, Holdings, MemoryPage, Remembered, SkuDeducted, StockUnits,
     TransactionHolding,
 };

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use tandem_participant::audit::{AuditAnswer, AuditQuestion};
+use tandem_participant::audit_question::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     BranchState, BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist,
     Enlisted, Error, Forget, HeuristicKind, Hold, Look, Looked, Participant, Prepare,

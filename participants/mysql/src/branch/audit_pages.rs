@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use tandem_participant::Error;
-use tandem_participant::audit::{
+use tandem_participant::audit_question::{
     AuditAnswer, AuditQuestion, KeptItem, KeptPurchase, MemoryPage, Remembered, RowsPage,
 };
 use tandem_protocol::{CoordinatorId, Timestamp, TransactionId};

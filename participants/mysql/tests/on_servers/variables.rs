@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Row};
 use tandem_mysql::{MysqlParticipant, Per, Settings, Statement};
-use tandem_participant::audit::{AuditAnswer, AuditQuestion, KeptItem, KeptPurchase};
+use tandem_participant::audit_question::{AuditAnswer, AuditQuestion, KeptItem, KeptPurchase};
 use tandem_participant::{CommitEvidence, Participant};
 use tandem_protocol::{Entry, Purchase, Reason};
 

@@ -2,7 +2,7 @@
 //! stopped between two of them deducts the rest, and takes nothing for short that was deducted before.
 
 use redis::pipe;
-use tandem_participant::audit::{AuditAnswer, AuditQuestion};
+use tandem_participant::audit_question::{AuditAnswer, AuditQuestion};
 use tandem_participant::{CommitEvidence, Participant};
 
 use crate::stage::{Stage, commit, enlist, member, on_each_server, prepare};

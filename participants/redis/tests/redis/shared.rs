@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tandem_participant::audit::{AuditAnswer, AuditQuestion};
+use tandem_participant::audit_question::{AuditAnswer, AuditQuestion};
 use tandem_participant::{CommitEvidence, Error, Participant, PreparedId, Vote};
 use tandem_protocol::Reason;
 use tandem_redis::{RedisParticipant, Settings};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
-use tandem_participant::audit::{AuditAnswer, AuditQuestion};
+use tandem_participant::audit_question::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     Acknowledged, Commit, Committed, Enlist, Enlisted, Error, Forget, Participant, Prepare, Recall,
     RollBack, Stock, Vote,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use memory_participant::{Bug, MemoryParticipant, MemoryStore};
 use tandem_log::{Identity, LogOptions};
-use tandem_participant::audit::{AuditAnswer, AuditQuestion};
+use tandem_participant::audit_question::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     Acknowledged, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget,
     Look, Looked, Participant, Prepare, PreparedBranch, Recall, Recalled, RollBack, RolledBack,

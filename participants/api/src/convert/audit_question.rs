@@ -6,7 +6,7 @@ use v1::participant_audit_response::Answer;
 
 use super::{invalid, required, timestamp_from_wire, timestamp_to_wire, transaction, within};
 use crate::Error;
-use crate::audit::{
+use crate::audit_question::{
     AuditAnswer, AuditQuestion, Holdings, KeptItem, KeptPurchase, MemoryPage, Remembered, RowsPage,
     SkuDeducted, StockUnits, TransactionHolding,
 };
