@@ -84,8 +84,8 @@ impl Participants {
         }
     }
 
-    pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = &ParticipantName> {
-        self.members.keys()
+    pub(crate) fn names(&self) -> Vec<ParticipantName> {
+        self.members.keys().cloned().collect()
     }
 
     pub(crate) fn contains(&self, name: &ParticipantName) -> bool {
@@ -211,7 +211,7 @@ impl Participants {
     }
 
     /// Takes a participant for down, since now if it was up.
-    pub(crate) fn lose(&mut self, now: Timestamp, name: &ParticipantName, detail: String) {
+    pub(crate) fn set_down(&mut self, now: Timestamp, name: &ParticipantName, detail: String) {
         if let Some(member) = self.members.get_mut(name) {
             let since = member.down_since().unwrap_or(now);
             member.presence = Presence::Down { since, detail };

@@ -92,7 +92,7 @@ impl Coordinator {
             entries,
             now + self.settings.prepare_timeout,
             self.caution > 0,
-            self.participants.names().cloned(),
+            self.participants.names(),
         );
         self.transactions.begin(now, &id, lane, preparing);
         self.advance_preparing(now, &id);

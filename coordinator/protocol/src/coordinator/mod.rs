@@ -193,20 +193,14 @@ impl Coordinator {
             } => self.may_enlist(&participant, &newest_committed),
             Event::ParticipantUp {
                 participant,
-                incarnation,
+                incarnation: life,
                 newest_committed,
                 refuses_singly,
-            } => self.enlisted(
-                now,
-                &participant,
-                incarnation,
-                &newest_committed,
-                refuses_singly,
-            ),
+            } => self.enlisted(now, &participant, life, &newest_committed, refuses_singly),
             Event::ParticipantDown {
                 participant,
                 detail,
-            } => self.participants.lose(now, &participant, detail),
+            } => self.participants.set_down(now, &participant, detail),
             Event::Refused {
                 participant,
                 detail,

@@ -19,8 +19,7 @@ use crate::transaction::{Branch, Progress, Transaction};
 impl Coordinator {
     /// Reads forgotten decisions back, as many as there is room for.
     pub(super) fn redo(&mut self, now: Timestamp) {
-        let names: Vec<ParticipantName> = self.participants.names().cloned().collect();
-        for name in names {
+        for name in self.participants.names() {
             while let Some(id) = self.participants.next_forgotten(&name) {
                 if self.transactions.is_under_way(&id) {
                     // Another store had forgotten it too, and it is here already.

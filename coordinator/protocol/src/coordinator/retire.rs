@@ -82,8 +82,7 @@ impl Coordinator {
     pub(super) fn forgotten_stored(&mut self, release: Position, before: TransactionId) {
         self.actions.push(Action::Release { before: release });
         self.let_go = self.let_go.clone().max(before.clone());
-        let names: Vec<ParticipantName> = self.participants.names().cloned().collect();
-        for name in names {
+        for name in self.participants.names() {
             self.let_forget(&name, &before);
         }
     }
@@ -105,8 +104,7 @@ impl Coordinator {
             return;
         }
         self.closing.tell(now, closed);
-        let names: Vec<ParticipantName> = self.participants.names().cloned().collect();
-        for name in names {
+        for name in self.participants.names() {
             self.let_forget(&name, &self.let_go.clone());
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Coordinator;
 use crate::action::Action;
-use crate::id::{BranchId, ParticipantName, TransactionId};
+use crate::id::{BranchId, TransactionId};
 use crate::time::Timestamp;
 use crate::transaction::{Progress, State};
 
@@ -14,9 +14,8 @@ const STUCK_RETRY: Duration = Duration::from_secs(30);
 impl Coordinator {
     /// Calls again what has waited long enough, as far as each participant's bound allows.
     pub(super) fn retry_due(&mut self, now: Timestamp) {
-        let names: Vec<ParticipantName> = self.participants.names().cloned().collect();
         let calls_max = self.settings.retries_in_flight_max;
-        for name in names {
+        for name in self.participants.names() {
             while let Some(branch) = self.participants.begin_call(now, &name, calls_max) {
                 self.ask_again(&branch);
             }

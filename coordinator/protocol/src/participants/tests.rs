@@ -22,8 +22,8 @@ fn participant_is_down_since_it_was_lost_first() {
     two.enlist(&name("mysql"), "life-1".into(), false);
     two.enlist(&name("redis"), String::new(), true);
     assert!(two.are_all_up() && two.are_all_enlisted());
-    two.lose(Timestamp(20), &name("redis"), "refused".into());
-    two.lose(Timestamp(25), &name("redis"), "no route".into());
+    two.set_down(Timestamp(20), &name("redis"), "refused".into());
+    two.set_down(Timestamp(25), &name("redis"), "no route".into());
     assert_eq!(two.down_for(Timestamp(29), GRACE), None);
     let said = two.down_for(Timestamp(30), GRACE);
     assert_eq!(
@@ -89,7 +89,7 @@ fn nothing_is_kept_of_a_stranger() {
     let (mut two, stranger) = (two(), name("stranger"));
     let before = two.clone();
     two.wait(&id("shop.1.1").at(&stranger), Timestamp(1));
-    two.lose(Timestamp(1), &stranger, "gone".into());
+    two.set_down(Timestamp(1), &stranger, "gone".into());
     assert!(two.sweep(&stranger, Swept::default()).is_empty());
     assert_eq!(two.enlist(&stranger, "life-1".into(), true), None);
     assert_eq!(two, before);

@@ -67,14 +67,17 @@ impl Preparing {
         entries: Vec<Entry>,
         deadline: Timestamp,
         cautious: bool,
-        participants: impl Iterator<Item = ParticipantName>,
+        participants: impl IntoIterator<Item = ParticipantName>,
     ) -> Preparing {
         Preparing {
             entries,
             refused: BTreeMap::new(),
             deadline,
             cautious,
-            promises: participants.map(|name| (name, Promise::NotAsked)).collect(),
+            promises: participants
+                .into_iter()
+                .map(|name| (name, Promise::NotAsked))
+                .collect(),
         }
     }
 

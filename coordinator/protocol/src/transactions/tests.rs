@@ -20,7 +20,7 @@ fn none() -> Transactions {
 /// Begins a transaction of no purchases that all have promised.
 fn promised(transactions: &mut Transactions) -> TransactionId {
     let id = transactions.take_id();
-    let mut preparing = Preparing::new(Vec::new(), NOW, false, [stock()].into_iter());
+    let mut preparing = Preparing::new(Vec::new(), NOW, false, [stock()]);
     preparing.vote(&stock(), yes()).expect("nothing is wrong");
     transactions.begin(NOW, &id, Lane::Open, preparing);
     id
