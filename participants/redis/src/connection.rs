@@ -40,6 +40,7 @@ struct Shared {
 struct Open {
     link: MultiplexedConnection,
     run: Run,
+    since: Instant,
     used: Instant,
 }
 
@@ -48,6 +49,7 @@ struct Link {
     generation: u64,
     link: MultiplexedConnection,
     run: Run,
+    since: Instant,
 }
 
 /// Why a command has no result.
@@ -122,11 +124,14 @@ impl Connection {
             .map_err(|failure| self.explain(what, failure))
     }
 
-    /// Comes in once more, beside the connection that is there: an account that was changed is noticed
+    /// Asks once more to be let in, on the connection that is there: an account that was changed is noticed
     /// while that one serves on, and not when it breaks. Gives the denial, if that is what came out.
     pub(crate) async fn try_the_entrance(&self) -> Option<Finding> {
-        // Whatever else may be in the way shows where it is in the way.
-        let _ = timeout(self.connect_timeout, self.entrance.enter()).await;
+        if let Ok(mut link) = self.link().await {
+            let knock = self.entrance.knock(&mut link.link, link.since);
+            // Whatever else may be in the way shows where it is in the way.
+            let _ = timeout(self.connect_timeout, knock).await;
+        }
         self.entrance.finding()
     }
 
@@ -300,21 +305,25 @@ impl Connection {
                         generation,
                         link: open.link.clone(),
                         run: open.run.clone(),
+                        since: open.since,
                     });
                 }
                 shared.open = None;
             }
             let (link, run) = self.entrance.enter().await?;
+            let now = Instant::now();
             shared.generation += 1;
             shared.open = Some(Open {
                 link: link.clone(),
                 run: run.clone(),
-                used: Instant::now(),
+                since: now,
+                used: now,
             });
             Ok(Link {
                 generation: shared.generation,
                 link,
                 run,
+                since: now,
             })
         });
         match connected.await {

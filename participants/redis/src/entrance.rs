@@ -5,6 +5,7 @@
 //! can end has to be told from what passes, since the one is tried rarely and the other at once.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -35,6 +36,9 @@ const NEEDS_NO_PASSWORD: &str = "called without any password configured";
 
 /// One run of a server, its `run_id`; empty where the user may not read it.
 pub(crate) type Run = Arc<str>;
+
+/// A connection that came in so lately shows by itself that it may.
+const JUST_NOW: Duration = Duration::from_secs(1);
 
 /// How to come in, and whether the server lets tandem in.
 pub(crate) struct Entrance {
@@ -100,7 +104,31 @@ impl Entrance {
         if let Some(denied) = self.admission.refusal() {
             return Err(denied);
         }
-        match self.try_to_enter().await {
+        let entered = self.try_to_enter().await;
+        self.judged(entered)
+    }
+
+    /// Says once more, on a connection that is in since then, what has let it in; the server goes on with it
+    /// whatever it answers. Without a password nothing is said that could be refused, and only another
+    /// connection shows whether one is wanted by now.
+    pub(crate) async fn knock(&self, link: &mut MultiplexedConnection, since: Instant) {
+        if self.credentials.is_none() {
+            if since.elapsed() >= JUST_NOW {
+                // What comes out is kept in the admission.
+                let _ = self.enter().await;
+            }
+            return;
+        }
+        let _one = self.entering.lock().await;
+        if self.admission.refusal().is_none() {
+            let said = self.introduce(link).await;
+            let _ = self.judged(said);
+        }
+    }
+
+    /// Keeps in mind whether the server lets tandem in, by how it has answered.
+    fn judged<T>(&self, answer: RedisResult<T>) -> Result<T, String> {
+        match answer {
             Ok(entered) => {
                 self.admission.admit();
                 Ok(entered)
@@ -132,21 +160,24 @@ impl Entrance {
             .client
             .get_multiplexed_async_connection_with_config(&config)
             .await?;
-        if let Some(credentials) = &self.credentials {
-            let () = credentials.command().query_async(&mut link).await?;
-        }
-        if self.database != 0 {
-            let () = cmd("SELECT")
-                .arg(self.database)
-                .query_async(&mut link)
-                .await?;
-        }
+        self.introduce(&mut link).await?;
         // For `CLIENT LIST`; who does not know it, or may not say it, does without.
         let mut name = cmd("CLIENT");
         name.arg(&["SETINFO", "LIB-NAME", "tandem"]);
         let _: RedisResult<()> = name.query_async(&mut link).await;
         let run = run(&mut link).await?;
         Ok((link, run))
+    }
+
+    /// The user's password, and the database.
+    async fn introduce(&self, link: &mut MultiplexedConnection) -> RedisResult<()> {
+        if let Some(credentials) = &self.credentials {
+            let () = credentials.command().query_async(link).await?;
+        }
+        if self.database != 0 {
+            let () = cmd("SELECT").arg(self.database).query_async(link).await?;
+        }
+        Ok(())
     }
 }
 
