@@ -92,7 +92,34 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Each check times what it waits for; more at once than cores would only measure the others.
     arguments.test_threads.get_or_insert(2);
-    let checks: Vec<Check> = [
+    let checks: Vec<Check> = [of_branches(), of_ends(), of_servers()]
+        .into_iter()
+        .flatten()
+        .collect();
+
+    let mut trials = Vec::new();
+    for world in World::ALL {
+        let world = Arc::new(world.open());
+        for check in &checks {
+            let run = check.run;
+            let needs = check.needs;
+            let world = Arc::clone(&world);
+            let name = format!("{}::{}", world.label(), check.name);
+            let ignored = check.needs == Needs::OwnServerOnDemand || world.skipped();
+            trials.push(
+                Trial::test(name, move || {
+                    stand::run(&world, needs, run).map_err(Failed::from)
+                })
+                .with_ignored_flag(ignored),
+            );
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// One server, and a branch at a time.
+fn of_branches() -> Vec<Check> {
+    [
         checks![Needs::Nothing, branches:
             a_commit_writes_the_rows_once,
             a_roll_back_leaves_nothing_and_a_late_prepare_is_refused,
@@ -140,6 +167,15 @@ fn main() {
         checks![ROLLBACK_ON_TIMEOUT, answers:
             a_locked_entry_that_costs_the_branch_is_refused_alone,
         ],
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Doubt, epochs, lives and other servers.
+fn of_ends() -> Vec<Check> {
+    [
         checks![Needs::Nothing, doubt:
             another_process_commits_after_the_preparer_has_gone,
             another_process_commits_while_the_preparer_is_still_connected,
@@ -188,6 +224,15 @@ fn main() {
             a_switch_of_servers_ends_the_use_of_the_first,
             a_switch_back_is_a_switch,
         ],
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// What a server is set to, holds, or does not let.
+fn of_servers() -> Vec<Check> {
+    [
         checks![Needs::Nothing, preflight:
             missing_tables_are_printed,
             a_user_without_privileges_is_told_which,
@@ -239,24 +284,5 @@ fn main() {
     ]
     .into_iter()
     .flatten()
-    .collect();
-
-    let mut trials = Vec::new();
-    for world in World::ALL {
-        let world = Arc::new(world.open());
-        for check in &checks {
-            let run = check.run;
-            let needs = check.needs;
-            let world = Arc::clone(&world);
-            let name = format!("{}::{}", world.label(), check.name);
-            let ignored = check.needs == Needs::OwnServerOnDemand || world.skipped();
-            trials.push(
-                Trial::test(name, move || {
-                    stand::run(&world, needs, run).map_err(Failed::from)
-                })
-                .with_ignored_flag(ignored),
-            );
-        }
-    }
-    libtest_mimic::run(&arguments, trials).exit();
+    .collect()
 }

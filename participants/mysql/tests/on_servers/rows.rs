@@ -194,6 +194,56 @@ pub(crate) async fn a_row_too_many_does_not_make_up_for_one_too_few(stand: Stand
     assert_eq!(sold, ["38", "19"]);
 }
 
+const ONE: Rows = Rows::Exactly(1);
+const TWO: Rows = Rows::Exactly(2);
+
+/// Statements, how many rows each must meet, and why a purchase of it is refused.
+const COUNTED: [(&str, Rows, Option<Reason>); 17] = [
+    ("UPDATE t SET a = a + 1 WHERE id = 1", ONE, None),
+    // Matched and not changed.
+    ("UPDATE t SET a = a WHERE id = 1", ONE, None),
+    ("UPDATE t SET a = a WHERE id IN (1, 2)", TWO, None),
+    ("UPDATE v SET a = 5 WHERE id = 1", ONE, None),
+    (
+        "UPDATE v SET a = 5 WHERE id = 3",
+        ONE,
+        Some(Reason::NoSuchRow),
+    ),
+    ("UPDATE t SET a = 1 WHERE id = 9", Rows::Any, None),
+    ("UPDATE t SET a = 1", Rows::Any, None),
+    (
+        "UPDATE t SET a = 1 WHERE id = 9",
+        ONE,
+        Some(Reason::NoSuchRow),
+    ),
+    (
+        "UPDATE t SET a = 1 WHERE id = 1",
+        TWO,
+        Some(Reason::NoSuchRow),
+    ),
+    ("UPDATE t SET a = 1", TWO, Some(Reason::TooManyRows)),
+    ("DELETE FROM t WHERE id = 2", ONE, None),
+    ("DELETE FROM t WHERE id = 9", ONE, Some(Reason::NoSuchRow)),
+    ("DELETE FROM t", ONE, Some(Reason::TooManyRows)),
+    ("INSERT INTO log SELECT 7 FROM t WHERE id = 3", ONE, None),
+    (
+        "INSERT INTO log SELECT 7 FROM t WHERE NOT EXISTS (SELECT 1 FROM u) LIMIT 1",
+        ONE,
+        Some(Reason::NoSuchRow),
+    ),
+    (
+        "INSERT INTO log SELECT 7 FROM t",
+        ONE,
+        Some(Reason::TooManyRows),
+    ),
+    // Each of the two tables' rows.
+    (
+        "UPDATE t, u SET t.a = 1, u.id = u.id WHERE t.id = u.id AND t.id = 1",
+        TWO,
+        None,
+    ),
+];
+
 /// What counts as a row that is met, and that no mode of the server's changes it.
 pub(crate) async fn rows_are_counted_as_documented_in_every_sql_mode(stand: Stand) {
     let mut hand = stand.hand().await;
@@ -218,55 +268,9 @@ pub(crate) async fn rows_are_counted_as_documented_in_every_sql_mode(stand: Stan
             "EMPTY_STRING_IS_NULL",
         ],
     };
-    let (one, two) = (Rows::Exactly(1), Rows::Exactly(2));
-    let cases = [
-        ("UPDATE t SET a = a + 1 WHERE id = 1", one, None),
-        // Matched and not changed.
-        ("UPDATE t SET a = a WHERE id = 1", one, None),
-        ("UPDATE t SET a = a WHERE id IN (1, 2)", two, None),
-        ("UPDATE v SET a = 5 WHERE id = 1", one, None),
-        (
-            "UPDATE v SET a = 5 WHERE id = 3",
-            one,
-            Some(Reason::NoSuchRow),
-        ),
-        ("UPDATE t SET a = 1 WHERE id = 9", Rows::Any, None),
-        ("UPDATE t SET a = 1", Rows::Any, None),
-        (
-            "UPDATE t SET a = 1 WHERE id = 9",
-            one,
-            Some(Reason::NoSuchRow),
-        ),
-        (
-            "UPDATE t SET a = 1 WHERE id = 1",
-            two,
-            Some(Reason::NoSuchRow),
-        ),
-        ("UPDATE t SET a = 1", two, Some(Reason::TooManyRows)),
-        ("DELETE FROM t WHERE id = 2", one, None),
-        ("DELETE FROM t WHERE id = 9", one, Some(Reason::NoSuchRow)),
-        ("DELETE FROM t", one, Some(Reason::TooManyRows)),
-        ("INSERT INTO log SELECT 7 FROM t WHERE id = 3", one, None),
-        (
-            "INSERT INTO log SELECT 7 FROM t WHERE NOT EXISTS (SELECT 1 FROM u) LIMIT 1",
-            one,
-            Some(Reason::NoSuchRow),
-        ),
-        (
-            "INSERT INTO log SELECT 7 FROM t",
-            one,
-            Some(Reason::TooManyRows),
-        ),
-        // Each of the two tables' rows.
-        (
-            "UPDATE t, u SET t.a = 1, u.id = u.id WHERE t.id = u.id AND t.id = 1",
-            two,
-            None,
-        ),
-    ];
     let mut sequence = 0;
     for mode in modes {
-        for (statement, rows, expected) in cases {
+        for (statement, rows, expected) in COUNTED {
             sql(&mut hand, "INSERT INTO u SELECT id FROM t WHERE id < 3").await;
             let statements = vec![per_purchase(INSERT), meeting(rows, per_purchase(statement))];
             let first = sequence;

@@ -288,22 +288,27 @@ async fn trade(stand: &Stand, hand: &mut MySqlConnection, round: u64, set: &str)
         kept(&ids[1], "O'Neil \\", &tx(1).to_string()),
         kept(&ids[2], "customer-7", &tx(3).to_string()),
     ];
+    assert_eq!(kept_now(&next, ids).await, expected);
+    let made = format!(
+        "SELECT COUNT(*) FROM orders WHERE id LIKE 'p{round}-%' AND ABS(TIMESTAMPDIFF(SECOND, made, \
+         UTC_TIMESTAMP())) < 60"
+    );
+    assert_eq!(column(hand, &made).await, ["3"]);
+}
+
+/// What an audit is shown of these purchases, in order.
+async fn kept_now(participant: &MysqlParticipant, ids: [String; 3]) -> Vec<KeptPurchase> {
     let question = AuditQuestion::Purchases {
         purchase_ids: ids.into(),
     };
-    let AuditAnswer::Purchases(mut found) = next.audit(&question).await.unwrap() else {
+    let AuditAnswer::Purchases(mut found) = participant.audit(&question).await.unwrap() else {
         panic!("no purchases");
     };
     for purchase in &mut found {
         purchase.items.as_mut().unwrap().sort();
     }
     found.sort_by(|a, b| a.purchase_id.cmp(&b.purchase_id));
-    assert_eq!(found, expected);
-    let made = format!(
-        "SELECT COUNT(*) FROM orders WHERE id LIKE 'p{round}-%' AND ABS(TIMESTAMPDIFF(SECOND, made, \
-         UTC_TIMESTAMP())) < 60"
-    );
-    assert_eq!(column(hand, &made).await, ["3"]);
+    found
 }
 
 fn kept(purchase_id: &str, customer: &str, transaction: &str) -> KeptPurchase {

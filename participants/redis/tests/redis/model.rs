@@ -78,116 +78,134 @@ struct Seen {
     rolled_back: usize,
 }
 
+/// A run of the store and its model side by side.
+struct Run<'a> {
+    stage: &'a Stage,
+    seed: u64,
+    dice: Rng,
+    model: Model,
+    seen: Seen,
+}
+
 async fn run(stage: &Stage, seed: u64) -> Seen {
-    let mut dice = Rng::with_seed(seed);
-    let mut model = Model::default();
-    let mut seen = Seen::default();
+    let mut run = Run {
+        stage,
+        seed,
+        dice: Rng::with_seed(seed),
+        model: Model::default(),
+        seen: Seen::default(),
+    };
     for sku in SKUS {
         let () = stage.cli(&format!("SET stock:{sku} 200")).await;
-        model.stock.insert(sku, 200);
+        run.model.stock.insert(sku, 200);
     }
     for step in 0..STEPS {
         let note = format!("seed {seed}, step {step}");
-        let known = model.transactions.len() as u64;
-        let choice = if known == 0 { 0 } else { dice.u64(..10) };
+        let known = run.model.transactions.len() as u64;
+        let choice = if known == 0 { 0 } else { run.dice.u64(..10) };
         match choice {
-            0..=3 => {
-                let carts: Vec<Cart> = (0..1 + dice.u64(..6))
-                    .map(|_| {
-                        let mut skus = SKUS.to_vec();
-                        (0..1 + dice.u64(..3))
-                            .map(|_| {
-                                let sku = skus.remove(dice.u64(..skus.len() as u64) as usize);
-                                (sku, 1 + dice.u64(..9) as u32)
-                            })
-                            .collect()
-                    })
-                    .collect();
-                let vote = stage
-                    .prepare(&format!("shop.{}.{known}", 1 + seed), &slices(&carts))
-                    .await;
-                let got: Vec<u32> = refused(&vote).into_iter().map(|(n, _)| n).collect();
-                seen.held += carts.len() - got.len();
-                seen.refused += got.len();
-                assert_eq!(got, model.prepare(carts), "{note}");
-            }
-            4..=6 => {
-                let number = dice.u64(..known) as usize;
-                let (carts, refused, state) = model.transactions[number].clone();
-                if state == State::Ended {
-                    continue;
-                }
-                // MySQL may refuse more than we did; the choice is fixed for the transaction.
-                let survivors: Vec<Cart> = carts
-                    .iter()
-                    .enumerate()
-                    .filter(|(n, _)| {
-                        !refused.contains(&(*n as u32)) && !(n + number).is_multiple_of(5)
-                    })
-                    .map(|(_, cart)| cart.clone())
-                    .collect();
-                let id = format!("shop.{}.{number}", 1 + seed);
-                let committed = stage.commit(&id, &slices(&survivors)).await;
-                assert_eq!(committed.debts, [], "{note}");
-                if state == State::Committed {
-                    assert_eq!(committed.evidence, CommitEvidence::AlreadyApplied, "{note}");
-                    seen.repeated += 1;
-                    continue;
-                }
-                assert_eq!(committed.evidence, CommitEvidence::Applied, "{note}");
-                for (sku, units) in survivors.iter().flatten() {
-                    *model.stock.get_mut(sku).unwrap() -= i64::from(*units);
-                }
-                model.release(number, State::Committed);
-                seen.committed += 1;
-            }
-            7 => {
-                let number = dice.u64(..known) as usize;
-                if model.transactions[number].2 == State::Committed {
-                    continue;
-                }
-                stage
-                    .roll_back(&format!("shop.{}.{number}", 1 + seed))
-                    .await;
-                model.release(number, State::Ended);
-                seen.rolled_back += 1;
-            }
-            _ => {
-                let sku = SKUS[dice.u64(..4) as usize];
-                let more = dice.u64(..20) as i64;
-                let () = stage.cli(&format!("INCRBY stock:{sku} {more}")).await;
-                *model.stock.get_mut(sku).unwrap() += more;
-            }
+            0..=3 => run.prepare(&note).await,
+            4..=6 => run.commit(&note).await,
+            7 => run.roll_back().await,
+            _ => run.restock().await,
         }
-        for sku in SKUS {
-            let stock: i64 = stage.cli(&format!("GET stock:{sku}")).await;
-            let held: Option<i64> = stage
-                .cli(&format!(
-                    "HGET tandem:held {sku_key}",
-                    sku_key = format_args!("stock:{sku}")
-                ))
-                .await;
-            assert_eq!(stock, model.stock[sku], "{note}");
-            assert_eq!(
-                held.unwrap_or(0),
-                *model.held.get(sku).unwrap_or(&0),
-                "{note}"
-            );
-            assert!(
-                held.unwrap_or(0) <= stock,
-                "{note}: invariant_held_never_exceeds_stock"
-            );
-        }
+        run.compare(&note).await;
     }
-    for number in 0..model.transactions.len() {
-        if model.transactions[number].2 == State::Prepared {
-            stage
-                .roll_back(&format!("shop.{}.{number}", 1 + seed))
-                .await;
+    for number in 0..run.model.transactions.len() {
+        if run.model.transactions[number].2 == State::Prepared {
+            stage.roll_back(&run.id(number)).await;
         }
     }
     stage.assert_quiet().await;
-    seen
+    run.seen
+}
+
+impl Run<'_> {
+    fn id(&self, number: usize) -> String {
+        format!("shop.{}.{number}", 1 + self.seed)
+    }
+
+    fn any_known(&mut self) -> usize {
+        self.dice.u64(..self.model.transactions.len() as u64) as usize
+    }
+
+    async fn prepare(&mut self, note: &str) {
+        let dice = &mut self.dice;
+        let carts: Vec<Cart> = (0..1 + dice.u64(..6))
+            .map(|_| {
+                let mut skus = SKUS.to_vec();
+                (0..1 + dice.u64(..3))
+                    .map(|_| {
+                        let sku = skus.remove(dice.u64(..skus.len() as u64) as usize);
+                        (sku, 1 + dice.u64(..9) as u32)
+                    })
+                    .collect()
+            })
+            .collect();
+        let id = self.id(self.model.transactions.len());
+        let vote = self.stage.prepare(&id, &slices(&carts)).await;
+        let got: Vec<u32> = refused(&vote).into_iter().map(|(n, _)| n).collect();
+        self.seen.held += carts.len() - got.len();
+        self.seen.refused += got.len();
+        assert_eq!(got, self.model.prepare(carts), "{note}");
+    }
+
+    async fn commit(&mut self, note: &str) {
+        let number = self.any_known();
+        let (carts, refused, state) = self.model.transactions[number].clone();
+        if state == State::Ended {
+            return;
+        }
+        // MySQL may refuse more than we did; the choice is fixed for the transaction.
+        let survives = |n: usize| !refused.contains(&(n as u32)) && !(n + number).is_multiple_of(5);
+        let survivors = carts.iter().enumerate().filter(|(n, _)| survives(*n));
+        let survivors: Vec<Cart> = survivors.map(|(_, cart)| cart.clone()).collect();
+        let committed = self
+            .stage
+            .commit(&self.id(number), &slices(&survivors))
+            .await;
+        assert_eq!(committed.debts, [], "{note}");
+        if state == State::Committed {
+            assert_eq!(committed.evidence, CommitEvidence::AlreadyApplied, "{note}");
+            self.seen.repeated += 1;
+            return;
+        }
+        assert_eq!(committed.evidence, CommitEvidence::Applied, "{note}");
+        for (sku, units) in survivors.iter().flatten() {
+            *self.model.stock.get_mut(sku).unwrap() -= i64::from(*units);
+        }
+        self.model.release(number, State::Committed);
+        self.seen.committed += 1;
+    }
+
+    async fn roll_back(&mut self) {
+        let number = self.any_known();
+        if self.model.transactions[number].2 == State::Committed {
+            return;
+        }
+        self.stage.roll_back(&self.id(number)).await;
+        self.model.release(number, State::Ended);
+        self.seen.rolled_back += 1;
+    }
+
+    async fn restock(&mut self) {
+        let sku = SKUS[self.dice.u64(..4) as usize];
+        let more = self.dice.u64(..20) as i64;
+        let () = self.stage.cli(&format!("INCRBY stock:{sku} {more}")).await;
+        *self.model.stock.get_mut(sku).unwrap() += more;
+    }
+
+    async fn compare(&self, note: &str) {
+        for sku in SKUS {
+            let stock: i64 = self.stage.cli(&format!("GET stock:{sku}")).await;
+            let held = format!("HGET tandem:held stock:{sku}");
+            let held: Option<i64> = self.stage.cli(&held).await;
+            let held = held.unwrap_or(0);
+            assert_eq!(stock, self.model.stock[sku], "{note}");
+            assert_eq!(held, *self.model.held.get(sku).unwrap_or(&0), "{note}");
+            assert!(held <= stock, "{note}: invariant_held_never_exceeds_stock");
+        }
+    }
 }
 
 #[tokio::test]
