@@ -3,8 +3,32 @@
 
 use tandem_protocol::{Ending, Note};
 
-/// Writes one note.
+/// Writes one note, in the room that it is about.
 pub(super) fn write(note: &Note) {
+    match note {
+        Note::Decided { .. }
+        | Note::Aborted { .. }
+        | Note::Ended { .. }
+        | Note::Waiting { .. }
+        | Note::Stuck { .. }
+        | Note::Heuristic { .. }
+        | Note::Redone { .. }
+        | Note::Debts { .. } => of_a_transaction(note),
+        Note::Forgot { .. }
+        | Note::Unchecked { .. }
+        | Note::Unreadable { .. }
+        | Note::Remembers { .. }
+        | Note::FoundCommitted { .. }
+        | Note::FoundSettled { .. }
+        | Note::FoundUndecided { .. } => of_a_store(note),
+        Note::RepairOrdered { .. } | Note::Repaired { .. } | Note::Settled { .. } => {
+            of_a_person(note)
+        }
+    }
+}
+
+/// What becomes of transactions.
+fn of_a_transaction(note: &Note) {
     match note {
         Note::Decided {
             transaction,
@@ -55,6 +79,13 @@ pub(super) fn write(note: &Note) {
                 );
             }
         }
+        other => tracing::error!(?other, "a note that is written elsewhere"),
+    }
+}
+
+/// What stores have lost, and what was found at them.
+fn of_a_store(note: &Note) {
+    match note {
         Note::Forgot {
             participant,
             transactions,
@@ -115,6 +146,13 @@ pub(super) fn write(note: &Note) {
             %transaction, %participant,
             "prepared without a decision, rolled back"
         ),
+        other => tracing::error!(?other, "a note that is written elsewhere"),
+    }
+}
+
+/// What operators have ordered and said.
+fn of_a_person(note: &Note) {
+    match note {
         Note::RepairOrdered { repair } => tracing::warn!(
             transaction = %repair.transaction,
             participant = %repair.participant,
@@ -141,5 +179,6 @@ pub(super) fn write(note: &Note) {
             },
             "settled by hand"
         ),
+        other => tracing::error!(?other, "a note that is written elsewhere"),
     }
 }

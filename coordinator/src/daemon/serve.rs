@@ -8,15 +8,15 @@ use anyhow::Context;
 use tandem_participant::{Acknowledged, Enlist, Participant, RemoteParticipant, Timeouts};
 use tandem_proto::v1::operator_service_server::OperatorServiceServer;
 use tandem_proto::v1::purchase_service_server::PurchaseServiceServer;
-use tandem_protocol::{Coordinator, CoordinatorId, Epoch, ParticipantName, Settings};
+use tandem_protocol::{Coordinator, CoordinatorId, Epoch, ParticipantName, Settings, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::clock::Clock;
-use super::driver::{Driver, Handle};
+use super::driver::{Driver, Events, Handle};
 use super::edge::{bind, server};
 use super::link::{Link, LinkState, Times};
-use super::log;
+use super::log::{self, Begun};
 use super::open_files;
 use super::signals::Signals;
 use super::start_check;
@@ -86,15 +86,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         let (id, dir) = (id.clone(), dir.clone());
         tokio::task::spawn_blocking(move || log::find(&dir, &id)).await??
     };
-    let clock = clock.not_before(found.recovered.latest);
-    if clock.ahead() > Duration::ZERO {
-        tracing::warn!(
-            behind_s = clock.ahead().as_secs(),
-            "the clock of this machine is behind the latest time in the decision log: it was ahead \
-             before, or is wrong now. Times go on from there, a twentieth slower, until it has caught \
-             up"
-        );
-    }
+    let clock = going_on_from(clock, found.recovered.latest);
     let participants = participants(&config)?;
     tokio::try_join!(
         start_check::refuse_stale_log(&id, &found, &participants),
@@ -107,27 +99,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         "the decision log is open"
     );
     let (event_sender, events) = mpsc::unbounded_channel();
-    let enlist = Enlist {
-        coordinator: id.clone(),
-        log_id: begun.log_id.clone(),
-        epoch: begun.epoch,
-        instance_id: begun.instance_id,
-        acknowledged: Acknowledged::default(),
-    };
-    let names: Arc<[ParticipantName]> = participants.keys().cloned().collect();
-    let link = |(name, participant): (ParticipantName, Arc<dyn Participant>)| {
-        let link = Link::new(
-            name.clone(),
-            participant,
-            Arc::clone(&names),
-            enlist.clone(),
-            times(&config),
-            clock,
-            event_sender.clone(),
-        );
-        (name, Arc::new(link))
-    };
-    let links: BTreeMap<ParticipantName, Arc<Link>> = participants.into_iter().map(link).collect();
+    let links = links(&config, participants, &begun, clock, &event_sender);
     let core = Coordinator::new(
         settings(&config),
         id.clone(),
@@ -181,6 +153,51 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(move || begun.log.close(CLOSE_MAX)).await??;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The clock, from the latest time in the log on.
+fn going_on_from(clock: Clock, latest: Timestamp) -> Clock {
+    let clock = clock.not_before(latest);
+    if clock.ahead() > Duration::ZERO {
+        tracing::warn!(
+            behind_s = clock.ahead().as_secs(),
+            "the clock of this machine is behind the latest time in the decision log: it was ahead \
+             before, or is wrong now. Times go on from there, a twentieth slower, until it has caught \
+             up"
+        );
+    }
+    clock
+}
+
+/// A link to each participant, which enlists this start of the coordinator.
+fn links(
+    config: &Config,
+    participants: BTreeMap<ParticipantName, Arc<dyn Participant>>,
+    begun: &Begun,
+    clock: Clock,
+    events: &Events,
+) -> BTreeMap<ParticipantName, Arc<Link>> {
+    let enlist = Enlist {
+        coordinator: config.coordinator.id.clone(),
+        log_id: begun.log_id.clone(),
+        epoch: begun.epoch,
+        instance_id: begun.instance_id.clone(),
+        acknowledged: Acknowledged::default(),
+    };
+    let names: Arc<[ParticipantName]> = participants.keys().cloned().collect();
+    let link = |(name, participant): (ParticipantName, Arc<dyn Participant>)| {
+        let link = Link::new(
+            name.clone(),
+            participant,
+            Arc::clone(&names),
+            enlist.clone(),
+            times(config),
+            clock,
+            events.clone(),
+        );
+        (name, Arc::new(link))
+    };
+    participants.into_iter().map(link).collect()
 }
 
 /// Waits until what is in flight has ended, unless that takes too long or a person does not want to wait.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tandem_participant::convert::{ERROR_DOMAIN, truncate};
-use tandem_protocol::{Reply, TransactionId};
+use tandem_protocol::{ParticipantName, Refusal, Reply, TransactionId};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
@@ -93,20 +93,7 @@ pub fn reply(purchase_id: &str, reply: Reply) -> Status {
             transaction,
             participant,
             refusal,
-        } => {
-            metadata.insert("transaction_id".into(), transaction.to_string());
-            metadata.insert("participant".into(), participant.to_string());
-            metadata.insert("detail".into(), refusal.detail.clone());
-            let reason = refusal.reason;
-            let message = format!(
-                "purchase {purchase_id} was refused by {participant}: {reason}: {}; nothing of it \
-                 is kept",
-                refusal.detail
-            );
-            let code = Meaning::of_refusal(reason).code;
-            let retry_after = (code == Code::Aborted).then_some(RETRY_AFTER);
-            detailed(code, reason.as_ref(), message, metadata, retry_after)
-        }
+        } => refused(purchase_id, &transaction, &participant, &refusal),
         Reply::Reused => error(
             ErrorReason::PurchaseIdReused,
             format!(
@@ -173,6 +160,25 @@ pub fn reply(purchase_id: &str, reply: Reply) -> Status {
             )
         }
     }
+}
+
+fn refused(
+    purchase_id: &str,
+    transaction: &TransactionId,
+    participant: &ParticipantName,
+    refusal: &Refusal,
+) -> Status {
+    let Refusal { reason, detail } = refusal;
+    let mut metadata = one("purchase_id", purchase_id);
+    metadata.insert("transaction_id".into(), transaction.to_string());
+    metadata.insert("participant".into(), participant.to_string());
+    metadata.insert("detail".into(), detail.clone());
+    let message = format!(
+        "purchase {purchase_id} was refused by {participant}: {reason}: {detail}; nothing of it is kept"
+    );
+    let code = Meaning::of_refusal(*reason).code;
+    let retry_after = (code == Code::Aborted).then_some(RETRY_AFTER);
+    detailed(code, reason.as_ref(), message, metadata, retry_after)
 }
 
 /// A deadline that has passed while a decided purchase waits for a person.

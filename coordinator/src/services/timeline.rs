@@ -4,7 +4,7 @@
 use tandem_participant::convert::timestamp_to_wire as wire_time;
 use tandem_proto::v1;
 use tandem_protocol::{
-    BranchProgress, Ending, Settlement, Timestamp, TransactionState, TransactionView,
+    BranchProgress, BranchView, Ending, Settlement, Timestamp, TransactionState, TransactionView,
 };
 
 use crate::plural::count;
@@ -55,44 +55,49 @@ pub(super) fn of(view: &TransactionView) -> Vec<v1::TimelineEvent> {
         | TransactionState::Committing
         | TransactionState::Refused => {}
     }
-    for branch in &view.branches {
-        let name = &branch.participant;
-        if let Some(repair) = &branch.repair {
+    events.extend(view.branches.iter().flat_map(of_branch));
+    events
+}
+
+/// What is known of one branch.
+fn of_branch(branch: &BranchView) -> Vec<v1::TimelineEvent> {
+    let name = &branch.participant;
+    let mut events = Vec::new();
+    if let Some(repair) = &branch.repair {
+        let text = format!(
+            "{name}: to be redone from the decision, ordered by {}: {}",
+            repair.operator, repair.reason
+        );
+        events.push(event(None, LOG, text));
+    }
+    match &branch.progress {
+        BranchProgress::Heuristic(_) => {
+            events.push(event(None, LOG, format!("{name}: {}", branch.last_failure)));
+        }
+        BranchProgress::Settled(settlement) => {
+            events.push(event(None, LOG, format!("{name}: {}", settled(settlement))));
+        }
+        BranchProgress::Ended => {
+            events.push(event(None, MEMORY, format!("{name}: acknowledged")));
+        }
+        BranchProgress::Waiting(time) | BranchProgress::Stuck(time)
+            if branch.failures > 0 =>
+        {
             let text = format!(
-                "{name}: to be redone from the decision, ordered by {}: {}",
-                repair.operator, repair.reason
+                "{name}: to be asked again from this time on, after {}: {}",
+                count(branch.failures as usize, "failed call"),
+                branch.last_failure
             );
-            events.push(event(None, LOG, text));
+            events.push(event(Some(*time), MEMORY, text));
         }
-        match &branch.progress {
-            BranchProgress::Heuristic(_) => {
-                events.push(event(None, LOG, format!("{name}: {}", branch.last_failure)));
-            }
-            BranchProgress::Settled(settlement) => {
-                events.push(event(None, LOG, format!("{name}: {}", settled(settlement))));
-            }
-            BranchProgress::Ended => {
-                events.push(event(None, MEMORY, format!("{name}: acknowledged")));
-            }
-            BranchProgress::Waiting(time) | BranchProgress::Stuck(time)
-                if branch.failures > 0 =>
-            {
-                let text = format!(
-                    "{name}: to be asked again from this time on, after {}: {}",
-                    count(branch.failures as usize, "failed call"),
-                    branch.last_failure
-                );
-                events.push(event(Some(*time), MEMORY, text));
-            }
-            BranchProgress::NotAsked
-            | BranchProgress::Preparing
-            | BranchProgress::Prepared
-            | BranchProgress::Empty
-            | BranchProgress::Ending
-            // Not asked yet since the start.
-            | BranchProgress::Waiting(_)
-            | BranchProgress::Stuck(_) => {}
-        }
+        BranchProgress::NotAsked
+        | BranchProgress::Preparing
+        | BranchProgress::Prepared
+        | BranchProgress::Empty
+        | BranchProgress::Ending
+        // Not asked yet since the start.
+        | BranchProgress::Waiting(_)
+        | BranchProgress::Stuck(_) => {}
     }
     events
 }

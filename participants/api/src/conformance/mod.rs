@@ -148,32 +148,33 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// Every case.
+macro_rules! case {
+    ($room:ident::$name:ident, $needs:expr, $disturbs:literal) => {
+        Case {
+            name: stringify!($name),
+            needs: $needs,
+            disturbs: $disturbs,
+            run: |bench| $room::$name(bench).boxed(),
+        }
+    };
+    ($room:ident::$name:ident alone) => {
+        case!($room::$name, None, true)
+    };
+    ($room:ident::$name:ident needs $capability:ident) => {
+        case!($room::$name, Some(Capability::$capability), false)
+    };
+    ($room:ident::$name:ident) => {
+        case!($room::$name, None, false)
+    };
+}
+macro_rules! cases {
+    ($($room:ident::$name:ident $($word:ident)*,)*) => {
+        vec![$(case!($room::$name $($word)*)),*]
+    };
+}
+
+/// Every case that a participant must pass.
 pub fn cases() -> Vec<Case> {
-    macro_rules! case {
-        ($room:ident::$name:ident, $needs:expr, $disturbs:literal) => {
-            Case {
-                name: stringify!($name),
-                needs: $needs,
-                disturbs: $disturbs,
-                run: |bench| $room::$name(bench).boxed(),
-            }
-        };
-        ($room:ident::$name:ident alone) => {
-            case!($room::$name, None, true)
-        };
-        ($room:ident::$name:ident needs $capability:ident) => {
-            case!($room::$name, Some(Capability::$capability), false)
-        };
-        ($room:ident::$name:ident) => {
-            case!($room::$name, None, false)
-        };
-    }
-    macro_rules! cases {
-        ($($room:ident::$name:ident $($word:ident)*,)*) => {
-            vec![$(case!($room::$name $($word)*)),*]
-        };
-    }
     cases![
         enlisting::enlist_accepts_a_later_epoch,
         enlisting::enlist_accepts_the_same_instance_again,
