@@ -11,30 +11,34 @@ use std::time::Instant;
 use common::*;
 use tandem_log::{Damage, Position, inspect};
 
+/// The database's key of a batch's cell.
+fn key(sequence: u64, cell: u16) -> Vec<u8> {
+    let mut key = vec![b'r'];
+    key.extend(sequence.to_be_bytes());
+    key.extend(cell.to_be_bytes());
+    key
+}
+
+/// What a log of ten records, the last of several cells, is refused for after the change.
+fn changed(change: &dyn Fn(&sled::Db)) -> Damage {
+    let folder = fast_folder();
+    let log = create(folder.path());
+    for number in 1..=9 {
+        store(&log, &record(number));
+    }
+    store(&log, &[1; 20_000]);
+    close(log);
+    edit(folder.path(), change);
+    let damage = refusal(folder.path());
+    // Inspection shows what is left, whatever is wrong with the rest.
+    let seen = inspect(folder.path()).unwrap();
+    assert!(seen.records.len() >= 8, "{damage}: {}", seen.records.len());
+    assert_eq!(seen.damage.first(), Some(&damage));
+    damage
+}
+
 #[test]
 fn each_kind_of_damage_within_the_database_has_its_name() {
-    let key = |sequence: u64, cell: u16| {
-        let mut key = vec![b'r'];
-        key.extend(sequence.to_be_bytes());
-        key.extend(cell.to_be_bytes());
-        key
-    };
-    let changed = |change: &dyn Fn(&sled::Db)| {
-        let folder = fast_folder();
-        let log = create(folder.path());
-        for number in 1..=9 {
-            store(&log, &record(number));
-        }
-        store(&log, &[1; 20_000]);
-        close(log);
-        edit(folder.path(), change);
-        let damage = refusal(folder.path());
-        // Inspection shows what is left, whatever is wrong with the rest.
-        let seen = inspect(folder.path()).unwrap();
-        assert!(seen.records.len() >= 8, "{damage}: {}", seen.records.len());
-        assert_eq!(seen.damage.first(), Some(&damage));
-        damage
-    };
     let gap = changed(&|db| {
         db.remove(key(4, 0)).unwrap();
     });

@@ -9,6 +9,7 @@ mod audit;
 mod bug;
 mod knowing;
 mod participant;
+mod steps;
 mod store;
 
 use std::collections::HashMap;
