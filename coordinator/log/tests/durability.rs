@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 
+use common::cuts::{Seen, check_after_cut, cut_power};
 use common::disk::{Disk, Event, Survives, read_trace};
 use common::recorder::{Recorder, was_killed};
 use common::workload::{Acknowledged, End, LARGE, content, every, variables};
 use common::*;
 use fastrand::Rng;
-use tandem_log::{DecisionLog, LogOptions, OpenError};
 
 /// `TANDEM_CUTS=N` and `TANDEM_SEED=N` in the environment make it other ones.
 const CUTS: usize = 400;
@@ -81,14 +81,7 @@ fn every_acknowledged_record_survives_power_cuts() {
     assert_eq!(forced.count(), DECISIONS);
     assert!(acknowledged.released > 1);
 
-    let mut cuts: Vec<usize> = (0..number_of_cuts)
-        .map(|cut| match cut % 10 {
-            // Creation is a small part of the trace and the one with most names in it.
-            0 => numbers.usize(..first_acknowledgement(&events)),
-            _ => numbers.usize(..events.len()),
-        })
-        .collect();
-    cuts.sort_unstable();
+    let cuts = draw_cuts(number_of_cuts, 10, &events, &mut numbers);
     let saved = cut_power(
         Acknowledged::default(),
         folder.path(),
@@ -100,31 +93,13 @@ fn every_acknowledged_record_survives_power_cuts() {
     );
     assert_eq!(seen.cuts, number_of_cuts);
 
-    // A power cut soon after a power cut: the log is opened, and used, on what the first one left.
     for round in 0..AGAIN {
-        let (from, had) = &saved[round * saved.len() / AGAIN];
-        let root = new_root(folder.path(), &format!("again-{round}"));
-        copy(from, &root);
-        let before = Disk::holding(&root);
-        let trace = folder.path().join(format!("again-{round}.trace"));
-        let first = 100_000 * (round as u64 + 1);
-        let variables = variables(&root, first..first + 40, End::Kill);
-        let status = recorder.run("workload", &slash(&root), &trace, &variables);
-        assert!(was_killed(status), "{status:?}");
-        let events = read_trace(&trace);
-        let mut cuts: Vec<usize> = (0..CUTS_AGAIN)
-            .map(|cut| match cut % 2 {
-                0 => numbers.usize(..first_acknowledgement(&events)),
-                _ => numbers.usize(..events.len()),
-            })
-            .collect();
-        cuts.sort_unstable();
-        cut_power(
-            had.clone(),
+        let left = &saved[round * saved.len() / AGAIN];
+        cut_again(
+            &recorder,
             folder.path(),
-            before,
-            &events,
-            &cuts,
+            round,
+            left,
             &mut numbers,
             &mut seen,
         );
@@ -142,6 +117,41 @@ fn every_acknowledged_record_survives_power_cuts() {
         "{seen:?}"
     );
     assert!(seen.acknowledged_checked > 50_000, "{seen:?}");
+}
+
+/// So many places of a cut, in order, one of `of` within the creation: a small part of the trace, and the
+/// one with most names in it.
+fn draw_cuts(number: usize, of: usize, events: &[Event], numbers: &mut Rng) -> Vec<usize> {
+    let mut cuts: Vec<usize> = (0..number)
+        .map(|cut| match cut % of {
+            0 => numbers.usize(..first_acknowledgement(events)),
+            _ => numbers.usize(..events.len()),
+        })
+        .collect();
+    cuts.sort_unstable();
+    cuts
+}
+
+/// A power cut soon after a power cut: the log is opened, and used, on what the first one left.
+fn cut_again(
+    recorder: &Recorder,
+    folder: &Path,
+    round: usize,
+    (from, had): &(PathBuf, Acknowledged),
+    numbers: &mut Rng,
+    seen: &mut Seen,
+) {
+    let root = new_root(folder, &format!("again-{round}"));
+    copy(from, &root);
+    let before = Disk::holding(&root);
+    let trace = folder.join(format!("again-{round}.trace"));
+    let first = 100_000 * (round as u64 + 1);
+    let variables = variables(&root, first..first + 40, End::Kill);
+    let status = recorder.run("workload", &slash(&root), &trace, &variables);
+    assert!(was_killed(status), "{status:?}");
+    let events = read_trace(&trace);
+    let cuts = draw_cuts(CUTS_AGAIN, 2, &events, numbers);
+    cut_power(had.clone(), folder, before, &events, &cuts, numbers, seen);
 }
 
 /// sled takes for stable what it has written, which a power cut can take back: a segment that was
@@ -321,132 +331,10 @@ fn fail_each_call(
     failed
 }
 
-/// What the cuts met; a test that met nothing shows nothing.
-#[derive(Debug, Default)]
-struct Seen {
-    cuts: usize,
-    /// Those after which some sectors of some unsynced writes were there, in no order.
-    torn: usize,
-    opened: usize,
-    never_created: usize,
-    acknowledged_checked: usize,
-    unacknowledged_kept: usize,
-    /// Events at which a segment had been begun and not been forced yet.
-    segments_begun: usize,
-}
-
-/// Lets the events happen, and cuts the power before each event in `cuts` (sorted). Keeps some of
-/// what the cuts left, with what was acknowledged by then.
-fn cut_power(
-    mut acknowledged: Acknowledged,
-    folder: &Path,
-    mut disk: Disk,
-    events: &[Event],
-    cuts: &[usize],
-    numbers: &mut Rng,
-    seen: &mut Seen,
-) -> Vec<(PathBuf, Acknowledged)> {
-    let mut saved = Vec::new();
-    let mut cuts = cuts.iter().peekable();
-    for (at, event) in events.iter().enumerate() {
-        while cuts.next_if(|cut| **cut == at).is_some() {
-            let survives = match seen.cuts % 4 {
-                0 | 1 => Survives::Nothing,
-                2 => Survives::Some,
-                _ => Survives::Everything,
-            };
-            let target = folder.join(format!("cut-{}", seen.cuts));
-            let before = numbers.clone();
-            disk.write_to(&target, survives, numbers);
-            if seen.cuts.is_multiple_of(7) {
-                let kept = folder.join(format!("kept-{}", seen.cuts));
-                copy(&target, &kept);
-                saved.push((kept, acknowledged.clone()));
-            }
-            check_after_cut(&target.join("log"), &acknowledged, seen).unwrap_or_else(|why| {
-                let (count, cut) = (events.len(), seen.cuts);
-                let kept = keep(&disk, survives, before, events, at);
-                panic!("cut {cut} at event {at} of {count}, {survives:?}: {why}; see {kept:?}")
-            });
-            std::fs::remove_dir_all(&target).unwrap();
-            seen.torn += usize::from(matches!(survives, Survives::Some));
-            seen.cuts += 1;
-        }
-        disk.apply(event);
-        acknowledged.apply(event);
-        let begun = disk.segments_begun();
-        seen.segments_begun += usize::from(begun > 0);
-        assert!(
-            begun < 2,
-            "{begun} segments were begun without a force, event {at}: sled would take what it lost \
-             of the first for stable"
-        );
-    }
-    saved
-}
-
-/// Keeps what a cut left that the log could not be opened on, and the last events before it.
-fn keep(disk: &Disk, survives: Survives, mut numbers: Rng, events: &[Event], at: usize) -> PathBuf {
-    let kept = tempfile::Builder::new().prefix("tandem-cut-").tempdir();
-    let kept = kept.unwrap().keep();
-    disk.write_to(&kept.join("disk"), survives, &mut numbers);
-    let told: String = events[..at].iter().fold(String::new(), |told, event| {
-        let Event {
-            kind,
-            descriptor,
-            number,
-            bytes,
-        } = event;
-        let what = match kind {
-            b'O' | b'M' | b'U' | b'R' => String::from_utf8_lossy(bytes).into_owned(),
-            _ => format!("{} bytes", bytes.len()),
-        };
-        told + &format!("{} {descriptor} {number} {what}\n", char::from(*kind))
-    });
-    std::fs::write(kept.join("events"), told).unwrap();
-    kept
-}
-
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name)
         .ok()
         .map(|value| value.parse().unwrap_or_else(|_| panic!("{name}: {value}")))
-}
-
-fn check_after_cut(dir: &Path, acknowledged: &Acknowledged, seen: &mut Seen) -> Result<(), String> {
-    let log = match DecisionLog::open(LogOptions::new(dir)) {
-        Ok((log, opened)) => {
-            acknowledged.check(&opened.records)?;
-            seen.opened += 1;
-            seen.acknowledged_checked += acknowledged.records.len();
-            let last = opened.records.last().map_or(0, |(position, _)| position.0);
-            let last_acknowledged = acknowledged.records.keys().next_back().copied();
-            seen.unacknowledged_kept += usize::from(last > last_acknowledged.unwrap_or(0));
-            log
-        }
-        Err(OpenError::NoLog { .. } | OpenError::Unfinished { .. })
-            if acknowledged.records.is_empty() =>
-        {
-            seen.never_created += 1;
-            DecisionLog::create(LogOptions::new(dir), &identity())
-                .map_err(|error| error.to_string())?
-                .0
-        }
-        Err(error) => {
-            let source = std::error::Error::source(&error).map(ToString::to_string);
-            return Err(format!("refused: {error}: {source:?}"));
-        }
-    };
-    // The log goes on from there.
-    let positions: Vec<_> = (0..3).map(|n| store(&log, &content(900_000 + n))).collect();
-    close(log);
-    let (log, records) = open(dir);
-    acknowledged.check(&records)?;
-    close(log);
-    match records.last() {
-        Some((last, _)) if Some(last) == positions.last() => Ok(()),
-        other => Err(format!("after the cut up to {positions:?}, then {other:?}")),
-    }
 }
 
 /// The model of the disk, with everything written, is what the processes left.

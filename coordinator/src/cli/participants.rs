@@ -210,9 +210,9 @@ mod tests {
     use super::super::samples::{after, now};
     use super::*;
 
-    #[test]
-    fn participants_are_shown_with_what_is_wrong() {
-        let up = ParticipantStatus {
+    /// One that is up, and has something of everything.
+    fn up() -> ParticipantStatus {
+        ParticipantStatus {
             name: "purchases".into(),
             state: LinkState::Up as i32,
             since: Some(after(-7_500)),
@@ -246,7 +246,11 @@ mod tests {
                 })
                 .into(),
             ..ParticipantStatus::default()
-        };
+        }
+    }
+
+    #[test]
+    fn participants_are_shown_with_what_is_wrong() {
         let down = ParticipantStatus {
             name: "stock".into(),
             state: LinkState::Down as i32,
@@ -257,7 +261,7 @@ mod tests {
             ..ParticipantStatus::default()
         };
         let answer = ListParticipantsResponse {
-            participants: vec![up, down],
+            participants: vec![up(), down],
             coordinator_id: "shop".into(),
             epoch: 3,
             log_id: "0198c".into(),

@@ -307,80 +307,51 @@ impl Driver {
                 ticket,
                 record,
                 forced,
-            } => {
-                match record {
-                    Record::Decided(_) => crash_point::reach(CrashPoint::Deciding),
-                    Record::Ended { .. } => crash_point::reach(CrashPoint::Ending),
-                    _ => {}
-                }
-                let durability = if forced {
-                    Durability::Forced
-                } else {
-                    Durability::Lazy
-                };
-                self.waiting.push_back((ticket, record, durability));
-            }
-            Action::Enlist { participant } => {
-                if let Some(link) = self.links.get(&participant) {
-                    link.permit();
-                }
-            }
+            } => self.store(ticket, record, forced),
+            Action::Enlist { participant } => self.permit(&participant),
             Action::Prepare {
                 participant,
                 transaction,
                 entries,
                 deadline,
             } => {
-                crash_point::reach(CrashPoint::Preparing);
                 tracing::debug!(
                     transaction_id = %transaction, %participant, purchases = entries.len(),
                     "preparing"
                 );
-                if let Some(link) = self.links.get(&participant) {
-                    link.prepare(transaction, entries, deadline);
-                }
+                self.at(CrashPoint::Preparing, &participant, |link| {
+                    link.prepare(transaction, entries, deadline)
+                });
             }
             Action::Commit {
                 participant,
                 transaction,
                 entries,
                 decide_time,
-            } => {
-                crash_point::reach(CrashPoint::Decided);
-                if let Some(link) = self.links.get(&participant) {
-                    link.commit(transaction, entries, decide_time);
-                }
-            }
+            } => self.at(CrashPoint::Decided, &participant, |link| {
+                link.commit(transaction, entries, decide_time)
+            }),
             Action::Repair {
                 participant,
                 transaction,
                 entries,
                 decide_time,
-            } => {
-                crash_point::reach(CrashPoint::Repairing);
-                if let Some(link) = self.links.get(&participant) {
-                    link.repair(transaction, entries, decide_time);
-                }
-            }
+            } => self.at(CrashPoint::Repairing, &participant, |link| {
+                link.repair(transaction, entries, decide_time)
+            }),
             Action::RollBack {
                 participant,
                 transaction,
-            } => {
-                crash_point::reach(CrashPoint::RollingBack);
-                if let Some(link) = self.links.get(&participant) {
-                    link.roll_back(transaction);
-                }
-            }
+            } => self.at(CrashPoint::RollingBack, &participant, |link| {
+                link.roll_back(transaction)
+            }),
             Action::Recall {
                 participant,
                 page,
                 transactions,
-            } => {
-                crash_point::reach(CrashPoint::Recalling);
-                if let Some(link) = self.links.get(&participant) {
-                    link.recall(page, transactions);
-                }
-            }
+            } => self.at(CrashPoint::Recalling, &participant, |link| {
+                link.recall(page, transactions)
+            }),
             Action::ReadDecision {
                 transaction,
                 position,
@@ -390,34 +361,54 @@ impl Driver {
                 before,
                 except,
                 closed,
-            } => {
-                crash_point::reach(CrashPoint::Forgetting);
-                if let Some(link) = self.links.get(&participant) {
-                    link.forget(before, except, closed);
-                }
-            }
-            // A client that has gone away is not told; nothing else changes.
+            } => self.at(CrashPoint::Forgetting, &participant, |link| {
+                link.forget(before, except, closed)
+            }),
             Action::Reply { request, reply } => {
                 crash_point::reach(CrashPoint::Replying);
-                if let Some(sender) = self.replies.remove(&request) {
-                    let _ = sender.send(reply);
-                }
+                tell(self.replies.remove(&request), reply);
             }
             Action::ReplySettled { request, result } => {
-                if let Some(sender) = self.settlements.remove(&request) {
-                    let _ = sender.send(result);
-                }
+                tell(self.settlements.remove(&request), result)
             }
             Action::ReplyRepaired { request, result } => {
-                if let Some(sender) = self.repairs.remove(&request) {
-                    let _ = sender.send(result);
-                }
+                tell(self.repairs.remove(&request), result)
             }
             Action::Release { before } => self.log.release_before(tandem_log::Position(before)),
             Action::Halt { reason } => bail!(reason),
             Action::Note(note) => notes::write(&note),
         }
         Ok(())
+    }
+
+    /// Puts a record behind those that wait for the log.
+    fn store(&mut self, ticket: Ticket, record: Record, forced: bool) {
+        match record {
+            Record::Decided(_) => crash_point::reach(CrashPoint::Deciding),
+            Record::Ended { .. } => crash_point::reach(CrashPoint::Ending),
+            _ => {}
+        }
+        let durability = if forced {
+            Durability::Forced
+        } else {
+            Durability::Lazy
+        };
+        self.waiting.push_back((ticket, record, durability));
+    }
+
+    /// Lets the participant's link enlist.
+    fn permit(&self, participant: &ParticipantName) {
+        if let Some(link) = self.links.get(participant) {
+            link.permit();
+        }
+    }
+
+    /// Asks the participant's link, past a point at which tests let the process die.
+    fn at(&self, point: CrashPoint, participant: &ParticipantName, ask: impl FnOnce(&Arc<Link>)) {
+        crash_point::reach(point);
+        if let Some(link) = self.links.get(participant) {
+            ask(link);
+        }
     }
 
     fn read_decision(&self, transaction: TransactionId, position: Position) {
@@ -466,6 +457,13 @@ impl Driver {
             }
         }
         Ok(())
+    }
+}
+
+/// A client that has gone away is not told; nothing else changes.
+fn tell<T>(client: Option<oneshot::Sender<T>>, answer: T) {
+    if let Some(client) = client {
+        let _ = client.send(answer);
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub)]
 
+pub mod cuts;
 pub mod disk;
 pub mod recorder;
 pub mod workload;

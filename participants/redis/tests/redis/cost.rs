@@ -86,12 +86,7 @@ async fn a_group_costs_a_few_milliseconds_and_its_memory_some_bytes() {
             let id = format!("shop.1.{n}");
             let (promise, decision) = (prepare(&id, &carts), commit(&id, &carts));
             let began = Instant::now();
-            stage
-                .participant
-                .prepare(&promise)
-                .await
-                .map(|voted| voted.vote)
-                .unwrap();
+            stage.participant.prepare(&promise).await.unwrap();
             preparing += began.elapsed();
             let began = Instant::now();
             stage.participant.commit(&decision).await.unwrap();
