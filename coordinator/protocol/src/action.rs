@@ -26,6 +26,8 @@ pub enum Action {
         participant: ParticipantName,
         transaction: TransactionId,
         entries: Vec<Entry>,
+        /// When the transaction began: the time of its purchases.
+        begin_time: Timestamp,
         deadline: Timestamp,
     },
     /// Ask a participant to carry out a stored decision.
@@ -34,6 +36,8 @@ pub enum Action {
         transaction: TransactionId,
         /// The entries that survived.
         entries: Vec<Entry>,
+        /// When the transaction began.
+        begin_time: Timestamp,
         /// When it was decided.
         decide_time: Timestamp,
     },
@@ -44,6 +48,8 @@ pub enum Action {
         transaction: TransactionId,
         /// The entries that survived.
         entries: Vec<Entry>,
+        /// When the transaction began.
+        begin_time: Timestamp,
         /// When it was decided.
         decide_time: Timestamp,
     },

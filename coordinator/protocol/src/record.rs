@@ -87,6 +87,9 @@ pub enum Record {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Decision {
     pub transaction: TransactionId,
+    /// When it began: the time of its purchases in whatever is written of them. Of a version that kept no
+    /// such time it is [`decide_time`](Self::decide_time).
+    pub begin_time: Timestamp,
     /// When it was decided.
     pub decide_time: Timestamp,
     /// Who must carry it out.

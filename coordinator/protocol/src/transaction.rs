@@ -47,7 +47,6 @@ impl Transaction {
     /// participants.
     pub(crate) fn committing(
         decision: Decision,
-        begin_time: Timestamp,
         mut branch: impl FnMut(&ParticipantName) -> Branch,
     ) -> Transaction {
         let participants = decision.participants.into_iter();
@@ -57,7 +56,7 @@ impl Transaction {
         });
         Transaction {
             id: decision.transaction,
-            begin_time,
+            begin_time: decision.begin_time,
             state: State::Committing(Committing {
                 branches: branches.collect(),
                 entries: decision.entries,
@@ -65,6 +64,22 @@ impl Transaction {
                 counts: decision.counts,
             }),
         }
+    }
+
+    /// The stored decision that is being carried out, for a record that is written once more.
+    pub(crate) fn decision(&self) -> Option<Decision> {
+        let State::Committing(committing) = &self.state else {
+            return None;
+        };
+        Some(Decision {
+            transaction: self.id.clone(),
+            begin_time: self.begin_time,
+            decide_time: committing.decide_time,
+            participants: committing.branches.keys().cloned().collect(),
+            entries: committing.entries.clone(),
+            refused: Vec::new(),
+            counts: committing.counts,
+        })
     }
 
     /// One without a decision, of which no branch is known yet that is to be rolled back.
@@ -137,17 +152,5 @@ impl Committing {
         };
         let branches = self.branches.iter();
         branches.map(|(name, branch)| (name, how(branch))).collect()
-    }
-
-    /// The decision, for a record that is written once more.
-    pub(crate) fn decision(&self, transaction: &TransactionId) -> Decision {
-        Decision {
-            transaction: transaction.clone(),
-            decide_time: self.decide_time,
-            participants: self.branches.keys().cloned().collect(),
-            entries: self.entries.clone(),
-            refused: Vec::new(),
-            counts: self.counts,
-        }
     }
 }

@@ -292,8 +292,7 @@ impl Transactions {
         };
         let decision = decision.clone();
         let asked = |_: &ParticipantName| Branch::new(Progress::Asked);
-        let begin_time = transaction.begin_time;
-        *transaction = Transaction::committing(decision.clone(), begin_time, asked);
+        *transaction = Transaction::committing(decision.clone(), asked);
         let fingerprints = decision.entries.iter().map(fingerprint);
         self.history.decide(&decision, fingerprints, position);
         Some(decision)

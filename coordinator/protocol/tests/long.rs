@@ -28,6 +28,7 @@ fn remembering(transactions: u64) -> Coordinator {
         let transaction = id(&format!("shop.1.{sequence}"));
         let decision = Record::Decided(Decision {
             transaction: transaction.clone(),
+            begin_time: Timestamp(1),
             decide_time: Timestamp(1),
             participants: vec![name("mysql"), name("redis")],
             entries: vec![Entry {

@@ -107,6 +107,7 @@ proptest! {
     ) {
         let decision = |entries, refused| Record::Decided(Decision {
             transaction: "shop.1.1".parse().unwrap(),
+            begin_time: Timestamp(0),
             decide_time: Timestamp(0),
             participants: Vec::new(),
             entries,
@@ -682,6 +683,7 @@ fn record() -> impl Strategy<Value = Record> {
         .prop_map(|(transaction, decide_time, purchases, refused, counts)| {
             Record::Decided(Decision {
                 transaction,
+                begin_time: decide_time,
                 decide_time,
                 participants: vec![name("mysql"), name("redis")],
                 entries: (0..)

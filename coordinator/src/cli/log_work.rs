@@ -34,7 +34,11 @@ pub(super) fn of(
                 }
                 (_, TransactionState::Committing) => {
                     let (id, entries) = (&view.id, &view.entries);
-                    let mysql = |own| tandem_mysql::commit_by_hand(own, id, name, entries);
+                    let begun = tandem_mysql::Begun {
+                        transaction: id,
+                        time: view.begin_time,
+                    };
+                    let mysql = |own| tandem_mysql::commit_by_hand(own, begun, name, entries);
                     let redis = |own| tandem_redis::commit_by_hand(own, id, name, entries);
                     match kind(name) {
                         Some(ParticipantSettings::Mysql(own)) => mysql(Some(own)),

@@ -54,6 +54,7 @@ pub(super) fn committing() -> TransactionSummary {
 pub(super) fn decision() -> Decision {
     Decision {
         transaction: "shop.1.3".parse().expect("well formed"),
+        begin_time: tandem_protocol::Timestamp(1_772_366_399_950),
         decide_time: tandem_protocol::Timestamp(1_772_366_400_000),
         participants: ["purchases", "stock"]
             .map(|name| name.parse().expect("well formed"))

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
 use super::crash_point::{self, CrashPoint};
-use super::link::Link;
+use super::link::{Decided, Link};
 use super::notes;
 
 /// Commands that wait for the driver, at most; senders wait beyond that.
@@ -313,6 +313,7 @@ impl Driver {
                 participant,
                 transaction,
                 entries,
+                begin_time,
                 deadline,
             } => {
                 tracing::debug!(
@@ -320,24 +321,36 @@ impl Driver {
                     "preparing"
                 );
                 self.at(CrashPoint::Preparing, &participant, |link| {
-                    link.prepare(transaction, entries, deadline)
+                    link.prepare(transaction, entries, begin_time, deadline)
                 });
             }
             Action::Commit {
                 participant,
                 transaction,
                 entries,
+                begin_time,
                 decide_time,
             } => self.at(CrashPoint::Decided, &participant, |link| {
-                link.commit(transaction, entries, decide_time)
+                link.commit(Decided {
+                    transaction,
+                    entries,
+                    begin_time,
+                    decide_time,
+                })
             }),
             Action::Repair {
                 participant,
                 transaction,
                 entries,
+                begin_time,
                 decide_time,
             } => self.at(CrashPoint::Repairing, &participant, |link| {
-                link.repair(transaction, entries, decide_time)
+                link.repair(Decided {
+                    transaction,
+                    entries,
+                    begin_time,
+                    decide_time,
+                })
             }),
             Action::RollBack {
                 participant,

@@ -103,6 +103,9 @@ pub struct Prepare {
     pub incarnation: String,
     /// What the store must know.
     pub acknowledged: Acknowledged,
+    /// When the coordinator began the transaction: the time of its purchases in whatever is written of
+    /// them, now or by a repair.
+    pub begin_time: Timestamp,
     /// Time left to answer.
     pub timeout: Duration,
 }
@@ -133,6 +136,8 @@ pub struct Commit {
     pub caller_epoch: Epoch,
     /// The entries that the decision commits.
     pub entries: Vec<Entry>,
+    /// See [`Prepare::begin_time`].
+    pub begin_time: Timestamp,
     /// When it was decided.
     pub decide_time: Timestamp,
 }

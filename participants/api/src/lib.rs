@@ -7,6 +7,7 @@ mod admission;
 pub mod audit_question;
 mod call;
 pub mod client;
+pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod convert;

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tandem_proto::v1;
 use tandem_proto::v1::participant_service_server::{ParticipantService, ParticipantServiceServer};
-use tandem_protocol::{Timestamp, TransactionId};
+use tandem_protocol::TransactionId;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
@@ -15,7 +15,9 @@ use tracing::Instrument;
 
 use crate::audit_question::AuditQuestion;
 use crate::convert::{MESSAGE_BYTES_MAX, branches_to_wire, repaired_to_wire, voted_to_wire};
-use crate::{Commit, Enlist, Error, Forget, Look, Participant, Prepare, Recall, RollBack, rules};
+use crate::{
+    Commit, Enlist, Error, Forget, Look, Participant, Prepare, Recall, RollBack, clock, rules,
+};
 
 /// Most calls that run at the participant at once. Calls beyond it wait for their turn until
 /// their caller gives up; HTTP/2's limit of streams bounds how many wait.
@@ -178,7 +180,7 @@ impl ParticipantService for ParticipantServer {
                 detail: format!("transaction_id: {error}"),
             })?;
         let truth = self.run(|p| async move { p.inspect(&id).await }).await?;
-        Ok(Response::new(truth.into_wire(now())))
+        Ok(Response::new(truth.into_wire(clock::now())))
     }
 
     async fn forget(
@@ -242,10 +244,4 @@ impl ParticipantService for ParticipantServer {
             .await?;
         Ok(Response::new(answer.into()))
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let millis = since.unwrap_or_default().as_millis();
-    Timestamp(u64::try_from(millis).unwrap_or(u64::MAX))
 }

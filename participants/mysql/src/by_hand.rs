@@ -3,7 +3,8 @@
 use tandem_protocol::{CoordinatorId, Entry, ParticipantName, TransactionId};
 
 use crate::records::xid;
-use crate::settings::Settings;
+use crate::settings::{Settings, UTC};
+use crate::sql::fill::Begun;
 use crate::sql::tables;
 use crate::sql::templates::Templates;
 
@@ -14,17 +15,18 @@ const STATEMENT_BYTES: usize = 16 * 1024;
 /// statement between backticks. Without settings it is written for the default tables.
 pub fn commit_by_hand(
     settings: Option<&Settings>,
-    transaction: &TransactionId,
+    begun: Begun<'_>,
     participant: &ParticipantName,
     entries: &[Entry],
 ) -> String {
+    let transaction = begun.transaction;
     let xid = xid::literal(transaction, participant);
     let TransactionId {
         coordinator,
         epoch,
         sequence,
     } = transaction;
-    let rows = statements(settings, transaction, entries);
+    let rows = statements(settings, begun, entries);
     let (rows, whose) = match settings {
         Some(_) => (rows.join(", "), ""),
         None => (
@@ -47,19 +49,16 @@ pub fn commit_by_hand(
 
 /// What writes the rows of these entries, each between backticks. In place of its guard it is said how many
 /// rows a statement must match: a client's own count leaves out what is matched and not changed.
-fn statements(
-    settings: Option<&Settings>,
-    transaction: &TransactionId,
-    entries: &[Entry],
-) -> Vec<String> {
+fn statements(settings: Option<&Settings>, begun: Begun<'_>, entries: &[Entry]) -> Vec<String> {
     let own = settings.and_then(|settings| settings.statements.clone());
     let all: Vec<&Entry> = entries.iter().collect();
     // Settings that don't parse have been refused where they were read.
     let Ok(templates) = Templates::parse(&own.unwrap_or_else(tables::default_statements)) else {
         return Vec::new();
     };
-    let mut statements: Vec<String> = Vec::new();
-    for line in templates.render(transaction, &all, STATEMENT_BYTES) {
+    let zone = settings.map_or(UTC, Settings::zone);
+    let mut statements = vec![format!("`SET time_zone = '{zone}'`")];
+    for line in templates.render(begun, &all, STATEMENT_BYTES) {
         match (line.guard(), statements.last_mut()) {
             (Some(guard), Some(guarded)) => guarded.push_str(&guard.by_hand()),
             _ => statements.push(format!("`{}`", line.sql)),
@@ -112,7 +111,7 @@ pub fn newest_by_hand(coordinator: &CoordinatorId, participant: &ParticipantName
 mod tests {
     use std::sync::Arc;
 
-    use tandem_protocol::Purchase;
+    use tandem_protocol::{Purchase, Timestamp};
 
     use super::*;
     use crate::sql::statement::Per;
@@ -135,9 +134,14 @@ mod tests {
             purchase: Arc::new(purchase),
         };
         let transaction = "shop.1.2".parse().expect("well formed");
+        let begun = Begun {
+            transaction: &transaction,
+            time: Timestamp(1),
+        };
         assert_eq!(
-            statements(Some(&settings), &transaction, &[entry]),
+            statements(Some(&settings), begun, &[entry]),
             [
+                "`SET time_zone = '+00:00'`",
                 "`INSERT INTO o (id) VALUES ('p')`",
                 "`UPDATE c SET a = 1 WHERE id = 'ann'` (it must match 1 row: if it does not, roll back and \
                  put that row right first)"

@@ -32,10 +32,7 @@ pub(crate) enum Danger {
     },
     XaDetachOff,
     XaRecoverRefused,
-    TableNotInnodb {
-        table: String,
-        engine: String,
-    },
+    TableNotInnodb(Engine),
     PacketTooSmall {
         bytes: usize,
     },
@@ -47,6 +44,12 @@ pub(crate) enum Danger {
         obstacle: String,
     },
     IdFoldsCase(FoldingColumn),
+    TimeZoneDiffers {
+        /// The server's, as a session can be given it.
+        zone: String,
+        /// What it is where that is `SYSTEM`.
+        system: String,
+    },
     NoUniqueKey(Doubt),
 }
 
@@ -60,6 +63,19 @@ pub(crate) struct FoldingColumn {
     pub(crate) character_set: String,
     pub(crate) collation: String,
     pub(crate) is_nullable: bool,
+}
+
+/// What is wrong, or not known, about the engine of a table that a branch writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Other {
+        table: String,
+        engine: String,
+        /// The view or trigger that leads to it; `None` where a statement names it.
+        by: Option<String>,
+    },
+    /// For a person, what was not looked at, and why.
+    Unseen(String),
 }
 
 /// What is in doubt about the keys of the tables that keep purchases' ids.
@@ -108,7 +124,7 @@ impl Danger {
             | Danger::ReplicaStateUnknown { .. }
             | Danger::XaDetachOff
             | Danger::XaRecoverRefused
-            | Danger::TableNotInnodb { .. }
+            | Danger::TableNotInnodb(Engine::Other { .. })
             | Danger::PacketTooSmall { .. }
             | Danger::Galera { .. }
             | Danger::NoUniqueKey(Doubt::Missing(_)) => Severity::Refused,
@@ -116,6 +132,9 @@ impl Danger {
             Danger::TablesOfOldLayout { .. }
             // It refuses purchases that nobody has made and loses none.
             | Danger::IdFoldsCase(_)
+            // What it writes is well defined; whether it is meant only a person knows.
+            | Danger::TimeZoneDiffers { .. }
+            | Danger::TableNotInnodb(Engine::Unseen(_))
             | Danger::NoUniqueKey(Doubt::Unseen(_)) => Severity::Told,
         }
     }
@@ -163,10 +182,7 @@ impl Danger {
                  XA_RECOVER_ADMIN ON *.* to tandem's user, else branches in doubt can't be listed"
                     .into()
             }
-            Danger::TableNotInnodb { table, engine } => format!(
-                "table {table} is of engine {engine}, which does not roll back with a branch; ALTER TABLE \
-                 … ENGINE=InnoDB"
-            ),
+            Danger::TableNotInnodb(engine) => engine.detail(),
             Danger::PacketTooSmall { bytes } => {
                 format!("max_allowed_packet is {bytes} bytes; set it to {PACKET_BYTES_MIN} or more")
             }
@@ -181,6 +197,15 @@ impl Danger {
                 tables::ALTER_BRANCHES
             ),
             Danger::IdFoldsCase(column) => column.detail(),
+            Danger::TimeZoneDiffers { zone, system } => {
+                let is = if zone == "SYSTEM" { system } else { zone };
+                format!(
+                    "the server's time zone is {is} and tandem's sessions are in UTC: NOW(), CURRENT_TIMESTAMP, \
+                     columns that have it for default, and :purchase_time in a DATETIME column are not as in \
+                     sessions of the app; set time_zone = \"{zone}\" to have them so, or time_zone = \
+                     \"+00:00\" if UTC is meant"
+                )
+            }
             Danger::NoUniqueKey(doubt) => doubt.detail(),
         }
     }
@@ -204,6 +229,22 @@ impl FoldingColumn {
              {character_set}_bin{not_null}, with the column's default and comment if it has them; foreign \
              keys on it are to be dropped before and made again"
         )
+    }
+}
+
+impl Engine {
+    fn detail(&self) -> String {
+        match self {
+            Engine::Other { table, engine, by } => {
+                let by = by.as_ref().map(|by| format!(", written by {by},"));
+                format!(
+                    "table {table}{} is of engine {engine}, which does not roll back with a branch; ALTER TABLE \
+                     … ENGINE=InnoDB",
+                    by.unwrap_or_default()
+                )
+            }
+            Engine::Unseen(why) => why.clone(),
+        }
     }
 }
 

@@ -41,6 +41,7 @@ pub use session::codes;
 pub use session::server::Flavour;
 pub use settings::{Settings, SettingsError};
 pub use sql::encode;
+pub use sql::fill::Begun;
 pub use sql::guard::Missed;
 pub use sql::line::Line;
 pub use sql::rows::Rows;

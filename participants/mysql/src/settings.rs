@@ -13,6 +13,9 @@ use crate::sql::statement_error::StatementsError;
 use crate::sql::tables;
 use crate::sql::templates::Templates;
 
+/// The time zone of sessions of which nothing is said.
+pub(crate) const UTC: &str = "+00:00";
+
 /// Settings of the MySQL participant. Only `url` is required.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +31,13 @@ pub struct Settings {
     /// purchases go to the tables `purchases` and `purchase_items`, which are created if missing.
     #[serde(default)]
     pub statements: Option<Vec<Statement>>,
+
+    /// The sessions' time zone, as the server takes it: an offset (`+09:00`), a zone that it has loaded
+    /// (`Europe/Berlin`), or `SYSTEM`, the server's own. `NOW()`, `CURRENT_TIMESTAMP` and
+    /// `:purchase_time` are in it. UTC where nothing is said; `TIME_ZONE_DIFFERS` tells where that
+    /// is not what the app's own sessions have.
+    #[serde(default)]
+    pub time_zone: Option<String>,
 
     /// Names of findings (see `tandem participants`) that are accepted though they may lose or
     /// block decided purchases, for example `["REPLICA_STATE_UNKNOWN"]`.
@@ -77,6 +87,12 @@ pub enum SettingsError {
     /// The url ends its password early.
     #[error("url: {0}")]
     Unencoded(&'static str),
+    /// The time zone is none.
+    #[error(
+        "time_zone must be an offset such as \"+09:00\", a zone such as \"Europe/Berlin\", or \"SYSTEM\", not \
+         {0:?}"
+    )]
+    TimeZone(String),
     /// The url is of another kind of server.
     #[error("url must begin with mysql://, also for MariaDB")]
     Scheme,
@@ -107,6 +123,8 @@ pub(crate) struct Checked {
     pub(crate) address: String,
     pub(crate) templates: Templates,
     pub(crate) default_schema: bool,
+    /// Whether the file says in which time zone sessions are.
+    pub(crate) says_time_zone: bool,
     pub(crate) accept: Vec<String>,
     pub(crate) sessions_max: usize,
     pub(crate) connect_timeout: Duration,
@@ -122,6 +140,7 @@ impl Settings {
         Self {
             url,
             statements: None,
+            time_zone: None,
             accept: Vec::new(),
             sessions_max: defaults::sessions_max(),
             connect_timeout_ms: defaults::connect_timeout_ms(),
@@ -132,8 +151,17 @@ impl Settings {
         }
     }
 
+    /// The sessions' time zone.
+    pub(crate) fn zone(&self) -> &str {
+        self.time_zone.as_deref().unwrap_or(UTC)
+    }
+
     pub(crate) fn checked(self) -> Result<Checked, SettingsError> {
-        let (options, address) = server(self.url.expose_secret())?;
+        let zone = self.zone();
+        if !is_time_zone(zone) {
+            return Err(SettingsError::TimeZone(zone.to_owned()));
+        }
+        let (options, address) = server(self.url.expose_secret(), zone)?;
         let second = 1_000;
         let sessions_max = in_range("sessions_max", self.sessions_max, 1, 256)?;
         let lock_wait = in_range("lock_wait_timeout_s", self.lock_wait_timeout_s, 1, 60)?;
@@ -163,6 +191,7 @@ impl Settings {
             address,
             templates: Templates::parse(&statements)?,
             default_schema,
+            says_time_zone: self.time_zone.is_some(),
             accept: self.accept,
             sessions_max: usize::try_from(sessions_max).expect("at most 256"),
             connect_timeout: Duration::from_millis(connect),
@@ -174,8 +203,14 @@ impl Settings {
     }
 }
 
+/// Whether a server could know a time zone by this text. It is written into a statement between quotes.
+fn is_time_zone(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_/+:-".contains(c);
+    (1..=64).contains(&text.len()) && text.chars().all(is_plain)
+}
+
 /// How to connect to the server that a url names, and its address for people.
-fn server(url: &str) -> Result<(MySqlConnectOptions, String), SettingsError> {
+fn server(url: &str, zone: &str) -> Result<(MySqlConnectOptions, String), SettingsError> {
     if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {
         return Err(SettingsError::Scheme);
     }
@@ -192,7 +227,7 @@ fn server(url: &str) -> Result<(MySqlConnectOptions, String), SettingsError> {
     let options = options
         .pipes_as_concat(false)
         .no_engine_substitution(false)
-        .timezone(Some("+00:00".into()))
+        .timezone(Some(zone.into()))
         .charset("utf8mb4")
         .disable_statement_logging();
     Ok((options, address))
@@ -274,6 +309,9 @@ mod tests {
         let mut wrong = settings("mysql://h/d");
         wrong.sessions_max = 0;
         assert!(error(wrong).starts_with("sessions_max must be 1 to 256, not 0"));
+        let mut wrong = settings("mysql://h/d");
+        wrong.time_zone = Some("+00:00', autocommit='0".into());
+        assert!(error(wrong).starts_with("time_zone must be an offset"));
         let mut wrong = settings("mysql://h/d");
         wrong.accept = vec!["EVERYTHING".into()];
         assert!(error(wrong).contains("READ_ONLY"));

@@ -37,6 +37,7 @@ async fn commit_behind_its_back(world: &World, id: &str, place: StockPlace) -> R
     stock
         .commit(&Commit {
             caller_epoch: Epoch(transaction.epoch.0 + 1),
+            begin_time: tandem_protocol::Timestamp(0),
             decide_time: tandem_protocol::Timestamp(0),
             transaction,
             entries: vec![Entry {

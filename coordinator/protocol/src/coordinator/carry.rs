@@ -5,22 +5,23 @@ use crate::id::{ParticipantName, TransactionId};
 use crate::record::Record;
 use crate::tail::Storing;
 use crate::time::Timestamp;
-use crate::transaction::{Branches, Progress, State};
+use crate::transaction::{Branches, Progress, State, Transaction};
 
 impl Coordinator {
     /// Writes what the log must keep about an unfinished transaction again, at the log's end.
     pub(crate) fn carry(&mut self, now: Timestamp, id: &TransactionId) {
         let known = self.transactions.get(id);
-        let first = match known.map(|known| &known.state) {
-            Some(State::Committing(committing)) => Record::Decided(committing.decision(id)),
+        let decision = known.and_then(Transaction::decision);
+        let first = match (decision, known.map(|known| &known.state)) {
+            (Some(decision), _) => Record::Decided(decision),
             // An abort has no record, but below the floor one without any would be taken for
             // something that was forgotten.
-            Some(State::Aborting(_)) => Record::Refused {
+            (None, Some(State::Aborting(_))) => Record::Refused {
                 transaction: id.clone(),
                 time: now,
                 refused: Vec::new(),
             },
-            Some(State::Preparing(_) | State::Deciding(_)) | None => {
+            (None, _) => {
                 return debug_assert!(false, "{id} is written again, and is not being ended");
             }
         };

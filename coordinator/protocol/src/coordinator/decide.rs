@@ -21,7 +21,9 @@ impl Coordinator {
             return self.abort(id, &detail);
         }
         self.learn_duration(now, id);
-        let Some(preparing) = self.transactions.preparing_mut(id) else {
+        let begin_time = self.transactions.get(id).map(|known| known.begin_time);
+        let preparing = self.transactions.preparing_mut(id);
+        let (Some(begin_time), Some(preparing)) = (begin_time, preparing) else {
             return debug_assert!(false, "{id} is decided, and is not being prepared");
         };
         let refused = std::mem::take(&mut preparing.refused);
@@ -32,6 +34,7 @@ impl Coordinator {
         }
         let decision = Decision {
             transaction: id.clone(),
+            begin_time,
             decide_time: now,
             participants,
             entries,
@@ -93,6 +96,7 @@ impl Coordinator {
                 participant: participant.clone(),
                 transaction: id.clone(),
                 entries: decision.entries.clone(),
+                begin_time: decision.begin_time,
                 decide_time: decision.decide_time,
             });
         }

@@ -84,7 +84,7 @@ impl Coordinator {
             }
         }
         self.take_back(&decision);
-        let transaction = Transaction::committing(decision, now, |name| {
+        let transaction = Transaction::committing(decision, |name| {
             let progress = match forgot.contains(name) {
                 true => Progress::Waiting { retry_time: now },
                 false => Progress::Done,

@@ -112,8 +112,7 @@ impl Coordinator {
         self.totals.begin(&decision.participants, &decision.entries);
         let kept = self.transactions.history().transaction(id);
         let by_hand = kept.map(|kept| kept.by_hand.as_slice()).unwrap_or_default();
-        let decide_time = decision.decide_time;
-        let transaction = Transaction::committing(decision, decide_time, |name| {
+        let transaction = Transaction::committing(decision, |name| {
             if *name == branch.participant {
                 // Not ended until the order is stored, so that nothing ends the transaction before.
                 return Branch::new(Progress::Heuristic(HeuristicKind::RolledBack));

@@ -81,26 +81,28 @@ impl Coordinator {
         let by_order = branch.order.is_some();
         let (participant, transaction) = (id.participant.clone(), id.transaction.clone());
         let known = self.transactions.get(&id.transaction);
-        let action = match known.map(|known| &known.state) {
-            Some(State::Committing(committing)) => {
+        let action = match known.map(|known| (known, &known.state)) {
+            Some((known, State::Committing(committing))) => {
                 let entries = committing.entries.clone();
-                let decide_time = committing.decide_time;
+                let (begin_time, decide_time) = (known.begin_time, committing.decide_time);
                 match by_order {
                     true => Action::Repair {
                         participant,
                         transaction,
                         entries,
+                        begin_time,
                         decide_time,
                     },
                     false => Action::Commit {
                         participant,
                         transaction,
                         entries,
+                        begin_time,
                         decide_time,
                     },
                 }
             }
-            Some(State::Aborting(_) | State::Preparing(_) | State::Deciding(_)) | None => {
+            Some((_, State::Aborting(_) | State::Preparing(_) | State::Deciding(_))) | None => {
                 Action::RollBack {
                     participant,
                     transaction,

@@ -53,7 +53,9 @@ impl Coordinator {
 
     /// Asks for what a transaction needs next, or decides it.
     pub(super) fn advance_preparing(&mut self, now: Timestamp, id: &TransactionId) {
-        let Some(preparing) = self.transactions.preparing_mut(id) else {
+        let begin_time = self.transactions.get(id).map(|known| known.begin_time);
+        let preparing = self.transactions.preparing_mut(id);
+        let (Some(begin_time), Some(preparing)) = (begin_time, preparing) else {
             return debug_assert!(false, "{id} is not being prepared and is to be");
         };
         let (participants, releases) = (&self.participants, &self.releases);
@@ -66,6 +68,7 @@ impl Coordinator {
                         participant,
                         transaction: id.clone(),
                         entries: entries.clone(),
+                        begin_time,
                         deadline: preparing.deadline,
                     });
                 }

@@ -96,6 +96,8 @@ struct DecidedMessage {
     refused: Vec<RefusedPurchaseMessage>,
     #[prost(bool, tag = "6")]
     counts: bool,
+    #[prost(uint64, optional, tag = "7")]
+    begin_time_ms: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -214,6 +216,7 @@ impl RecordContent {
             }),
             Record::Decided(decision) => RecordContent::Decided(DecidedMessage {
                 transaction: Some((&decision.transaction).into()),
+                begin_time_ms: Some(decision.begin_time.0),
                 decide_time_ms: decision.decide_time.0,
                 participants: decision
                     .participants
@@ -287,6 +290,7 @@ impl RecordContent {
             },
             RecordContent::Decided(m) => Record::Decided(Decision {
                 transaction: transaction(m.transaction)?,
+                begin_time: Timestamp(m.begin_time_ms.unwrap_or(m.decide_time_ms)),
                 decide_time: Timestamp(m.decide_time_ms),
                 participants: m
                     .participants
@@ -424,4 +428,30 @@ fn refused(messages: Vec<RefusedPurchaseMessage>) -> Result<Vec<RefusedPurchase>
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The record of a version that kept no time of the beginning.
+    #[test]
+    fn a_decision_of_an_older_version_began_when_it_was_decided() {
+        let message = RecordMessage {
+            format: RECORD_FORMAT,
+            content: Some(RecordContent::Decided(DecidedMessage {
+                transaction: Some(TransactionMessage {
+                    coordinator: "shop".into(),
+                    epoch: 1,
+                    sequence: 1,
+                }),
+                decide_time_ms: 7,
+                ..DecidedMessage::default()
+            })),
+        };
+        let Ok(Record::Decided(decision)) = Record::decode(&message.encode_to_vec()) else {
+            panic!("it is a decision");
+        };
+        assert_eq!(decision.begin_time, Timestamp(7));
+    }
 }

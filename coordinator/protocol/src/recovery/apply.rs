@@ -124,10 +124,8 @@ impl Recovered {
             .decide(&decision, fingerprints.into_iter(), position);
         let retry_time = Timestamp(0);
         let due = || Branch::new(Progress::Waiting { retry_time });
-        let decide_time = decision.decide_time;
-        let transaction = Transaction::committing(decision, decide_time, |name| {
-            words.remove(name).unwrap_or_else(due)
-        });
+        let transaction =
+            Transaction::committing(decision, |name| words.remove(name).unwrap_or_else(due));
         unfinished.insert(id, transaction);
         Ok(())
     }

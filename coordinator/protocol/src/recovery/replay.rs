@@ -127,6 +127,7 @@ mod tests {
         };
         let again = Record::Decided(Decision {
             transaction: transaction.clone(),
+            begin_time: Timestamp(1),
             decide_time: Timestamp(1),
             participants: vec![ledger],
             entries: Vec::new(),

@@ -173,6 +173,7 @@ fn replayed(records: &[Record]) -> Totals {
 fn decided(sequence: u64, counts: bool) -> Record {
     Record::Decided(Decision {
         transaction: transaction(sequence),
+        begin_time: Timestamp(1),
         decide_time: Timestamp(1),
         participants: vec![name("stock")],
         entries: vec![entry("lamp", 2)],

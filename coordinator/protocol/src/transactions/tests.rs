@@ -36,6 +36,7 @@ fn yes() -> Vote {
 fn decision(id: &TransactionId) -> Decision {
     Decision {
         transaction: id.clone(),
+        begin_time: NOW,
         decide_time: NOW,
         participants: vec![stock()],
         entries: Vec::new(),

@@ -461,6 +461,7 @@ pub(crate) fn action_text(action: &Action) -> String {
             transaction,
             entries,
             deadline,
+            ..
         } => format!(
             "prepare {transaction} at {participant}: {} by {}",
             entries_text(entries),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tandem_protocol::{
     Action, Decision, Entry, Epoch, Event, Fingerprint, Note, ParticipantName, Purchase, Reason,
-    Record, Reply, TransactionId, Vote, fingerprint,
+    Record, Reply, Timestamp, TransactionId, Vote, fingerprint,
 };
 
 use crate::participant::{Effect, Kind, Store};
@@ -53,6 +53,8 @@ pub(crate) struct Ledger {
     promises: BTreeMap<(ParticipantName, TransactionId), Vote>,
     /// Branches whose repair was ordered, durably.
     ordered: BTreeSet<(TransactionId, ParticipantName)>,
+    /// When participants were told that a transaction began.
+    begun: BTreeMap<TransactionId, Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +75,7 @@ impl Ledger {
             by_hand: BTreeSet::new(),
             lives: BTreeMap::new(),
             votes: BTreeMap::new(),
+            begun: BTreeMap::new(),
             attempts: BTreeMap::new(),
             without_effect: BTreeSet::new(),
             promises: BTreeMap::new(),
@@ -172,6 +175,20 @@ impl Ledger {
         Ok(())
     }
 
+    /// What is written of it is the same whenever that is, in this process or in a later one.
+    fn invariant_a_purchase_has_one_time(
+        &mut self,
+        transaction: &TransactionId,
+        time: Timestamp,
+    ) -> Checked {
+        let first = *self.begun.entry(transaction.clone()).or_insert(time);
+        invariant!(
+            invariant_a_purchase_has_one_time,
+            first == time,
+            "{transaction} began at {first:?} and at {time:?}"
+        )
+    }
+
     /// The coordinator wants something done.
     pub(crate) fn wanted(&mut self, action: &Action) -> Checked {
         self.invariant_others_branches_are_left_alone(action)?;
@@ -185,19 +202,22 @@ impl Ledger {
             Action::Prepare {
                 transaction,
                 entries,
+                begin_time,
                 ..
             } => {
                 for entry in entries {
                     let purchase_id = entry.purchase.purchase_id.clone();
                     self.attempts.insert(purchase_id, transaction.clone());
                 }
-                Ok(())
+                self.invariant_a_purchase_has_one_time(transaction, *begin_time)
             }
             Action::Commit {
                 transaction,
                 entries,
+                begin_time,
                 ..
             } => {
+                self.invariant_a_purchase_has_one_time(transaction, *begin_time)?;
                 let decision = self.decided.get(transaction);
                 invariant!(
                     invariant_no_commit_without_stored_decision,
@@ -209,8 +229,10 @@ impl Ledger {
                 participant,
                 transaction,
                 entries,
+                begin_time,
                 ..
             } => {
+                self.invariant_a_purchase_has_one_time(transaction, *begin_time)?;
                 let decision = self.decided.get(transaction);
                 invariant!(
                     invariant_no_commit_without_stored_decision,

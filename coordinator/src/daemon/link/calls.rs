@@ -5,12 +5,32 @@ use std::time::Duration;
 
 use tandem_participant::{Commit, Error, Forget, Prepare, Recall, Recalled, RollBack};
 use tandem_protocol::{
-    Call, CallFailure, CallFailureKind, Ending, Entry, Event, Reason, Timestamp, TransactionId,
-    Vote,
+    Call, CallFailure, CallFailureKind, Ending, Entry, Epoch, Event, Reason, Timestamp,
+    TransactionId, Vote,
 };
 
 use super::Link;
 use crate::daemon::crash_point::{self, CrashPoint};
+
+/// A stored decision that is to be carried out.
+pub struct Decided {
+    pub transaction: TransactionId,
+    pub entries: Vec<Entry>,
+    pub begin_time: Timestamp,
+    pub decide_time: Timestamp,
+}
+
+impl Decided {
+    fn request(self, caller_epoch: Epoch) -> Commit {
+        Commit {
+            transaction: self.transaction,
+            caller_epoch,
+            entries: self.entries,
+            begin_time: self.begin_time,
+            decide_time: self.decide_time,
+        }
+    }
+}
 
 impl Link {
     /// Asks for a promise; the answer comes as an event.
@@ -18,6 +38,7 @@ impl Link {
         self: &Arc<Self>,
         transaction: TransactionId,
         entries: Vec<Entry>,
+        begin_time: Timestamp,
         deadline: Timestamp,
     ) {
         let link = Arc::clone(self);
@@ -31,6 +52,7 @@ impl Link {
                 participants: self.participants.to_vec(),
                 incarnation: enlistment.incarnation().to_owned(),
                 acknowledged,
+                begin_time,
                 timeout: left,
             };
             (enlistment.number(), told, request)
@@ -59,14 +81,10 @@ impl Link {
     }
 
     /// Asks to carry out a stored decision; the answer comes as an event.
-    pub fn commit(
-        self: &Arc<Self>,
-        transaction: TransactionId,
-        entries: Vec<Entry>,
-        decide_time: Timestamp,
-    ) {
+    pub fn commit(self: &Arc<Self>, decided: Decided) {
         let link = Arc::clone(self);
-        let request = self.decided(transaction.clone(), entries, decide_time);
+        let transaction = decided.transaction.clone();
+        let request = decided.request(self.enlist.epoch);
         self.carry_out(Call::End(Ending::Commit), transaction, async move {
             let (transaction, time) = (request.transaction.clone(), link.times.call_timeout);
             let call = link.participant.commit(&request);
@@ -86,14 +104,10 @@ impl Link {
     }
 
     /// Asks to redo a stored decision; the answer comes as an event.
-    pub fn repair(
-        self: &Arc<Self>,
-        transaction: TransactionId,
-        entries: Vec<Entry>,
-        decide_time: Timestamp,
-    ) {
+    pub fn repair(self: &Arc<Self>, decided: Decided) {
         let link = Arc::clone(self);
-        let request = self.decided(transaction.clone(), entries, decide_time);
+        let transaction = decided.transaction.clone();
+        let request = decided.request(self.enlist.epoch);
         self.carry_out(Call::Repair, transaction, async move {
             let (transaction, time) = (request.transaction.clone(), link.times.call_timeout);
             let call = link.participant.repair(&request);
@@ -108,20 +122,6 @@ impl Link {
             // A repair's answer tells no number of changes.
             Ok((event, 0))
         });
-    }
-
-    fn decided(
-        &self,
-        transaction: TransactionId,
-        entries: Vec<Entry>,
-        decide_time: Timestamp,
-    ) -> Commit {
-        Commit {
-            transaction,
-            caller_epoch: self.enlist.epoch,
-            entries,
-            decide_time,
-        }
     }
 
     /// Asks in a task of its own to carry out a decision, and reports what became of it, if the

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tandem_protocol::{Entry, TransactionId};
 
 use super::Bench;
-use super::scene::{Checked, Scene, ensure, now};
+use super::scene::{Checked, Scene, ensure};
 use crate::audit_question::{AuditAnswer, AuditQuestion, KeptPurchase};
+use crate::clock;
 
 pub(super) async fn audit_names_what_ended_page_by_page(bench: Arc<dyn Bench>) -> Checked<()> {
     let (scene, other) = (Scene::open(&bench).await?, Scene::open(&bench).await?);
@@ -154,7 +155,7 @@ pub(super) async fn audit_shows_the_rows_of_a_commit(bench: Arc<dyn Bench>) -> C
         before.is_empty(),
         "expected no rows before commit, got {before:?}"
     );
-    let begin = now();
+    let begin = clock::now();
     scene
         .commit(&transaction, std::slice::from_ref(&entry))
         .await?;

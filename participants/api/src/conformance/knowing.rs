@@ -7,6 +7,7 @@ use tandem_protocol::{Epoch, TransactionId};
 
 use super::scene::{Checked, PREPARE_TIMEOUT, Scene, ensure, settle};
 use super::{Bench, unique_id};
+use crate::clock;
 use crate::{
     Acknowledged, CommitEvidence, Enlist, Error, Forget, KnownCoordinator, Look, Looked, Prepare,
     Vote, Voted,
@@ -35,6 +36,7 @@ async fn prepare(
         participants: Vec::new(),
         incarnation: incarnation.to_owned(),
         acknowledged,
+        begin_time: clock::now(),
         timeout: PREPARE_TIMEOUT,
     };
     let answer = scene.participant.prepare(&prepare).await;

@@ -3,12 +3,13 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use tandem_protocol::{CoordinatorId, Entry, Epoch, Timestamp, TransactionId};
+use tandem_protocol::{CoordinatorId, Entry, Epoch, TransactionId};
 
 use super::{Bench, unique_id};
 use crate::audit_question::{AuditAnswer, AuditQuestion};
+use crate::clock;
 use crate::{
     Acknowledged, BranchState, Commit, Committed, Enlist, Enlisted, Error, Participant, Prepare,
     PreparedId, Repaired, RollBack, RolledBack, Vote,
@@ -145,6 +146,7 @@ impl Scene {
             participants: Vec::new(),
             incarnation: String::new(),
             acknowledged: Acknowledged::default(),
+            begin_time: clock::now(),
             timeout: PREPARE_TIMEOUT,
         };
         let voted = self.participant.prepare(&prepare).await?;
@@ -174,7 +176,8 @@ impl Scene {
             transaction: transaction.clone(),
             caller_epoch: self.enlist.epoch,
             entries: entries.to_vec(),
-            decide_time: now(),
+            begin_time: clock::now(),
+            decide_time: clock::now(),
         }
     }
 
@@ -362,11 +365,4 @@ pub(super) fn promises(vote: &Result<Vote, Error>, number: u32) -> bool {
         Ok(Vote::Yes { refused, .. }) => refused.iter().all(|entry| entry.number != number),
         _ => false,
     }
-}
-
-/// The time of the machine's clock.
-pub(super) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let millis = since.unwrap_or_default().as_millis();
-    Timestamp(u64::try_from(millis).unwrap_or(u64::MAX))
 }

@@ -9,7 +9,7 @@ use super::purchase::entries_from_wire;
 use super::{
     entry_to_wire, identity, invalid, required, timestamp_from_wire, timestamp_to_wire, transaction,
 };
-use crate::{Acknowledged, Commit, Enlist, Error, Forget, Look, Prepare, Recall, RollBack};
+use crate::{Acknowledged, Commit, Enlist, Error, Forget, Look, Prepare, Recall, RollBack, clock};
 
 impl From<&Look> for v1::LookRequest {
     fn from(look: &Look) -> Self {
@@ -102,6 +102,7 @@ impl From<&Prepare> for v1::PrepareRequest {
             participants: texts(&prepare.participants),
             incarnation: prepare.incarnation.clone(),
             acknowledged: Some((&prepare.acknowledged).into()),
+            begin_time: Some(timestamp_to_wire(prepare.begin_time)),
         }
     }
 }
@@ -121,6 +122,10 @@ impl TryFrom<v1::PrepareRequest> for Prepare {
             )?,
             transaction,
             entries: entries_from_wire(request.entries)?,
+            begin_time: match request.begin_time {
+                Some(time) => timestamp_from_wire("begin_time", time)?,
+                None => clock::now(),
+            },
             timeout: Duration::try_from(timeout)
                 .map_err(|_| invalid("timeout", "must be a duration of 0 or more"))?,
         })
@@ -133,6 +138,7 @@ impl From<&Commit> for v1::CommitRequest {
             transaction_id: commit.transaction.to_string(),
             caller_epoch: commit.caller_epoch.0,
             entries: commit.entries.iter().map(entry_to_wire).collect(),
+            begin_time: Some(timestamp_to_wire(commit.begin_time)),
             decide_time: Some(timestamp_to_wire(commit.decide_time)),
         }
     }
@@ -142,14 +148,17 @@ impl TryFrom<v1::CommitRequest> for Commit {
     type Error = Error;
 
     fn try_from(request: v1::CommitRequest) -> Result<Self, Error> {
+        let decide_time = required("decide_time", request.decide_time)?;
+        let decide_time = timestamp_from_wire("decide_time", decide_time)?;
         Ok(Self {
             transaction: transaction("transaction_id", &request.transaction_id)?,
             caller_epoch: epoch("caller_epoch", request.caller_epoch)?,
             entries: entries_from_wire(request.entries)?,
-            decide_time: timestamp_from_wire(
-                "decide_time",
-                required("decide_time", request.decide_time)?,
-            )?,
+            begin_time: match request.begin_time {
+                Some(time) => timestamp_from_wire("begin_time", time)?,
+                None => decide_time,
+            },
+            decide_time,
         })
     }
 }

@@ -44,6 +44,10 @@ fn prepare() -> v1::PrepareRequest {
             changes: 7,
             committed_transaction_ids: vec!["shop.1.6".into()],
         }),
+        begin_time: Some(prost_types::Timestamp {
+            seconds: 4,
+            nanos: 9_000_000,
+        }),
     }
 }
 
@@ -56,7 +60,19 @@ fn commit() -> v1::CommitRequest {
             seconds: 5,
             nanos: 6_000_000,
         }),
+        begin_time: Some(prost_types::Timestamp {
+            seconds: 4,
+            nanos: 9_000_000,
+        }),
     }
+}
+
+#[test]
+fn an_older_coordinators_transaction_began_when_it_was_decided() {
+    let mut commit = commit();
+    commit.begin_time = None;
+    let commit = Commit::try_from(commit).unwrap();
+    assert_eq!(commit.begin_time, Timestamp(5_006));
 }
 
 /// The path that an error names before its colon.
@@ -325,6 +341,7 @@ fn the_longest_commit_fits_a_message_four_times() {
         transaction: longest_id.parse().unwrap(),
         caller_epoch: tandem_protocol::Epoch(u64::MAX),
         entries: (0..ENTRIES_MAX).map(entry).collect(),
+        begin_time: Timestamp(u64::MAX),
         decide_time: Timestamp(u64::MAX),
     };
     let bytes = v1::CommitRequest::from(&commit).encoded_len();

@@ -213,6 +213,7 @@ pub(crate) fn commit() -> Commit {
         transaction: "shop.1.1".parse().unwrap(),
         caller_epoch: tandem_protocol::Epoch(1),
         entries: prepare(1).entries,
+        begin_time: tandem_protocol::Timestamp(1),
         decide_time: tandem_protocol::Timestamp(1),
     }
 }
@@ -247,6 +248,7 @@ pub(crate) fn prepare(entries: usize) -> Prepare {
         participants: Vec::new(),
         incarnation: String::new(),
         acknowledged: Acknowledged::default(),
+        begin_time: tandem_protocol::Timestamp(1),
         timeout: Duration::from_secs(1),
     }
 }

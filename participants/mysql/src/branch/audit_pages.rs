@@ -132,13 +132,14 @@ impl Audit<'_> {
                        from others";
             return Ok(AuditAnswer::NotKept(why.into()));
         }
-        // The session's time zone is UTC.
         let within = match kept.column(Param::PurchaseTime) {
-            Some(column) => format!(
-                "{column} BETWEEN FROM_UNIXTIME({}) AND FROM_UNIXTIME({})",
-                seconds(since),
-                seconds(until)
-            ),
+            Some(column) => {
+                let mut within = format!("{column} BETWEEN ");
+                encode::time(&mut within, since);
+                within.push_str(" AND ");
+                encode::time(&mut within, until);
+                within
+            }
             None => "1".to_owned(),
         };
         let id = kept.id_column();
@@ -281,8 +282,4 @@ fn listed(ids: &[String]) -> String {
         encode::text(&mut list, id);
     }
     list
-}
-
-fn seconds(time: Timestamp) -> String {
-    format!("{}.{:03}", time.0 / 1_000, time.0 % 1_000)
 }

@@ -1,6 +1,6 @@
 //! A branch that this process prepared: claimed, and ended on the session that it is tied to.
 
-use tandem_participant::Error;
+use tandem_participant::{Error, clock};
 use tandem_protocol::TransactionId;
 use tokio::time::Instant;
 
@@ -8,8 +8,8 @@ use crate::branch::settle::Goal;
 use crate::records::{marker, xid};
 use crate::session::codes::Class;
 use crate::session::failure::PacketFailure;
+use crate::store::Store;
 use crate::store::branches::{Claim, Held, Prepared};
-use crate::store::{self, Store};
 
 /// Ends the branch on the session that it is tied to: the one session whose OK is evidence by
 /// itself. Gives whether that was all; if not, the marker row must tell.
@@ -38,7 +38,7 @@ pub(super) async fn finish_on_its_session(
         Goal::Commit => format!("XA COMMIT {xid}"),
         Goal::RollBack => format!(
             "XA ROLLBACK {xid}; {}",
-            marker::insert_tombstone(&transaction, &store.name, store::now())
+            marker::insert_tombstone(&transaction, &store.name, clock::now())
         ),
     };
     match session.run(&packet, store.statement_deadline()).await {

@@ -6,7 +6,9 @@
 //! that finds its rows must meet as many as ever: where it does not, since the row has changed after the
 //! purchase, nothing at all is redone, and a person is told which.
 
-use tandem_participant::{Commit, CommitEvidence, Error, HeuristicKind, RefusedEntry, Repaired};
+use tandem_participant::{
+    Commit, CommitEvidence, Error, HeuristicKind, RefusedEntry, Repaired, clock,
+};
 use tandem_protocol::Reason;
 use tokio::time::Instant;
 
@@ -20,8 +22,9 @@ use crate::session::codes::{self, Class};
 use crate::session::connection::Session;
 use crate::session::failure::PacketFailure;
 use crate::session::script;
+use crate::sql::fill::Begun;
 use crate::sql::line::Line;
-use crate::store::{self, Store};
+use crate::store::Store;
 
 const SAVEPOINT: &str = "SAVEPOINT tandem_entry";
 const UNDO: &str = "ROLLBACK TO SAVEPOINT tandem_entry";
@@ -82,7 +85,10 @@ impl Redo<'_> {
         for entry in &self.commit.entries {
             let mut statements = vec![Line::from(SAVEPOINT.to_owned())];
             statements.extend(self.store.settings.templates.render(
-                &self.commit.transaction,
+                Begun {
+                    transaction: &self.commit.transaction,
+                    time: self.commit.begin_time,
+                },
                 &[entry],
                 session.server.statement_bytes(),
             ));
@@ -145,7 +151,7 @@ impl Redo<'_> {
             let marker = Marker {
                 transaction,
                 participant: name,
-                now: store::now(),
+                now: clock::now(),
                 // The participants of the transaction are not told here.
                 contents: None,
             };

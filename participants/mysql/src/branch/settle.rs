@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use tandem_participant::{Error, HeuristicKind};
+use tandem_participant::{Error, HeuristicKind, clock};
 use tandem_protocol::TransactionId;
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::records::{marker, xa_recover, xid};
 use crate::session::codes::{self, Class};
 use crate::session::connection::Session;
 use crate::session::failure::PacketFailure;
-use crate::store::{self, Store};
+use crate::store::Store;
 
 /// How long a session that is tied to the branch, and that nobody here owns, may take to go by
 /// itself before it is ended.
@@ -331,7 +331,7 @@ impl Matter<'_> {
         &mut self,
         session: &mut Session,
     ) -> Result<SettleStep, Interrupted> {
-        let insert = marker::insert_tombstone(self.transaction, &self.store.name, store::now());
+        let insert = marker::insert_tombstone(self.transaction, &self.store.name, clock::now());
         match session.run(&insert, self.until()).await {
             Ok(_) => {
                 self.store.coordinators.remembers(self.transaction);

@@ -1,6 +1,6 @@
 //! The life in which a coordinator is enlisted, and when another one begins.
 
-use tandem_participant::Enlist;
+use tandem_participant::{Enlist, clock};
 use tandem_protocol::{Epoch, Timestamp};
 use tokio::time::Instant;
 
@@ -10,7 +10,7 @@ use crate::session::answer;
 use crate::session::connection::Session;
 use crate::session::failure::PacketFailure;
 use crate::session::server::Server;
-use crate::store::{self, Store};
+use crate::store::Store;
 
 /// The life in which the coordinator is to be enlisted: the one that its row names, unless the
 /// server is another, runs anew, or has lost something. Called under the row's lock, on a session
@@ -43,7 +43,7 @@ pub(super) async fn present(
         .and_then(|(_, number)| number.parse().ok());
     let incarnation = match number {
         Some(_) if is_same_run && lost.is_empty() => before,
-        number => begun(number.unwrap_or(0), &session.server, store::now()),
+        number => begun(number.unwrap_or(0), &session.server, clock::now()),
     };
     if !lost.is_empty() {
         tracing::error!(

@@ -2,15 +2,18 @@
 
 use tokio::time::Instant;
 
-use crate::danger::Danger;
+use crate::danger::{Danger, Engine};
+use crate::preflight::behind::{self, Behind};
 use crate::session::answer;
 use crate::session::connection::Session;
 use crate::session::failure::PacketFailure;
+use crate::sql::encode::literal;
 use crate::sql::names::place;
 use crate::sql::tables;
 use crate::store::Store;
 
-/// Those among tandem's own tables and those that the app's statements name.
+/// Those among tandem's own tables, those that the app's statements name, and those behind their views and
+/// triggers; and what could not be looked at.
 pub(crate) async fn of(
     store: &Store,
     session: &mut Session,
@@ -21,22 +24,29 @@ pub(crate) async fn of(
     names.extend(own);
     names.sort_unstable();
     names.dedup();
-    let places: Vec<String> = names
+    let mut places: Vec<String> = names
         .iter()
         .map(|name| format!("({})", place(name)))
         .collect();
+    let Behind { tables, unseen } = behind::of(session, &places, deadline).await?;
+    places.extend(tables.keys().map(|(schema, table)| {
+        let (schema, table) = (literal(schema), literal(table));
+        format!("(TABLE_SCHEMA = {schema} AND TABLE_NAME = {table})")
+    }));
     let query = format!(
-        "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME), ENGINE FROM information_schema.TABLES WHERE \
-         ENGINE <> 'InnoDB' AND ({})",
+        "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE ENGINE <> 'InnoDB' AND \
+         ({})",
         places.join(" OR ")
     );
-    let rows = session.query(&query, deadline).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Danger::TableNotInnodb {
-                table: answer::field(row, 0)?,
-                engine: answer::field(row, 1)?,
-            })
-        })
-        .collect()
+    let mut found = Vec::new();
+    for row in &session.query(&query, deadline).await? {
+        let place = (answer::field(row, 0)?, answer::field(row, 1)?);
+        found.push(Engine::Other {
+            table: format!("{}.{}", place.0, place.1),
+            engine: answer::field(row, 2)?,
+            by: tables.get(&place).cloned(),
+        });
+    }
+    found.extend(unseen.into_iter().map(Engine::Unseen));
+    Ok(found.into_iter().map(Danger::TableNotInnodb).collect())
 }

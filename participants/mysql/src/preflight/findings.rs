@@ -4,7 +4,7 @@ use tandem_participant::Finding;
 use tokio::time::Instant;
 
 use crate::danger::{Danger, Doubt};
-use crate::preflight::{engines, folding, unique, variables};
+use crate::preflight::{engines, folding, time_zone, unique, variables};
 use crate::records::xa_recover;
 use crate::session::codes;
 use crate::session::connection::Session;
@@ -35,6 +35,7 @@ pub(crate) async fn findings(
     }
     let folding = folding::of_ids(store, session, deadline).await?;
     found.extend(folding.into_iter().map(Danger::IdFoldsCase));
+    found.extend(time_zone::of(store, session, deadline).await?);
     found.extend(unseen.map(Danger::NoUniqueKey));
     let accept = &store.settings.accept;
     let findings = found.into_iter().map(|danger| danger.into_finding(accept));

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use tandem_participant::Error;
+use tandem_participant::{Error, clock};
 use tandem_protocol::{Entry, Epoch, Item, Purchase, TransactionId};
 use tokio::time::Instant;
 
 use crate::session::codes::Class;
 use crate::session::connection::Session;
 use crate::sql::encode;
+use crate::sql::fill::Begun;
 use crate::store::Store;
 
 /// Lets the server parse each statement and look up what it names: tables, columns and rights that
@@ -24,7 +25,11 @@ pub(crate) async fn of_statements(
     let (transaction, entry) = sample();
     let bytes_max = session.server.statement_bytes();
     let templates = &store.settings.templates;
-    let lines = templates.render(&transaction, &[&entry], bytes_max);
+    let begun = Begun {
+        transaction: &transaction,
+        time: clock::now(),
+    };
+    let lines = templates.render(begun, &[&entry], bytes_max);
     let statements = lines.iter().filter(|line| line.guard().is_none());
     for (statement, number) in statements.zip(1..) {
         let mut text = String::new();

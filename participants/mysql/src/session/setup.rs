@@ -8,7 +8,8 @@
 //! and the modes that say how text is read (`ANSI_QUOTES`, `PIPES_AS_CONCAT`,
 //! `NO_BACKSLASH_ESCAPES`, …), of which tandem's own statements are independent.
 //!
-//! Two more are set with the connection: `time_zone` to `+00:00` and the character sets to utf8mb4.
+//! Two more are set with the connection: `time_zone`, to what the settings say, and the character sets, to
+//! utf8mb4.
 
 use crate::session::server::Flavour;
 

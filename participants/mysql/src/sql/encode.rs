@@ -9,6 +9,8 @@
 
 use std::fmt::Write;
 
+use tandem_protocol::Timestamp;
+
 /// Appends a text value as one literal.
 pub fn text(out: &mut String, value: &str) {
     if value.bytes().all(is_plain) {
@@ -34,6 +36,13 @@ pub(crate) fn literal(value: &str) -> String {
 /// Appends an integer.
 pub(crate) fn integer(out: &mut String, value: impl Into<i128>) {
     write!(out, "{}", value.into()).expect("a String takes all text");
+}
+
+/// Appends a time to the millisecond: a DATETIME(3) in the session's time zone, which a TIMESTAMP column
+/// takes for the same moment.
+pub(crate) fn time(out: &mut String, time: Timestamp) {
+    let (seconds, millis) = (time.0 / 1_000, time.0 % 1_000);
+    write!(out, "FROM_UNIXTIME({seconds}.{millis:03})").expect("a String takes all text");
 }
 
 fn is_plain(byte: u8) -> bool {

@@ -1,15 +1,24 @@
 //! The values that a statement's parameters stand for, written into it.
 
-use tandem_protocol::{Entry, Item, Purchase, TransactionId};
+use tandem_protocol::{Entry, Item, Purchase, Timestamp, TransactionId};
 
 use crate::sql::encode;
 use crate::sql::param::Param;
 use crate::sql::statement::Per;
 use crate::sql::template::Piece;
 
+/// The transaction that statements are part of.
+#[derive(Debug, Clone, Copy)]
+pub struct Begun<'a> {
+    /// Which.
+    pub transaction: &'a TransactionId,
+    /// When the coordinator began it: `:purchase_time` of all its purchases, also when they are repaired.
+    pub time: Timestamp,
+}
+
 /// What the parameters stand for.
 pub(crate) struct Values<'a> {
-    transaction: &'a TransactionId,
+    begun: Begun<'a>,
     purchase: &'a Purchase,
     item: Option<(usize, &'a Item)>,
 }
@@ -17,14 +26,14 @@ pub(crate) struct Values<'a> {
 /// Calls once for each purchase, or for each item of each.
 pub(crate) fn for_each(
     per: Per,
-    transaction: &TransactionId,
+    begun: Begun<'_>,
     entries: &[&Entry],
     mut each: impl FnMut(&Values<'_>),
 ) {
     for entry in entries {
         let purchase = &*entry.purchase;
         let mut values = Values {
-            transaction,
+            begun,
             purchase,
             item: None,
         };
@@ -60,10 +69,8 @@ pub(crate) fn fill(sql: &mut String, pieces: &[Piece], values: &Values<'_>) {
             Param::CustomerId => encode::text(sql, &values.purchase.customer_id),
             Param::Currency => encode::text(sql, &values.purchase.currency),
             Param::TotalMinor => encode::integer(sql, total_minor(values.purchase)),
-            Param::TransactionId => encode::text(sql, &values.transaction.to_string()),
-            // The session's time zone is UTC, and the server's clock is the one by which its
-            // own rows are compared.
-            Param::PurchaseTime => sql.push_str("UTC_TIMESTAMP(3)"),
+            Param::TransactionId => encode::text(sql, &values.begun.transaction.to_string()),
+            Param::PurchaseTime => encode::time(sql, values.begun.time),
             Param::Sku => encode::text(sql, &item().1.sku),
             Param::Quantity => encode::integer(sql, item().1.quantity),
             Param::UnitPriceMinor => encode::integer(sql, item().1.unit_price_minor),

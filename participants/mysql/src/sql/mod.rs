@@ -2,10 +2,11 @@
 //! purchase is written into them. Nothing here knows a session.
 
 pub mod encode;
-mod fill;
+pub(crate) mod fill;
 mod forbidden;
 pub(crate) mod guard;
 pub(crate) mod kept;
+pub(crate) mod kept_by_server;
 pub(crate) mod line;
 pub(crate) mod names;
 pub(crate) mod param;

@@ -9,8 +9,8 @@ use crate::sql::rows::Rows;
 /// Per purchase: `:purchase_id :customer_id :currency :total_minor :transaction_id
 /// :purchase_time`. Per item also: `:sku :quantity :unit_price_minor :item_number` (from 1).
 /// `:total_minor` is the sum of quantity times unit price, in the currency's minor unit;
-/// `:purchase_time` is the server's UTC time with milliseconds, for a DATETIME(3) or TIMESTAMP(3)
-/// column. Values are written into the statement as literals that no `sql_mode` can misread.
+/// `:purchase_time` is when the coordinator began the transaction, to the millisecond and in the sessions' time
+/// zone, for a DATETIME(3) or TIMESTAMP(3) column. Values are written into the statement as literals that no `sql_mode` can misread.
 ///
 /// Allowed is one INSERT, UPDATE or DELETE, without what `forbidden` lists, each with what to write
 /// instead. An INSERT that ends after its one VALUES tuple is joined with those of other purchases into

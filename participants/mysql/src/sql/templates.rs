@@ -1,8 +1,8 @@
 //! The app's statements: checked once, then filled in for each purchase.
 
-use tandem_protocol::{Entry, TransactionId};
+use tandem_protocol::Entry;
 
-use crate::sql::fill::{fill, for_each};
+use crate::sql::fill::{Begun, fill, for_each};
 use crate::sql::kept::Kept;
 use crate::sql::line::Line;
 use crate::sql::param::Param;
@@ -65,16 +65,11 @@ impl Templates {
     /// `bytes_max` at most. The statements of one purchase keep their order; purchases do not
     /// depend on each other. What finds its rows is never joined, and its guard follows it: one purchase
     /// that meets a row too many and one that meets none would make up for each other.
-    pub fn render(
-        &self,
-        transaction: &TransactionId,
-        entries: &[&Entry],
-        bytes_max: usize,
-    ) -> Vec<Line<'_>> {
+    pub fn render(&self, begun: Begun<'_>, entries: &[&Entry], bytes_max: usize) -> Vec<Line<'_>> {
         let mut out: Vec<Line<'_>> = Vec::new();
         for template in &self.0 {
             match &template.form {
-                Form::Single(pieces) => for_each(template.per, transaction, entries, |values| {
+                Form::Single(pieces) => for_each(template.per, begun, entries, |values| {
                     let mut sql = String::new();
                     fill(&mut sql, pieces, values);
                     out.push(sql.into());
@@ -82,7 +77,7 @@ impl Templates {
                 }),
                 Form::Joinable { head, tuple } => {
                     let mut sql = String::new();
-                    for_each(template.per, transaction, entries, |values| {
+                    for_each(template.per, begun, entries, |values| {
                         if sql.len() > bytes_max {
                             out.push(std::mem::take(&mut sql).into());
                         }
@@ -103,7 +98,7 @@ impl Templates {
 mod tests {
     use std::sync::Arc;
 
-    use tandem_protocol::{Item, Purchase};
+    use tandem_protocol::{Item, Purchase, Timestamp, TransactionId};
 
     use super::*;
     use crate::sql::rows::Rows;
@@ -138,11 +133,18 @@ mod tests {
         }
     }
 
+    fn begun(transaction: &TransactionId) -> Begun<'_> {
+        Begun {
+            transaction,
+            time: Timestamp(1_772_366_400_007),
+        }
+    }
+
     fn render(statements: &[(Per, &str)], bytes_max: usize) -> Vec<String> {
         let (a, b) = (entry(0, "p1", &["x", "y"]), entry(1, "p2", &["z"]));
         let transaction = "shop.1.2".parse().expect("well formed");
         let templates = templates(statements).expect("valid");
-        let lines = templates.render(&transaction, &[&a, &b], bytes_max);
+        let lines = templates.render(begun(&transaction), &[&a, &b], bytes_max);
         lines.into_iter().map(|line| line.sql).collect()
     }
 
@@ -156,6 +158,18 @@ mod tests {
             ]
         );
         assert_eq!(render(&[(Per::Purchase, INSERT)], 10).len(), 2);
+    }
+
+    #[test]
+    fn purchases_of_a_transaction_have_its_time() {
+        let of_one = "INSERT INTO orders (id, made) VALUES (:purchase_id, :purchase_time)";
+        let made = "FROM_UNIXTIME(1772366400.007)";
+        assert_eq!(
+            render(&[(Per::Purchase, of_one)], 1_000),
+            [format!(
+                "INSERT INTO orders (id, made) VALUES ('p1', {made}), ('p2', {made})"
+            )]
+        );
     }
 
     #[test]
@@ -195,7 +209,7 @@ mod tests {
             let entry = entry(0, "p1", &["x", "y"]);
             let transaction = "shop.1.2".parse().expect("well formed");
             let templates = Templates::parse(&statements(rows)).expect("valid");
-            let lines = templates.render(&transaction, &[&entry], 1_000);
+            let lines = templates.render(begun(&transaction), &[&entry], 1_000);
             let letter = |line: &Line<'_>| match line.guard() {
                 Some(guard) => {
                     assert_eq!(line.sql, guard.sql());

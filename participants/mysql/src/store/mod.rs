@@ -6,10 +6,9 @@ pub(crate) mod coordinators;
 pub(crate) mod layout;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tandem_participant::{Admission, Error};
-use tandem_protocol::{ParticipantName, Timestamp, TransactionId};
+use tandem_protocol::{ParticipantName, TransactionId};
 use tokio::time::Instant;
 
 use crate::session::one_server::OneServer;
@@ -66,12 +65,4 @@ impl Store {
             ),
         }
     }
-}
-
-/// Now, for what is written into rows for people and for comparison with the coordinator's clock.
-pub(crate) fn now() -> Timestamp {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    Timestamp::default() + since_epoch
 }

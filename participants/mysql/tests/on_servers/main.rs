@@ -23,6 +23,7 @@ mod rows;
 mod stand;
 mod stress;
 mod switch;
+mod times;
 mod variables;
 
 use std::future::Future;
@@ -161,6 +162,12 @@ fn of_branches() -> Vec<Check> {
             a_purchase_that_is_there_is_a_duplicate_and_lacks_no_row,
             a_repair_that_does_not_find_its_rows_changes_nothing,
         ],
+        checks![Needs::Nothing, times:
+            a_row_has_the_time_at_which_its_transaction_began,
+        ],
+        checks![Needs::OwnServer, times:
+            the_time_zone_is_told_until_it_is_said,
+        ],
         checks![Needs::OwnServer, numbers:
             any_number_at_any_step_leaves_nothing_half_done,
         ],
@@ -237,6 +244,8 @@ fn of_servers() -> Vec<Check> {
             missing_tables_are_printed,
             a_user_without_privileges_is_told_which,
             tables_without_transactions_are_found,
+            tables_without_transactions_are_found_behind_views_and_triggers,
+            what_may_not_be_seen_is_said_not_to_be_looked_at,
             a_column_that_folds_the_case_of_ids_is_found,
             a_table_that_takes_an_id_twice_is_refused,
             statements_that_can_not_run_are_named,

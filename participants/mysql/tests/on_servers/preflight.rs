@@ -91,6 +91,133 @@ pub(crate) async fn tables_without_transactions_are_found(stand: Stand) {
     );
 }
 
+/// A view over a view over one, a trigger on that one which writes another, and a trigger that calls.
+pub(crate) async fn tables_without_transactions_are_found_behind_views_and_triggers(stand: Stand) {
+    let mut hand = stand.hand().await;
+    for text in [
+        "CREATE TABLE `all orders` (id VARCHAR(64) COLLATE utf8mb4_bin PRIMARY KEY, made DATETIME(3)) \
+         CHARACTER SET utf8mb4",
+        "CREATE VIEW inner_orders AS SELECT id, made FROM `all orders`",
+        "CREATE VIEW orders AS SELECT o.id FROM inner_orders o",
+        "CREATE TABLE trail (id VARCHAR(64)) ENGINE=MyISAM",
+        "CREATE TABLE quiet (id VARCHAR(64)) ENGINE=MyISAM",
+        "CREATE TRIGGER t1 AFTER INSERT ON `all orders` FOR EACH ROW INSERT INTO trail VALUES (NEW.id)",
+    ] {
+        sql(&mut hand, text).await;
+    }
+    let by_view = Statement::new(Per::Purchase, "INSERT INTO orders VALUES (:purchase_id)");
+    let by_table = Statement::new(
+        Per::Purchase,
+        "INSERT INTO `all orders` (id) VALUES (CONCAT('a', :purchase_id))",
+    );
+    let settings = Settings {
+        statements: Some(vec![by_view, by_table]),
+        ..accepting(&stand, &["NO_UNIQUE_KEY"])
+    };
+    let found = |error: Error| match error {
+        Error::Unsafe { findings } => findings,
+        other => panic!("{other:?}"),
+    };
+    let participant = stand.with(settings.clone());
+    let findings = found(participant.enlist(&enlist(1)).await.unwrap_err());
+    assert_eq!(refused(&findings), ["TABLE_NOT_INNODB"]);
+    let innodb = |findings: &[Finding]| -> String {
+        let found = findings.iter().find(|one| one.name == "TABLE_NOT_INNODB");
+        found.expect("it is refused").detail.clone()
+    };
+    let detail = innodb(&findings);
+    let trigger = format!(
+        ".trail, written by trigger {}.t1, is of engine MyISAM",
+        stand.name
+    );
+    assert!(detail.contains(&trigger), "{detail}");
+
+    sql(
+        &mut hand,
+        "ALTER TABLE trail ENGINE=InnoDB; DROP TRIGGER t1; ALTER TABLE `all orders` ENGINE=MyISAM",
+    )
+    .await;
+    let by_view_alone = Settings {
+        statements: settings.statements.clone().map(|all| all[..1].to_vec()),
+        ..settings.clone()
+    };
+    let findings = stand.with(by_view_alone.clone()).enlist(&enlist(1)).await;
+    let findings = found(findings.unwrap_err());
+    assert_eq!(refused(&findings), ["TABLE_NOT_INNODB"]);
+    let view = format!(
+        ".all orders, written by view {}.inner_orders, is of engine MyISAM",
+        stand.name
+    );
+    assert!(innodb(&findings).contains(&view), "{findings:?}");
+
+    sql(&mut hand, "ALTER TABLE `all orders` ENGINE=InnoDB").await;
+    sql(
+        &mut hand,
+        "CREATE PROCEDURE p(id VARCHAR(64)) INSERT INTO quiet VALUES (id)",
+    )
+    .await;
+    sql(
+        &mut hand,
+        "CREATE TRIGGER t2 BEFORE INSERT ON `all orders` FOR EACH ROW CALL p(NEW.id)",
+    )
+    .await;
+    let participant = stand.with(by_view_alone);
+    participant.enlist(&enlist(1)).await.unwrap();
+    let described = participant.describe().await.unwrap();
+    let told: Vec<&str> = described
+        .findings
+        .iter()
+        .map(|one| one.detail.as_str())
+        .collect();
+    let calls = format!("trigger {}.t2 calls a procedure", stand.name);
+    assert!(
+        told.iter().any(|detail| detail.contains(&calls)),
+        "{told:?}"
+    );
+}
+
+/// Whoever may not see views' definitions and triggers is told that they were not looked at.
+pub(crate) async fn what_may_not_be_seen_is_said_not_to_be_looked_at(stand: Stand) {
+    let mut root = stand.root().await;
+    let mut hand = stand.hand().await;
+    sql(
+        &mut hand,
+        "CREATE TABLE o (id VARCHAR(64) COLLATE utf8mb4_bin PRIMARY KEY) CHARACTER SET utf8mb4",
+    )
+    .await;
+    sql(&mut hand, "CREATE VIEW orders AS SELECT id FROM o").await;
+    let user = format!("v{}", stand.name.trim_start_matches("t-"));
+    let grants = format!(
+        "CREATE USER {user}; GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON `{}`.* TO {user}",
+        stand.name
+    );
+    sql(&mut root, &grants).await;
+    let names = [
+        "REPLICA_STATE_UNKNOWN",
+        "XA_RECOVER_REFUSED",
+        "NO_UNIQUE_KEY",
+    ];
+    let mut settings = accepting(&stand, &names);
+    let url = stand.server.url().replace("root", &user);
+    settings.url = format!("{url}{}", stand.name).into();
+    settings.statements = Some(vec![Statement::new(
+        Per::Purchase,
+        "INSERT INTO orders VALUES (:purchase_id)",
+    )]);
+    let participant = stand.with(settings);
+    participant.enlist(&enlist(1)).await.unwrap();
+    let described = participant.describe().await.unwrap();
+    let unseen = described
+        .findings
+        .iter()
+        .filter(|one| one.name == "TABLE_NOT_INNODB");
+    let unseen: Vec<&str> = unseen.map(|one| one.detail.as_str()).collect();
+    assert_eq!(unseen.len(), 2, "{described:?}");
+    let grant = format!("GRANT SHOW VIEW ON `{}`.`orders` to", stand.name);
+    assert!(unseen[0].contains(&grant), "{unseen:?}");
+    assert!(unseen[1].contains("GRANT TRIGGER"), "{unseen:?}");
+}
+
 pub(crate) async fn a_column_that_folds_the_case_of_ids_is_found(stand: Stand) {
     let mut hand = stand.hand().await;
     sql(
@@ -386,6 +513,14 @@ pub(crate) async fn a_galera_node_is_refused(stand: Stand) {
     let mut root = sqlx::ConnectOptions::connect(&options).await.unwrap();
     let tables = column(&mut root, "SHOW TABLES FROM shop").await;
     assert!(tables.is_empty(), "a refused enlistment leaves {tables:?}");
+}
+
+/// The stand's settings that accept these besides.
+fn accepting(stand: &Stand, names: &[&str]) -> Settings {
+    let mut settings = stand.settings();
+    let names = names.iter().map(|name| (*name).to_owned());
+    settings.accept.extend(names);
+    settings
 }
 
 fn refused(findings: &[Finding]) -> Vec<&str> {

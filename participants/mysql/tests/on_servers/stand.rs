@@ -332,6 +332,7 @@ pub(crate) fn ask(transaction: &TransactionId, entries: Vec<Entry>) -> Prepare {
         participants: Vec::new(),
         incarnation: String::new(),
         acknowledged: Acknowledged::default(),
+        begin_time: Timestamp(1_000),
         timeout: Duration::from_secs(8),
     }
 }
@@ -388,6 +389,7 @@ pub(crate) fn decision(transaction: &TransactionId, entries: Vec<Entry>) -> Comm
         transaction: transaction.clone(),
         caller_epoch: transaction.epoch,
         entries,
+        begin_time: Timestamp(1_000),
         decide_time: Timestamp(1_000),
     }
 }

@@ -214,6 +214,7 @@ pub(crate) fn prepare(transaction: &str, carts: &[&[(&str, u32)]]) -> Prepare {
         participants: Vec::new(),
         incarnation: String::new(),
         acknowledged: Acknowledged::default(),
+        begin_time: Timestamp(0),
         timeout: Duration::from_secs(5),
     }
 }
@@ -224,6 +225,7 @@ pub(crate) fn commit(transaction: &str, carts: &[&[(&str, u32)]]) -> Commit {
         caller_epoch: transaction.epoch,
         transaction,
         entries: entries(carts),
+        begin_time: Timestamp(0),
         decide_time: Timestamp(0),
     }
 }

@@ -178,6 +178,7 @@ impl Transactions {
         });
         Ok(Record::Decided(Decision {
             transaction,
+            begin_time: now()?,
             decide_time: now()?,
             participants: vec!["purchases".parse()?, "stock".parse()?],
             entries: entries.collect(),

@@ -99,6 +99,7 @@ fn first_records() -> Result<Vec<Record>> {
         },
         Record::Decided(Decision {
             transaction: transaction.clone(),
+            begin_time: Timestamp(1),
             decide_time: Timestamp(1),
             participants: participants()?,
             entries: vec![Entry {

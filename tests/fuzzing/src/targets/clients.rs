@@ -107,6 +107,7 @@ fn submit(input: &[u8]) -> String {
         let decision = |entries| {
             Record::Decided(Decision {
                 transaction: "shop.1.2".parse().expect("well formed"),
+                begin_time: Timestamp(1),
                 decide_time: Timestamp(1),
                 participants: Vec::new(),
                 entries,

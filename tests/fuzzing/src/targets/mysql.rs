@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use tandem_mysql::{
-    Flavour, Per, Statement, StatementsError, Templates, codes, encode, refusal, xid,
+    Begun, Flavour, Per, Statement, StatementsError, Templates, codes, encode, refusal, xid,
 };
 use tandem_participant::PreparedId;
-use tandem_protocol::{Entry, Item, ParticipantName, Purchase};
+use tandem_protocol::{Entry, Item, ParticipantName, Purchase, Timestamp};
 
 use crate::lexer::{Lexeme, lex};
 use crate::{Grammar, Target};
@@ -265,7 +265,11 @@ fn statement(per_item: bool, sql: &str, hostile: &str) -> String {
     let id = "shop.1.2".parse().expect("well formed");
     let rendered = |value: &str| -> Vec<String> {
         let entries = [entry(0, value), entry(1, value)];
-        let lines = templates.render(&id, &[&entries[0], &entries[1]], usize::MAX);
+        let begun = Begun {
+            transaction: &id,
+            time: Timestamp(1),
+        };
+        let lines = templates.render(begun, &[&entries[0], &entries[1]], usize::MAX);
         lines.into_iter().map(|line| line.sql).collect()
     };
     let (plain, attacked) = (rendered("a"), rendered(hostile));

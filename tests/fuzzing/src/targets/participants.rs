@@ -352,6 +352,7 @@ fn prepare() -> v1::PrepareRequest {
         participants: vec!["purchases".into(), "stock".into()],
         incarnation: "life-1".into(),
         acknowledged: Some(acknowledged()),
+        begin_time: Some(time()),
     }
 }
 
@@ -361,6 +362,7 @@ fn commit() -> v1::CommitRequest {
         caller_epoch: 4,
         entries: vec![entry(0), entry(2)],
         decide_time: Some(time()),
+        begin_time: Some(time()),
     }
 }
 

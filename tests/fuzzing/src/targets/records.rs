@@ -157,6 +157,7 @@ fn story() -> Vec<Record> {
     let decided = |sequence, id: &str| {
         Record::Decided(Decision {
             transaction: tx(sequence),
+            begin_time: time,
             decide_time: time,
             participants: vec![name("purchases"), name("stock")],
             entries: vec![entry(0, id)],

@@ -245,6 +245,7 @@ impl Stand {
                     participants: Vec::new(),
                     incarnation: String::new(),
                     acknowledged: Acknowledged::default(),
+                    begin_time: Timestamp(1),
                     timeout: Duration::from_secs(5),
                 };
                 participant
@@ -271,6 +272,7 @@ impl Stand {
                     caller_epoch: id.epoch,
                     transaction: id,
                     entries: vec![entry(0, "lamp")],
+                    begin_time: Timestamp(1),
                     decide_time: Timestamp(1),
                 };
                 participant.commit(&commit).await.map(|done| {

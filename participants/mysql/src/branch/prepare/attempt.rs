@@ -9,6 +9,7 @@ use crate::branch::prepare::outcome::Outcome;
 use crate::branch::prepare::watched::{self, Manners};
 use crate::session::codes::Class;
 use crate::session::connection::Session;
+use crate::sql::fill::Begun;
 use crate::sql::line::Line;
 
 impl Job<'_> {
@@ -49,7 +50,10 @@ impl Job<'_> {
             .map_err(|failure| self.error(failure))?;
         let mut statements: Vec<Line<'_>> = self.begin(session).map(Line::from).into();
         statements.extend(self.store.settings.templates.render(
-            &self.prepare.transaction,
+            Begun {
+                transaction: &self.prepare.transaction,
+                time: self.prepare.begin_time,
+            },
             entries,
             session.server.statement_bytes(),
         ));

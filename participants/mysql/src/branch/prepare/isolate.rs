@@ -17,6 +17,7 @@ use crate::session::connection::Session;
 use crate::session::failure::PacketFailure;
 use crate::session::script;
 use crate::session::server::Flavour;
+use crate::sql::fill::Begun;
 use crate::sql::line::Line;
 
 /// Time that preparing the good entries is given when waiting for locks must end.
@@ -250,7 +251,10 @@ fn begins(script: &[(Part, Line<'_>)]) -> bool {
 fn statements<'a>(job: &'a Job<'_>, session: &Session, entry: &Entry) -> Vec<Line<'a>> {
     let mut statements = vec![Line::from(SAVEPOINT.to_owned())];
     statements.extend(job.store.settings.templates.render(
-        &job.prepare.transaction,
+        Begun {
+            transaction: &job.prepare.transaction,
+            time: job.prepare.begin_time,
+        },
         &[entry],
         session.server.statement_bytes(),
     ));

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use tandem_participant::{Error, Prepare, RefusedEntry};
+use tandem_participant::{Error, Prepare, RefusedEntry, clock};
 use tandem_protocol::{Entry, TransactionId};
 use tokio::time::Instant;
 
@@ -16,8 +16,8 @@ use crate::session::codes::Class;
 use crate::session::connection::Session;
 use crate::session::failure::{Cause, PacketFailure};
 use crate::session::watch::Holder;
+use crate::store::Store;
 use crate::store::branches::Claim;
-use crate::store::{self, Store};
 
 /// How often a branch is tried in all that the server gives up to others, without coming nearer to
 /// its end.
@@ -104,7 +104,7 @@ impl<'a> Job<'a> {
         let marker = Marker {
             transaction,
             participant: &self.store.name,
-            now: store::now(),
+            now: clock::now(),
             contents: self.contents(&[]),
         };
         // What the session vouches for need not be looked up.

@@ -1,0 +1,151 @@
+//! What is written besides the tables that the app's statements name: those behind its views, and those that
+//! triggers write.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use tokio::time::Instant;
+
+use crate::session::answer;
+use crate::session::connection::Session;
+use crate::session::failure::PacketFailure;
+use crate::sql::encode::literal;
+use crate::sql::kept_by_server::{self, Named};
+
+/// How many views and triggers may stand behind one another; the servers allow few more.
+const DEPTH_MAX: usize = 16;
+
+/// What the statements reach.
+#[derive(Debug, Default)]
+pub(crate) struct Behind {
+    /// Tables by schema and name, each with the view or trigger that leads to it.
+    pub(crate) tables: BTreeMap<(String, String), String>,
+    /// What could not be looked into: for a person, why.
+    pub(crate) unseen: Vec<String>,
+}
+
+/// Follows these conditions, each of which finds a table as `TABLE_SCHEMA` and `TABLE_NAME`.
+pub(crate) async fn of(
+    session: &mut Session,
+    places: &[String],
+    deadline: Instant,
+) -> Result<Behind, PacketFailure> {
+    let mut behind = Behind::default();
+    let mut places = places.join(" OR ");
+    for _ in 0..DEPTH_MAX {
+        let mut reached = Vec::new();
+        behind
+            .views(session, &places, &mut reached, deadline)
+            .await?;
+        behind
+            .triggers(session, &places, &mut reached, deadline)
+            .await?;
+        let mut next = Vec::new();
+        for (table, by) in reached {
+            if let Entry::Vacant(place) = behind.tables.entry(table) {
+                let (schema, name) = place.key();
+                let (schema, name) = (literal(schema), literal(name));
+                next.push(format!("(TABLE_SCHEMA = {schema} AND TABLE_NAME = {name})"));
+                place.insert(by);
+            }
+        }
+        if next.is_empty() {
+            break;
+        }
+        places = next.join(" OR ");
+    }
+    if let Some(why) = triggers_hidden(session, deadline).await? {
+        behind.unseen.push(why);
+    }
+    Ok(behind)
+}
+
+/// A table that was reached, and through what.
+type Reached = ((String, String), String);
+
+impl Behind {
+    async fn views(
+        &mut self,
+        session: &mut Session,
+        places: &str,
+        reached: &mut Vec<Reached>,
+        deadline: Instant,
+    ) -> Result<(), PacketFailure> {
+        let query = format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS WHERE {places}"
+        );
+        for row in &session.query(&query, deadline).await? {
+            let (schema, name) = (answer::field(row, 0)?, answer::field(row, 1)?);
+            let definition = answer::field(row, 2)?;
+            if definition.is_empty() {
+                self.unseen.push(format!(
+                    "the tables behind view {schema}.{name} can't be seen: GRANT SHOW VIEW ON \
+                     `{schema}`.`{name}` to tandem's user"
+                ));
+            }
+            let by = format!("view {schema}.{name}");
+            let tables = kept_by_server::of_view(&definition);
+            reached.extend(found(tables, &schema, &by));
+        }
+        Ok(())
+    }
+
+    async fn triggers(
+        &mut self,
+        session: &mut Session,
+        places: &str,
+        reached: &mut Vec<Reached>,
+        deadline: Instant,
+    ) -> Result<(), PacketFailure> {
+        let query = format!(
+            "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, ACTION_STATEMENT FROM (SELECT TRIGGER_SCHEMA, TRIGGER_NAME, \
+             ACTION_STATEMENT, EVENT_OBJECT_SCHEMA AS TABLE_SCHEMA, EVENT_OBJECT_TABLE AS TABLE_NAME FROM \
+             information_schema.TRIGGERS) AS t WHERE {places}"
+        );
+        for row in &session.query(&query, deadline).await? {
+            let (schema, name) = (answer::field(row, 0)?, answer::field(row, 1)?);
+            let body = answer::field(row, 2)?;
+            let by = format!("trigger {schema}.{name}");
+            if kept_by_server::calls(&body) {
+                self.unseen.push(format!(
+                    "{by} calls a procedure, into which tandem does not look: see to it that all that it \
+                     writes is of InnoDB"
+                ));
+            }
+            let tables = kept_by_server::of_trigger(&body);
+            reached.extend(found(tables, &schema, &by));
+        }
+        Ok(())
+    }
+}
+
+fn found(tables: Vec<Named>, schema: &str, by: &str) -> impl Iterator<Item = Reached> {
+    tables.into_iter().map(move |named| {
+        let schema = named.schema.unwrap_or_else(|| schema.to_owned());
+        ((schema, named.table), by.to_owned())
+    })
+}
+
+/// Why triggers may be there and not be seen: the server lists none to whom it has not granted them.
+async fn triggers_hidden(
+    session: &mut Session,
+    deadline: Instant,
+) -> Result<Option<String>, PacketFailure> {
+    let mine = "PRIVILEGE_TYPE = 'TRIGGER' AND GRANTEE = CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', 1), \
+                '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')";
+    let query = format!(
+        "SELECT DATABASE(), EXISTS (SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE {mine}) OR EXISTS \
+         (SELECT 1 FROM information_schema.SCHEMA_PRIVILEGES WHERE {mine} AND DATABASE() LIKE TABLE_SCHEMA)"
+    );
+    let rows = session.query(&query, deadline).await?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    let (schema, sees) = (answer::field(row, 0)?, answer::field(row, 1)?);
+    Ok((sees == "0").then(|| {
+        format!(
+            "what triggers write was not looked at: GRANT TRIGGER ON `{schema}`.* to tandem's user, or see to \
+             it that they write InnoDB tables only"
+        )
+    }))
+}

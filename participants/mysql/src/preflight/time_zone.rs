@@ -1,0 +1,36 @@
+//! The time zone of tandem's sessions beside that of everybody else's.
+
+use tokio::time::Instant;
+
+use crate::danger::Danger;
+use crate::session::answer;
+use crate::session::connection::Session;
+use crate::session::failure::PacketFailure;
+use crate::store::Store;
+
+/// Whether statements of the app's would mean another time than in its own sessions, and nothing says that
+/// this is meant. Compared in winter and in summer, so that the answer does not come and go with them.
+pub(crate) async fn of(
+    store: &Store,
+    session: &mut Session,
+    deadline: Instant,
+) -> Result<Option<Danger>, PacketFailure> {
+    if store.settings.says_time_zone || store.settings.default_schema {
+        return Ok(None);
+    }
+    let is_utc = |noon: &str| {
+        format!("IFNULL(CONVERT_TZ('{noon}', '+00:00', @@GLOBAL.time_zone) = '{noon}', 1)")
+    };
+    let [winter, summer] = ["2026-01-15 12:00:00", "2026-07-15 12:00:00"].map(is_utc);
+    let query =
+        format!("SELECT {winter} AND {summer}, @@GLOBAL.time_zone, @@GLOBAL.system_time_zone");
+    let rows = session.query(&query, deadline).await?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    let differs = answer::field(row, 0)? == "0";
+    Ok(differs.then_some(Danger::TimeZoneDiffers {
+        zone: answer::field(row, 1)?,
+        system: answer::field(row, 2)?,
+    }))
+}
