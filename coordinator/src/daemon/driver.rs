@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
 use super::crash_point::{self, CrashPoint};
-use super::link::{Decided, Link};
+use super::link::Link;
 use super::notes;
 
 /// Commands that wait for the driver, at most; senders wait beyond that.
@@ -315,15 +315,9 @@ impl Driver {
                 entries,
                 begin_time,
                 deadline,
-            } => {
-                tracing::debug!(
-                    transaction_id = %transaction, %participant, purchases = entries.len(),
-                    "preparing"
-                );
-                self.at(CrashPoint::Preparing, &participant, |link| {
-                    link.prepare(transaction, entries, begin_time, deadline)
-                });
-            }
+            } => self.at(CrashPoint::Preparing, &participant, |link| {
+                link.prepare(transaction, entries, begin_time, deadline)
+            }),
             Action::Commit {
                 participant,
                 transaction,
@@ -331,12 +325,7 @@ impl Driver {
                 begin_time,
                 decide_time,
             } => self.at(CrashPoint::Decided, &participant, |link| {
-                link.commit(Decided {
-                    transaction,
-                    entries,
-                    begin_time,
-                    decide_time,
-                })
+                link.commit(transaction, entries, begin_time, decide_time)
             }),
             Action::Repair {
                 participant,
@@ -345,12 +334,7 @@ impl Driver {
                 begin_time,
                 decide_time,
             } => self.at(CrashPoint::Repairing, &participant, |link| {
-                link.repair(Decided {
-                    transaction,
-                    entries,
-                    begin_time,
-                    decide_time,
-                })
+                link.repair(transaction, entries, begin_time, decide_time)
             }),
             Action::RollBack {
                 participant,

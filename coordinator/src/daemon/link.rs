@@ -18,7 +18,6 @@ use tokio::time::timeout;
 
 use super::clock::Clock;
 use super::crash_point::{self, CrashPoint};
-pub(super) use calls::Decided;
 use enlistment::Enlistment;
 pub(super) use enlistment::known;
 

@@ -5,32 +5,12 @@ use std::time::Duration;
 
 use tandem_participant::{Commit, Error, Forget, Prepare, Recall, Recalled, RollBack};
 use tandem_protocol::{
-    Call, CallFailure, CallFailureKind, Ending, Entry, Epoch, Event, Reason, Timestamp,
-    TransactionId, Vote,
+    Call, CallFailure, CallFailureKind, Ending, Entry, Event, Reason, Timestamp, TransactionId,
+    Vote,
 };
 
 use super::Link;
 use crate::daemon::crash_point::{self, CrashPoint};
-
-/// A stored decision that is to be carried out.
-pub struct Decided {
-    pub transaction: TransactionId,
-    pub entries: Vec<Entry>,
-    pub begin_time: Timestamp,
-    pub decide_time: Timestamp,
-}
-
-impl Decided {
-    fn request(self, caller_epoch: Epoch) -> Commit {
-        Commit {
-            transaction: self.transaction,
-            caller_epoch,
-            entries: self.entries,
-            begin_time: self.begin_time,
-            decide_time: self.decide_time,
-        }
-    }
-}
 
 impl Link {
     /// Asks for a promise; the answer comes as an event.
@@ -41,6 +21,10 @@ impl Link {
         begin_time: Timestamp,
         deadline: Timestamp,
     ) {
+        tracing::debug!(
+            transaction_id = %transaction, participant = %self.name, purchases = entries.len(),
+            "preparing"
+        );
         let link = Arc::clone(self);
         let left = deadline.since(self.clock.now());
         let (asked_in, told, request) = {
@@ -81,10 +65,21 @@ impl Link {
     }
 
     /// Asks to carry out a stored decision; the answer comes as an event.
-    pub fn commit(self: &Arc<Self>, decided: Decided) {
+    pub fn commit(
+        self: &Arc<Self>,
+        transaction: TransactionId,
+        entries: Vec<Entry>,
+        begin_time: Timestamp,
+        decide_time: Timestamp,
+    ) {
         let link = Arc::clone(self);
-        let transaction = decided.transaction.clone();
-        let request = decided.request(self.enlist.epoch);
+        let request = Commit {
+            transaction: transaction.clone(),
+            caller_epoch: self.enlist.epoch,
+            entries,
+            begin_time,
+            decide_time,
+        };
         self.carry_out(Call::End(Ending::Commit), transaction, async move {
             let (transaction, time) = (request.transaction.clone(), link.times.call_timeout);
             let call = link.participant.commit(&request);
@@ -104,10 +99,21 @@ impl Link {
     }
 
     /// Asks to redo a stored decision; the answer comes as an event.
-    pub fn repair(self: &Arc<Self>, decided: Decided) {
+    pub fn repair(
+        self: &Arc<Self>,
+        transaction: TransactionId,
+        entries: Vec<Entry>,
+        begin_time: Timestamp,
+        decide_time: Timestamp,
+    ) {
         let link = Arc::clone(self);
-        let transaction = decided.transaction.clone();
-        let request = decided.request(self.enlist.epoch);
+        let request = Commit {
+            transaction: transaction.clone(),
+            caller_epoch: self.enlist.epoch,
+            entries,
+            begin_time,
+            decide_time,
+        };
         self.carry_out(Call::Repair, transaction, async move {
             let (transaction, time) = (request.transaction.clone(), link.times.call_timeout);
             let call = link.participant.repair(&request);
