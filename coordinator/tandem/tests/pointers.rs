@@ -111,6 +111,28 @@ fn links_of_the_documents_lead_somewhere() {
     assert!(links > 3, "only {links} were found");
 }
 
+/// A name may leave out the folders before it; `protocol/` and `core/` stand for what the page says.
+#[test]
+fn files_that_the_architecture_names_are_there() {
+    let page = fs::read_to_string(root().join("coordinator/docs/architecture.md")).unwrap();
+    let mut files = Vec::new();
+    for folder in ["coordinator", "participants", "proto", "tests"] {
+        collect(&root().join(folder), &mut files);
+    }
+    let mut named = 0;
+    for name in quoted(&page).filter(|name| name.ends_with(".rs") || name.ends_with(".lua")) {
+        let place = match name.split_once('/') {
+            Some(("protocol", file)) => format!("coordinator/protocol/src/{file}"),
+            Some(("core", file)) => format!("coordinator/protocol/src/coordinator/{file}"),
+            _ => name.to_owned(),
+        };
+        named += 1;
+        let is_there = files.iter().any(|file| file.ends_with(&place));
+        assert!(is_there, "the page names {name}, and no file is so called");
+    }
+    assert!(named > 80, "only {named} were found");
+}
+
 /// Whether these are words that the command line takes. A sentence may leave out what it takes for
 /// granted, but not name what is not there.
 fn parse(command: &str) -> Result<(), String> {

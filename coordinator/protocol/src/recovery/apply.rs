@@ -74,7 +74,7 @@ impl Recovered {
             }
             Record::Totals(totals) => self.totals.read(&totals, position),
             Record::Forgotten { epoch, before } => {
-                self.saw_epoch(epoch);
+                self.saw_epoch(epoch.max(before.epoch));
                 self.history.forget_before(&before);
                 self.floor = self.floor.take().max(Some(before));
             }

@@ -109,6 +109,18 @@ mod tests {
         ));
     }
 
+    #[test]
+    fn what_is_begun_next_is_above_what_is_forgotten() {
+        let before: TransactionId = "shop.2.2".parse().expect("well formed");
+        let forgotten = Record::Forgotten {
+            epoch: Epoch(1),
+            before: before.clone(),
+        };
+        let bytes = forgotten.encode();
+        let replayed = Recovered::replay(&before.coordinator, [(7, bytes.as_slice())]);
+        assert_eq!(replayed.expect("well formed").next_epoch(), Epoch(3));
+    }
+
     /// Retention releases a decision that was written again, and may leave what was said between.
     #[test]
     fn decision_after_what_was_left_of_an_earlier_one_is_read() {
