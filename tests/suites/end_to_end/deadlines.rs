@@ -121,7 +121,7 @@ async fn one_id_from_many_connections_is_never_said_not_to_be_accepted(
     const WAITERS_MAX: usize = 64;
     world.stores.seed("tea", 100).await?;
     let mut all = Vec::new();
-    for connections in [50, 500] {
+    for connections in [50_usize, 500] {
         let wanted = purchase(&format!("p-{connections}"), &[("tea", 1)]);
         let clients: Vec<_> = (0..connections)
             .map(|_| world.coordinator.client())
