@@ -89,6 +89,17 @@ impl World {
         }
     }
 
+    /// A person compares the stores with the log, as `tandem audit` does. A branch that was rolled back
+    /// before its store was put back in time, prepared again by a message that came late, and committed
+    /// by hand before a sweep found it is nothing that the coordinator asks for again.
+    pub(crate) fn audit(&mut self) {
+        if self.is_anything_by_hand() {
+            self.log(|| "someone audits, and takes back what is not decided".into());
+            self.undo_by_hand();
+            self.count("commits by hand found by an audit");
+        }
+    }
+
     pub(crate) fn is_anything_by_hand(&self) -> bool {
         let mut ids = self.stores.values().flat_map(|store| &store.by_hand);
         ids.any(|id| !self.ledger.decided().contains_key(id))

@@ -487,6 +487,7 @@ impl World {
 
     pub(crate) fn at_rest(&mut self) -> Checked {
         self.log(|| "at rest".into());
+        self.audit();
         self.ledger.at_rest(self.stores.values())?;
         let Some(process) = &self.process else {
             return Ok(());
