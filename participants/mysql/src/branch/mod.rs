@@ -12,3 +12,4 @@ pub mod refusal;
 pub(crate) mod repair;
 pub(crate) mod roll_back;
 mod settle;
+mod singly;

@@ -16,6 +16,7 @@ use crate::branch::commit::check_entries;
 use crate::branch::its_session::claimed;
 use crate::branch::refusal;
 use crate::branch::settle::{self, Goal, Settled};
+use crate::branch::singly::{self, UNDO};
 use crate::enlistment::enlisted;
 use crate::records::marker::{self, Marker, Proof};
 use crate::session::codes::{self, Class};
@@ -25,9 +26,6 @@ use crate::session::script;
 use crate::sql::fill::Begun;
 use crate::sql::line::Line;
 use crate::store::Store;
-
-const SAVEPOINT: &str = "SAVEPOINT tandem_entry";
-const UNDO: &str = "ROLLBACK TO SAVEPOINT tandem_entry";
 
 /// Redoes what is missing of a commit decision.
 pub(crate) async fn repair(store: &Store, commit: &Commit) -> Result<Repaired, Error> {
@@ -82,16 +80,12 @@ impl Redo<'_> {
     async fn run(&self, session: &mut Session) -> Result<Repaired, Error> {
         self.begin(session).await?;
         let mut present = Vec::new();
+        let begun = Begun {
+            transaction: &self.commit.transaction,
+            time: self.commit.begin_time,
+        };
         for entry in &self.commit.entries {
-            let mut statements = vec![Line::from(SAVEPOINT.to_owned())];
-            statements.extend(self.store.settings.templates.render(
-                Begun {
-                    transaction: &self.commit.transaction,
-                    time: self.commit.begin_time,
-                },
-                &[entry],
-                session.server.statement_bytes(),
-            ));
+            let statements = singly::statements(self.store, session, begun, entry);
             let deadline = self.store.statement_deadline();
             let Err(failure) = script::run(session, &statements, deadline).await else {
                 continue;

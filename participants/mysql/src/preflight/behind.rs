@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use crate::session::answer;
 use crate::session::connection::Session;
 use crate::session::failure::PacketFailure;
-use crate::sql::encode::literal;
 use crate::sql::kept_by_server::{self, Named};
+use crate::sql::names::{Place, any_of};
 
 /// How many views and triggers may stand behind one another; the servers allow few more.
 const DEPTH_MAX: usize = 16;
@@ -24,35 +24,35 @@ pub(crate) struct Behind {
     pub(crate) unseen: Vec<String>,
 }
 
-/// Follows these conditions, each of which finds a table as `TABLE_SCHEMA` and `TABLE_NAME`.
+/// Follows what is behind these tables.
 pub(crate) async fn of(
     session: &mut Session,
-    places: &[String],
+    places: &[Place],
     deadline: Instant,
 ) -> Result<Behind, PacketFailure> {
     let mut behind = Behind::default();
-    let mut places = places.join(" OR ");
+    let mut places = places;
+    let mut next: Vec<Place>;
     for _ in 0..DEPTH_MAX {
         let mut reached = Vec::new();
         behind
-            .views(session, &places, &mut reached, deadline)
+            .views(session, places, &mut reached, deadline)
             .await?;
         behind
-            .triggers(session, &places, &mut reached, deadline)
+            .triggers(session, places, &mut reached, deadline)
             .await?;
-        let mut next = Vec::new();
+        next = Vec::new();
         for (table, by) in reached {
-            if let Entry::Vacant(place) = behind.tables.entry(table) {
-                let (schema, name) = place.key();
-                let (schema, name) = (literal(schema), literal(name));
-                next.push(format!("(TABLE_SCHEMA = {schema} AND TABLE_NAME = {name})"));
-                place.insert(by);
+            if let Entry::Vacant(found) = behind.tables.entry(table) {
+                let (schema, name) = found.key();
+                next.push(Place::named(schema, name));
+                found.insert(by);
             }
         }
         if next.is_empty() {
             break;
         }
-        places = next.join(" OR ");
+        places = &next;
     }
     if let Some(why) = triggers_hidden(session, deadline).await? {
         behind.unseen.push(why);
@@ -67,12 +67,13 @@ impl Behind {
     async fn views(
         &mut self,
         session: &mut Session,
-        places: &str,
+        places: &[Place],
         reached: &mut Vec<Reached>,
         deadline: Instant,
     ) -> Result<(), PacketFailure> {
         let query = format!(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS WHERE {places}"
+            "SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS WHERE {}",
+            any_of(places, ["TABLE_SCHEMA", "TABLE_NAME"])
         );
         for row in &session.query(&query, deadline).await? {
             let (schema, name) = (answer::field(row, 0)?, answer::field(row, 1)?);
@@ -93,14 +94,13 @@ impl Behind {
     async fn triggers(
         &mut self,
         session: &mut Session,
-        places: &str,
+        places: &[Place],
         reached: &mut Vec<Reached>,
         deadline: Instant,
     ) -> Result<(), PacketFailure> {
         let query = format!(
-            "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, ACTION_STATEMENT FROM (SELECT TRIGGER_SCHEMA, TRIGGER_NAME, \
-             ACTION_STATEMENT, EVENT_OBJECT_SCHEMA AS TABLE_SCHEMA, EVENT_OBJECT_TABLE AS TABLE_NAME FROM \
-             information_schema.TRIGGERS) AS t WHERE {places}"
+            "SELECT TRIGGER_SCHEMA, TRIGGER_NAME, ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE {}",
+            any_of(places, ["EVENT_OBJECT_SCHEMA", "EVENT_OBJECT_TABLE"])
         );
         for row in &session.query(&query, deadline).await? {
             let (schema, name) = (answer::field(row, 0)?, answer::field(row, 1)?);

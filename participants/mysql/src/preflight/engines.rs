@@ -7,8 +7,7 @@ use crate::preflight::behind::{self, Behind};
 use crate::session::answer;
 use crate::session::connection::Session;
 use crate::session::failure::PacketFailure;
-use crate::sql::encode::literal;
-use crate::sql::names::place;
+use crate::sql::names::{Place, any_of};
 use crate::sql::tables;
 use crate::store::Store;
 
@@ -24,19 +23,14 @@ pub(crate) async fn of(
     names.extend(own);
     names.sort_unstable();
     names.dedup();
-    let mut places: Vec<String> = names
-        .iter()
-        .map(|name| format!("({})", place(name)))
-        .collect();
+    let mut places: Vec<Place> = names.iter().map(|name| Place::written(name)).collect();
     let Behind { tables, unseen } = behind::of(session, &places, deadline).await?;
-    places.extend(tables.keys().map(|(schema, table)| {
-        let (schema, table) = (literal(schema), literal(table));
-        format!("(TABLE_SCHEMA = {schema} AND TABLE_NAME = {table})")
-    }));
+    let behind = tables.keys();
+    places.extend(behind.map(|(schema, table)| Place::named(schema, table)));
     let query = format!(
         "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE FROM information_schema.TABLES WHERE ENGINE <> 'InnoDB' AND \
          ({})",
-        places.join(" OR ")
+        any_of(&places, ["TABLE_SCHEMA", "TABLE_NAME"])
     );
     let mut found = Vec::new();
     for row in &session.query(&query, deadline).await? {

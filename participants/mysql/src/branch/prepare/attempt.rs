@@ -9,7 +9,6 @@ use crate::branch::prepare::outcome::Outcome;
 use crate::branch::prepare::watched::{self, Manners};
 use crate::session::codes::Class;
 use crate::session::connection::Session;
-use crate::sql::fill::Begun;
 use crate::sql::line::Line;
 
 impl Job<'_> {
@@ -50,10 +49,7 @@ impl Job<'_> {
             .map_err(|failure| self.error(failure))?;
         let mut statements: Vec<Line<'_>> = self.begin(session).map(Line::from).into();
         statements.extend(self.store.settings.templates.render(
-            Begun {
-                transaction: &self.prepare.transaction,
-                time: self.prepare.begin_time,
-            },
+            self.begun(),
             entries,
             session.server.statement_bytes(),
         ));

@@ -12,12 +12,12 @@ use tokio::time::Instant;
 use crate::branch::prepare::job::{Job, TRIES_MAX};
 use crate::branch::prepare::outcome::Outcome;
 use crate::branch::prepare::watched::{self, Manners};
+use crate::branch::singly::{self, UNDO};
 use crate::session::codes::Class;
 use crate::session::connection::Session;
 use crate::session::failure::PacketFailure;
 use crate::session::script;
 use crate::session::server::Flavour;
-use crate::sql::fill::Begun;
 use crate::sql::line::Line;
 
 /// Time that preparing the good entries is given when waiting for locks must end.
@@ -25,9 +25,6 @@ const PREPARE_RESERVE: Duration = Duration::from_millis(500);
 
 /// Pause before a statement is tried again that met a lock.
 const LOCK_POLL: Duration = Duration::from_millis(4);
-
-const SAVEPOINT: &str = "SAVEPOINT tandem_entry";
-const UNDO: &str = "ROLLBACK TO SAVEPOINT tandem_entry";
 
 /// Prepares the entries that can be, one savepoint each, and gives the others with their reasons.
 pub(crate) async fn run(job: &Job<'_>, session: &mut Session) -> Result<Outcome, Error> {
@@ -249,16 +246,7 @@ fn begins(script: &[(Part, Line<'_>)]) -> bool {
 }
 
 fn statements<'a>(job: &'a Job<'_>, session: &Session, entry: &Entry) -> Vec<Line<'a>> {
-    let mut statements = vec![Line::from(SAVEPOINT.to_owned())];
-    statements.extend(job.store.settings.templates.render(
-        Begun {
-            transaction: &job.prepare.transaction,
-            time: job.prepare.begin_time,
-        },
-        &[entry],
-        session.server.statement_bytes(),
-    ));
-    statements
+    singly::statements(job.store, session, job.begun(), entry)
 }
 
 /// A script that goes on after a bad entry does not begin with XA START, so that its first

@@ -16,6 +16,7 @@ use crate::session::codes::Class;
 use crate::session::connection::Session;
 use crate::session::failure::{Cause, PacketFailure};
 use crate::session::watch::Holder;
+use crate::sql::fill::Begun;
 use crate::store::Store;
 use crate::store::branches::Claim;
 
@@ -96,6 +97,14 @@ impl<'a> Job<'a> {
             "entry refused: {}", failure.cause
         );
         Ok(refused)
+    }
+
+    /// What the statements are part of.
+    pub(super) fn begun(&self) -> Begun<'_> {
+        Begun {
+            transaction: &self.prepare.transaction,
+            time: self.prepare.begin_time,
+        }
     }
 
     /// XA START and the marker row.
