@@ -73,13 +73,7 @@ impl Link {
         decide_time: Timestamp,
     ) {
         let link = Arc::clone(self);
-        let request = Commit {
-            transaction: transaction.clone(),
-            caller_epoch: self.enlist.epoch,
-            entries,
-            begin_time,
-            decide_time,
-        };
+        let request = self.decided(transaction.clone(), entries, begin_time, decide_time);
         self.carry_out(Call::End(Ending::Commit), transaction, async move {
             let (transaction, time) = (request.transaction.clone(), link.times.call_timeout);
             let call = link.participant.commit(&request);
@@ -107,13 +101,7 @@ impl Link {
         decide_time: Timestamp,
     ) {
         let link = Arc::clone(self);
-        let request = Commit {
-            transaction: transaction.clone(),
-            caller_epoch: self.enlist.epoch,
-            entries,
-            begin_time,
-            decide_time,
-        };
+        let request = self.decided(transaction.clone(), entries, begin_time, decide_time);
         self.carry_out(Call::Repair, transaction, async move {
             let (transaction, time) = (request.transaction.clone(), link.times.call_timeout);
             let call = link.participant.repair(&request);
@@ -128,6 +116,22 @@ impl Link {
             // A repair's answer tells no number of changes.
             Ok((event, 0))
         });
+    }
+
+    fn decided(
+        &self,
+        transaction: TransactionId,
+        entries: Vec<Entry>,
+        begin_time: Timestamp,
+        decide_time: Timestamp,
+    ) -> Commit {
+        Commit {
+            transaction,
+            caller_epoch: self.enlist.epoch,
+            entries,
+            begin_time,
+            decide_time,
+        }
     }
 
     /// Asks in a task of its own to carry out a decision, and reports what became of it, if the
