@@ -14,6 +14,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(files, ["."])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("tandem.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .btree_map(".tandem.v1.SubmitPurchaseRequest.attributes")
+        .btree_map(".tandem.v1.Entry.attributes")
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -39,10 +39,12 @@ pub fn purchase(purchase_id: &str, items: &[(&str, u32)]) -> v1::SubmitPurchaseR
                 sku: (*sku).to_owned(),
                 quantity: *quantity,
                 unit_price_minor: 1,
+                ..Default::default()
             })
             .collect(),
         currency: "EUR".to_owned(),
         wait_for: v1::WaitFor::Applied.into(),
+        ..Default::default()
     }
 }
 

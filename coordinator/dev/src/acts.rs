@@ -390,6 +390,7 @@ fn order(id: &str, customer: &str, items: &[(&str, u32, i64)]) -> SubmitPurchase
         sku: (*sku).to_owned(),
         quantity: *quantity,
         unit_price_minor: *price,
+        ..Default::default()
     });
     SubmitPurchaseRequest {
         purchase_id: id.to_owned(),

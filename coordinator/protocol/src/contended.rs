@@ -234,7 +234,9 @@ mod tests {
                 sku: sku.into(),
                 quantity: 1,
                 unit_price_minor: 100,
+                ..Default::default()
             }],
+            ..Default::default()
         }
     }
 

@@ -22,7 +22,7 @@ impl Default for Held {
 impl Held {
     /// What a branch with these entries holds.
     pub(crate) fn by<'a>(entries: impl Iterator<Item = &'a Entry>) -> Held {
-        let items = entries.flat_map(|entry| &entry.purchase.items);
+        let items = entries.flat_map(|entry| entry.purchase.tracked());
         Held::Skus(items.map(|item| item.sku.clone()).collect())
     }
 
@@ -37,7 +37,7 @@ impl Held {
     /// Whether this refusal of a purchase may be for want of units that are held here.
     pub(crate) fn may_explain(&self, purchase: &Purchase, refusal: &Refusal) -> bool {
         let is_wanted = match self {
-            Held::Skus(skus) => purchase.items.iter().any(|item| skus.contains(&item.sku)),
+            Held::Skus(skus) => purchase.tracked().any(|item| skus.contains(&item.sku)),
             Held::Anything => true,
         };
         refusal.reason == Reason::InsufficientStock && is_wanted

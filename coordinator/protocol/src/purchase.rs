@@ -1,5 +1,6 @@
 //! What a client submits, and why a store may refuse it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost::Message;
@@ -18,9 +19,33 @@ pub struct Purchase {
     /// An ISO 4217 code in capitals.
     #[prost(string, tag = "4")]
     pub currency: String,
-    /// 1 to 100 items, no sku twice.
+    /// 1 to 100 items.
     #[prost(message, repeated, tag = "5")]
     pub items: Vec<Item>,
+    /// What else the order carries, by the names that the configuration declares. In the order of their
+    /// names, so that equal contents have equal bytes.
+    #[prost(btree_map = "string, string", tag = "6")]
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Purchase {
+    /// Sum of quantity times unit price over all items, in the currency's minor unit. 128 bits hold it for
+    /// any list that memory holds.
+    pub fn total_minor(&self) -> i128 {
+        self.items.iter().map(Item::total_minor).sum()
+    }
+
+    /// The items of which there is stock to hold and to deduct.
+    pub fn tracked(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(|item| !item.untracked)
+    }
+
+    /// Whether versions that know of neither attributes, line ids nor untracked items would read another
+    /// purchase in it.
+    pub(crate) fn carries_more(&self) -> bool {
+        let more = |item: &Item| item.untracked || !item.line_id.is_empty();
+        !self.attributes.is_empty() || self.items.iter().any(more)
+    }
 }
 
 /// One line of a purchase.
@@ -32,15 +57,33 @@ pub struct Item {
     /// How many units, at least 1.
     #[prost(uint32, tag = "2")]
     pub quantity: u32,
-    /// Price of one unit in the currency's minor unit.
+    /// Price of one unit in the currency's minor unit; negative only for what is not tracked: a discount.
     #[prost(int64, tag = "3")]
     pub unit_price_minor: i64,
+    /// Tells lines of one sku from each other; empty where the client gives none.
+    #[prost(string, tag = "4")]
+    pub line_id: String,
+    /// Whether there is no stock of it: shipping, gift wrap, a discount.
+    #[prost(bool, tag = "5")]
+    pub untracked: bool,
 }
 
 impl Item {
     /// All that it says, in an order of its own.
-    pub(crate) fn content(&self) -> (&str, u32, i64) {
-        (&self.sku, self.quantity, self.unit_price_minor)
+    pub(crate) fn content(&self) -> (&str, u32, i64, &str, bool) {
+        let Item {
+            sku,
+            quantity,
+            unit_price_minor,
+            line_id,
+            untracked,
+        } = self;
+        (sku, *quantity, *unit_price_minor, line_id, *untracked)
+    }
+
+    /// Quantity times unit price, in the currency's minor unit.
+    pub fn total_minor(&self) -> i128 {
+        i128::from(self.quantity) * i128::from(self.unit_price_minor)
     }
 }
 
@@ -177,7 +220,9 @@ mod tests {
                     sku: "s".into(),
                     quantity: 2,
                     unit_price_minor: 5,
+                    ..Default::default()
                 }],
+                ..Default::default()
             }),
         };
         let bytes = b"\x08\x03\x12\x01p\x1a\x01c\x22\x03EUR\x2a\x07\x0a\x01s\x10\x02\x18\x05";

@@ -16,8 +16,12 @@ use crate::purchase::{Entry, Item, Purchase, Refusal};
 use crate::time::Timestamp;
 use crate::totals::ParticipantTotals;
 
-/// The format that this version writes; it reads this one only, until there is a second.
-pub(crate) const RECORD_FORMAT: u32 = 1;
+/// The newest format that this version writes and reads; it reads all before it too.
+///
+/// 1: as first released. 2: a decision on purchases that carry attributes, line ids or untracked items. A
+/// record has the lowest that tells all of it, so that an earlier version goes on with a log in which nothing
+/// of that is used, and refuses one of which it would leave something out.
+pub(crate) const RECORD_FORMAT: u32 = 2;
 
 /// Bytes of a refusal's detail that the log keeps.
 pub(crate) const REFUSAL_DETAIL_BYTES_MAX: usize = 160;
@@ -170,7 +174,7 @@ pub enum RecordError {
     #[error("the record is not a protobuf message of this format: {0}")]
     Encoding(String),
     /// Written by another version.
-    #[error("the record has format {0}; this version reads format {RECORD_FORMAT}")]
+    #[error("the record has format {0}; this version reads formats 1 to {RECORD_FORMAT}")]
     Format(u32),
     /// A field is missing or has no meaning.
     #[error("the record's field {0} is missing or has no meaning")]
@@ -187,6 +191,19 @@ impl From<IdError> for RecordError {
 }
 
 impl Record {
+    /// The lowest format that tells all of it.
+    pub(crate) fn format(&self) -> u32 {
+        let Record::Decided(decision) = self else {
+            return 1;
+        };
+        let carry_more = |entry: &Entry| entry.purchase.carries_more();
+        if decision.entries.iter().any(carry_more) {
+            2
+        } else {
+            1
+        }
+    }
+
     /// The transaction that the record speaks of, if it is about one.
     pub fn transaction(&self) -> Option<&TransactionId> {
         match self {
@@ -227,12 +244,14 @@ mod tests {
             sku: (*sku).into(),
             quantity: 1,
             unit_price_minor: 5,
+            ..Default::default()
         };
         Purchase {
             purchase_id: "order-1".into(),
             customer_id: "ann".into(),
             currency: "EUR".into(),
             items: skus.iter().map(item).collect(),
+            ..Default::default()
         }
     }
 
@@ -265,6 +284,50 @@ mod tests {
         let records = HeuristicKind::VARIANTS.iter().map(heuristic);
         for record in records.chain([refusals]) {
             assert_eq!(Record::decode(&record.encode()), Ok(record));
+        }
+    }
+
+    /// An earlier version would carry out a decision without what it does not know of.
+    #[test]
+    fn only_what_needs_the_newer_format_has_it() {
+        let decided = |change: fn(&mut Purchase)| {
+            let mut purchase = purchase(&["a"]);
+            change(&mut purchase);
+            let record = Record::Decided(Decision {
+                transaction: "shop.1.1".parse().expect("well formed"),
+                begin_time: Timestamp(1),
+                decide_time: Timestamp(2),
+                participants: Vec::new(),
+                entries: vec![Entry {
+                    number: 0,
+                    purchase: purchase.into(),
+                }],
+                refused: Vec::new(),
+                counts: true,
+            });
+            assert_eq!(Record::decode(&record.encode()), Ok(record.clone()));
+            record.format()
+        };
+        assert_eq!(decided(|_| {}), 1);
+        assert_eq!(decided(|p| p.items[0].line_id = "1".into()), 2);
+        assert_eq!(decided(|p| p.items[0].untracked = true), 2);
+        assert_eq!(
+            decided(|p| p.attributes = [("note".into(), String::new())].into()),
+            2
+        );
+    }
+
+    #[test]
+    fn all_that_a_purchase_carries_is_its_content() {
+        let plain = purchase(&["a", "b"]);
+        for change in [
+            |p: &mut Purchase| p.items[0].line_id = "1".into(),
+            |p: &mut Purchase| p.items[0].untracked = true,
+            |p: &mut Purchase| p.attributes = [("note".into(), String::new())].into(),
+        ] {
+            let mut other = plain.clone();
+            change(&mut other);
+            assert_ne!(fingerprint(&plain), fingerprint(&other));
         }
     }
 

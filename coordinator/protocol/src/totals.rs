@@ -287,7 +287,7 @@ impl Totals {
             .into_iter()
             .map(|(name, how)| (self.participant(name), how))
             .collect();
-        for item in entries.iter().flat_map(|entry| &entry.purchase.items) {
+        for item in entries.iter().flat_map(|entry| entry.purchase.tracked()) {
             let sku = self.number(&item.sku);
             for (participant, how) in &branches {
                 let id = self.id(*participant, sku);

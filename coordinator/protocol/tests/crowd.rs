@@ -49,7 +49,9 @@ fn submitted(request: RequestId, purchase_id: &str, wait_for: WaitFor) -> Event 
                 sku: "tea".into(),
                 quantity: 1,
                 unit_price_minor: 100,
+                ..Default::default()
             }],
+            ..Default::default()
         }),
         wait_for,
         deadline: Timestamp(60_000),

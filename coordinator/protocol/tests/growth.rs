@@ -92,7 +92,9 @@ impl Play {
                 sku: format!("sku-{}", number % 1_000),
                 quantity: 1,
                 unit_price_minor: 100,
+                ..Default::default()
             }],
+            ..Default::default()
         };
         self.tell(Event::Submitted {
             request: number,

@@ -792,8 +792,10 @@ fn purchase() -> impl Strategy<Value = Arc<Purchase>> {
                     sku,
                     quantity,
                     unit_price_minor,
+                    ..Default::default()
                 })
                 .collect(),
+            ..Default::default()
         })
     })
 }

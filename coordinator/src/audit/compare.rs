@@ -32,7 +32,7 @@ pub(super) fn difference(purchase: &Purchase, rows: &[&KeptPurchase]) -> Option<
     unequal("customer_id", row.customer_id.clone(), customer);
     unequal("currency", row.currency.clone(), purchase.currency.clone());
     let total = row.total_minor.map(|total| total.to_string());
-    unequal("total_minor", total, total_minor(purchase).to_string());
+    unequal("total_minor", total, purchase.total_minor().to_string());
     if let Some(kept) = &row.items {
         content.extend(items(&purchase.items, kept));
     }
@@ -78,13 +78,6 @@ fn text(item: &KeptItem) -> String {
     parts.join(" ")
 }
 
-fn total_minor(purchase: &Purchase) -> i128 {
-    let items = purchase.items.iter();
-    items
-        .map(|item| i128::from(item.quantity) * i128::from(item.unit_price_minor))
-        .sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,12 +87,14 @@ mod tests {
             sku: sku.into(),
             quantity,
             unit_price_minor: 5,
+            ..Default::default()
         };
         Purchase {
             purchase_id: "p-1".into(),
             customer_id: "ann".into(),
             currency: "EUR".into(),
             items: vec![item("tea", 2), item("mug", 1)],
+            ..Default::default()
         }
     }
 

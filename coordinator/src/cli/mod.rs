@@ -114,7 +114,7 @@ pub enum Tx {
 pub enum Purchase {
     /// Submit a purchase; safe to repeat with the same --id
     #[command(after_help = exit_codes())]
-    Submit(purchase_submit::Args),
+    Submit(Box<purchase_submit::Args>),
     /// What became of a purchase
     #[command(after_help = exit_codes())]
     Get(purchase_get::Args),

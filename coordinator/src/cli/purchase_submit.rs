@@ -17,8 +17,14 @@ pub struct Args {
     customer: String,
     /// What is bought: sku, units, price of one unit in the currency's minor unit (cents); repeat
     /// for more
-    #[arg(long = "item", value_name = "SKU:QTY:PRICE_MINOR", required = true, value_parser = item)]
+    #[arg(long = "item", value_name = "SKU:QTY:PRICE_MINOR", required_unless_present = "untracked", value_parser = item)]
     items: Vec<Item>,
+    /// The same of which there is no stock: shipping, gift wrap; a discount has a negative price
+    #[arg(long = "untracked", value_name = "SKU:QTY:PRICE_MINOR", value_parser = item, allow_hyphen_values = true)]
+    untracked: Vec<Item>,
+    /// What else the order carries, as the configuration declares it; repeat for more
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
+    attributes: Vec<(String, String)>,
     /// ISO 4217 code: EUR
     #[arg(long, value_name = "CODE")]
     currency: String,
@@ -46,10 +52,15 @@ impl Args {
             WaitFor::Applied => Wire::Applied,
             WaitFor::Decided => Wire::Decided,
         };
+        let untracked = self.untracked.into_iter().map(|item| Item {
+            tracked: Some(false),
+            ..item
+        });
         let question = SubmitPurchaseRequest {
             purchase_id: self.id,
             customer_id: self.customer,
-            items: self.items,
+            items: self.items.into_iter().chain(untracked).collect(),
+            attributes: self.attributes.into_iter().collect(),
             currency: self.currency,
             wait_for: wait_for as i32,
         };
@@ -59,6 +70,13 @@ impl Args {
             .await?;
         purchase::tell(answer.purchase, self.server.common.output)
     }
+}
+
+fn attribute(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("must be NAME=VALUE, as in cart=4711")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Split from the right, since a sku may hold colons.
@@ -76,6 +94,7 @@ fn item(text: &str) -> Result<Item, String> {
         unit_price_minor: price
             .parse()
             .map_err(|_| format!("price {price:?} must be a whole number of minor units"))?,
+        ..Default::default()
     })
 }
 
@@ -89,6 +108,7 @@ mod tests {
             sku: "garden:lamp".into(),
             quantity: 2,
             unit_price_minor: 1999,
+            ..Default::default()
         };
         assert_eq!(item("garden:lamp:2:1999"), Ok(expected));
     }

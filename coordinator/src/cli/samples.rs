@@ -76,7 +76,9 @@ fn entry(number: u32, purchase_id: &str, sku: &str, quantity: u32) -> Entry {
                 sku: sku.into(),
                 quantity,
                 unit_price_minor: 1999,
+                ..Default::default()
             }],
+            ..Default::default()
         }),
     }
 }

@@ -268,8 +268,10 @@ mod tests {
                     sku: "lamp".into(),
                     quantity: 2,
                     unit_price_minor: 1999,
+                    ..Default::default()
                 }],
                 currency: "EUR".into(),
+                ..Default::default()
             }],
             truths: vec![
                 ParticipantTruth {

@@ -19,6 +19,12 @@ pub struct Limits {
     /// Purchases in one transaction.
     #[serde(deserialize_with = "count::<_, 1, 1_000>")]
     pub transaction_purchases_max: usize,
+    /// Attributes of one purchase.
+    #[serde(deserialize_with = "count::<_, 0, 64>")]
+    pub attributes_max: usize,
+    /// Bytes of their names and values together.
+    #[serde(deserialize_with = "count::<_, 0, 16_384>")]
+    pub attribute_bytes_max: usize,
     /// Transactions under way at once. At 1 ms a forced write four are worth a sixth more than two at
     /// 256 clients, and half as much again at 1,024 (19,900 and 30,100 a second); six no more than
     /// four. At 0.12 ms it makes no difference. A participant names at most 64 newest commits at
@@ -79,6 +85,8 @@ impl Default for Limits {
         Self {
             queue_purchases_max: 10_000,
             transaction_purchases_max: 256,
+            attributes_max: 32,
+            attribute_bytes_max: 4_096,
             pipeline_transactions_max: 4,
             worker_threads: 1,
             prepare_timeout: Duration::from_millis(5_000),

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error};
+use tandem_participant::attributes::Attributes;
 use tandem_protocol::{CoordinatorId, ParticipantName};
 
 use crate::store_kind::StoreKind;
@@ -35,6 +36,9 @@ pub struct Config {
     /// How long what has ended is remembered.
     #[serde(default)]
     pub retention: Retention,
+    /// What purchases may carry besides.
+    #[serde(default)]
+    pub attributes: Attributes,
     /// Who takes part, by name; at least one.
     #[serde(deserialize_with = "participants::at_least_one")]
     pub participants: Participants,
@@ -67,6 +71,9 @@ pub struct Coordinator {
 pub struct MysqlSidecar {
     /// Who the sidecar is and where it listens.
     pub sidecar: Sidecar,
+    /// What purchases may carry besides, as the coordinator's file declares it.
+    #[serde(default)]
+    pub attributes: Attributes,
     /// The store, as in `[participants.NAME.mysql]`.
     pub mysql: MysqlSettings,
 }
@@ -140,7 +147,12 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Malformed`] or [`ConfigError::Lacking`], for a person.
     pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let config: Config = read(path, text)?;
+        let mut config: Config = read(path, text)?;
+        for settings in config.participants.values_mut() {
+            if let ParticipantSettings::Mysql(mysql) = settings {
+                declare(&config.attributes, mysql, path, text)?;
+            }
+        }
         let kinds = config.participants.values().map(ParticipantSettings::kind);
         match config.lacks(kinds) {
             None => Ok(config),
@@ -171,7 +183,9 @@ impl MysqlSidecar {
     /// # Errors
     /// [`ConfigError::Malformed`], for a person.
     pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        read(path, text)
+        let mut file: MysqlSidecar = read(path, text)?;
+        declare(&file.attributes, &mut file.mysql, path, text)?;
+        Ok(file)
     }
 }
 
@@ -217,6 +231,31 @@ fn read<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> 
     toml::from_str(text).map_err(|error| ConfigError::Malformed {
         path: path.into(),
         report: without_passwords(&error.to_string()),
+    })
+}
+
+/// Gives the statements the attributes that the file declares; one that they use and that is not declared is
+/// refused where the file uses it first.
+fn declare(
+    attributes: &Attributes,
+    mysql: &mut MysqlSettings,
+    path: &Path,
+    text: &str,
+) -> Result<(), ConfigError> {
+    mysql.attributes = attributes.clone();
+    let Some(undeclared) = mysql.undeclared_attribute() else {
+        return Ok(());
+    };
+    let at = text.find(&format!(":attr.{undeclared}")).unwrap_or(0);
+    let line = text[..at].matches('\n').count() + 1;
+    let begin = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let column = text[begin..at].chars().count() + 1;
+    Err(ConfigError::Malformed {
+        path: path.into(),
+        report: format!(
+            "line {line}, column {column}: :attr.{undeclared} is not declared; add [attributes.{undeclared}] \
+             with its type, outside the participants"
+        ),
     })
 }
 

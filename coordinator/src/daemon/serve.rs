@@ -21,6 +21,7 @@ use super::open_files;
 use super::signals::Signals;
 use super::start_check;
 use crate::config::{Config, ParticipantSettings};
+use crate::services::validate::Carried;
 use crate::services::{Operator, Purchases};
 
 /// Longest message of a client, in bytes: a purchase with 100 items of the longest sku takes
@@ -241,7 +242,13 @@ async fn listen(
         health_reporter,
         links.values().cloned().collect(),
     ));
-    let purchases = Purchases::new(driver.clone(), clock, config.limits.submit_timeout);
+    let carried = Carried {
+        attributes: config.attributes.clone(),
+        attributes_max: config.limits.attributes_max,
+        attribute_bytes_max: config.limits.attribute_bytes_max,
+    };
+    let timeout = config.limits.submit_timeout;
+    let purchases = Purchases::new(driver.clone(), clock, timeout, carried);
     let purchases =
         PurchaseServiceServer::new(purchases).max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX);
     let clients = server()?

@@ -16,7 +16,7 @@ const SKUS_MAX: usize = 200;
 /// What each store owes of the skus of these entries. A store that can't be asked is told as such
 /// by its own truth.
 pub(super) async fn of_entries(operator: &Operator, entries: &[Entry]) -> Vec<v1::OwedUnits> {
-    let items = entries.iter().flat_map(|entry| &entry.purchase.items);
+    let items = entries.iter().flat_map(|entry| entry.purchase.tracked());
     let skus: BTreeSet<&str> = items.map(|item| item.sku.as_str()).collect();
     let links = operator.links.values();
     let asked = links.map(|link| async {

@@ -9,7 +9,8 @@ use tandem_protocol::{BranchProgress, PurchaseView, Reply, Timestamp, Transactio
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::{status, validate};
+use super::status;
+use super::validate::{self, Carried};
 use crate::daemon::{Clock, Handle};
 use crate::error_reason::ErrorReason;
 
@@ -23,15 +24,22 @@ pub struct Purchases {
     driver: Handle,
     clock: Clock,
     submit_timeout: Duration,
+    carried: Carried,
 }
 
 impl Purchases {
     /// A service over a driver. `submit_timeout` applies to clients that set no deadline.
-    pub fn new(driver: Handle, clock: Clock, submit_timeout: Duration) -> Purchases {
+    pub fn new(
+        driver: Handle,
+        clock: Clock,
+        submit_timeout: Duration,
+        carried: Carried,
+    ) -> Purchases {
         Purchases {
             driver,
             clock,
             submit_timeout,
+            carried,
         }
     }
 
@@ -79,7 +87,7 @@ impl PurchaseService for Purchases {
                 return Err(status::invalid(vec![violation]));
             }
         };
-        let purchase = validate::purchase(request).map_err(status::invalid)?;
+        let purchase = validate::purchase(request, &self.carried).map_err(status::invalid)?;
         let purchase_id = purchase.purchase_id.clone();
         let reply = self
             .driver

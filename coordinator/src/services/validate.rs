@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use iso_currency::Currency;
 use tandem_participant::convert::{purchase_from_wire, timestamp_from_wire};
-use tandem_participant::rules;
+use tandem_participant::{attributes::Attributes, rules};
 use tandem_proto::v1;
 use tandem_protocol::{Purchase, Timestamp};
 use tonic_types::FieldViolation;
@@ -15,15 +15,28 @@ const REASON_CHARS_MAX: usize = 1_000;
 /// Longest operator's name, in characters.
 const OPERATOR_CHARS_MAX: usize = 100;
 
-/// Reads `SubmitPurchase`, checking every field; a request that breaks rules gives all the violations, each with its field.
-pub fn purchase(request: v1::SubmitPurchaseRequest) -> Result<Arc<Purchase>, Vec<FieldViolation>> {
-    let purchase = purchase_from_wire(
-        request.purchase_id,
-        request.customer_id,
-        request.currency,
-        request.items,
-    );
-    let mut broken: Vec<FieldViolation> = rules::violations(&purchase)
+/// What purchases may carry besides, as the configuration says.
+#[derive(Debug, Clone, Default)]
+pub struct Carried {
+    /// The attributes that are declared.
+    pub attributes: Attributes,
+    /// Attributes of one purchase, at most.
+    pub attributes_max: usize,
+    /// Bytes of their names and values together, at most.
+    pub attribute_bytes_max: usize,
+}
+
+/// Reads `SubmitPurchase`, checking every field; a request that breaks rules gives all the violations, each
+/// with its field.
+pub fn purchase(
+    request: v1::SubmitPurchaseRequest,
+    carried: &Carried,
+) -> Result<Arc<Purchase>, Vec<FieldViolation>> {
+    let purchase = purchase_from_wire(request);
+    let limits = (carried.attributes_max, carried.attribute_bytes_max);
+    let mut violations = rules::violations_but_of_attributes(&purchase);
+    violations.extend(carried.attributes.violations(&purchase, limits));
+    let mut broken: Vec<FieldViolation> = violations
         .into_iter()
         .map(|violation| FieldViolation::new(violation.field, violation.rule))
         .collect();
@@ -103,6 +116,7 @@ mod tests {
             items: vec![item("sku-1", 2, 999)],
             currency: "EUR".into(),
             wait_for: 0,
+            ..Default::default()
         }
     }
 
@@ -111,13 +125,14 @@ mod tests {
             sku: sku.into(),
             quantity,
             unit_price_minor,
+            ..Default::default()
         }
     }
 
     fn fields(change: impl FnOnce(&mut v1::SubmitPurchaseRequest)) -> Vec<String> {
         let mut request = good();
         change(&mut request);
-        match purchase(request) {
+        match purchase(request, &Carried::default()) {
             Ok(_) => Vec::new(),
             Err(broken) => broken
                 .into_iter()
@@ -128,7 +143,10 @@ mod tests {
 
     #[test]
     fn well_formed_purchase_passes() {
-        assert_eq!(purchase(good()).unwrap().items[0].quantity, 2);
+        assert_eq!(
+            purchase(good(), &Carried::default()).unwrap().items[0].quantity,
+            2
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 pub mod address;
 mod admission;
+pub mod attributes;
 pub mod audit_question;
 mod call;
 pub mod client;

@@ -1,7 +1,7 @@
 //! The rules of a purchase's fields, as `purchase.proto` states them, in one place: the
 //! coordinator checks what clients send, a sidecar checks what coordinators send.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use tandem_protocol::{Item, Purchase};
 
@@ -15,9 +15,17 @@ pub const SKU_BYTES_MAX: usize = 128;
 pub const ITEMS_MAX: usize = 100;
 /// Most units of one item.
 pub const QUANTITY_MAX: u32 = 1_000_000;
-/// Highest price of one unit, in the currency's minor unit.
+/// Highest price of one unit, in the currency's minor unit; also the lowest, below 0, of what is not tracked.
 pub const UNIT_PRICE_MINOR_MAX: i64 = 1_000_000_000_000;
-/// Highest sum of quantity times unit price over a purchase's items, in the minor unit.
+/// Longest line id, in bytes.
+pub const LINE_ID_BYTES_MAX: usize = 64;
+/// Most attributes of a purchase that a configuration can allow.
+pub const ATTRIBUTES_MAX: usize = 64;
+/// Most bytes of their names and values together that a configuration can allow.
+pub const ATTRIBUTE_BYTES_MAX: usize = 16 * 1024;
+/// Longest name of an attribute, in bytes.
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 32;
+/// Highest sum of quantity times unit price over a purchase's items, in the minor unit; the lowest is 0.
 ///
 /// Exact in a double, and far from overflow in MySQL's BIGINT.
 pub const TOTAL_MINOR_MAX: i128 = 9_000_000_000_000_000;
@@ -25,7 +33,7 @@ pub const TOTAL_MINOR_MAX: i128 = 9_000_000_000_000_000;
 /// A field that breaks its rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Path of the field, as in `items[3].sku`.
+    /// Path of the field, as in `items[3].sku` or `attributes["cart"]`.
     pub field: String,
     /// The rule, for a person: `must be 1 to 1000000, is 0`.
     pub rule: String,
@@ -38,11 +46,25 @@ impl Violation {
             rule: rule.into(),
         }
     }
+
+    /// Of one attribute: `attributes["cart"]`.
+    pub(crate) fn of_attribute(name: &str, rule: String) -> Self {
+        Self::new(format!("attributes[{name:?}]"), rule)
+    }
 }
 
 /// Every rule that a purchase breaks. A currency is checked for its form alone; which codes
 /// exist is for the coordinator to know.
 pub fn violations(purchase: &Purchase) -> Vec<Violation> {
+    let mut found = violations_but_of_attributes(purchase);
+    let limits = (ATTRIBUTES_MAX, ATTRIBUTE_BYTES_MAX);
+    attribute_violations(&purchase.attributes, limits, &mut found);
+    found
+}
+
+/// The same for the coordinator, which knows more of the attributes: see
+/// [`Attributes::violations`](crate::attributes::Attributes::violations).
+pub fn violations_but_of_attributes(purchase: &Purchase) -> Vec<Violation> {
     let mut found = Vec::new();
     if !is_purchase_id(&purchase.purchase_id) {
         found.push(Violation::new("purchase_id", PURCHASE_ID_RULE));
@@ -62,6 +84,55 @@ pub fn violations(purchase: &Purchase) -> Vec<Violation> {
     item_violations(&purchase.items, &mut found);
     found
 }
+
+/// What attributes break by their names, their number and their bytes together. Which there are, and of which
+/// types, the configuration says: see [`Attributes`](crate::attributes::Attributes).
+pub(crate) fn attribute_violations(
+    attributes: &BTreeMap<String, String>,
+    (number_max, bytes_max): (usize, usize),
+    found: &mut Vec<Violation>,
+) {
+    if attributes.len() > number_max {
+        let number = attributes.len();
+        let rule = format!("must be at most {number_max}, are {number}");
+        found.push(Violation::new("attributes", rule));
+    }
+    let bytes: usize = attributes
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if bytes > bytes_max {
+        let rule =
+            format!("must have at most {bytes_max} bytes together, names and values, have {bytes}");
+        found.push(Violation::new("attributes", rule));
+    }
+    for name in attributes.keys() {
+        if !is_attribute_name(name) {
+            found.push(Violation::of_attribute(
+                &shown(name),
+                ATTRIBUTE_NAME_RULE.into(),
+            ));
+        }
+    }
+}
+
+/// As much of a name as fits into a message.
+fn shown(name: &str) -> String {
+    name.chars().take(ATTRIBUTE_NAME_BYTES_MAX).collect()
+}
+
+/// Whether an attribute's name keeps its rule, [`ATTRIBUTE_NAME_RULE`].
+pub fn is_attribute_name(name: &str) -> bool {
+    name.len() <= ATTRIBUTE_NAME_BYTES_MAX
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// What [`is_attribute_name`] demands, for a person.
+pub const ATTRIBUTE_NAME_RULE: &str =
+    "must be a name of 1 to 32 characters of a-z 0-9 _ that begins with a letter";
 
 /// Whether a purchase id keeps its rule, [`PURCHASE_ID_RULE`].
 pub fn is_purchase_id(id: &str) -> bool {
@@ -87,35 +158,64 @@ pub fn is_sku(sku: &str) -> bool {
 pub const SKU_RULE: &str = "must be 1 to 128 bytes of printable ASCII other than space, { and }";
 
 fn item_violations(items: &[Item], found: &mut Vec<Violation>) {
-    let mut skus = HashSet::new();
+    let mut lines = HashSet::new();
+    let mut line_ids = HashSet::new();
     let mut total: i128 = 0;
     // A list that is too long is one violation already; its rest says nothing more.
     for (index, item) in items.iter().take(ITEMS_MAX).enumerate() {
         if !is_sku(&item.sku) {
             found.push(Violation::new(format!("items[{index}].sku"), SKU_RULE));
         }
-        if !skus.insert(item.sku.as_str()) {
-            let rule = "must not repeat the sku of another item";
+        if !lines.insert((item.sku.as_str(), item.line_id.as_str())) {
+            let rule =
+                "must not repeat the sku of another item, unless each has a line_id of its own";
             found.push(Violation::new(format!("items[{index}].sku"), rule));
+        } else if !item.line_id.is_empty() && !line_ids.insert(item.line_id.as_str()) {
+            let rule = "must not repeat the line_id of another item";
+            found.push(Violation::new(format!("items[{index}].line_id"), rule));
+        }
+        if !item.line_id.is_empty() && !is_id(&item.line_id, LINE_ID_BYTES_MAX, b"-_.:") {
+            found.push(Violation::new(
+                format!("items[{index}].line_id"),
+                LINE_ID_RULE,
+            ));
         }
         if !(1..=QUANTITY_MAX).contains(&item.quantity) {
             let rule = format!("must be 1 to {QUANTITY_MAX}, is {}", item.quantity);
             found.push(Violation::new(format!("items[{index}].quantity"), rule));
         }
-        if !(0..=UNIT_PRICE_MINOR_MAX).contains(&item.unit_price_minor) {
+        let price = item.unit_price_minor;
+        let lowest = match item.untracked {
+            true => -UNIT_PRICE_MINOR_MAX,
+            false => 0,
+        };
+        if (lowest..=UNIT_PRICE_MINOR_MAX).contains(&price) {
+            total += item.total_minor();
+        } else {
             let field = format!("items[{index}].unit_price_minor");
-            let price = item.unit_price_minor;
-            let rule = format!("must be 0 to {UNIT_PRICE_MINOR_MAX}, is {price}");
+            let rule = match item.untracked {
+                false if price < 0 => format!(
+                    "must be 0 to {UNIT_PRICE_MINOR_MAX}, is {price}; a discount is an item with tracked = false"
+                ),
+                _ => format!("must be {lowest} to {UNIT_PRICE_MINOR_MAX}, is {price}"),
+            };
             found.push(Violation::new(field, rule));
+            // It has its own violation and must not hide what the others cost.
+            total += i128::from(item.quantity) * i128::from(price.max(0));
         }
-        // A negative price has its own violation and must not hide what the others cost.
-        total += i128::from(item.quantity) * i128::from(item.unit_price_minor.max(0));
     }
     if total > TOTAL_MINOR_MAX {
         let rule = format!("must not cost more than {TOTAL_MINOR_MAX} minor units in all");
         found.push(Violation::new("items", rule));
     }
+    if total < 0 {
+        let rule = format!("must not cost less than nothing in all, cost {total} minor units");
+        found.push(Violation::new("items", rule));
+    }
 }
+
+/// What a line id must be, for a person.
+const LINE_ID_RULE: &str = "must be 1 to 64 characters of A-Z a-z 0-9 - _ . :";
 
 fn is_id(text: &str, bytes_max: usize, marks: &[u8]) -> bool {
     (1..=bytes_max).contains(&text.len())
@@ -134,6 +234,7 @@ mod tests {
             customer_id: "ann@example".into(),
             currency: "EUR".into(),
             items: vec![item("a"), item("b")],
+            ..Default::default()
         }
     }
 
@@ -142,6 +243,7 @@ mod tests {
             sku: sku.into(),
             quantity: 1,
             unit_price_minor: 250,
+            ..Default::default()
         }
     }
 
@@ -173,6 +275,10 @@ mod tests {
             assert_eq!(broken(|p| p.items[1].sku = sku.into()), ["items[1].sku"]);
         }
         assert_eq!(broken(|p| p.items[1].sku = "a".into()), ["items[1].sku"]);
+        for line_id in ["a b", "é", &"x".repeat(65)] {
+            let fields = broken(|p| p.items[0].line_id = line_id.into());
+            assert_eq!(fields, ["items[0].line_id"]);
+        }
         for quantity in [0, QUANTITY_MAX + 1, u32::MAX] {
             let fields = broken(|p| p.items[0].quantity = quantity);
             assert_eq!(fields, ["items[0].quantity"]);
@@ -181,6 +287,54 @@ mod tests {
             let fields = broken(|p| p.items[0].unit_price_minor = price);
             assert_eq!(fields, ["items[0].unit_price_minor"]);
         }
+    }
+
+    #[test]
+    fn a_sku_may_be_repeated_where_line_ids_tell_the_items_from_each_other() {
+        let named = |first: &str, second: &str, sku: &str| {
+            broken(|p| {
+                p.items[0].line_id = first.into();
+                p.items[1].line_id = second.into();
+                p.items[1].sku = sku.into();
+            })
+        };
+        assert!(named("1", "2", "a").is_empty());
+        assert!(named("", "2", "a").is_empty());
+        assert_eq!(named("1", "1", "a"), ["items[1].sku"]);
+        assert_eq!(named("1", "1", "b"), ["items[1].line_id"]);
+    }
+
+    #[test]
+    fn only_what_is_not_tracked_may_take_from_the_total() {
+        let of = |price, untracked| {
+            broken(|p| {
+                p.items[1].unit_price_minor = price;
+                p.items[1].untracked = untracked;
+            })
+        };
+        assert!(of(-250, true).is_empty());
+        assert_eq!(of(-251, true), ["items"]);
+        assert_eq!(of(-1, false), ["items[1].unit_price_minor"]);
+        let too_low = of(-UNIT_PRICE_MINOR_MAX - 1, true);
+        assert_eq!(too_low, ["items[1].unit_price_minor"]);
+    }
+
+    #[test]
+    fn attributes_are_bounded_by_name_by_number_and_together() {
+        let of = |attributes: &[(&str, usize)]| {
+            broken(|p| {
+                let pair = |(name, bytes): &(&str, usize)| ((*name).into(), "x".repeat(*bytes));
+                p.attributes = attributes.iter().map(pair).collect();
+            })
+        };
+        assert!(of(&[("note", ATTRIBUTE_BYTES_MAX - 4)]).is_empty());
+        assert_eq!(of(&[("note", ATTRIBUTE_BYTES_MAX - 3)]), ["attributes"]);
+        for name in ["", "Note", "1st", "a-b", "a.b", "é", &"x".repeat(33)] {
+            assert_eq!(of(&[(name, 1)]).len(), 1, "{name}");
+        }
+        let names: Vec<String> = (0..=ATTRIBUTES_MAX).map(|n| format!("a{n}")).collect();
+        let many: Vec<(&str, usize)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+        assert_eq!(of(&many), ["attributes"]);
     }
 
     #[test]

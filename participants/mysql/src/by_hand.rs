@@ -53,9 +53,12 @@ fn statements(settings: Option<&Settings>, begun: Begun<'_>, entries: &[Entry]) 
     let own = settings.and_then(|settings| settings.statements.clone());
     let all: Vec<&Entry> = entries.iter().collect();
     // Settings that don't parse have been refused where they were read.
-    let Ok(templates) = Templates::parse(&own.unwrap_or_else(tables::default_statements)) else {
+    let own = own.unwrap_or_else(tables::default_statements);
+    let declared = settings.map(|settings| settings.attributes.clone());
+    let Ok(templates) = Templates::parse(&own, &declared.unwrap_or_default()) else {
         return Vec::new();
     };
+    let templates = templates.without_personal();
     let zone = settings.map_or(UTC, Settings::zone);
     let mut statements = vec![format!("`SET time_zone = '{zone}'`")];
     for line in templates.render(begun, &all, STATEMENT_BYTES) {

@@ -6,10 +6,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sqlx::ConnectOptions;
 use sqlx::mysql::MySqlConnectOptions;
+use tandem_participant::attributes::Attributes;
 
 use crate::danger::Danger;
 use crate::sql::statement::Statement;
-use crate::sql::statement_error::StatementsError;
+use crate::sql::statement_error::{StatementError, StatementsError};
 use crate::sql::tables;
 use crate::sql::templates::Templates;
 
@@ -31,6 +32,10 @@ pub struct Settings {
     /// purchases go to the tables `purchases` and `purchase_items`, which are created if missing.
     #[serde(default)]
     pub statements: Option<Vec<Statement>>,
+
+    /// What else a purchase may carry, for `:attr.NAME` in the statements: of the file's `[attributes.NAME]`.
+    #[serde(skip)]
+    pub attributes: Attributes,
 
     /// The sessions' time zone, as the server takes it: an offset (`+09:00`), a zone that it has loaded
     /// (`Europe/Berlin`), or `SYSTEM`, the server's own. `NOW()`, `CURRENT_TIMESTAMP` and
@@ -140,6 +145,7 @@ impl Settings {
         Self {
             url,
             statements: None,
+            attributes: Attributes::default(),
             time_zone: None,
             accept: Vec::new(),
             sessions_max: defaults::sessions_max(),
@@ -148,6 +154,18 @@ impl Settings {
             settle_timeout_ms: defaults::settle_timeout_ms(),
             lock_wait_timeout_s: defaults::lock_wait_timeout_s(),
             create_tables: defaults::create_tables(),
+        }
+    }
+
+    /// An attribute that a statement uses and that is not declared.
+    pub fn undeclared_attribute(&self) -> Option<String> {
+        let statements = self.statements.as_deref()?;
+        match Templates::parse(statements, &self.attributes) {
+            Err(StatementsError::One {
+                source: StatementError::UndeclaredAttribute { name },
+                ..
+            }) => Some(name),
+            _ => None,
         }
     }
 
@@ -189,7 +207,7 @@ impl Settings {
         Ok(Checked {
             options,
             address,
-            templates: Templates::parse(&statements)?,
+            templates: Templates::parse(&statements, &self.attributes)?,
             default_schema,
             says_time_zone: self.time_zone.is_some(),
             accept: self.accept,

@@ -18,7 +18,7 @@ pub fn commit_by_hand(
 ) -> String {
     let hand = Hand::of(settings, participant);
     let mut units: BTreeMap<String, u64> = BTreeMap::new();
-    for item in entries.iter().flat_map(|entry| &entry.purchase.items) {
+    for item in entries.iter().flat_map(|entry| entry.purchase.tracked()) {
         *units.entry(hand.stock(&item.sku)).or_default() += u64::from(item.quantity);
     }
     let (coordinator, member) = (&transaction.coordinator, member(transaction));

@@ -116,7 +116,7 @@ impl RedisParticipant {
         if rows.is_empty() {
             return Vec::new();
         }
-        let items = entries.iter().flat_map(|entry| &entry.purchase.items);
+        let items = entries.iter().flat_map(|entry| entry.purchase.tracked());
         let skus: HashMap<String, &str> = items
             .filter_map(|item| Some((self.stock_of(&item.sku).ok()?, item.sku.as_str())))
             .collect();
@@ -392,9 +392,9 @@ impl RedisParticipant {
         })
     }
 
-    /// The stock of each item of an entry and the units wanted of it.
+    /// The stock of each tracked item of an entry and the units wanted of it.
     fn items_of(&self, entry: &Entry) -> Result<Vec<(String, u64)>, RefusedEntry> {
-        let items = entry.purchase.items.iter();
+        let items = entry.purchase.tracked();
         let stock_of = |item: &Item| match self.stock_of(&item.sku) {
             Ok(stock) => Ok((stock, u64::from(item.quantity))),
             Err(key) => Err(RefusedEntry {
@@ -412,8 +412,7 @@ impl RedisParticipant {
             .iter()
             .find(|entry| entry.number == number)?
             .purchase
-            .items
-            .iter()
+            .tracked()
             .find(|item| self.stock_of(&item.sku).as_ref() == Ok(stock))?;
         Some(RefusedEntry {
             number,

@@ -135,6 +135,7 @@ fn entry(number: u32) -> Entry {
         sku: unique_id("sku-"),
         quantity: 3,
         unit_price_minor: 1_999,
+        ..Default::default()
     };
     Entry {
         number,
@@ -143,6 +144,7 @@ fn entry(number: u32) -> Entry {
             customer_id: "ann@example.org".to_owned(),
             currency: "EUR".to_owned(),
             items: (0..2).map(item).collect(),
+            ..Default::default()
         }),
     }
 }

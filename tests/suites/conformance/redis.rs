@@ -56,6 +56,7 @@ impl RedisBench {
                 sku,
                 quantity: QUANTITY,
                 unit_price_minor: 1_999,
+                ..Default::default()
             });
         }
         Ok(Entry {
@@ -65,6 +66,7 @@ impl RedisBench {
                 customer_id: "ann@example.org".to_owned(),
                 currency: "EUR".to_owned(),
                 items,
+                ..Default::default()
             }),
         })
     }

@@ -54,6 +54,7 @@ fn item(sku: &str, quantity: u32, unit_price_minor: i64) -> Item {
         sku: sku.to_owned(),
         quantity,
         unit_price_minor,
+        ..Default::default()
     }
 }
 

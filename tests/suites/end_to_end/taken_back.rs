@@ -32,7 +32,9 @@ async fn commit_behind_its_back(world: &World, id: &str, place: StockPlace) -> R
             sku: "tea".into(),
             quantity: 2,
             unit_price_minor: 1,
+            ..Default::default()
         }],
+        ..Default::default()
     };
     stock
         .commit(&Commit {

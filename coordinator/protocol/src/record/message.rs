@@ -14,7 +14,7 @@ impl Record {
     /// The record's bytes.
     pub fn encode(&self) -> Vec<u8> {
         RecordMessage {
-            format: RECORD_FORMAT,
+            format: self.format(),
             content: Some(RecordContent::from_record(self)),
         }
         .encode_to_vec()
@@ -24,7 +24,7 @@ impl Record {
     pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         let message = RecordMessage::decode(bytes)
             .map_err(|error| RecordError::Encoding(error.to_string()))?;
-        if message.format != RECORD_FORMAT {
+        if !(1..=RECORD_FORMAT).contains(&message.format) {
             return Err(RecordError::Format(message.format));
         }
         let content = message.content.ok_or(RecordError::Field("kind"))?;

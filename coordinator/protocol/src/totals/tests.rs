@@ -18,6 +18,7 @@ fn entry(sku: &str, quantity: u32) -> Entry {
         sku: sku.into(),
         quantity,
         unit_price_minor: 5,
+        ..Default::default()
     };
     let purchase = Purchase {
         items: vec![item],

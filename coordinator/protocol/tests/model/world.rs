@@ -746,7 +746,9 @@ fn purchase(number: u8) -> Arc<Purchase> {
             sku: "tea".into(),
             quantity: 1,
             unit_price_minor: 100,
+            ..Default::default()
         }],
+        ..Default::default()
     })
 }
 

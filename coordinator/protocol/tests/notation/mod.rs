@@ -48,6 +48,7 @@ pub(crate) fn parse_event(line: &str) -> Result<Event, String> {
                     customer_id,
                     currency: "EUR".into(),
                     items,
+                    ..Default::default()
                 }),
                 wait_for,
                 deadline,
@@ -800,6 +801,7 @@ fn item(word: &str) -> Result<Item, String> {
         sku: sku.to_owned(),
         quantity: parse(quantity)?,
         unit_price_minor: 100,
+        ..Default::default()
     })
 }
 

@@ -22,6 +22,18 @@ impl World {
             let sku = *self.rng.pick(&["tea", "ghost"]);
             items.push(self.line(sku));
         }
+        if self.rng.per_mille(200) {
+            let sku = *self.rng.pick(&["tea", "shipping"]);
+            let mut line = self.line(sku);
+            line.line_id = "l-2".into();
+            line.untracked = true;
+            items.push(line);
+        }
+        if self.rng.per_mille(100) {
+            let mut line = self.line("tea");
+            line.line_id = "l-3".into();
+            items.push(line);
+        }
         let customers = [
             "ann",
             "bob",
@@ -35,6 +47,7 @@ impl World {
             customer_id: (*self.rng.pick(&customers)).into(),
             currency: "EUR".into(),
             items,
+            ..Default::default()
         })
     }
 
@@ -43,6 +56,7 @@ impl World {
             sku: sku.into(),
             quantity: u32::try_from(self.rng.within(1, 3)).expect("small"),
             unit_price_minor: 100,
+            ..Default::default()
         }
     }
 

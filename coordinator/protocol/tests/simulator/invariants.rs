@@ -540,7 +540,7 @@ impl Ledger {
         let units = |sku: &String| -> i64 {
             let decisions = self.decided.values().flat_map(|d| &d.entries);
             decisions
-                .flat_map(|entry| &entry.purchase.items)
+                .flat_map(|entry| entry.purchase.tracked())
                 .filter(|item| item.sku == *sku)
                 .map(|item| i64::from(item.quantity))
                 .sum()

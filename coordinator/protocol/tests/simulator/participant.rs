@@ -309,7 +309,7 @@ impl Store {
                     },
                 }),
                 None => {
-                    for item in &entry.purchase.items {
+                    for item in entry.purchase.tracked() {
                         *held.entry(item.sku.clone()).or_insert(0) += i64::from(item.quantity);
                     }
                 }
@@ -533,7 +533,7 @@ impl Store {
     ) -> BTreeMap<String, i64> {
         let mut held = BTreeMap::new();
         for (_, branch) in self.prepared.iter().filter(|(id, _)| counts(id)) {
-            for item in branch.entries.iter().flat_map(|e| &e.purchase.items) {
+            for item in branch.entries.iter().flat_map(|e| e.purchase.tracked()) {
                 *held.entry(item.sku.clone()).or_insert(0) += i64::from(item.quantity);
             }
         }
@@ -549,7 +549,7 @@ impl Store {
 
     fn shrink(&mut self, entries: &[Entry]) {
         if let Kind::Stock(stock) = &mut self.kind {
-            let items = entries.iter().flat_map(|entry| &entry.purchase.items);
+            let items = entries.iter().flat_map(|entry| entry.purchase.tracked());
             stock.shrunk.extend(items.map(|item| item.sku.clone()));
         }
     }
@@ -557,7 +557,7 @@ impl Store {
     fn refusal(&self, entry: &Entry, held: &BTreeMap<String, i64>) -> Option<Reason> {
         let purchase = &entry.purchase;
         match &self.kind {
-            Kind::Stock(stock) => purchase.items.iter().find_map(|item| {
+            Kind::Stock(stock) => purchase.tracked().find_map(|item| {
                 let Some(value) = stock.values.get(&item.sku) else {
                     return Some(Reason::UnknownSku);
                 };
@@ -600,7 +600,7 @@ impl Store {
                     rows.rows.insert(purchase.purchase_id.clone(), row);
                 }
                 Kind::Stock(stock) => {
-                    for item in &purchase.items {
+                    for item in purchase.tracked() {
                         let value = stock.values.entry(item.sku.clone()).or_insert(0);
                         let wanted = i64::from(item.quantity);
                         let there = wanted.min((*value).max(0));

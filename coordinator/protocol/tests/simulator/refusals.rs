@@ -83,7 +83,7 @@ impl World {
         for (purchase, was_missing) in self.wanted.0.values_mut() {
             let is_missing =
                 |item: &tandem_protocol::Item| free(&item.sku) < i64::from(item.quantity);
-            *was_missing = *was_missing || purchase.items.iter().any(is_missing);
+            *was_missing = *was_missing || purchase.tracked().any(is_missing);
         }
     }
 }

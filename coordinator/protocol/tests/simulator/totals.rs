@@ -16,7 +16,7 @@ pub(crate) fn invariant_totals_are_what_was_decided<'a>(
 ) -> Checked {
     let mut units: BTreeMap<&str, u64> = BTreeMap::new();
     for entry in decided.flat_map(|decision| &decision.entries) {
-        for item in &entry.purchase.items {
+        for item in entry.purchase.tracked() {
             *units.entry(&item.sku).or_default() += u64::from(item.quantity);
         }
     }

@@ -17,6 +17,7 @@ pub fn entry_to_wire(entry: &Entry) -> v1::Entry {
         customer_id: purchase.customer_id.clone(),
         items: purchase.items.iter().map(item_to_wire).collect(),
         currency: purchase.currency.clone(),
+        attributes: purchase.attributes.clone(),
     }
 }
 
@@ -25,33 +26,31 @@ pub fn entry_to_wire(entry: &Entry) -> v1::Entry {
 /// # Errors
 /// [`Error::Invalid`] with the first field that breaks a rule of [`rules`].
 pub fn entry_from_wire(entry: v1::Entry) -> Result<Entry, Error> {
-    let purchase = purchase_from_wire(
-        entry.purchase_id,
-        entry.customer_id,
-        entry.currency,
-        entry.items,
-    );
+    let number = entry.number;
+    let purchase = Purchase {
+        purchase_id: entry.purchase_id,
+        customer_id: entry.customer_id,
+        currency: entry.currency,
+        items: items_from_wire(entry.items),
+        attributes: entry.attributes,
+    };
     match rules::violations(&purchase).into_iter().next() {
         Some(violation) => Err(invalid(violation.field, violation.rule)),
         None => Ok(Entry {
-            number: entry.number,
+            number,
             purchase: Arc::new(purchase),
         }),
     }
 }
 
-/// A purchase from the wire's parts, not yet checked: see [`rules::violations`].
-pub fn purchase_from_wire(
-    purchase_id: String,
-    customer_id: String,
-    currency: String,
-    items: Vec<v1::Item>,
-) -> Purchase {
+/// A purchase from a client's request, not yet checked: see [`rules::violations`].
+pub fn purchase_from_wire(request: v1::SubmitPurchaseRequest) -> Purchase {
     Purchase {
-        purchase_id,
-        customer_id,
-        currency,
-        items: items.into_iter().map(item_from_wire).collect(),
+        purchase_id: request.purchase_id,
+        customer_id: request.customer_id,
+        currency: request.currency,
+        items: items_from_wire(request.items),
+        attributes: request.attributes,
     }
 }
 
@@ -78,13 +77,18 @@ fn item_to_wire(item: &Item) -> v1::Item {
         sku: item.sku.clone(),
         quantity: item.quantity,
         unit_price_minor: item.unit_price_minor,
+        line_id: item.line_id.clone(),
+        tracked: item.untracked.then_some(false),
     }
 }
 
-fn item_from_wire(item: v1::Item) -> Item {
-    Item {
+fn items_from_wire(items: Vec<v1::Item>) -> Vec<Item> {
+    let item = |item: v1::Item| Item {
         sku: item.sku,
         quantity: item.quantity,
         unit_price_minor: item.unit_price_minor,
-    }
+        line_id: item.line_id,
+        untracked: item.tracked == Some(false),
+    };
+    items.into_iter().map(item).collect()
 }

@@ -25,8 +25,10 @@ fn entry() -> v1::Entry {
             sku: "sku-1".into(),
             quantity: 2,
             unit_price_minor: 995,
+            ..Default::default()
         }],
         currency: "EUR".into(),
+        ..Default::default()
     }
 }
 
@@ -325,12 +327,14 @@ fn the_longest_commit_fits_a_message_four_times() {
         sku: format!("{n:0>width$}", width = rules::SKU_BYTES_MAX),
         quantity: rules::QUANTITY_MAX,
         unit_price_minor: rules::UNIT_PRICE_MINOR_MAX,
+        ..Default::default()
     };
     let purchase = std::sync::Arc::new(Purchase {
         purchase_id: "p".repeat(rules::PURCHASE_ID_BYTES_MAX),
         customer_id: "c".repeat(rules::CUSTOMER_ID_BYTES_MAX),
         currency: "EUR".into(),
         items: (0..rules::ITEMS_MAX).map(item).collect(),
+        ..Default::default()
     });
     let entry = |n: usize| tandem_protocol::Entry {
         number: u32::MAX - u32::try_from(ENTRIES_MAX - n).unwrap(),

@@ -60,6 +60,7 @@ impl MemoryBench {
                 sku,
                 quantity: QUANTITY,
                 unit_price_minor: 1999,
+                ..Default::default()
             }
         };
         Entry {
@@ -69,6 +70,7 @@ impl MemoryBench {
                 customer_id: "customer".into(),
                 currency: "EUR".into(),
                 items: (0..2).map(item).collect(),
+                ..Default::default()
             }),
         }
     }

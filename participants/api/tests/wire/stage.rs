@@ -231,12 +231,14 @@ pub(crate) fn prepare(entries: usize) -> Prepare {
         sku: format!("{n:0>width$}", width = rules::SKU_BYTES_MAX),
         quantity: 9_000,
         unit_price_minor: 10_000_000_000,
+        ..Default::default()
     };
     let purchase = Arc::new(Purchase {
         purchase_id: "p".repeat(rules::PURCHASE_ID_BYTES_MAX),
         customer_id: "c".repeat(rules::CUSTOMER_ID_BYTES_MAX),
         currency: "EUR".into(),
         items: (0..rules::ITEMS_MAX).map(item).collect(),
+        ..Default::default()
     });
     let entry = |number| Entry {
         number,

@@ -230,7 +230,7 @@ const ITEM: [Param; 4] = [
 fn columns(kept: &Kept, params: &[Param]) -> String {
     let columns: Vec<&str> = params
         .iter()
-        .map(|param| kept.column(*param).unwrap_or("NULL"))
+        .map(|param| kept.column(param.clone()).unwrap_or("NULL"))
         .collect();
     columns.join(", ")
 }
@@ -254,7 +254,7 @@ fn cell(
     row: &sqlx::mysql::MySqlRow,
     at: usize,
 ) -> Result<Option<String>, PacketFailure> {
-    match kept.column(params[at]) {
+    match kept.column(params[at].clone()) {
         None => Ok(None),
         Some(_) => answer::field(row, at).map(Some),
     }

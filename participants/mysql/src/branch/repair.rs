@@ -85,6 +85,9 @@ impl Redo<'_> {
             time: self.commit.begin_time,
         };
         for entry in &self.commit.entries {
+            if let Some(detail) = self.store.settings.templates.why_unfit(&entry.purchase) {
+                return Err(Error::Invalid { detail });
+            }
             let statements = singly::statements(self.store, session, begun, entry);
             let deadline = self.store.statement_deadline();
             let Err(failure) = script::run(session, &statements, deadline).await else {

@@ -73,7 +73,9 @@ fn sample() -> (TransactionId, Entry) {
             sku: "tandem".into(),
             quantity: 1,
             unit_price_minor: 1,
+            ..Default::default()
         }],
+        ..Default::default()
     };
     let entry = Entry {
         number: 0,

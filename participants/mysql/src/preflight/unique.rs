@@ -92,6 +92,7 @@ fn refuses(key: &[String], per: Per, kept: &Kept, id: &str) -> bool {
     let same: Vec<String> = kept
         .constants()
         .chain(of_the_item(Param::Sku))
+        .chain(of_the_item(Param::LineId))
         .chain(of_the_item(Param::ItemNumber))
         .chain([id])
         .map(|column| unquoted(column).to_lowercase())

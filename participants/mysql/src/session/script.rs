@@ -20,10 +20,11 @@ pub(crate) async fn run(
     for packet in pack(lines, bytes_max) {
         let texts: Vec<&str> = packet.iter().map(|line| line.sql.as_str()).collect();
         if let Err(failure) = session.run(&texts.join(";"), deadline).await {
-            let failed = packet.get(failure.completed).and_then(Line::guard);
-            let failure = match failed {
-                Some(guard) => told(guard, failure),
-                None => failure,
+            let failed = packet.get(failure.completed);
+            let failure = match (failed.and_then(Line::guard), failed.and_then(Line::hidden)) {
+                (Some(guard), _) => told(guard, failure),
+                (None, Some(statement)) => hidden(statement, failure),
+                (None, None) => failure,
             };
             return Err(PacketFailure {
                 completed: failure.completed + done,
@@ -51,10 +52,61 @@ fn told(guard: &Guard, failure: PacketFailure) -> PacketFailure {
     PacketFailure { completed, cause }
 }
 
+/// The failure of a statement with personal values, which servers repeat in their messages ("Duplicate entry
+/// 'ann@example.org' for key 'email'"): its number, its class and its key go on.
+fn hidden(statement: &str, failure: PacketFailure) -> PacketFailure {
+    let PacketFailure { completed, cause } = failure;
+    let cause = match cause {
+        Cause::Server {
+            number,
+            class,
+            message,
+        } => {
+            let key = message.rsplit_once(" for key ").map(|(_, key)| key);
+            let key = key.map(|key| format!(" for key {key}")).unwrap_or_default();
+            Cause::Server {
+                number,
+                class,
+                message: format!(
+                    "{statement} failed{key}; it has a personal attribute, so that the server's words are not \
+                     repeated"
+                ),
+            }
+        }
+        cause => cause,
+    };
+    PacketFailure { completed, cause }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::session::codes::Class;
+
+    #[test]
+    fn what_a_server_says_of_personal_values_is_not_repeated() {
+        let said = |message: &str| {
+            let cause = Cause::Server {
+                number: 1062,
+                class: Class::Duplicate,
+                message: message.to_owned(),
+            };
+            let failure = PacketFailure {
+                completed: 2,
+                cause,
+            };
+            hidden("statement 1 (orders)", failure).cause.to_string()
+        };
+        let said_of_key = said("Duplicate entry 'a for key b@example.org' for key 'orders.email'");
+        assert!(
+            said_of_key
+                .starts_with("error 1062: statement 1 (orders) failed for key 'orders.email';")
+        );
+        let said_of_value = said("Incorrect decimal value: 'ann' for column `shop`.`orders`.`fee`");
+        for text in [said_of_key, said_of_value] {
+            assert!(!text.contains("example") && !text.contains("ann"), "{text}");
+        }
+    }
 
     fn told(rows: u32, number: u16, message: &str) -> Cause {
         let cause = Cause::Server {

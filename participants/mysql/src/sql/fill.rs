@@ -1,5 +1,7 @@
 //! The values that a statement's parameters stand for, written into it.
 
+use iso_currency::Currency;
+use tandem_participant::attributes::{AttributeType, Attributes, time_micros};
 use tandem_protocol::{Entry, Item, Purchase, Timestamp, TransactionId};
 
 use crate::sql::encode;
@@ -18,74 +20,157 @@ pub struct Begun<'a> {
 
 /// What the parameters stand for.
 pub(crate) struct Values<'a> {
-    begun: Begun<'a>,
+    pub(crate) begun: Begun<'a>,
+    /// As they are declared.
+    pub(crate) attributes: &'a Attributes,
+    /// Whether personal attributes are left as their parameters, for a person's eyes.
+    pub(crate) are_personal_hidden: bool,
+}
+
+/// What a statement is filled in for.
+#[derive(Clone, Copy)]
+pub(crate) struct Of<'a> {
     purchase: &'a Purchase,
     item: Option<(usize, &'a Item)>,
 }
 
 /// Calls once for each purchase, or for each item of each.
-pub(crate) fn for_each(
-    per: Per,
-    begun: Begun<'_>,
-    entries: &[&Entry],
-    mut each: impl FnMut(&Values<'_>),
-) {
+pub(crate) fn for_each<'a>(per: Per, entries: &[&'a Entry], mut each: impl FnMut(Of<'a>)) {
     for entry in entries {
         let purchase = &*entry.purchase;
-        let mut values = Values {
-            begun,
-            purchase,
-            item: None,
-        };
         match per {
-            Per::Purchase => each(&values),
+            Per::Purchase => each(Of {
+                purchase,
+                item: None,
+            }),
             Per::Item => {
                 for (index, item) in purchase.items.iter().enumerate() {
-                    values.item = Some((index + 1, item));
-                    each(&values);
+                    let item = Some((index + 1, item));
+                    each(Of { purchase, item });
                 }
             }
         }
     }
 }
 
-/// Appends the pieces, with the values where their parameters are.
-pub(crate) fn fill(sql: &mut String, pieces: &[Piece], values: &Values<'_>) {
+/// Appends the pieces, with the values where their parameters are. A parameter that has no value, as one of a
+/// currency of unknown digits, stays as it is written, which no server takes: [`why_unfit`] says so before.
+pub(crate) fn fill(sql: &mut String, pieces: &[Piece], values: &Values<'_>, of: Of<'_>) {
     for piece in pieces {
-        let param = match piece {
-            Piece::Text(text) => {
-                sql.push_str(text);
-                continue;
-            }
-            Piece::Param(param) => *param,
-        };
-        let item = || {
-            values
-                .item
-                .expect("item parameters stand in statements per item only")
-        };
-        match param {
-            Param::PurchaseId => encode::text(sql, &values.purchase.purchase_id),
-            Param::CustomerId => encode::text(sql, &values.purchase.customer_id),
-            Param::Currency => encode::text(sql, &values.purchase.currency),
-            Param::TotalMinor => encode::integer(sql, total_minor(values.purchase)),
-            Param::TransactionId => encode::text(sql, &values.begun.transaction.to_string()),
-            Param::PurchaseTime => encode::time(sql, values.begun.time),
-            Param::Sku => encode::text(sql, &item().1.sku),
-            Param::Quantity => encode::integer(sql, item().1.quantity),
-            Param::UnitPriceMinor => encode::integer(sql, item().1.unit_price_minor),
-            Param::ItemNumber => {
-                encode::integer(sql, i64::try_from(item().0).expect("at most 100 items"));
+        match piece {
+            Piece::Text(text) => sql.push_str(text),
+            Piece::Param(param) => {
+                if value(sql, param, values, of).is_none() {
+                    sql.push(':');
+                    sql.push_str(&param.name());
+                }
             }
         }
     }
 }
 
-/// 128 bits hold the product and sum of any item list that memory holds.
-fn total_minor(purchase: &Purchase) -> i128 {
-    purchase
-        .items
-        .iter()
-        .map(|item| i128::from(item.quantity) * i128::from(item.unit_price_minor))
-        .sum()
+fn value(sql: &mut String, param: &Param, values: &Values<'_>, of: Of<'_>) -> Option<()> {
+    let purchase = of.purchase;
+    let item = || {
+        of.item
+            .expect("item parameters stand in statements per item only")
+    };
+    match param {
+        Param::PurchaseId => encode::text(sql, &purchase.purchase_id),
+        Param::CustomerId => encode::text(sql, &purchase.customer_id),
+        Param::Currency => encode::text(sql, &purchase.currency),
+        Param::TotalMinor => encode::integer(sql, purchase.total_minor()),
+        Param::Total => encode::decimal(sql, purchase.total_minor(), digits(purchase)?),
+        Param::TransactionId => encode::text(sql, &values.begun.transaction.to_string()),
+        Param::PurchaseTime => encode::time(sql, values.begun.time),
+        Param::ItemsJson => encode::text(sql, &items_json(purchase)),
+        Param::Attribute(name) => return attribute(sql, name, values, purchase),
+        Param::Sku => encode::text(sql, &item().1.sku),
+        Param::LineId if item().1.line_id.is_empty() => sql.push_str("NULL"),
+        Param::LineId => encode::text(sql, &item().1.line_id),
+        Param::Quantity => encode::integer(sql, item().1.quantity),
+        Param::UnitPriceMinor => encode::integer(sql, item().1.unit_price_minor),
+        Param::UnitPrice => {
+            encode::decimal(sql, item().1.unit_price_minor.into(), digits(purchase)?);
+        }
+        Param::LineTotalMinor => encode::integer(sql, item().1.total_minor()),
+        Param::LineTotal => encode::decimal(sql, item().1.total_minor(), digits(purchase)?),
+        Param::Tracked => sql.push(if item().1.untracked { '0' } else { '1' }),
+        Param::ItemNumber => {
+            encode::integer(sql, i64::try_from(item().0).expect("at most 100 items"));
+        }
+    }
+    Some(())
+}
+
+/// NULL where the purchase does not have it.
+fn attribute(sql: &mut String, name: &str, values: &Values<'_>, of: &Purchase) -> Option<()> {
+    let declared = values.attributes.get(name)?;
+    if declared.personal && values.are_personal_hidden {
+        return None;
+    }
+    let Some(value) = of.attributes.get(name) else {
+        sql.push_str("NULL");
+        return Some(());
+    };
+    if declared.broken_by(value).is_some() {
+        return None;
+    }
+    match declared.kind {
+        AttributeType::Text | AttributeType::Json => encode::text(sql, value),
+        // Digits, a sign, a point: they are the literals themselves.
+        AttributeType::Integer | AttributeType::Decimal => sql.push_str(value),
+        AttributeType::Boolean => sql.push(if value == "true" { '1' } else { '0' }),
+        AttributeType::Time => encode::micros(sql, time_micros(value)?),
+    }
+    Some(())
+}
+
+/// Why a purchase's statements can't be filled in here, if so: the declarations here are other than the
+/// coordinator's, or its currency has no known digits.
+pub(crate) fn why_unfit<'a>(
+    params: impl Iterator<Item = &'a Param>,
+    attributes: &Attributes,
+    purchase: &Purchase,
+) -> Option<String> {
+    let mut params = params;
+    params.find_map(|param| match param {
+        Param::Attribute(name) => {
+            let rule = attributes
+                .get(name)?
+                .broken_by(purchase.attributes.get(name)?)?;
+            Some(format!(
+                "attribute {name} {rule}: it is declared otherwise here than at the coordinator"
+            ))
+        }
+        param if param.is_decimal_money() && digits(purchase).is_none() => Some(format!(
+            "it is not known how many digits {} has behind the point, for :{}: write :{}_minor",
+            purchase.currency,
+            param.name(),
+            param.name()
+        )),
+        _ => None,
+    })
+}
+
+/// How many digits the currency has behind the point (ISO 4217); `None` for one that is not known or that
+/// has no minor unit, as gold.
+fn digits(purchase: &Purchase) -> Option<u16> {
+    Currency::from_code(&purchase.currency)?.exponent()
+}
+
+/// `[{"line_id":null,"sku":"lamp","quantity":2,"unit_price_minor":1999,"tracked":true},…]`, in the order of
+/// the items.
+fn items_json(purchase: &Purchase) -> String {
+    let items = purchase.items.iter().map(|item| {
+        let line_id = (!item.line_id.is_empty()).then_some(&item.line_id);
+        serde_json::json!({
+            "line_id": line_id,
+            "sku": item.sku,
+            "quantity": item.quantity,
+            "unit_price_minor": item.unit_price_minor,
+            "tracked": !item.untracked,
+        })
+    });
+    serde_json::Value::from_iter(items).to_string()
 }

@@ -52,7 +52,7 @@ impl Kept {
         };
         for (column, value) in columns.iter().zip(&values) {
             match (&column[..], &value[..]) {
-                ([name], [Token::Param(param)]) => kept.columns.push((*param, text(name)?)),
+                ([name], [Token::Param(param)]) => kept.columns.push((param.clone(), text(name)?)),
                 ([name], [value]) if is_constant(value) => kept.constants.push(text(name)?),
                 _ => {}
             }

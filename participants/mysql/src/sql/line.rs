@@ -9,11 +9,17 @@ pub struct Line<'a> {
     pub sql: String,
     /// What its failure says of the statement before it, if it is a guard.
     guard: Option<&'a Guard>,
+    /// What messages call it, if it has personal values, which the server's messages would repeat.
+    hidden: Option<&'a str>,
 }
 
 impl From<String> for Line<'_> {
     fn from(sql: String) -> Self {
-        Line { sql, guard: None }
+        Line {
+            sql,
+            guard: None,
+            hidden: None,
+        }
     }
 }
 
@@ -22,11 +28,26 @@ impl<'a> From<&'a Guard> for Line<'a> {
         Line {
             sql: guard.sql(),
             guard: Some(guard),
+            hidden: None,
         }
     }
 }
 
 impl<'a> Line<'a> {
+    /// A statement of the app's; `hidden` is what messages call it if it has personal values.
+    pub(crate) fn of_the_app(sql: String, hidden: Option<&'a str>) -> Self {
+        Line {
+            sql,
+            guard: None,
+            hidden,
+        }
+    }
+
+    /// What messages call it, if what the server says of it must not be shown.
+    pub(crate) fn hidden(&self) -> Option<&'a str> {
+        self.hidden
+    }
+
     /// The guard that it is, if it is no statement of the app's.
     pub(crate) fn guard(&self) -> Option<&'a Guard> {
         self.guard

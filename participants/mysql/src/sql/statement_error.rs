@@ -17,10 +17,13 @@ pub enum StatementError {
     NoPurchaseId,
     /// A parameter that there is none of.
     #[error(
-        "unknown parameter :{name}; there are {}",
-        Param::ALL.map(|param| format!(":{}", param.name())).join(" ")
+        "unknown parameter :{name}; there are {} and :attr.NAME",
+        Param::NAMED.map(|(name, _)| format!(":{name}")).join(" ")
     )]
     UnknownParameter { name: String },
+    /// An attribute that is not declared.
+    #[error(":attr.{name} is not declared: add [attributes.{name}] with its type")]
+    UndeclaredAttribute { name: String },
     /// It would be taken literally.
     #[error(":{name} is within {place}, where it would not be replaced")]
     ParameterIn {
@@ -31,10 +34,10 @@ pub enum StatementError {
     /// Its value would become one with what is beside it: `x:sku` a hexadecimal literal of it,
     /// `'a':sku` one text with a quote in it.
     #[error(":{0} runs into the word, text or parameter beside it; put a space between them")]
-    Adjoins(&'static str),
+    Adjoins(String),
     /// It has one value per item.
     #[error(":{0} belongs to an item; set per = \"item\"")]
-    ItemParameter(&'static str),
+    ItemParameter(String),
     /// Nothing is there.
     #[error("must be one INSERT, UPDATE or DELETE")]
     Verb,
@@ -81,7 +84,7 @@ pub enum Forbidden {
     #[error(
         "tells of the statement before it, which writes the rows of many purchases at once, so that lines \
          would go to another's order: keep :purchase_id in the order and let its lines find it, as in \
-         INSERT INTO order_lines (order_id, sku) SELECT id, :sku FROM orders WHERE purchase_id = :purchase_id"
+         INSERT INTO order_lines (order_id, sku) VALUES ((SELECT id FROM orders WHERE purchase_id = :purchase_id), :sku)"
     )]
     OfTheLastStatement,
     /// `ON DUPLICATE KEY UPDATE`

@@ -1,5 +1,7 @@
 //! One of the app's statements: its rules, and its parts.
 
+use tandem_participant::attributes::Attributes;
+
 use crate::sql::forbidden;
 use crate::sql::guard::Guard;
 use crate::sql::kept::Kept;
@@ -21,6 +23,10 @@ pub(crate) struct Template {
     pub(crate) tables: Vec<String>,
     /// Where its parameters are kept, if it says so plainly.
     pub(crate) kept: Option<Kept>,
+    /// What messages call it.
+    pub(crate) called: String,
+    /// Whether a parameter of its is a personal attribute.
+    pub(crate) is_personal: bool,
 }
 
 /// How it is filled in.
@@ -44,18 +50,17 @@ impl Template {
     pub(crate) fn parse(number: usize, statement: &Statement) -> Result<Self, StatementError> {
         let tokens = tokens::split(&statement.sql)?;
         let verb = forbidden::check(&tokens)?;
-        if statement.per == Per::Purchase {
-            for token in &tokens {
-                if let Token::Param(param) = token
-                    && param.is_of_an_item()
-                {
-                    return Err(StatementError::ItemParameter(param.name()));
-                }
+        for token in &tokens {
+            if let Token::Param(param) = token
+                && statement.per == Per::Purchase
+                && param.is_of_an_item()
+            {
+                return Err(StatementError::ItemParameter(param.name().into()));
             }
         }
         for pair in tokens.windows(2) {
             if let Some(param) = adjoining(&pair[0], &pair[1]) {
-                return Err(StatementError::Adjoins(param.name()));
+                return Err(StatementError::Adjoins(param.name().into()));
             }
         }
         let source = match verb.as_str() {
@@ -80,6 +85,35 @@ impl Template {
                 None | Some(Rows::Exactly(1)) => Kept::of(&tokens),
                 Some(Rows::Exactly(_) | Rows::Any) => None,
             },
+            called: statement.called(number),
+            is_personal: false,
+        })
+    }
+
+    /// It with the attributes that are declared; the error names one that is not.
+    pub(crate) fn with(self, attributes: &Attributes) -> Result<Self, StatementError> {
+        let mut is_personal = false;
+        for param in self.params() {
+            if let Param::Attribute(name) = param {
+                let undeclared = || StatementError::UndeclaredAttribute { name: name.clone() };
+                is_personal |= attributes.get(name).ok_or_else(undeclared)?.personal;
+            }
+        }
+        Ok(Self {
+            is_personal,
+            ..self
+        })
+    }
+
+    /// The parameters that it is filled in with.
+    pub(crate) fn params(&self) -> impl Iterator<Item = &Param> {
+        let pieces = match &self.form {
+            Form::Joinable { tuple, .. } => tuple,
+            Form::Single(pieces) => pieces,
+        };
+        pieces.iter().filter_map(|piece| match piece {
+            Piece::Param(param) => Some(param),
+            Piece::Text(_) => None,
         })
     }
 
@@ -98,11 +132,11 @@ impl Template {
 }
 
 /// A parameter with nothing between it and something else that has letters or quotes.
-fn adjoining(one: &Token, two: &Token) -> Option<Param> {
+fn adjoining<'a>(one: &'a Token, two: &'a Token) -> Option<&'a Param> {
     let runs_on = |token: &Token| !matches!(token, Token::Space | Token::Mark(_));
     match (one, two) {
         (Token::Param(param), other) | (other, Token::Param(param)) if runs_on(other) => {
-            Some(*param)
+            Some(param)
         }
         _ => None,
     }
@@ -179,7 +213,7 @@ fn pieces(tokens: &[Token]) -> Vec<Piece> {
                 if !text.is_empty() {
                     pieces.push(Piece::Text(std::mem::take(&mut text)));
                 }
-                pieces.push(Piece::Param(*param));
+                pieces.push(Piece::Param(param.clone()));
             }
             Token::Word(token) | Token::Name(token) | Token::Quoted(token) => text.push_str(token),
             Token::Space => text.push(' '),

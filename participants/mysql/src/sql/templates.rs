@@ -1,8 +1,9 @@
 //! The app's statements: checked once, then filled in for each purchase.
 
-use tandem_protocol::Entry;
+use tandem_participant::attributes::Attributes;
+use tandem_protocol::{Entry, Purchase};
 
-use crate::sql::fill::{Begun, fill, for_each};
+use crate::sql::fill::{Begun, Values, fill, for_each, why_unfit};
 use crate::sql::kept::Kept;
 use crate::sql::line::Line;
 use crate::sql::param::Param;
@@ -12,12 +13,19 @@ use crate::sql::template::{Form, Template};
 
 /// All statements of a purchase, in their order.
 #[derive(Debug)]
-pub struct Templates(Vec<Template>);
+pub struct Templates {
+    all: Vec<Template>,
+    attributes: Attributes,
+    are_personal_hidden: bool,
+}
 
 impl Templates {
-    /// Reads the statements in their order; the error names the first that breaks a rule by its number,
-    /// from 1.
-    pub fn parse(statements: &[Statement]) -> Result<Self, StatementsError> {
+    /// Reads the statements in their order, with the attributes that are declared; the error names the first
+    /// that breaks a rule by its number, from 1.
+    pub fn parse(
+        statements: &[Statement],
+        attributes: &Attributes,
+    ) -> Result<Self, StatementsError> {
         if statements.is_empty() {
             return Err(StatementsError::Together(StatementError::Empty));
         }
@@ -27,13 +35,32 @@ impl Templates {
             .map(|(index, statement)| {
                 let number = index + 1;
                 Template::parse(number, statement)
+                    .and_then(|template| template.with(attributes))
                     .map_err(|source| StatementsError::One { number, source })
             })
             .collect::<Result<_, _>>()?;
         if !templates.iter().any(Template::keeps_the_purchase_id) {
             return Err(StatementsError::Together(StatementError::NoPurchaseId));
         }
-        Ok(Self(templates))
+        Ok(Self {
+            all: templates,
+            attributes: attributes.clone(),
+            are_personal_hidden: false,
+        })
+    }
+
+    /// The same for a person's eyes: in place of a personal attribute its parameter stays.
+    pub(crate) fn without_personal(self) -> Self {
+        Self {
+            are_personal_hidden: true,
+            ..self
+        }
+    }
+
+    /// Why a purchase can't be written by these statements, if so, for a person.
+    pub(crate) fn why_unfit(&self, purchase: &Purchase) -> Option<String> {
+        let params = self.all.iter().flat_map(Template::params);
+        why_unfit(params, &self.attributes, purchase)
     }
 
     /// Where the statements keep purchases, and where their items.
@@ -44,7 +71,7 @@ impl Templates {
 
     /// Wherever the statements keep purchases' ids, and how often.
     pub(crate) fn keeping_ids(&self) -> impl Iterator<Item = (Per, &Kept)> {
-        let templates = self.0.iter();
+        let templates = self.all.iter();
         let kept = templates.filter_map(|template| Some((template.per, template.kept.as_ref()?)));
         kept.filter(|(_, kept)| kept.column(Param::PurchaseId).is_some())
     }
@@ -52,7 +79,7 @@ impl Templates {
     /// The tables that the statements name, as written, without backticks.
     pub fn tables(&self) -> Vec<&str> {
         let mut tables: Vec<&str> = self
-            .0
+            .all
             .iter()
             .flat_map(|template| template.tables.iter().map(String::as_str))
             .collect();
@@ -67,25 +94,31 @@ impl Templates {
     /// that meets a row too many and one that meets none would make up for each other.
     pub fn render(&self, begun: Begun<'_>, entries: &[&Entry], bytes_max: usize) -> Vec<Line<'_>> {
         let mut out: Vec<Line<'_>> = Vec::new();
-        for template in &self.0 {
+        let values = Values {
+            begun,
+            attributes: &self.attributes,
+            are_personal_hidden: self.are_personal_hidden,
+        };
+        for template in &self.all {
+            let hidden = template.is_personal.then_some(template.called.as_str());
             match &template.form {
-                Form::Single(pieces) => for_each(template.per, begun, entries, |values| {
+                Form::Single(pieces) => for_each(template.per, entries, |of| {
                     let mut sql = String::new();
-                    fill(&mut sql, pieces, values);
-                    out.push(sql.into());
+                    fill(&mut sql, pieces, &values, of);
+                    out.push(Line::of_the_app(sql, hidden));
                     out.extend(template.guard.as_ref().map(Line::from));
                 }),
                 Form::Joinable { head, tuple } => {
                     let mut sql = String::new();
-                    for_each(template.per, begun, entries, |values| {
+                    for_each(template.per, entries, |of| {
                         if sql.len() > bytes_max {
-                            out.push(std::mem::take(&mut sql).into());
+                            out.push(Line::of_the_app(std::mem::take(&mut sql), hidden));
                         }
                         sql.push_str(if sql.is_empty() { head } else { "," });
-                        fill(&mut sql, tuple, values);
+                        fill(&mut sql, tuple, &values, of);
                     });
                     if !sql.is_empty() {
-                        out.push(sql.into());
+                        out.push(Line::of_the_app(sql, hidden));
                     }
                 }
             }
@@ -111,7 +144,7 @@ mod tests {
             .iter()
             .map(|(per, sql)| Statement::new(*per, *sql))
             .collect();
-        Templates::parse(&statements)
+        Templates::parse(&statements, &Attributes::default())
     }
 
     fn entry(number: u32, id: &str, skus: &[&str]) -> Entry {
@@ -127,8 +160,10 @@ mod tests {
                         sku: (*sku).into(),
                         quantity: 3,
                         unit_price_minor: 250,
+                        ..Default::default()
                     })
                     .collect(),
+                ..Default::default()
             }),
         }
     }
@@ -208,7 +243,8 @@ mod tests {
         let shape = |rows| -> String {
             let entry = entry(0, "p1", &["x", "y"]);
             let transaction = "shop.1.2".parse().expect("well formed");
-            let templates = Templates::parse(&statements(rows)).expect("valid");
+            let templates =
+                Templates::parse(&statements(rows), &Attributes::default()).expect("valid");
             let lines = templates.render(begun(&transaction), &[&entry], 1_000);
             let letter = |line: &Line<'_>| match line.guard() {
                 Some(guard) => {
@@ -271,9 +307,12 @@ mod tests {
                 "INSERT /*! IGNORE */ INTO t VALUES (1)",
                 E::ExecutableComment,
             ),
-            ("INSERT INTO t VALUES (x:sku)", E::Adjoins("sku")),
-            ("INSERT INTO t VALUES (:sku'a')", E::Adjoins("sku")),
-            ("INSERT INTO t VALUES (:sku:quantity)", E::Adjoins("sku")),
+            ("INSERT INTO t VALUES (x:sku)", E::Adjoins("sku".into())),
+            ("INSERT INTO t VALUES (:sku'a')", E::Adjoins("sku".into())),
+            (
+                "INSERT INTO t VALUES (:sku:quantity)",
+                E::Adjoins("sku".into()),
+            ),
             ("INSERT INTO t VALUES (:price)", price),
             ("INSERT INTO t VALUES (':sku')", parameter_in("quotes")),
             ("INSERT INTO t VALUES (1) # :sku", parameter_in("a comment")),
@@ -281,7 +320,10 @@ mod tests {
             assert_eq!(refused(Per::Item, sql), expected, "{sql}");
         }
         let of_an_item = "INSERT INTO t VALUES (:sku)";
-        assert_eq!(refused(Per::Purchase, of_an_item), E::ItemParameter("sku"));
+        assert_eq!(
+            refused(Per::Purchase, of_an_item),
+            E::ItemParameter("sku".into())
+        );
         for lone in [
             "UPDATE t SET a = :purchase_id",
             "INSERT INTO t VALUES (:customer_id)",

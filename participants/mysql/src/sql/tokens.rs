@@ -42,15 +42,14 @@ pub(crate) fn split(sql: &str) -> Result<Vec<Token>, StatementError> {
             }
             ';' => return Err(StatementError::SeveralStatements),
             ':' if rest.starts_with("::") => (Token::Mark(':'), 1),
-            ':' => match word_length(&rest[1..]) {
+            ':' => match name_of_param(&rest[1..]) {
                 // `::name` is no parameter, nor is `:=`.
-                0 => (Token::Mark(':'), 1),
+                "" => (Token::Mark(':'), 1),
                 _ if tokens.last() == Some(&Token::Mark(':')) => (Token::Mark(':'), 1),
-                length => {
-                    let name = &rest[1..=length];
+                name => {
                     let param = Param::from_name(name)
                         .ok_or_else(|| StatementError::UnknownParameter { name: name.into() })?;
-                    (Token::Param(param), length + 1)
+                    (Token::Param(param), name.len() + 1)
                 }
             },
             first if first.is_whitespace() => (Token::Space, first.len_utf8()),
@@ -106,7 +105,7 @@ fn quoted(rest: &str, quote: char) -> Result<(Token, usize), StatementError> {
 
 fn refuse_parameters(text: &str, place: &'static str) -> Result<(), StatementError> {
     for (at, _) in text.match_indices(':') {
-        let name = &text[at + 1..at + 1 + word_length(&text[at + 1..])];
+        let name = name_of_param(&text[at + 1..]);
         if Param::from_name(name).is_some() {
             return Err(StatementError::ParameterIn {
                 name: name.into(),
@@ -117,6 +116,16 @@ fn refuse_parameters(text: &str, place: &'static str) -> Result<(), StatementErr
     Ok(())
 }
 
+/// The name that a parameter has behind its colon: a word, or `attr.` and a word.
+fn name_of_param(rest: &str) -> &str {
+    let first = word_length(rest);
+    let length = match rest[first..].strip_prefix('.') {
+        Some(behind) if &rest[..first] == "attr" => first + 1 + word_length(behind),
+        _ => first,
+    };
+    &rest[..length]
+}
+
 fn word_length(text: &str) -> usize {
     text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$' || c == '@'))
         .unwrap_or(text.len())
@@ -125,6 +134,18 @@ fn word_length(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_attribute_is_named_behind_a_point() {
+        let cart = Token::Param(Param::Attribute("cart".into()));
+        assert_eq!(split(":attr.cart"), Ok(vec![cart]));
+        for bad in [":attr", ":attr.", ":cart.id"] {
+            let unknown = matches!(split(bad), Err(StatementError::UnknownParameter { .. }));
+            assert!(unknown, "{bad}");
+        }
+        let quoted = split("':attr.cart'");
+        assert!(matches!(quoted, Err(StatementError::ParameterIn { .. })));
+    }
 
     #[test]
     fn a_doubled_colon_and_an_assignment_are_no_parameters() {

@@ -16,6 +16,7 @@ mod held;
 mod layouts;
 mod lives;
 mod numbers;
+mod orders;
 mod preflight;
 mod proxy;
 mod rate;
@@ -153,6 +154,13 @@ fn of_branches() -> Vec<Check> {
             what_a_person_must_mend_is_named_and_not_remembered,
             a_server_without_room_for_more_sessions_is_served_by_those_there,
         ],
+        checks![Needs::Nothing, orders:
+            an_order_is_written_with_all_that_it_carries,
+            lines_are_of_the_order_whose_key_the_database_made,
+            what_the_server_says_of_a_personal_attribute_is_not_told,
+            what_can_not_be_written_here_refuses_its_purchase_alone,
+        ],
+        checks![COUNTERS_LOCKED, orders: lines_are_of_their_order_with_locked_counters],
         checks![Needs::Nothing, rows:
             a_purchase_whose_row_is_not_found_is_refused_alone,
             more_rows_than_there_may_be_refuse_the_purchase,

@@ -187,6 +187,7 @@ pub(crate) async fn a_row_too_many_does_not_make_up_for_one_too_few(stand: Stand
         sku: "nowhere".into(),
         quantity: 1,
         unit_price_minor: 1,
+        ..Default::default()
     });
     let refused = bought(&participant, &tx(9), asked).await;
     assert_eq!(reasons(&refused), [(13, Reason::NoSuchRow)]);

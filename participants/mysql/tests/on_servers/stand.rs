@@ -306,6 +306,7 @@ pub(crate) fn entry(number: u32, purchase_id: &str) -> Entry {
         sku: sku.into(),
         quantity,
         unit_price_minor: 250,
+        ..Default::default()
     };
     Entry {
         number,
@@ -314,6 +315,7 @@ pub(crate) fn entry(number: u32, purchase_id: &str) -> Entry {
             customer_id: "customer-7".into(),
             currency: "EUR".into(),
             items: vec![item("apple", 2), item("pear", 1)],
+            ..Default::default()
         }),
     }
 }

@@ -200,8 +200,10 @@ pub(crate) fn entries(carts: &[&[(&str, u32)]]) -> Vec<Entry> {
                     sku: (*sku).to_owned(),
                     quantity: *quantity,
                     unit_price_minor: 100,
+                    ..Default::default()
                 })
                 .collect(),
+            ..Default::default()
         }),
     };
     carts.iter().enumerate().map(entry).collect()

@@ -172,7 +172,9 @@ impl Transactions {
                     sku: sku(sequence + number),
                     quantity: 1,
                     unit_price_minor: 1_999,
+                    ..Default::default()
                 }],
+                ..Default::default()
             }
             .into(),
         });

@@ -85,6 +85,7 @@ fn first_records() -> Result<Vec<Record>> {
         sku: sku(0),
         quantity: 1,
         unit_price_minor: 1,
+        ..Default::default()
     };
     let purchase = Purchase {
         purchase_id: "p-1".into(),

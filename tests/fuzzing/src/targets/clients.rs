@@ -78,6 +78,7 @@ pub(super) fn purchase() -> v1::SubmitPurchaseRequest {
         sku: sku.into(),
         quantity,
         unit_price_minor: 999,
+        ..Default::default()
     };
     v1::SubmitPurchaseRequest {
         purchase_id: "p-1".into(),
@@ -85,6 +86,7 @@ pub(super) fn purchase() -> v1::SubmitPurchaseRequest {
         items: vec![item("lamp", 2), item("chair", 1)],
         currency: "EUR".into(),
         wait_for: 1,
+        ..Default::default()
     }
 }
 
@@ -92,7 +94,9 @@ pub(super) fn purchase() -> v1::SubmitPurchaseRequest {
 fn submit(input: &[u8]) -> String {
     message(input, |request: v1::SubmitPurchaseRequest| {
         let items = request.items.len();
-        let purchase = match validate::purchase(request).map_err(status::invalid) {
+        let purchase = match validate::purchase(request, &validate::Carried::default())
+            .map_err(status::invalid)
+        {
             Ok(purchase) => purchase,
             Err(status) => return refused(&status),
         };

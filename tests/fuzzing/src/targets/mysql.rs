@@ -6,6 +6,7 @@ use tandem_mysql::{
     Begun, Flavour, Per, Statement, StatementsError, Templates, codes, encode, refusal, xid,
 };
 use tandem_participant::PreparedId;
+use tandem_participant::attributes::Attributes;
 use tandem_protocol::{Entry, Item, ParticipantName, Purchase, Timestamp};
 
 use crate::lexer::{Lexeme, lex};
@@ -254,7 +255,7 @@ fn statement(per_item: bool, sql: &str, hostile: &str) -> String {
     let keeps = "INSERT INTO t (id) VALUES (:purchase_id)";
     let statements =
         [(Per::Purchase, keeps), (per, sql)].map(|(per, sql)| Statement::new(per, sql));
-    let templates = match Templates::parse(&statements) {
+    let templates = match Templates::parse(&statements, &Attributes::default()) {
         Ok(templates) => templates,
         Err(StatementsError::One { source, .. }) => {
             let said = format!("{source:?}");
@@ -292,6 +293,7 @@ fn entry(number: u32, value: &str) -> Entry {
         sku: value.to_owned(),
         quantity: 1,
         unit_price_minor: 1,
+        ..Default::default()
     };
     Entry {
         number,
@@ -300,6 +302,7 @@ fn entry(number: u32, value: &str) -> Entry {
             customer_id: value.to_owned(),
             currency: value.to_owned(),
             items: vec![item.clone(), item],
+            ..Default::default()
         }),
     }
 }

@@ -321,6 +321,7 @@ fn entry(number: u32) -> v1::Entry {
         customer_id: purchase.customer_id,
         items: purchase.items,
         currency: purchase.currency,
+        ..Default::default()
     }
 }
 

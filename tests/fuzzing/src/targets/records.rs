@@ -151,7 +151,9 @@ fn story() -> Vec<Record> {
                 sku: "lamp".into(),
                 quantity: 2,
                 unit_price_minor: 1_999,
+                ..Default::default()
             }],
+            ..Default::default()
         }),
     };
     let decided = |sequence, id: &str| {

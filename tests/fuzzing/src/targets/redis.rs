@@ -407,6 +407,7 @@ fn entry(number: u32, sku: &str) -> Entry {
         sku: sku.into(),
         quantity: 2,
         unit_price_minor: 1_999,
+        ..Default::default()
     };
     Entry {
         number,
@@ -415,6 +416,7 @@ fn entry(number: u32, sku: &str) -> Entry {
             customer_id: "ann".into(),
             currency: "EUR".into(),
             items: vec![item],
+            ..Default::default()
         }),
     }
 }

@@ -287,7 +287,9 @@ fn purchase(id: &str) -> Arc<Purchase> {
             sku: SKU.into(),
             quantity: 1,
             unit_price_minor: 1999,
+            ..Default::default()
         }],
+        ..Default::default()
     })
 }
 

@@ -1,7 +1,7 @@
 //! The whole branch in one packet, tried again where the server has given it up.
 
-use tandem_participant::Error;
-use tandem_protocol::Entry;
+use tandem_participant::{Error, RefusedEntry};
+use tandem_protocol::{Entry, Reason, Refusal};
 
 use crate::branch::prepare::isolate;
 use crate::branch::prepare::job::{Job, TRIES_MAX};
@@ -13,6 +13,10 @@ use crate::sql::line::Line;
 
 impl Job<'_> {
     pub(super) async fn run(&self, session: &mut Session) -> Result<Outcome, Error> {
+        let unfit = self.unfit();
+        if !unfit.is_empty() {
+            return isolate::run(self, session, unfit).await;
+        }
         let entries: Vec<&Entry> = self.prepare.entries.iter().collect();
         let mut tries = 0;
         loop {
@@ -35,9 +39,23 @@ impl Job<'_> {
                     let refused = self.refuse(session, failure, entry, None).await?;
                     Ok(Outcome::AllRefused(vec![refused]))
                 }
-                _ => isolate::run(self, session).await,
+                _ => isolate::run(self, session, Vec::new()).await,
             };
         }
+    }
+
+    /// The entries that the statements can't be filled in for: no server is asked about them.
+    fn unfit(&self) -> Vec<RefusedEntry> {
+        let templates = &self.store.settings.templates;
+        let refused = |entry: &Entry| {
+            let detail = templates.why_unfit(&entry.purchase)?;
+            let reason = Reason::Misconfigured;
+            Some(RefusedEntry {
+                number: entry.number,
+                refusal: Refusal { reason, detail },
+            })
+        };
+        self.prepare.entries.iter().filter_map(refused).collect()
     }
 
     /// One packet from XA START to XA PREPARE.

@@ -26,8 +26,13 @@ const PREPARE_RESERVE: Duration = Duration::from_millis(500);
 /// Pause before a statement is tried again that met a lock.
 const LOCK_POLL: Duration = Duration::from_millis(4);
 
-/// Prepares the entries that can be, one savepoint each, and gives the others with their reasons.
-pub(crate) async fn run(job: &Job<'_>, session: &mut Session) -> Result<Outcome, Error> {
+/// Prepares the entries that can be, one savepoint each, and gives the others with their reasons; some of
+/// them are refused already.
+pub(crate) async fn run(
+    job: &Job<'_>,
+    session: &mut Session,
+    refused: Vec<RefusedEntry>,
+) -> Result<Outcome, Error> {
     // What is locked, the packet that failed has waited for already. MariaDB can then say at once
     // what is still locked; MySQL's shortest wait is a second, which is looked after.
     let at_once = session.server.flavour == Flavour::MariaDb;
@@ -39,7 +44,7 @@ pub(crate) async fn run(job: &Job<'_>, session: &mut Session) -> Result<Outcome,
     }
     let mut isolation = Isolation {
         job,
-        refused: Vec::new(),
+        refused,
         reached: 0,
         not_now: None,
         at_once,
