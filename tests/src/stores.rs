@@ -61,6 +61,8 @@ pub enum StockPlace {
     Key,
     /// One hash `warehouse`, a field each.
     Hash,
+    /// `product:{sku}`, a hash each, with the field `stock`.
+    Products,
 }
 
 /// The two servers, with an empty database and no stock.
@@ -185,6 +187,10 @@ impl Stores {
         match self.stock {
             StockPlace::Key => kv.set::<_, _, ()>(format!("stock:{sku}"), units).await?,
             StockPlace::Hash => kv.hset::<_, _, _, ()>("warehouse", sku, units).await?,
+            StockPlace::Products => {
+                kv.hset::<_, _, _, ()>(format!("product:{sku}"), "stock", units)
+                    .await?;
+            }
         }
         self.seeded.lock().unwrap().insert(sku.to_owned(), units);
         Ok(())
@@ -199,6 +205,7 @@ impl Stores {
         Ok(match self.stock {
             StockPlace::Key => kv.get(format!("stock:{sku}")).await?,
             StockPlace::Hash => kv.hget("warehouse", sku).await?,
+            StockPlace::Products => kv.hget(format!("product:{sku}"), "stock").await?,
         })
     }
 
@@ -254,6 +261,7 @@ impl Stores {
         let stock = match self.stock {
             StockPlace::Key => "stock_key = \"stock:{sku}\"",
             StockPlace::Hash => "stock_hash = \"warehouse\"",
+            StockPlace::Products => "stock_key = \"product:{sku}\"\nstock_field = \"stock\"",
         };
         let user = if self.app_user { "shop:shop@" } else { "" };
         let more = &self.redis_settings;

@@ -9,13 +9,16 @@ use tandem_participant::audit_question::{
 use tandem_protocol::{CoordinatorId, TransactionId};
 
 use crate::participant::RedisParticipant;
-use crate::settings::StockPlace;
+use crate::place::{Location, StockPlace};
 use crate::view::{Holds, HoldsTexts};
 use crate::{keys, refusal, scripts};
 
 /// Transactions of each kind of memory that one page reads: about a millisecond of the server's
 /// time.
 const PAGE_MAX: usize = 2_000;
+
+/// What is there of a stock, and of the count of what was deducted of it.
+type StockTexts = (Option<String>, Option<String>);
 
 /// Prepared transactions whose holds are read in one script, which keeps others waiting meanwhile:
 /// a few milliseconds.
@@ -97,29 +100,26 @@ impl RedisParticipant {
         let what = format!("reading what was deducted for {coordinator}");
         if !self.keys.counts() {
             return Ok(AuditAnswer::NotKept(
-                "deductions from the stock hash are not counted (count_in_hash)".into(),
+                "deductions from hashes are not counted (count_in_hash)".into(),
             ));
         }
-        let mut names = Vec::with_capacity(skus.len());
-        let mut counts = Vec::with_capacity(skus.len());
-        for sku in skus {
-            // A sku that would be one of tandem's own keys was never sold.
-            let name = self.stock_of(sku).unwrap_or_default();
-            counts.push(self.keys.count(coordinator, &name));
-            names.push(name);
-        }
-        if names.is_empty() {
+        if skus.is_empty() {
             return Ok(AuditAnswer::Deducted(Vec::new()));
         }
-        let mut commands = pipe();
-        commands.atomic();
-        match &self.place {
-            StockPlace::Keys(_) => commands.mget(&names).mget(&counts),
-            StockPlace::Hash { key, .. } => commands.hmget(key, &names).hmget(key, &counts),
+        // A sku that would be one of tandem's own keys was never sold.
+        let names = skus
+            .iter()
+            .map(|sku| self.stock_of(sku).unwrap_or_default());
+        let names: Vec<String> = names.collect();
+        let counts = names.iter().map(|name| self.count_of(coordinator, name));
+        let counts: Vec<String> = counts.collect();
+        let both = match &self.place {
+            StockPlace::Hashes { .. } => self.read_of_hashes(&what, &names, &counts).await?,
+            StockPlace::Keys(_) => self.read_both(&what, None, &names, &counts).await?,
+            StockPlace::Hash { key, .. } => {
+                self.read_both(&what, Some(key), &names, &counts).await?
+            }
         };
-        type Texts = Vec<Option<String>>;
-        let (values, counts): (Texts, Texts) = self.connection.commands(&what, &commands).await?;
-        let both = values.into_iter().zip(counts);
         let read = |(sku, (value, count)): (&String, (Option<String>, Option<String>))| {
             let value = value.and_then(|text| refusal::read_value(&text).0);
             let deducted = count.map_or(Some(0), |text| text.parse().ok());
@@ -136,6 +136,65 @@ impl RedisParticipant {
                 "a count of what was deducted is no number: somebody has written there".into(),
             ),
         })
+    }
+
+    /// Texts of stocks and of their counts, seen at one moment: of keys, or of fields of one hash.
+    async fn read_both(
+        &self,
+        what: &str,
+        hash: Option<&str>,
+        names: &[String],
+        counts: &[String],
+    ) -> Result<Vec<StockTexts>, Error> {
+        let mut commands = pipe();
+        commands.atomic();
+        match hash {
+            None => commands.mget(names).mget(counts),
+            Some(hash) => commands.hmget(hash, names).hmget(hash, counts),
+        };
+        type Texts = Vec<Option<String>>;
+        let (values, counts): (Texts, Texts) = self.connection.commands(what, &commands).await?;
+        Ok(values.into_iter().zip(counts).collect())
+    }
+
+    /// The same of fields of several hashes. What is none has no fields: one that the app has made
+    /// something else does not hide the others.
+    async fn read_of_hashes(
+        &self,
+        what: &str,
+        names: &[String],
+        counts: &[String],
+    ) -> Result<Vec<StockTexts>, Error> {
+        let located = names.iter().map(|name| match self.place.locate(name) {
+            Location::Field { hash, field } => (hash, field),
+            Location::Key(key) => (key, ""),
+        });
+        let located: Vec<(&str, &str)> = located.collect();
+        let mut commands = pipe();
+        for (hash, _) in &located {
+            commands.key_type(hash);
+        }
+        let types: Vec<String> = self.connection.commands(what, &commands).await?;
+        let mut commands = pipe();
+        commands.atomic();
+        let mut are_read = Vec::with_capacity(names.len());
+        for (((hash, field), count), found) in located.iter().zip(counts).zip(types) {
+            let is_hash = found == "hash";
+            if is_hash {
+                commands.hmget(hash, &[*field, count]);
+            }
+            are_read.push(is_hash);
+        }
+        let mut found: Vec<StockTexts> = Vec::new();
+        if are_read.contains(&true) {
+            found = self.connection.commands(what, &commands).await?;
+        }
+        let mut found = found.into_iter();
+        let texts = are_read.into_iter().map(|is_read| match is_read {
+            true => found.next().unwrap_or_default(),
+            false => StockTexts::default(),
+        });
+        Ok(texts.collect())
     }
 
     async fn read_holdings(&self) -> Result<Holdings, Error> {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use tandem_protocol::{CoordinatorId, Entry, ParticipantName, TransactionId};
 
 use crate::keys::{Keys, member};
-use crate::settings::{Pattern, Settings, StockPlace, default_key_prefix};
+use crate::place::{Location, Pattern, StockPlace};
+use crate::settings::{DEFAULT_KEY, Settings, default_key_prefix};
 
 /// How to carry out a commit decision with a client of the server: text for a person, with each command
 /// between backticks. Without settings it is written for stock in keys of its own, `stock:SKU`, and for
@@ -19,13 +20,12 @@ pub fn commit_by_hand(
     let hand = Hand::of(settings, participant);
     let mut units: BTreeMap<String, u64> = BTreeMap::new();
     for item in entries.iter().flat_map(|entry| entry.purchase.tracked()) {
-        *units.entry(hand.stock(&item.sku)).or_default() += u64::from(item.quantity);
+        *units.entry(hand.place.name_of(&item.sku)).or_default() += u64::from(item.quantity);
     }
     let (coordinator, member) = (&transaction.coordinator, member(transaction));
     let mut commands = Vec::new();
     for (stock, units) in units {
-        commands.push(hand.change(&stock, -i128::from(units)));
-        commands.extend(hand.count(coordinator, &stock, units.into()));
+        commands.extend(hand.deduct(coordinator, &stock, units));
     }
     let (committed, released) = (
         hand.keys.committed(coordinator),
@@ -35,9 +35,17 @@ pub fn commit_by_hand(
     commands.push(format!("`ZREM {released} {member}`"));
     let (row, place) = hand.witness(transaction);
     let branch = hand.keys.branch(transaction);
+    let marked = match &hand.place {
+        // No command on a hash that is not known yet.
+        StockPlace::Hashes { .. } => format!(
+            " (a hash among them that has the field {} is done already: leave it out, and take the field away)",
+            hand.keys.part(transaction)
+        ),
+        StockPlace::Keys(_) | StockPlace::Hash { .. } => String::new(),
+    };
     format!(
         "it is done where `ZSCORE {committed} {member}` gives a number, or where character {place} of {row} \
-         is 1. If neither: in one MULTI and EXEC, {}. Then, if `ZSCORE {} {branch}` gives a number, {}",
+         is 1. If neither: in one MULTI and EXEC, {}{marked}. Then, if `ZSCORE {} {branch}` gives a number, {}",
         commands.join(", "),
         hand.keys.prepared(),
         hand.release(&branch),
@@ -59,7 +67,8 @@ pub fn take_back_by_hand(transaction: &TransactionId, participant: &ParticipantN
          this); take them off tandem's count too, `DECRBY {count}stock:SKU UNITS`, and clear \
          that character, `SETRANGE {row} {} 0`. With a stock hash HASH the three are `HINCRBY HASH SKU \
          UNITS`, `HINCRBY HASH {count}SKU -UNITS`, and `HSET HASH {row} TEXT` with the text of `HGET HASH \
-         {row}` in which that character is 0. Last remove tandem's memory of it, `ZREM {} {member}`",
+         {row}` in which that character is 0. With the field FIELD of a product's hash HASH the first two are \
+         `HINCRBY HASH FIELD UNITS` and `HINCRBY HASH {count}FIELD -UNITS`. Last remove tandem's memory of it, `ZREM {} {member}`",
         place - 1,
         hand.keys.committed(coordinator),
     )
@@ -76,7 +85,9 @@ pub fn end_by_hand(transaction: &TransactionId, participant: &ParticipantName) -
         "What it holds is in `HGET {holds} held`: STOCK and UNITS; a stock hash is in `HGET {holds} \
          place`. To \
          commit it: in one MULTI and EXEC, of each, `DECRBY STOCK UNITS` and `INCRBY {count}STOCK UNITS` \
-         (with a stock hash HASH `HINCRBY HASH STOCK -UNITS` and `HINCRBY HASH {count}STOCK UNITS`); then \
+         (with a stock hash HASH `HINCRBY HASH STOCK -UNITS` and `HINCRBY HASH {count}STOCK UNITS`; a STOCK \
+         like HASH#FIELD is a field of a product's hash, `HINCRBY HASH FIELD -UNITS` and `HINCRBY HASH \
+         {count}FIELD UNITS`); then \
          release it. To release it: {}",
         hand.release(&branch)
     )
@@ -94,7 +105,10 @@ pub fn release_by_hand(transaction: &TransactionId, participant: &ParticipantNam
 pub fn count_by_hand(coordinator: &CoordinatorId, participant: &ParticipantName) -> String {
     let keys = Hand::of(None, participant).keys;
     let count = keys.count(coordinator, "");
-    format!("`GET {count}stock:SKU` (with a stock hash HASH `HGET HASH {count}SKU`)")
+    format!(
+        "`GET {count}stock:SKU` (with a stock hash HASH `HGET HASH {count}SKU`, with the field FIELD of a \
+         product's hash HASH `HGET HASH {count}FIELD`)"
+    )
 }
 
 /// How to ask the store what it knows of a coordinator: the newest epoch and the newest commit that it
@@ -121,7 +135,7 @@ impl Hand {
     /// Settings that don't hold together have been refused where they were read.
     fn of(settings: Option<&Settings>, participant: &ParticipantName) -> Hand {
         let place = settings.and_then(|settings| settings.stock_place().ok());
-        let place = place.unwrap_or_else(|| StockPlace::Keys(Pattern::of_keys()));
+        let place = place.unwrap_or_else(|| StockPlace::Keys(Pattern::parse(DEFAULT_KEY)));
         let prefix = settings.map_or_else(default_key_prefix, |all| all.key_prefix.clone());
         Hand {
             keys: Keys::new(prefix, participant.clone(), &place),
@@ -130,26 +144,27 @@ impl Hand {
         }
     }
 
-    fn stock(&self, sku: &str) -> String {
-        match &self.place {
-            StockPlace::Keys(pattern) => pattern.of(sku),
-            StockPlace::Hash { field, .. } => field.of(sku),
-        }
-    }
-
-    /// Raises or lowers a stock, or a count beside it.
-    fn change(&self, name: &str, by: i128) -> String {
-        match &self.place {
-            StockPlace::Keys(_) if by < 0 => format!("`DECRBY {name} {}`", -by),
-            StockPlace::Keys(_) => format!("`INCRBY {name} {by}`"),
-            StockPlace::Hash { key, .. } => format!("`HINCRBY {key} {name} {by}`"),
-        }
-    }
-
-    /// Raises what was deducted of a stock in all, if that is counted.
-    fn count(&self, coordinator: &CoordinatorId, stock: &str, units: i128) -> Option<String> {
-        let count = self.keys.count(coordinator, stock);
-        self.keys.counts().then(|| self.change(&count, units))
+    /// Lowers a stock and, if that is counted, raises what was deducted of it in all.
+    fn deduct(&self, coordinator: &CoordinatorId, stock: &str, units: u64) -> Vec<String> {
+        let (change, count) = match self.place.locate(stock) {
+            Location::Key(key) => {
+                let count = self.keys.count(coordinator, key);
+                (
+                    format!("`DECRBY {key} {units}`"),
+                    format!("`INCRBY {count} {units}`"),
+                )
+            }
+            Location::Field { hash, field } => {
+                let count = self.keys.count(coordinator, field);
+                (
+                    format!("`HINCRBY {hash} {field} -{units}`"),
+                    format!("`HINCRBY {hash} {count} {units}`"),
+                )
+            }
+        };
+        let mut commands = vec![change];
+        commands.extend(self.keys.counts().then_some(count));
+        commands
     }
 
     /// What shows the row of a transaction's witness, and which of its characters is meant.

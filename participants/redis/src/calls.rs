@@ -9,8 +9,8 @@ use tandem_protocol::{Epoch, TransactionId};
 
 use crate::keys;
 use crate::participant::RedisParticipant;
+use crate::place::{Location, StockPlace};
 use crate::reply::Reply;
-use crate::settings::StockPlace;
 
 impl RedisParticipant {
     /// A script's call with the keys and words that `common.lua` lists.
@@ -38,11 +38,17 @@ impl RedisParticipant {
 
     /// Adds the keys and words that `stock.lua` lists.
     pub(crate) fn with_stocks(&self, call: &mut ScriptInvocation<'_>, stocks: &[String]) {
-        call.arg(stocks.len());
-        match &self.place {
-            StockPlace::Keys(_) => call.key(stocks),
-            StockPlace::Hash { key, .. } => call.key(key).arg(stocks),
-        };
+        call.arg(stocks.len()).arg(self.place.kind());
+        if let StockPlace::Hash { key, .. } = &self.place {
+            call.key(key).arg(stocks);
+            return;
+        }
+        for stock in stocks {
+            match self.place.locate(stock) {
+                Location::Key(key) => call.key(key),
+                Location::Field { hash, field } => call.key(hash).arg(field),
+            };
+        }
     }
 
     pub(crate) async fn run(

@@ -86,10 +86,10 @@ impl Danger {
                  appendonly yes, appendfsync always, maxmemory-policy noeviction, a primary"
             ),
             Danger::StockNotCounted => {
-                "count_in_hash is false: what is deducted of the stock hash is not counted, so \
-                 that an audit can't tell whether its values are right, and a script that is stopped half way (by a \
-                 lost right) may deduct twice. Set count_in_hash = true if whoever reads the hash may find fields of \
-                 tandem's in it, or accept this"
+                "count_in_hash is false: what is deducted of stock in hashes is not counted, so \
+                 that an audit can't tell whether its values are right, and where all of it is in one stock_hash, a \
+                 script that is stopped half way (by a lost right) may deduct twice. Set count_in_hash = true if \
+                 whoever reads a hash may find fields of tandem's in it, or accept this"
                     .to_owned()
             }
             Danger::VersionTooOld(version) => format!(

@@ -18,7 +18,6 @@ use tandem_protocol::{CoordinatorId, Epoch, TransactionId};
 use crate::describe::Seen;
 use crate::participant::{Learnt, RedisParticipant};
 use crate::reply::Reply;
-use crate::settings::StockPlace;
 use crate::{keys, scripts};
 
 /// Transactions that one call of the migration moves at most: some 20 ms of the server's time.
@@ -100,15 +99,12 @@ impl RedisParticipant {
 
     /// Tries each command that a script uses, for this user. Gives what is missing and how to grant it.
     async fn try_commands(&self, what: &str) -> Result<Option<String>, Error> {
-        let (stock, kind) = match &self.place {
-            StockPlace::Keys(pattern) => (pattern.of(TRIAL_SKU), "key"),
-            StockPlace::Hash { key, .. } => (key.clone(), "hash"),
-        };
+        let (stock, _) = self.place.key_and_field(TRIAL_SKU);
         let mut call = scripts::TRIAL.prepare_invoke();
         for key in self.keys.scratch() {
             call.arg(key);
         }
-        call.arg(stock).arg(kind);
+        call.arg(stock).arg(self.place.kind());
         let limit = self.connection.response_timeout();
         let answer: Vec<Value> = self.connection.script(what, limit, &call).await?;
         let mut reply = Reply::read(what, answer)?;
@@ -130,10 +126,7 @@ impl RedisParticipant {
             commands.push(format!("+{}", command.to_lowercase()));
             said.push(format!("{command}: {words}"));
         }
-        let stock = match &self.place {
-            StockPlace::Keys(pattern) => pattern.of("*"),
-            StockPlace::Hash { key, .. } => key.clone(),
-        };
+        let (stock, _) = self.place.key_and_field("*");
         let prefix = self.keys.prefix();
         format!(
             "the scripts can't use all that they need, and would stop half way: {}. Grant it: ACL \

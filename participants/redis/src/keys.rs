@@ -2,7 +2,7 @@
 
 use tandem_protocol::{CoordinatorId, Epoch, ParticipantName, TransactionId};
 
-use crate::settings::StockPlace;
+use crate::place::StockPlace;
 
 /// What the names of keys outside tandem's prefix begin with: whoever deletes tandem's own keys by their
 /// prefix leaves them there, and whatever takes the stock away takes them too.
@@ -34,10 +34,10 @@ impl Keys {
             prefix: prefix.into(),
             participant,
             place: match place {
-                StockPlace::Keys(_) => None,
+                StockPlace::Keys(_) | StockPlace::Hashes { .. } => None,
                 StockPlace::Hash { key, .. } => Some(key.clone()),
             },
-            counts: !matches!(place, StockPlace::Hash { counts: false, .. }),
+            counts: place.counts(),
         }
     }
 
@@ -50,7 +50,7 @@ impl Keys {
         &self.participant
     }
 
-    /// The stock hash, or nothing where each stock is a key.
+    /// The stock hash, or nothing where there is not one for all.
     pub(crate) fn place(&self) -> &str {
         self.place.as_deref().unwrap_or_default()
     }
@@ -71,7 +71,7 @@ impl Keys {
         key.starts_with(&self.prefix)
     }
 
-    /// Whether a field of the stock hash is, or may become, one of tandem's own.
+    /// Whether a field of the app's hashes is, or may become, one of tandem's own.
     pub(crate) fn are_own_fields(&self, field: &str) -> bool {
         let rest = field.strip_prefix(WITNESS_PREFIX);
         rest.is_some_and(|rest| rest.starts_with(&self.prefix))
@@ -149,8 +149,8 @@ impl Keys {
         self.of_place("debt")
     }
 
-    /// The key, or the field of the stock hash, that counts what was deducted of a stock for a
-    /// coordinator in all.
+    /// The key, or the field of the stock's hash, that counts what was deducted of a stock (its key or field)
+    /// for a coordinator in all.
     pub(crate) fn count(&self, id: &CoordinatorId, stock: &str) -> String {
         let Keys {
             prefix,
@@ -158,6 +158,14 @@ impl Keys {
             ..
         } = self;
         format!("{WITNESS_PREFIX}{prefix}{id}:{participant}:of:{stock}")
+    }
+
+    /// The key, or the field of a hash, that tells how many parts of a transaction's deduction are written there,
+    /// while they are not all (`common.lua`).
+    pub(crate) fn part(&self, transaction: &TransactionId) -> String {
+        let owner = self.owner(&transaction.coordinator);
+        let member = member(transaction);
+        format!("{WITNESS_PREFIX}{}{owner}:part:{member}", self.prefix)
     }
 
     /// Scratch keys: four under the prefix, and one beside the witness.
@@ -301,7 +309,7 @@ mod tests {
         let keys = |name: &str| {
             let place = StockPlace::Hash {
                 key: "stock".into(),
-                field: crate::settings::Pattern::default(),
+                field: crate::place::Pattern::default(),
                 counts: true,
             };
             Keys::new("tandem:", name.parse().unwrap(), &place)

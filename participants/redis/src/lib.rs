@@ -12,7 +12,9 @@
 //!
 //! - **One command.** The stock, the count of what tandem has deducted of it in all, and the witness of the
 //!   deduction change together, in absolute values. In every beginning of a script, and in every replay of
-//!   one, the sum of stock and count is changed by the app alone.
+//!   one, the sum of stock and count is changed by the app alone. Stock in hashes of several products no one
+//!   command changes: each hash gets a mark of the transaction with its stock and count, the witness follows
+//!   the last hash, and then the marks go. Whoever goes on passes over the hashes that have the mark.
 //! - **Whose.** What is held is kept by the stock itself (its key, or hash and field), so that all who share
 //!   a stock see each other's holds; what is remembered by coordinator and participant.
 //! - **Memory.** What is remembered of a transaction (committed, rolled back, refused) goes when
@@ -49,6 +51,7 @@ mod enlist;
 mod entrance;
 mod keys;
 mod participant;
+mod place;
 mod refusal;
 mod reply;
 mod scripts;

@@ -13,16 +13,17 @@ use tandem_participant::{
     Finding, Forget, HeuristicKind, Look, Looked, Participant, Prepare, PreparedBranch, Recall,
     Recalled, RefusedEntry, Repaired, RollBack, RolledBack, Stock, Vote, Voted,
 };
-use tandem_protocol::{Entry, Item, ParticipantName, TransactionId};
+use tandem_protocol::{CoordinatorId, Entry, Item, ParticipantName, TransactionId};
 
 use crate::connection::Connection;
 use crate::danger::Danger;
 use crate::describe::{self, Seen};
 use crate::keys::{self, Keys};
+use crate::place::{Location, StockPlace};
 use crate::refusal;
 use crate::reply::Row;
 use crate::scripts;
-use crate::settings::{Settings, SettingsError, StockPlace, Wait};
+use crate::settings::{Settings, SettingsError, Wait};
 use crate::wanted::Wanted;
 
 /// Transactions that one call of the forget script drops at most: about 5 ms of the server's time.
@@ -87,27 +88,26 @@ impl RedisParticipant {
             .collect()
     }
 
-    /// The stock key of a sku, or its field in the stock hash. The error is a key (or field) that would
-    /// be one of tandem's own.
+    /// The name of a sku's stock: its key, its field in the stock hash, or the key of its hash and the field.
+    /// The error is a key (or field) that would be one of tandem's own.
     pub fn stock_of(&self, sku: &str) -> Result<String, String> {
-        match &self.place {
-            StockPlace::Keys(pattern) => {
-                let key = pattern.of(sku);
-                if self.keys.are_reserved(&key) {
-                    Err(key)
-                } else {
-                    Ok(key)
-                }
-            }
-            // Fields of tandem's own are beside those of the app.
-            StockPlace::Hash { field, .. } => {
-                let field = field.of(sku);
-                if self.keys.are_own_fields(&field) {
-                    Err(field)
-                } else {
-                    Ok(field)
-                }
-            }
+        let (key, field) = self.place.key_and_field(sku);
+        // The stock hash has been looked at with the settings.
+        if !matches!(self.place, StockPlace::Hash { .. }) && self.keys.are_reserved(&key) {
+            return Err(key);
+        }
+        // Fields of tandem's own are beside those of the app.
+        match field {
+            Some(field) if self.keys.are_own_fields(&field) => Err(field),
+            _ => Ok(self.place.name_of(sku)),
+        }
+    }
+
+    /// The key, or the field of the stock's hash, that counts what was deducted of a stock.
+    pub(crate) fn count_of(&self, coordinator: &CoordinatorId, name: &str) -> String {
+        match self.place.locate(name) {
+            Location::Key(key) => self.keys.count(coordinator, key),
+            Location::Field { field, .. } => self.keys.count(coordinator, field),
         }
     }
 
@@ -352,12 +352,12 @@ impl RedisParticipant {
         let stocks = wanted.stocks();
         self.with_stocks(&mut call, stocks);
         let id = &transaction.coordinator;
-        let counts: Vec<String> = stocks.iter().map(|s| self.keys.count(id, s)).collect();
+        let counts: Vec<String> = stocks.iter().map(|s| self.count_of(id, s)).collect();
         match &self.place {
             StockPlace::Keys(_) => call.key(counts),
-            StockPlace::Hash { .. } => call.arg(counts),
+            StockPlace::Hash { .. } | StockPlace::Hashes { .. } => call.arg(counts),
         };
-        call.arg(wanted.units());
+        call.arg(u8::from(self.keys.counts())).arg(wanted.units());
         let limit = self.connection.response_timeout();
         let mut reply = self.run_on_replicas(&what, limit, &call).await?;
         let evidence = match reply.word() {

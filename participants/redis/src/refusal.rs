@@ -3,8 +3,8 @@
 use tandem_participant::Debt;
 use tandem_protocol::{Reason, Refusal};
 
+use crate::place::{Location, StockPlace};
 use crate::reply::Row;
-use crate::settings::StockPlace;
 
 /// Longest text of [`Refusal::detail`], in bytes.
 const DETAIL_BYTES_MAX: usize = 300;
@@ -61,17 +61,13 @@ pub(crate) fn debt(place: &StockPlace, sku: &str, row: &Row) -> Option<Debt> {
 
 /// Why there is no stock value, in words.
 pub(crate) fn problem_text(place: &StockPlace, problem: &str, stock: &str) -> Option<String> {
-    let (name, container) = match place {
-        StockPlace::Keys(_) => (format!("key {stock}"), format!("key {stock}")),
-        StockPlace::Hash { key, .. } => (format!("field {stock} of {key}"), format!("key {key}")),
-    };
-    let kind = match place {
-        StockPlace::Keys(_) => "string",
-        StockPlace::Hash { .. } => "hash",
+    let (name, container, kind) = match place.locate(stock) {
+        Location::Key(key) => (format!("key {key}"), key, "string"),
+        Location::Field { hash, field } => (format!("field {field} of {hash}"), hash, "hash"),
     };
     match problem {
         "MISSING" => Some(format!("{name} does not exist")),
-        "WRONG_TYPE" => Some(format!("{container} is not a {kind}")),
+        "WRONG_TYPE" => Some(format!("key {container} is not a {kind}")),
         "NOT_INTEGER" => Some(format!("{name} is not a plain decimal integer")),
         "TOO_LARGE" => Some(format!(
             "{name} is not within {VALUE_LIMIT} (2^53) of zero, beyond which a script can't count"

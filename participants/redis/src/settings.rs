@@ -7,8 +7,7 @@ use serde::Deserialize;
 
 use crate::danger::Danger;
 use crate::entrance::Entrance;
-
-const PLACEHOLDER: &str = "{sku}";
+use crate::place::{Pattern, StockPlace};
 
 /// How to reach a Redis or Valkey and where the app keeps its stock there.
 ///
@@ -23,19 +22,22 @@ pub struct Settings {
     /// TLS, or `redis+unix:///path/to/socket`. It must be the primary.
     pub url: SecretString,
     /// The key that holds the stock of one sku as an integer; `{sku}` stands for the sku.
-    /// Default `stock:{sku}`. Not together with `stock_hash`.
+    /// Default `stock:{sku}`. With `stock_field` the hash of one product (`product:{sku}`), of whose fields
+    /// the stock is one. Not together with `stock_hash`.
     #[serde(default)]
     pub stock_key: Option<String>,
     /// The one hash that holds the stock of all skus, each in a field. Not together with
     /// `stock_key`.
     #[serde(default)]
     pub stock_hash: Option<String>,
-    /// The field of `stock_hash` that holds the stock of one sku. Default `{sku}`.
+    /// The field of `stock_hash` that holds the stock of one sku; default `{sku}`. Or the field of the
+    /// hashes that `stock_key` names, such as `stock`: exactly one of the two has `{sku}`.
     #[serde(default)]
     pub stock_field: Option<String>,
-    /// Whether tandem keeps fields of its own in `stock_hash`: how much it has deducted of each stock, and
-    /// which transactions did. One command must change them with the stock. Default true; with false that
-    /// evidence is given up, which is the finding `STOCK_NOT_COUNTED`.
+    /// Whether tandem keeps fields of its own in `stock_hash`, or in the products' hashes: how much it has
+    /// deducted of each stock and, in `stock_hash`, which transactions did. One command must change them with
+    /// the stock. Default true; with false that evidence is given up, which is the finding
+    /// `STOCK_NOT_COUNTED`.
     #[serde(default = "default_count_in_hash")]
     pub count_in_hash: bool,
     /// What all keys of tandem's own begin with. Default `tandem:`. Coordinators that sell the
@@ -83,11 +85,27 @@ pub enum SettingsError {
     )]
     TwoStocks,
     /// A word on fields without a hash.
-    #[error("count_in_hash is for stock_hash, which is not set")]
+    #[error("count_in_hash is for stock in hashes, and neither stock_hash nor stock_field is set")]
     CountWithoutHash,
     /// A field pattern without a hash.
-    #[error("stock_field is for stock_hash, which is not set")]
+    #[error(
+        "stock_field is for stock_hash, or for a stock_key that names a hash, and neither is set"
+    )]
     FieldWithoutHash,
+    /// Hashes that are one.
+    #[error(
+        "stock_key {0:?} is one hash for all skus: write it as stock_hash, or with {{sku}} in it as the hash \
+         of one product"
+    )]
+    OneHash(String),
+    /// A sku in both, or in neither.
+    #[error("{{sku}} must be in stock_key {key:?} or in stock_field {field:?}, once in all")]
+    TwoPatterns {
+        /// `stock_key`.
+        key: String,
+        /// `stock_field`.
+        field: String,
+    },
     /// A pattern that is not one.
     #[error("{field} {pattern:?} must contain {{sku}} exactly once")]
     Pattern {
@@ -130,6 +148,12 @@ pub enum SettingsError {
         name: String,
     },
 }
+
+/// Where the stock of a sku is if the settings don't say.
+pub(crate) const DEFAULT_KEY: &str = "stock:{sku}";
+
+/// The same in a stock hash.
+const DEFAULT_FIELD: &str = "{sku}";
 
 /// Longest time-out that can be configured, in milliseconds.
 const TIMEOUT_MS_MAX: u64 = 60_000;
@@ -180,29 +204,51 @@ impl Settings {
         self.check_bounds()?;
         match (&self.stock_key, &self.stock_hash, &self.stock_field) {
             (Some(_), Some(_), _) => Err(SettingsError::TwoStocks),
-            (_, None, Some(_)) => Err(SettingsError::FieldWithoutHash),
+            (None, None, Some(_)) => Err(SettingsError::FieldWithoutHash),
             (_, None, None) if !self.count_in_hash => Err(SettingsError::CountWithoutHash),
-            (None, None, None) => {
-                let pattern = Pattern::of_keys();
-                self.check_unreserved("stock_key", &pattern.of(PLACEHOLDER))?;
-                Ok(StockPlace::Keys(pattern))
+            (None, None, None) => self.keys(DEFAULT_KEY),
+            (Some(key), None, None) => self.keys(key),
+            (Some(key), None, Some(field)) => self.hashes(key, field),
+            (None, Some(hash), field) => self.hash(hash, field.as_deref().unwrap_or(DEFAULT_FIELD)),
+        }
+    }
+
+    fn keys(&self, key: &str) -> Result<StockPlace, SettingsError> {
+        self.check_unreserved("stock_key", key)?;
+        Ok(StockPlace::Keys(one_sku("stock_key", key)?))
+    }
+
+    fn hash(&self, key: &str, field: &str) -> Result<StockPlace, SettingsError> {
+        if key.is_empty() {
+            return Err(SettingsError::Empty("stock_hash"));
+        }
+        self.check_unreserved("stock_hash", key)?;
+        Ok(StockPlace::Hash {
+            key: key.to_owned(),
+            field: one_sku("stock_field", field)?,
+            counts: self.count_in_hash,
+        })
+    }
+
+    fn hashes(&self, key: &str, field: &str) -> Result<StockPlace, SettingsError> {
+        for (name, text) in [("stock_key", key), ("stock_field", field)] {
+            if text.is_empty() {
+                return Err(SettingsError::Empty(name));
             }
-            (Some(pattern), None, None) => {
-                self.check_unreserved("stock_key", pattern)?;
-                Ok(StockPlace::Keys(Pattern::parse("stock_key", pattern)?))
-            }
-            (None, Some(hash), field) => {
-                if hash.is_empty() {
-                    return Err(SettingsError::Empty("stock_hash"));
-                }
-                self.check_unreserved("stock_hash", hash)?;
-                let field = field.as_deref().unwrap_or(PLACEHOLDER);
-                Ok(StockPlace::Hash {
-                    key: hash.clone(),
-                    field: Pattern::parse("stock_field", field)?,
-                    counts: self.count_in_hash,
-                })
-            }
+        }
+        self.check_unreserved("stock_key", key)?;
+        let (hash, within) = (Pattern::parse(key), Pattern::parse(field));
+        match (hash.skus(), within.skus()) {
+            (1, 0) => Ok(StockPlace::Hashes {
+                key: hash,
+                field: within,
+                counts: self.count_in_hash,
+            }),
+            (0, 1) => Err(SettingsError::OneHash(key.to_owned())),
+            _ => Err(SettingsError::TwoPatterns {
+                key: key.to_owned(),
+                field: field.to_owned(),
+            }),
         }
     }
 
@@ -248,6 +294,18 @@ impl Settings {
     }
 }
 
+/// A pattern of which each sku is another text.
+fn one_sku(field: &'static str, text: &str) -> Result<Pattern, SettingsError> {
+    let pattern = Pattern::parse(text);
+    match pattern.skus() {
+        1 => Ok(pattern),
+        _ => Err(SettingsError::Pattern {
+            field,
+            pattern: text.to_owned(),
+        }),
+    }
+}
+
 pub(crate) fn default_key_prefix() -> String {
     "tandem:".to_owned()
 }
@@ -274,54 +332,6 @@ pub(crate) struct Wait {
     pub(crate) replicas: u32,
     pub(crate) aof: bool,
     pub(crate) time: Duration,
-}
-
-/// Where the app keeps its stock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum StockPlace {
-    /// One key a sku.
-    Keys(Pattern),
-    /// One hash for all.
-    Hash {
-        key: String,
-        field: Pattern,
-        /// Whether fields of tandem's own are in it.
-        counts: bool,
-    },
-}
-
-/// A text with one place for a sku: what is before it and after it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Pattern {
-    before: String,
-    after: String,
-}
-
-impl Pattern {
-    /// Where the stock is if the settings don't say: `stock:{sku}`.
-    pub(crate) fn of_keys() -> Pattern {
-        Pattern {
-            before: "stock:".to_owned(),
-            after: String::new(),
-        }
-    }
-
-    fn parse(field: &'static str, pattern: &str) -> Result<Pattern, SettingsError> {
-        match pattern.split_once(PLACEHOLDER) {
-            Some((before, after)) if !after.contains(PLACEHOLDER) => Ok(Pattern {
-                before: before.to_owned(),
-                after: after.to_owned(),
-            }),
-            _ => Err(SettingsError::Pattern {
-                field,
-                pattern: pattern.to_owned(),
-            }),
-        }
-    }
-
-    pub(crate) fn of(&self, sku: &str) -> String {
-        [&self.before, sku, &self.after].concat()
-    }
 }
 
 #[cfg(test)]
@@ -353,6 +363,15 @@ mod tests {
             (key.as_str(), field.of("tea").as_str()),
             ("warehouse", "sku-tea-units")
         );
+
+        settings.stock_hash = None;
+        settings.stock_key = Some("product:{sku}".into());
+        settings.stock_field = Some("stock".into());
+        let place = settings.stock_place().unwrap();
+        assert_eq!(
+            place.key_and_field("tea"),
+            ("product:tea".into(), Some("stock".into()))
+        );
     }
 
     #[test]
@@ -375,6 +394,19 @@ mod tests {
             })
             .contains("exclude")
         );
+        for (key, field, said) in [
+            ("product", "{sku}", "stock_hash"),
+            ("product", "stock", "once in all"),
+            ("product:{sku}", "{sku}", "once in all"),
+            ("product:{sku}", "", "stock_field must not be empty"),
+            ("tandem:{sku}", "stock", "key_prefix"),
+        ] {
+            let said_of = refusal(|s| {
+                s.stock_key = Some(key.into());
+                s.stock_field = Some(field.into());
+            });
+            assert!(said_of.contains(said), "{said_of}");
+        }
     }
 
     #[test]

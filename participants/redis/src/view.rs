@@ -9,8 +9,8 @@ use tandem_participant::{
 use tandem_protocol::{Timestamp, TransactionId};
 
 use crate::participant::RedisParticipant;
+use crate::place::Location;
 use crate::reply::Row;
-use crate::settings::StockPlace;
 use crate::{refusal, scripts};
 
 /// Prepared transactions that are asked for their holds in one round trip.
@@ -128,9 +128,10 @@ impl RedisParticipant {
         what: &str,
         name: &str,
     ) -> Result<(Option<i64>, Option<&'static str>), Error> {
-        let (container, good_type) = match &self.place {
-            StockPlace::Keys(_) => (name, "string"),
-            StockPlace::Hash { key, .. } => (key.as_str(), "hash"),
+        let location = self.place.locate(name);
+        let (container, good_type) = match location {
+            Location::Key(key) => (key, "string"),
+            Location::Field { hash, .. } => (hash, "hash"),
         };
         let mut commands = pipe();
         commands.key_type(container);
@@ -142,9 +143,9 @@ impl RedisParticipant {
             return Ok((None, Some("WRONG_TYPE")));
         }
         let mut commands = pipe();
-        match &self.place {
-            StockPlace::Keys(_) => commands.get(name),
-            StockPlace::Hash { key, .. } => commands.hget(key, name),
+        match location {
+            Location::Key(key) => commands.get(key),
+            Location::Field { hash, field } => commands.hget(hash, field),
         };
         let (text,): (Option<Vec<u8>>,) = self.connection.commands(what, &commands).await?;
         Ok(text.map_or((None, Some("MISSING")), |text| {

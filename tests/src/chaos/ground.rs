@@ -110,7 +110,7 @@ impl Ground {
                 .flat_map(|args| args.split(' '))
                 .map(OsString::from)
                 .collect(),
-            stock: *random.one_of(&[StockPlace::Key, StockPlace::Hash]),
+            stock: *random.one_of(&[StockPlace::Key, StockPlace::Hash, StockPlace::Products]),
             schema: Schema::Shop,
             ..Ground::default()
         }

@@ -17,10 +17,13 @@ use tandem_servers::ServerBinary;
 use tandem_tests::{Machine, conclude, run, skipped};
 
 use mysql::MysqlBench;
-use redis::RedisBench;
+use redis::{Hash, Keys, Products, RedisBench};
 
 /// How a bench over a server is made.
 trait Stand: Bench + Sized {
+    /// What is behind the server's name in a test's.
+    const WAY: &'static str = "";
+
     type Server: Send + Sync + 'static;
 
     fn start(binary: &ServerBinary) -> Result<Self::Server>;
@@ -38,9 +41,11 @@ fn main() -> ExitCode {
         }
     }
     for (number, (name, binary)) in machine.redises().into_iter().enumerate() {
-        trials.extend(on::<RedisBench>(name, binary, false));
+        trials.extend(on::<RedisBench<Keys>>(name, binary, false));
+        trials.extend(on::<RedisBench<Hash>>(name, binary, false));
+        trials.extend(on::<RedisBench<Products>>(name, binary, false));
         if number == 0 {
-            trials.extend(on::<RedisBench>(name, binary, true));
+            trials.extend(on::<RedisBench<Keys>>(name, binary, true));
         }
     }
     conclude("conformance", &machine, trials)
@@ -52,7 +57,7 @@ fn on<S: Stand>(
     binary: &Result<ServerBinary, String>,
     over_grpc: bool,
 ) -> Vec<Trial> {
-    let way = if over_grpc { "+grpc" } else { "" };
+    let way = format!("{}{}", S::WAY, if over_grpc { "+grpc" } else { "" });
     let binary = match binary {
         Ok(binary) => binary.clone(),
         Err(reason) => return vec![skipped(format!("every_case::{name}{way}"), reason.clone())],

@@ -1,6 +1,8 @@
 //! The Redis participant over a Redis or Valkey.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, ensure};
@@ -18,13 +20,75 @@ use super::Stand;
 /// Units that each item wants.
 const QUANTITY: u32 = 3;
 
+/// A bench over a Redis whose stock is in one of the places.
 #[derive(Debug)]
-pub(crate) struct RedisBench {
+pub(crate) struct RedisBench<P> {
     server: Arc<RedisServer>,
     seeded: Mutex<BTreeMap<String, i64>>,
+    place: PhantomData<P>,
 }
 
-impl Stand for RedisBench {
+/// Where the app keeps its stock.
+pub(crate) trait Place: fmt::Debug + Send + Sync + 'static {
+    /// What is behind the server's name in a test's.
+    const WAY: &'static str;
+
+    fn say(settings: &mut Settings);
+
+    /// The key, and the field if there is one.
+    fn of(sku: &str) -> (String, Option<String>);
+}
+
+/// `stock:{sku}`
+#[derive(Debug)]
+pub(crate) struct Keys;
+
+impl Place for Keys {
+    const WAY: &'static str = "";
+
+    fn say(_: &mut Settings) {}
+
+    fn of(sku: &str) -> (String, Option<String>) {
+        (format!("stock:{sku}"), None)
+    }
+}
+
+/// The fields of one hash.
+#[derive(Debug)]
+pub(crate) struct Hash;
+
+impl Place for Hash {
+    const WAY: &'static str = "+hash";
+
+    fn say(settings: &mut Settings) {
+        settings.stock_hash = Some("stock".to_owned());
+    }
+
+    fn of(sku: &str) -> (String, Option<String>) {
+        ("stock".to_owned(), Some(sku.to_owned()))
+    }
+}
+
+/// The field `stock` of `product:{sku}`.
+#[derive(Debug)]
+pub(crate) struct Products;
+
+impl Place for Products {
+    const WAY: &'static str = "+products";
+
+    fn say(settings: &mut Settings) {
+        settings.stock_key = Some("product:{sku}".to_owned());
+        settings.stock_field = Some("stock".to_owned());
+    }
+
+    fn of(sku: &str) -> (String, Option<String>) {
+        (format!("product:{sku}"), Some("stock".to_owned()))
+    }
+}
+
+impl<P: Place> Stand for RedisBench<P> {
+    const WAY: &'static str = P::WAY;
+
     type Server = RedisServer;
 
     fn start(binary: &ServerBinary) -> Result<RedisServer> {
@@ -33,11 +97,15 @@ impl Stand for RedisBench {
 
     async fn over(server: Arc<RedisServer>) -> Result<Arc<Self>> {
         let seeded = Mutex::default();
-        Ok(Arc::new(RedisBench { server, seeded }))
+        Ok(Arc::new(RedisBench {
+            server,
+            seeded,
+            place: PhantomData,
+        }))
     }
 }
 
-impl RedisBench {
+impl<P: Place> RedisBench<P> {
     async fn connect(&self) -> Result<MultiplexedConnection> {
         let client = redis::Client::open(self.server.url())?;
         Ok(client.get_multiplexed_async_connection().await?)
@@ -48,9 +116,10 @@ impl RedisBench {
         let mut items = Vec::new();
         for _ in 0..2 {
             let sku = unique_id("sku-");
-            connection
-                .set::<_, _, ()>(format!("stock:{sku}"), stock)
-                .await?;
+            match P::of(&sku) {
+                (key, None) => connection.set::<_, _, ()>(key, stock).await?,
+                (key, Some(field)) => connection.hset::<_, _, _, ()>(key, field, stock).await?,
+            }
             self.seeded.lock().unwrap().insert(sku.clone(), stock);
             items.push(Item {
                 sku,
@@ -75,7 +144,10 @@ impl RedisBench {
         let mut connection = self.connect().await?;
         let mut effects = Vec::new();
         for item in &entry.purchase.items {
-            let now: i64 = connection.get(format!("stock:{}", item.sku)).await?;
+            let now: i64 = match P::of(&item.sku) {
+                (key, None) => connection.get(key).await?,
+                (key, Some(field)) => connection.hget(key, field).await?,
+            };
             let before = self.seeded.lock().unwrap().get(&item.sku).copied();
             let gone = before.context("a sku of another bench")? - now;
             let quantity = i64::from(item.quantity);
@@ -96,10 +168,12 @@ impl RedisBench {
 }
 
 #[async_trait]
-impl Bench for RedisBench {
+impl<P: Place> Bench for RedisBench<P> {
     async fn participant(&self) -> Result<Arc<dyn Participant>, String> {
         let name = "stock".parse().expect("a participant's name");
-        let participant = RedisParticipant::new(name, Settings::at(self.server.url()));
+        let mut settings = Settings::at(self.server.url());
+        P::say(&mut settings);
+        let participant = RedisParticipant::new(name, settings);
         Ok(Arc::new(participant.map_err(|error| error.to_string())?))
     }
 

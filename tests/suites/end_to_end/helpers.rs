@@ -58,6 +58,17 @@ pub(crate) fn down_with_a_hash() -> Setup {
     }
 }
 
+/// The same with stock in the products' hashes.
+pub(crate) fn down_with_products() -> Setup {
+    Setup {
+        stores: StoresOptions {
+            stock: StockPlace::Products,
+            ..StoresOptions::default()
+        },
+        ..down()
+    }
+}
+
 /// Waits until the coordinator has enlisted a participant.
 pub(crate) async fn until_up(world: &World, participant: &str) -> Result<()> {
     let operator = world.coordinator.operator();

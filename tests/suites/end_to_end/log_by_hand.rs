@@ -13,6 +13,7 @@ use super::helpers::*;
 pub(crate) const CASES: &[Case] = &[
     case!(decision_is_carried_out_by_hand_as_the_log_says on TWO, with down),
     case!(decision_on_a_stock_hash_is_carried_out_by_hand_as_the_log_says on ONE, with down_with_a_hash),
+    case!(decision_on_products_is_carried_out_by_hand_as_the_log_says on ONE, with down_with_products),
     case!(decision_that_was_rolled_back_is_put_back_by_hand_as_the_log_says on TWO, with down),
     case!(what_a_damaged_log_has_lost_is_committed_by_hand on TWO, with down),
     case!(what_one_store_has_committed_is_committed_by_hand_without_a_log on TWO, with down),
@@ -106,6 +107,10 @@ async fn decision_is_carried_out_by_hand_as_the_log_says(world: &World) -> Resul
 async fn decision_on_a_stock_hash_is_carried_out_by_hand_as_the_log_says(
     world: &World,
 ) -> Result<()> {
+    decision_is_carried_out_by_hand_as_the_log_says(world).await
+}
+
+async fn decision_on_products_is_carried_out_by_hand_as_the_log_says(world: &World) -> Result<()> {
     decision_is_carried_out_by_hand_as_the_log_says(world).await
 }
 

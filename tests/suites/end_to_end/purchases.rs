@@ -15,6 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(purchase_commits_in_both_stores on EVERYWHERE),
     case!(purchase_commits_over_sidecars on TWO, with sidecars),
     case!(purchase_commits_with_stock_in_a_hash on ONE, with hash),
+    case!(purchase_commits_with_stock_in_products on ONE, with products),
     case!(answer_at_the_decision_is_true_later on ONE),
     case!(repeated_purchase_gets_the_same_answer on TWO),
     case!(purchases_at_once_under_one_id_are_one on ONE),
@@ -31,9 +32,17 @@ fn sidecars() -> Setup {
 }
 
 fn hash() -> Setup {
+    stock_in(StockPlace::Hash)
+}
+
+fn products() -> Setup {
+    stock_in(StockPlace::Products)
+}
+
+fn stock_in(stock: StockPlace) -> Setup {
     Setup {
         stores: StoresOptions {
-            stock: StockPlace::Hash,
+            stock,
             ..StoresOptions::default()
         },
         ..Setup::default()
@@ -93,6 +102,10 @@ async fn purchase_commits_with_stock_in_a_hash(world: &World) -> Result<()> {
     ensure!(world.stores.stock("tea").await? == Some(8));
     world.judge(&[first, second]).await?;
     Ok(())
+}
+
+async fn purchase_commits_with_stock_in_products(world: &World) -> Result<()> {
+    purchase_commits_with_stock_in_a_hash(world).await
 }
 
 async fn answer_at_the_decision_is_true_later(world: &World) -> Result<()> {

@@ -14,13 +14,19 @@ use super::helpers::*;
 pub(crate) const CASES: &[Case] = &[
     case!(advice_on_a_commit_of_tandems_own_script_against_an_abort_takes_it_back on EVERYWHERE, with down),
     case!(advice_on_such_a_commit_on_a_stock_hash_takes_it_back on TWO, with down_with_a_hash),
+    case!(advice_on_such_a_commit_on_products_takes_it_back on TWO, with down_with_products),
 ];
 
 /// Commits at Redis, as a participant that another process drives, what the coordinator has not decided.
 async fn commit_behind_its_back(world: &World, id: &str, place: StockPlace) -> Result<()> {
     let mut settings = tandem_redis::Settings::at(world.stores.redis.url());
-    if place == StockPlace::Hash {
-        settings.stock_hash = Some("warehouse".into());
+    match place {
+        StockPlace::Key => {}
+        StockPlace::Hash => settings.stock_hash = Some("warehouse".into()),
+        StockPlace::Products => {
+            settings.stock_key = Some("product:{sku}".into());
+            settings.stock_field = Some("stock".into());
+        }
     }
     let stock = RedisParticipant::new("stock".parse()?, settings)?;
     let transaction: tandem_protocol::TransactionId = id.parse()?;
@@ -97,7 +103,10 @@ async fn takes_it_back(world: &World, place: StockPlace) -> Result<()> {
     let (with_keys, rest) = take_back
         .split_once("With a stock hash")
         .context("no hash")?;
-    let (with_a_hash, last) = rest.split_once("Last remove").context("no end")?;
+    let (with_hashes, last) = rest.split_once("Last remove").context("no end")?;
+    let (with_a_hash, with_a_field) = with_hashes
+        .split_once("With the field")
+        .context("no field")?;
     let (_, character) = with_keys
         .split_once("If character ")
         .context("no character")?;
@@ -105,7 +114,11 @@ async fn takes_it_back(world: &World, place: StockPlace) -> Result<()> {
     let filled = |text: &str| -> Vec<String> {
         let fill = |one: &String| {
             let one = one.replace("SKU", &sku).replace("UNITS", &units);
-            one.replace("HASH", "warehouse")
+            let hash = match place {
+                StockPlace::Products => "product:tea",
+                StockPlace::Key | StockPlace::Hash => "warehouse",
+            };
+            one.replace("HASH", hash).replace("FIELD", "stock")
         };
         commands(text).iter().map(fill).collect()
     };
@@ -114,6 +127,12 @@ async fn takes_it_back(world: &World, place: StockPlace) -> Result<()> {
             let row: String = redis_says(world, &command(with_keys, "GET witness")?).await?;
             ensure!(row.chars().nth(character - 1) == Some('1'), "{row}");
             at_redis(world, &filled(with_keys)).await?;
+        }
+        StockPlace::Products => {
+            let row: String = redis_says(world, &command(with_keys, "GET witness")?).await?;
+            ensure!(row.chars().nth(character - 1) == Some('1'), "{row}");
+            at_redis(world, &filled(with_a_field)).await?;
+            at_redis(world, &[command(with_keys, "SETRANGE")?]).await?;
         }
         StockPlace::Hash => {
             let all = filled(with_a_hash);
@@ -154,4 +173,8 @@ async fn advice_on_a_commit_of_tandems_own_script_against_an_abort_takes_it_back
 
 async fn advice_on_such_a_commit_on_a_stock_hash_takes_it_back(world: &World) -> Result<()> {
     takes_it_back(world, StockPlace::Hash).await
+}
+
+async fn advice_on_such_a_commit_on_products_takes_it_back(world: &World) -> Result<()> {
+    takes_it_back(world, StockPlace::Products).await
 }

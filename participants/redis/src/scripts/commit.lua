@@ -9,6 +9,10 @@
 -- written in parts, each with its number, so that a part is not written twice: who goes on finds what the
 -- parts before it owe in the answer, which is written before them.
 --
+-- Stocks in several hashes no one command changes. Each hash gets a mark of the transaction by the command
+-- that changes its stock and count; when all have theirs the witness is written, and the marks go. Whoever
+-- goes on passes over what is marked, whatever came between: so what is written once is not written twice.
+--
 -- Where tandem's fields are kept out of a stock hash, nothing is counted and the witness is written behind
 -- the stock: a script that is stopped between them deducts again. The settings have accepted that by name.
 --
@@ -16,8 +20,9 @@
 --
 -- Runs with allow-oom: a decision must be carried out at the memory limit too.
 --
--- KEYS, ARGV: common.lua and stock.lua; the last n KEYS are the counts of the n stocks (with a stock
---   hash: ARGV behind its n fields); the last of ARGV are the units decided of each stock, as a JSON array
+-- KEYS, ARGV: common.lua and stock.lua; the last n KEYS are the counts of the n stocks (with hashes: ARGV
+--   behind the n fields); the last two of ARGV are whether there are counts (1 or 0), and the units decided of
+--   each stock, as a JSON array
 -- Answers
 --   {"FENCED", epoch} | {"LOST"}
 --   {"RELEASED"}   rolled back before: a contradiction; nothing is changed
@@ -61,21 +66,36 @@ local held = read_holds()
 local answer = redis.call('HGET', ANSWERS, MEMBER)
 redis.call('HLEN', DEBT)
 
--- Where the stock hash is missing, or something else has its name, nothing is written there: all is owed,
--- and only the memory tells of the commit.
-local is_kept = not IS_HASH or type_of(PLACE) == 'hash'
-local is_counted = WITNESS_IN == PLACE
-local texts = read_texts(is_counted and 2 * COUNT or COUNT)
+local is_counted = ARGV[#ARGV - 1] == '1'
+local part = part_of(OWNER, MEMBER)
+local texts = read_texts(is_counted and 2 * COUNT or COUNT, part)
 local values, problems = read_stock(texts)
 local units = cjson.decode(ARGV[#ARGV])
 
 -- Stocks that one command takes: four words each, so that no part ends between a stock and its count.
 local PART = WORDS / 4
-local part = part_of(OWNER, MEMBER)
-local parts, parts_done = math.max(math.ceil(COUNT / PART), 1), 0
-if is_kept and is_counted and parts > 1 then
-  local text = IS_HASH and redis.call('HGET', PLACE, part) or not IS_HASH and redis.call('GET', part)
-  parts_done = tonumber(text or '0')
+-- Whether the last part has a mark too, and not the witness.
+local is_last_marked = KIND == 'hashes'
+
+-- Where a hash is missing, or something else has its name, nothing is written there: all of it is owed and,
+-- with a stock hash, only the memory tells of the commit. A hash of many has a mark at its last part too.
+local is_done = {}
+for _, group in ipairs(GROUPS) do
+  group.is_kept = not ARE_FIELDS or group.type == 'hash'
+  group.parts, group.done = math.max(math.ceil(#group.numbers / PART), 1), 0
+  group.is_marked = group.is_kept and (is_last_marked or is_counted and group.parts > 1)
+  if group.is_marked then
+    local text = group.mark
+    if KIND == 'hash' then
+      text = redis.call('HGET', group.key, part)
+    elseif KIND == 'key' then
+      text = redis.call('GET', part)
+    end
+    group.done = tonumber(text or '0')
+  end
+  for at = 1, math.min(group.done * PART, #group.numbers) do
+    is_done[STOCKS[group.numbers[at]]] = true
+  end
 end
 
 local function owed(stock, units)
@@ -83,11 +103,8 @@ local function owed(stock, units)
 end
 
 -- What is owed of the stocks of the parts that are written already.
-local debts, is_done = {}, {}
-for i = 1, parts_done * PART do
-  is_done[STOCKS[i]] = true
-end
-for _, debt in ipairs(parts_done > 0 and answer and cjson.decode(answer) or {}) do
+local debts = {}
+for _, debt in ipairs(next(is_done) and answer and cjson.decode(answer) or {}) do
   if is_done[debt[1]] then
     debt[5] = owed(debt[1], tonumber(debt[2]))
     debts[#debts + 1] = debt
@@ -96,20 +113,21 @@ end
 
 -- What one command writes for these stocks. Where nothing can be deducted the count stands twice, and its
 -- last value counts.
-local function words_of(first, last)
+local function words_of(numbers)
   local words = {}
-  for i = first, last do
+  for _, i in ipairs(numbers) do
     local stock, value, wanted = STOCKS[i], values[i] or 0, units[i]
+    local name = ARE_FIELDS and ARGV[10 + i] or stock
     local there = value >= wanted and wanted or math.max(value, 0)
     local at = #words
     if is_counted then
-      local count = IS_HASH and ARGV[9 + COUNT + i] or KEYS[12 + COUNT + i]
-      words[at + 1] = there > 0 and stock or count
+      local count = ARE_FIELDS and ARGV[10 + COUNT + i] or KEYS[12 + COUNT + i]
+      words[at + 1] = there > 0 and name or count
       words[at + 2] = there > 0 and digits(value - there) or '0'
       words[at + 3] = count
       words[at + 4] = digits((tonumber(texts[COUNT + i] or '0') or 0) + wanted)
     elseif there > 0 then
-      words[at + 1] = stock
+      words[at + 1] = name
       words[at + 2] = digits(value - there)
     end
     if there < wanted then
@@ -122,30 +140,49 @@ end
 
 -- When the time to live of these stocks ends, negative for those that have none: writing a value takes it
 -- away.
-local function expiries_of(first, last)
-  local expiries = {}
-  if IS_HASH and is_kept and HAVE_FIELDS_EXPIRIES and last >= first then
-    return redis.call('HPEXPIRETIME', PLACE, 'FIELDS', last - first + 1, unpack(STOCKS, first, last))
+local function expiries_of(group, numbers)
+  local expiries, fields = {}, {}
+  for at, i in ipairs(numbers) do
+    if ARE_FIELDS then
+      fields[at] = ARGV[10 + i]
+    else
+      expiries[at] = redis.call('PEXPIRETIME', STOCKS[i])
+    end
   end
-  for i = first, IS_HASH and 0 or last do
-    expiries[i - first + 1] = redis.call('PEXPIRETIME', STOCKS[i])
+  if #fields > 0 and group.is_kept and HAVE_FIELDS_EXPIRIES then
+    return redis.call('HPEXPIRETIME', group.key, 'FIELDS', #fields, unpack(fields))
   end
   return expiries
 end
 
-local function set_expiry(stock, expiry)
-  if IS_HASH then
-    redis.call('HPEXPIREAT', PLACE, digits(expiry), 'FIELDS', 1, stock)
+local function set_expiry(group, i, expiry)
+  if ARE_FIELDS then
+    redis.call('HPEXPIREAT', group.key, digits(expiry), 'FIELDS', 1, ARGV[10 + i])
   else
-    redis.call('PEXPIREAT', stock, digits(expiry))
+    redis.call('PEXPIREAT', STOCKS[i], digits(expiry))
   end
 end
 
-local words, expiries = {}, {}
-for number = parts_done + 1, parts do
-  local first, last = (number - 1) * PART + 1, math.min(number * PART, COUNT)
-  words[number] = words_of(first, last)
-  expiries[number] = expiries_of(first, last)
+-- All that is to be written, known before the first write.
+local writes, hashes = {}, {}
+for _, group in ipairs(GROUPS) do
+  hashes[#hashes + 1] = group.key
+  for number = group.done + 1, group.parts do
+    local numbers = {unpack(group.numbers, (number - 1) * PART + 1,
+      math.min(number * PART, #group.numbers))}
+    local words = words_of(numbers)
+    if is_last_marked or is_counted and number < group.parts then
+      words[#words + 1] = part
+      words[#words + 1] = digits(number)
+    elseif is_counted then
+      words[#words + 1] = name
+      words[#words + 1] = with_witness(row, place)
+    end
+    if group.is_kept then
+      writes[#writes + 1] = {group = group, numbers = numbers, words = words,
+        expiries = expiries_of(group, numbers)}
+    end
+  end
 end
 
 begin()
@@ -154,29 +191,30 @@ if #debts > 0 then
 elseif answer then
   redis.call('HDEL', ANSWERS, MEMBER)
 end
-for number = parts_done + 1, is_kept and parts or 0 do
-  local of_part = words[number]
-  if is_counted then
-    of_part[#of_part + 1] = number < parts and part or name
-    of_part[#of_part + 1] = number < parts and digits(number) or with_witness(row, place)
+if is_last_marked and #hashes > 0 then
+  redis.call('HSET', HOLDS, 'hashes', cjson.encode(hashes))
+end
+for _, write in ipairs(writes) do
+  if #write.words > 0 and ARE_FIELDS then
+    redis.call('HSET', write.group.key, unpack(write.words))
+  elseif #write.words > 0 then
+    redis.call('MSET', unpack(write.words))
   end
-  if IS_HASH and #of_part > 0 then
-    redis.call('HSET', PLACE, unpack(of_part))
-  elseif not IS_HASH then
-    redis.call('MSET', unpack(of_part))
-  end
-  for i, expiry in ipairs(expiries[number]) do
+  for at, expiry in ipairs(write.expiries) do
     if expiry > 0 then
-      set_expiry(STOCKS[(number - 1) * PART + i], expiry)
+      set_expiry(write.group, write.numbers[at], expiry)
     end
   end
 end
-if not is_counted then
+if is_last_marked or not is_counted then
   redis.call('SET', name, with_witness(row, place))
-elseif is_kept and parts > 1 and IS_HASH then
-  redis.call('HDEL', PLACE, part)
-elseif is_kept and parts > 1 then
-  redis.call('DEL', part)
+end
+for _, group in ipairs(GROUPS) do
+  if group.is_marked and ARE_FIELDS then
+    redis.call('HDEL', group.key, part)
+  elseif group.is_marked then
+    redis.call('DEL', part)
+  end
 end
 remember_commit(COMMITTED, COORDINATOR, MEMBER, PLACE, debts)
 if IS_REPAIR then

@@ -6,7 +6,8 @@
 --
 -- Redis undoes nothing of a script that fails in its middle, and a torn append-only file can bring back
 -- a script's beginning (measured on Redis 7.0 and 8.0). So:
---   * stock, the count of what was deducted and the witness of the deduction change in one command;
+--   * stock, the count of what was deducted and the witness of the deduction change in one command, or
+--     where no command can (stock in several hashes), a mark with each hash's in one, and then the witness;
 --   * before its first write a script puts the branch's name into `busy` and takes it out after the
 --     last: whoever finds it there puts the books right first (finish_interrupted).
 --
@@ -25,7 +26,7 @@
 --  10 prepared     zset    BRANCH, scored by the prepare's time in Unix microseconds
 --  11 holds        hash    of this branch, there while it is prepared: held: {STOCK: units} of all entries;
 --                          entries: {ENTRY: {STOCK: units}}; both JSON;
---                          place, participants
+--                          place, participants; hashes: the keys of those that a commit marks, as JSON
 --  12 witness      string  64 characters, 1 where a transaction's units were deducted and its memory is
 --                          not forgotten. With a stock hash: that hash, which has it as a field, unless
 --                          the settings keep tandem's fields out of it. It goes with the stock, not with
@@ -33,10 +34,10 @@
 -- ARGV
 --   1 branch   2 its member   3 the caller's epoch   4 what all keys of tandem's own begin with
 --   5 C        6 the witness's key or field, and which of its characters, separated by a space
---   7 place: the stock hash, or empty where each stock is a key
+--   7 place: the stock hash, or empty where there is not one for all
 --   8 the same if the witness and the counts are fields of it, else empty
 --
--- "stock" is the stock key, or the field of the stock hash. Units travel as text: a Lua number
+-- "stock" is the stock key, the field of the stock hash, or HASH#FIELD with hashes of one product. Units travel as text: a Lua number
 -- is a double, and Redis cuts it when it answers.
 
 local STORE, BUSY, COORDINATOR, COMMITTED, RELEASED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -115,8 +116,8 @@ local function witness_row(place, name)
   return redis.call('TYPE', place).ok == 'hash' and redis.call('HGET', place, name) or NO_WITNESS
 end
 
--- The key, or the field of the stock hash, that tells how many parts of a decision of very many stocks are
--- deducted, until all are.
+-- The key, or the field of a hash, that tells how many parts of a decision are deducted there, until all are:
+-- of one of very many stocks, or of stocks in several hashes.
 local function part_of(owner, member)
   return 'witness:' .. PREFIX .. owner .. ':part:' .. member
 end
@@ -254,6 +255,12 @@ local function finish_interrupted()
   local has_ended = is_deducted or is_committed or redis.call('ZSCORE', of('released'), member)
   if has_ended then
     redis.call('ZREM', PREPARED, branch)
+  end
+  local hashes = is_deducted and redis.call('HGET', PREFIX .. 'tx:' .. branch, 'hashes')
+  for _, key in ipairs(hashes and cjson.decode(hashes) or {}) do
+    if redis.call('TYPE', key).ok == 'hash' then
+      redis.call('HDEL', key, part_of(owner, member))
+    end
   end
   if has_ended or not redis.call('ZSCORE', PREPARED, branch) then
     redis.call('DEL', PREFIX .. 'tx:' .. branch)

@@ -4,8 +4,8 @@
 --
 -- ARGV, not KEYS: a script whose keys the user may not use is refused whole, and tells of none.
 -- ARGV 1 to 4 scratch keys of tandem's own, one for each type, since the user may not be allowed to delete
---   one again; 5 one beside the witness, 6 a stock key that no sku has, or the stock hash;
---   7 "key" or "hash"
+--   one again; 5 one beside the witness, 6 a stock key, or a hash, that no sku has, or
+--   the stock hash; 7 as stock.lua has it (ARGV 10)
 -- Answers {"TRIED", commands that failed and the server's words for it, in turn}
 
 local STRING, HASH, ZSET, SET, WITNESS, STOCK = unpack(ARGV)
@@ -40,12 +40,13 @@ try_on(ZSET, {
 })
 try_on(SET, {{'SADD', 'a'}, {'SISMEMBER', 'a'}, {'SMEMBERS'}})
 try('TYPE', STOCK)
+local stock_type = redis.pcall('TYPE', STOCK).ok
 if ARGV[7] == 'key' then
   try('MGET', STOCK)
   try('PEXPIRETIME', STOCK)
   -- Never greater than what a key has, so it changes none, and it must be allowed to write.
   try('PEXPIREAT', STOCK, '1', 'GT')
-elseif redis.pcall('TYPE', STOCK).ok == 'hash' then
+elseif stock_type == 'hash' or stock_type == 'none' then
   try('HMGET', STOCK, WITNESS)
   try('HDEL', STOCK, WITNESS)
   if HAVE_FIELDS_EXPIRIES then

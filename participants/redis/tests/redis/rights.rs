@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use tandem_participant::{Error, Participant};
 use tandem_redis::RedisParticipant;
 
+use crate::place::Place;
 use crate::stage::{
     Stage, commit, deducted, enlist, has_field_expiries, id, on_each_server, on_each_server_with,
     prepare, roll_back,
@@ -39,10 +40,11 @@ fn commands() -> BTreeSet<String> {
 }
 
 /// A participant as a user of its own, who may do everything until somebody says otherwise.
-async fn clerk(stage: &Stage) -> RedisParticipant {
+async fn clerk(stage: &Stage, place: Place) -> RedisParticipant {
     let () = stage.cli("ACL SETUSER clerk reset on >pw ~* +@all").await;
     let port = stage.server.port();
     stage.participant(|settings| {
+        place.say(settings);
         settings.url = format!("redis://clerk:pw@127.0.0.1:{port}/").into();
     })
 }
@@ -50,7 +52,7 @@ async fn clerk(stage: &Stage) -> RedisParticipant {
 #[tokio::test]
 async fn each_command_that_the_user_may_not_use_is_named_with_what_grants_it() {
     on_each_server(async |stage| {
-        let clerk = clerk(stage).await;
+        let clerk = clerk(stage, Place::Keys).await;
         let shop = enlist("shop", "log-a", 1, "i");
         clerk.enlist(&shop).await.unwrap();
         let before = stage.keys("").await;
@@ -148,50 +150,62 @@ async fn a_command_that_the_server_has_renamed_is_named() {
 #[tokio::test]
 async fn a_right_that_is_lost_while_scripts_run_deducts_nothing_twice_and_holds_for_nobody() {
     on_each_server(async |stage| {
-        let clerk = clerk(stage).await;
-        let shop = enlist("shop", "log-a", 1, "i");
-        clerk.enlist(&shop).await.unwrap();
-        let cart: &[&[(&str, u32)]] = &[&[("tea", 2)], &[("tea", 1), ("jam", 1)]];
-        for (round, command) in commands().iter().enumerate() {
-            let () = stage.cli("MSET stock:tea 100 stock:jam 100").await;
-            let sold_before = (
-                deducted(&clerk, "shop", "tea").await,
-                deducted(&clerk, "shop", "jam").await,
-            );
-            let number = |n: usize| format!("shop.1.{}", 10 * round + n);
-            for n in [1, 2] {
-                clerk.prepare(&prepare(&number(n), cart)).await.unwrap();
-            }
-            let lower = command.to_lowercase();
-            let () = stage.cli(&format!("ACL SETUSER clerk -{lower}")).await;
-            // What was promised is committed and rolled back, and more is asked for, again and again.
-            for _ in 0..3 {
-                let _ = clerk.commit(&commit(&number(1), cart)).await;
-                let _ = clerk.roll_back(&roll_back(&number(2))).await;
-                let _ = clerk.prepare(&prepare(&number(3), cart)).await;
-                let _ = clerk.commit(&commit(&number(4), cart)).await;
-            }
-            let () = stage.cli(&format!("ACL SETUSER clerk +{lower}")).await;
-            clerk.enlist(&shop).await.unwrap();
-            clerk.commit(&commit(&number(1), cart)).await.unwrap();
-            clerk.commit(&commit(&number(4), cart)).await.unwrap();
-            for n in [2, 3] {
-                clerk.roll_back(&roll_back(&number(n))).await.unwrap();
-            }
-            let values: (i64, i64) = (
-                stage.cli("GET stock:tea").await,
-                stage.cli("GET stock:jam").await,
-            );
-            assert_eq!(values, (94, 98), "{command}");
-            let sold = (
-                deducted(&clerk, "shop", "tea").await,
-                deducted(&clerk, "shop", "jam").await,
-            );
-            assert_eq!(sold, (sold_before.0 + 6, sold_before.1 + 2), "{command}");
-            stage.assert_quiet().await;
-            let truth = clerk.inspect(&id(&number(1))).await.unwrap();
-            assert_eq!(truth.state, tandem_participant::BranchState::Committed);
+        for (number, place) in [Place::Keys, Place::Products].into_iter().enumerate() {
+            lose_each_right(stage, place, 1_000 * number).await;
         }
     })
     .await;
+}
+
+async fn lose_each_right(stage: &Stage, place: Place, base: usize) {
+    let clerk = clerk(stage, place).await;
+    let shop = enlist("shop", "log-a", 1, "i");
+    clerk.enlist(&shop).await.unwrap();
+    let cart: &[&[(&str, u32)]] = &[&[("tea", 2)], &[("tea", 1), ("jam", 1)]];
+    for (round, command) in commands().iter().enumerate() {
+        for sku in ["tea", "jam"] {
+            let _: redis::Value = stage.cli(&place.set(sku, "100")).await;
+        }
+        let sold_before = (
+            deducted(&clerk, "shop", "tea").await,
+            deducted(&clerk, "shop", "jam").await,
+        );
+        let number = |n: usize| format!("shop.1.{}", base + 10 * round + n);
+        for n in [1, 2] {
+            clerk.prepare(&prepare(&number(n), cart)).await.unwrap();
+        }
+        let lower = command.to_lowercase();
+        let () = stage.cli(&format!("ACL SETUSER clerk -{lower}")).await;
+        // What was promised is committed and rolled back, and more is asked for, again and again.
+        for _ in 0..3 {
+            let _ = clerk.commit(&commit(&number(1), cart)).await;
+            let _ = clerk.roll_back(&roll_back(&number(2))).await;
+            let _ = clerk.prepare(&prepare(&number(3), cart)).await;
+            let _ = clerk.commit(&commit(&number(4), cart)).await;
+        }
+        let () = stage.cli(&format!("ACL SETUSER clerk +{lower}")).await;
+        clerk.enlist(&shop).await.unwrap();
+        clerk.commit(&commit(&number(1), cart)).await.unwrap();
+        clerk.commit(&commit(&number(4), cart)).await.unwrap();
+        for n in [2, 3] {
+            clerk.roll_back(&roll_back(&number(n))).await.unwrap();
+        }
+        let values: (i64, i64) = (
+            stage.cli(&place.read("tea")).await,
+            stage.cli(&place.read("jam")).await,
+        );
+        assert_eq!(values, (94, 98), "{command}");
+        let sold = (
+            deducted(&clerk, "shop", "tea").await,
+            deducted(&clerk, "shop", "jam").await,
+        );
+        assert_eq!(
+            sold,
+            (sold_before.0 + 6, sold_before.1 + 2),
+            "{place:?} {command}"
+        );
+        stage.assert_quiet().await;
+        let truth = clerk.inspect(&id(&number(1))).await.unwrap();
+        assert_eq!(truth.state, tandem_participant::BranchState::Committed);
+    }
 }

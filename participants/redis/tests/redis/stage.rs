@@ -16,6 +16,8 @@ use tandem_redis::{RedisParticipant, Settings};
 use tandem_servers::fetch::{Fetchable, fetch};
 use tandem_servers::{LaunchOptions, RedisServer, ServerBinary, installed_redis};
 
+use crate::place::command as command_of;
+
 static BINARIES: LazyLock<Vec<ServerBinary>> = LazyLock::new(|| {
     let installed = installed_redis().map_err(Into::into);
     let fetched = [Fetchable::Redis, Fetchable::Valkey].map(fetch);
@@ -105,10 +107,8 @@ impl Stage {
 
     /// Sends a command written as one would to redis-cli.
     pub(crate) async fn cli<T: FromRedisValue>(&self, command: &str) -> T {
-        let mut words = command.split(' ');
-        let mut cmd = redis::cmd(words.next().unwrap());
-        cmd.arg(words.collect::<Vec<_>>());
-        cmd.query_async(&mut self.raw().await).await.unwrap()
+        let command = command_of(command);
+        command.query_async(&mut self.raw().await).await.unwrap()
     }
 
     /// All keys that begin with a prefix, sorted.

@@ -11,16 +11,17 @@ use std::fs;
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tandem_participant::{CommitEvidence, Participant};
 use tandem_servers::{Folder, LaunchOptions, ServerBinary};
 
+use crate::place::{PLACES, Place, command};
 use crate::stage::{Stage, binaries, say};
 
-/// The script that is torn, and what it is about.
+/// The script that is torn, and what it is about, on each place of the stock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Script {
     Prepare,
@@ -78,13 +79,16 @@ const PORT_WAIT: Duration = Duration::from_secs(30);
 /// Where a temporary folder costs no disk.
 const MEMORY: &str = "/dev/shm";
 
-const CART: &[(&str, u32)] = &[("tea", 2)];
+/// Of two stocks, between which a script can be torn.
+const CART: &[(&str, u32)] = &[("tea", 2), ("ink", 1)];
 const TOO_MUCH: &[(&str, u32)] = &[("tea", 99)];
 
 impl Script {
     /// What comes before it.
-    async fn set_up(self, stage: &Stage) {
-        let () = stage.cli("MSET stock:tea 9 stock:jam 1").await;
+    async fn set_up(self, stage: &Stage, place: Place) {
+        for (sku, value) in [("tea", "9"), ("ink", "9"), ("jam", "1")] {
+            let _: redis::Value = stage.cli(&place.set(sku, value)).await;
+        }
         match self {
             Script::Prepare | Script::RefuseAll | Script::Redo | Script::Enlist => {}
             Script::PrepareSome | Script::Commit | Script::RollBack => {
@@ -94,7 +98,7 @@ impl Script {
             }
             Script::CommitDebt => {
                 stage.prepare("shop.1.1", &[CART, &[("jam", 1)]]).await;
-                let () = stage.cli("SET stock:jam 0").await;
+                let _: redis::Value = stage.cli(&place.set("jam", "0")).await;
             }
             Script::Forget => {
                 for id in ["shop.1.1", "shop.1.2"] {
@@ -194,7 +198,8 @@ impl Cuts {
             Some(random) => {
                 let (number, seed) = random.split_once(':').unwrap();
                 let number: usize = number.parse().unwrap();
-                Cuts::Random(number.div_ceil(SCRIPTS.len()), seed.parse().unwrap())
+                let jobs = SCRIPTS.len() * PLACES.len();
+                Cuts::Random(number.div_ceil(jobs), seed.parse().unwrap())
             }
         }
     }
@@ -266,14 +271,15 @@ fn start(stage: &Stage) -> Option<String> {
     Some(refusal)
 }
 
-async fn tear(stage: &Stage, script: Script, files: &Files, cut: usize, meanwhile: Meanwhile) {
+async fn tear(stage: &Stage, job: &Job, files: &Files, cut: usize, meanwhile: Meanwhile) {
+    let Job { script, place, .. } = *job;
     crash(stage);
     files.put_back(stage);
     let (path, bytes) = files.newest();
     fs::write(path, &bytes[..cut]).unwrap();
     let binary = stage.server.binary();
     let note = format!(
-        "{binary}: {script:?} cut at {cut} of {}, {meanwhile:?}",
+        "{binary}: {script:?} on {place:?} cut at {cut} of {}, {meanwhile:?}",
         bytes.len()
     );
     assert_eq!(start(stage), None, "{note}");
@@ -281,12 +287,13 @@ async fn tear(stage: &Stage, script: Script, files: &Files, cut: usize, meanwhil
     match meanwhile {
         Meanwhile::Nothing | Meanwhile::CrashInRewrite => {}
         Meanwhile::AppTakes => {
-            let _: i64 = stage.cli("DECRBY stock:tea 1").await;
+            let _: i64 = stage.cli(&place.take("tea")).await;
             taken = 1;
         }
         Meanwhile::AppTakesInMultiThenCrash => {
             let mut multi = redis::pipe();
-            multi.atomic().decr("stock:tea", 1).incr("app", 1);
+            multi.atomic().add_command(command(&place.take("tea")));
+            multi.incr("app", 1);
             let _: (i64, i64) = multi.query_async(&mut stage.raw().await).await.unwrap();
             taken = 1;
             crash(stage);
@@ -299,15 +306,24 @@ async fn tear(stage: &Stage, script: Script, files: &Files, cut: usize, meanwhil
         start(stage);
         enlist(stage).await;
     }
-    let sold = script.settle(stage).await + 1;
+    let carts = script.settle(stage).await / 2;
+    let sold = 2 * carts + 1;
     // One more purchase, of all that can be there.
     stage.prepare("shop.1.50", &[&[("tea", 1)]]).await;
     let last = stage.commit("shop.1.50", &[&[("tea", 1)]]).await;
     assert_eq!(last.evidence, CommitEvidence::Applied, "{note}");
     for _ in 0..2 {
-        let value: i64 = stage.cli("GET stock:tea").await;
-        assert_eq!(value, 9 - taken - sold as i64, "{note}");
-        assert_eq!(stage.deducted("tea").await, sold, "{note}");
+        let tea: i64 = stage.cli(&place.read("tea")).await;
+        let ink: i64 = stage.cli(&place.read("ink")).await;
+        let left = (9 - taken - sold as i64, 9 - carts as i64);
+        assert_eq!((tea, ink), left, "{note}");
+        let deducted = (stage.deducted("tea").await, stage.deducted("ink").await);
+        assert_eq!(deducted, (sold, carts), "{note}");
+        if place == Place::Products {
+            let fields: Vec<String> = stage.cli("HKEYS product:ink").await;
+            let marks = fields.iter().filter(|field| field.contains(":part:"));
+            assert_eq!(marks.count(), 0, "{note}: {fields:?}");
+        }
         if script == Script::CommitDebt {
             let jam = stage.stock("jam").await;
             assert_eq!((jam.value, jam.debt), (Some(0), 1), "{note}");
@@ -334,6 +350,7 @@ async fn enlist(stage: &Stage) {
 struct Job {
     binary: &'static ServerBinary,
     script: Script,
+    place: Place,
     share: usize,
 }
 
@@ -348,7 +365,7 @@ impl Job {
         let (stage, files, places) = runtime.block_on(self.record(cuts));
         let (mut torn, mut wrong) = (0, 0);
         for (cut, meanwhile) in places {
-            let tear = || runtime.block_on(tear(&stage, self.script, &files, cut, meanwhile));
+            let tear = || runtime.block_on(tear(&stage, self, &files, cut, meanwhile));
             wrong += usize::from(catch_unwind(AssertUnwindSafe(tear)).is_err());
             torn += 1;
         }
@@ -360,7 +377,7 @@ impl Job {
         // A stop, and the end of a rewrite, wait for the server's next tick.
         let args = ["--hz", "500"];
         let memory = Path::new(MEMORY);
-        let stage = Stage::start(
+        let mut stage = Stage::start(
             self.binary,
             LaunchOptions {
                 folder: match memory.is_dir() {
@@ -374,7 +391,8 @@ impl Job {
         .await;
         // The rewrite that the enlistment began must not end between the two looks at the file.
         rewritten(&stage).await;
-        self.script.set_up(&stage).await;
+        stage.participant = Arc::new(stage.participant(|settings| self.place.say(settings)));
+        self.script.set_up(&stage, self.place).await;
         let before = Files::of(&stage).newest().1.len();
         self.script.run(&stage).await;
         crash(&stage);
@@ -391,10 +409,14 @@ fn no_script_that_is_torn_at_any_byte_deducts_twice_or_holds_for_nobody() {
     let mut jobs = Vec::new();
     for share in 0..cuts.shares() {
         for script in SCRIPTS {
-            for binary in binaries() {
+            for (place, binary) in PLACES
+                .into_iter()
+                .flat_map(|place| binaries().iter().map(move |binary| (place, binary)))
+            {
                 jobs.push(Job {
                     binary,
                     script,
+                    place,
                     share,
                 });
             }
