@@ -1,7 +1,10 @@
 //! A decided purchase against its row.
 
-use tandem_participant::audit_question::{KeptItem, KeptPurchase};
-use tandem_protocol::{Item, Purchase};
+use tandem_participant::audit_question::{KeptItem, KeptPurchase, comparable};
+use tandem_protocol::{Decision, Item, Purchase, Timestamp};
+
+/// How far a row's time may be from the decided one, in milliseconds: a column may keep whole seconds.
+const TIME_MS_MAX: u64 = 999;
 
 /// How a purchase's row differs from its decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +16,11 @@ pub(super) enum Difference {
 }
 
 /// Compares a purchase with the rows that have its id, as far as the statements keep it.
-pub(super) fn difference(purchase: &Purchase, rows: &[&KeptPurchase]) -> Option<Difference> {
+pub(super) fn difference(
+    decision: &Decision,
+    purchase: &Purchase,
+    rows: &[&KeptPurchase],
+) -> Option<Difference> {
     let Some(row) = rows.first() else {
         return Some(Difference::Missing);
     };
@@ -23,7 +30,7 @@ pub(super) fn difference(purchase: &Purchase, rows: &[&KeptPurchase]) -> Option<
     }
     let mut unequal = |what: &str, kept: Option<String>, decided: String| {
         if let Some(kept) = kept
-            && kept != decided
+            && comparable(&kept) != comparable(&decided)
         {
             content.push(format!("{what} is {kept:?}, decided was {decided:?}"));
         }
@@ -33,10 +40,28 @@ pub(super) fn difference(purchase: &Purchase, rows: &[&KeptPurchase]) -> Option<
     unequal("currency", row.currency.clone(), purchase.currency.clone());
     let total = row.total_minor.map(|total| total.to_string());
     unequal("total_minor", total, purchase.total_minor().to_string());
+    let transaction = decision.transaction.to_string();
+    unequal("transaction_id", row.transaction_id.clone(), transaction);
+    if let Some(kept) = row.purchase_time {
+        content.extend(another_time(decision, kept));
+    }
     if let Some(kept) = &row.items {
         content.extend(items(&purchase.items, kept));
     }
     (!content.is_empty()).then_some(Difference::Content(content))
+}
+
+/// That a row's time is not its transaction's, if the decision has kept that: of a version that kept none, it has
+/// the time of the decision in its place.
+fn another_time(decision: &Decision, kept: Timestamp) -> Option<String> {
+    let decided = decision.begin_time;
+    let is_kept = decided != decision.decide_time;
+    (is_kept && decided.0.abs_diff(kept.0) > TIME_MS_MAX).then(|| {
+        format!(
+            "purchase_time is {} ms of Unix time, decided was {}",
+            kept.0, decided.0
+        )
+    })
 }
 
 /// What differs between items, in no order.
@@ -44,16 +69,20 @@ fn items(decided: &[Item], kept: &[KeptItem]) -> Vec<String> {
     // What the statements do not keep can't differ.
     let mask = kept.first();
     let keeps = |has: fn(&KeptItem) -> bool| mask.is_none_or(has);
-    let mut decided: Vec<KeptItem> = decided
-        .iter()
-        .map(|item| KeptItem {
-            sku: keeps(|k| k.sku.is_some()).then(|| item.sku.clone()),
+    let mut decided: Vec<KeptItem> = (1..)
+        .zip(decided)
+        .map(|(number, item)| KeptItem {
+            sku: keeps(|k| k.sku.is_some()).then(|| comparable(&item.sku)),
             quantity: keeps(|k| k.quantity.is_some()).then(|| item.quantity.into()),
             unit_price_minor: keeps(|k| k.unit_price_minor.is_some())
                 .then_some(item.unit_price_minor),
+            item_number: keeps(|k| k.item_number.is_some()).then_some(number),
         })
         .collect();
     let mut kept = kept.to_vec();
+    for item in &mut kept {
+        item.sku = item.sku.as_deref().map(comparable);
+    }
     kept.retain(|item| {
         let same = decided.iter().position(|other| other == item);
         same.map(|at| decided.swap_remove(at)).is_none()
@@ -74,6 +103,10 @@ fn text(item: &KeptItem) -> String {
     parts.extend(
         item.unit_price_minor
             .map(|price| format!("unit_price_minor {price}")),
+    );
+    parts.extend(
+        item.item_number
+            .map(|number| format!("item_number {number}")),
     );
     parts.join(" ")
 }
@@ -98,11 +131,28 @@ mod tests {
         }
     }
 
+    fn decision() -> Decision {
+        Decision {
+            transaction: "shop.1.2".parse().expect("well formed"),
+            begin_time: Timestamp(5_000),
+            decide_time: Timestamp(5_007),
+            participants: Vec::new(),
+            entries: Vec::new(),
+            refused: Vec::new(),
+            counts: true,
+        }
+    }
+
+    fn difference(purchase: &Purchase, rows: &[&KeptPurchase]) -> Option<Difference> {
+        super::difference(&decision(), purchase, rows)
+    }
+
     fn row() -> KeptPurchase {
         let item = |sku: &str, quantity| KeptItem {
             sku: Some(sku.into()),
             quantity: Some(quantity),
             unit_price_minor: Some(5),
+            item_number: None,
         };
         KeptPurchase {
             purchase_id: "p-1".into(),
@@ -110,6 +160,7 @@ mod tests {
             currency: Some("EUR".into()),
             total_minor: Some(15),
             transaction_id: None,
+            purchase_time: Some(Timestamp(5_900)),
             items: Some(vec![item("mug", 1), item("tea", 2)]),
         }
     }
@@ -138,6 +189,37 @@ mod tests {
     }
 
     #[test]
+    fn time_transaction_and_place_are_compared_and_numbers_by_their_value() {
+        let mut changed = row();
+        (changed.purchase_time, changed.transaction_id) =
+            (Some(Timestamp(6_000)), Some("shop.1.3".into()));
+        if let Some(items) = &mut changed.items {
+            (items[0].item_number, items[1].item_number) = (Some(1), Some(2));
+        }
+        let Some(Difference::Content(content)) = difference(&purchase(), &[&changed]) else {
+            panic!("it agrees");
+        };
+        assert_eq!(content.len(), 6, "{content:?}");
+        // The time of a decision that kept none can't be told.
+        let old = Decision {
+            begin_time: Timestamp(5_007),
+            ..decision()
+        };
+        changed.transaction_id = Some("shop.1.2".into());
+        changed.items = None;
+        assert_eq!(super::difference(&old, &purchase(), &[&changed]), None);
+        let mut numbered = purchase();
+        numbered.customer_id = "007".into();
+        numbered.items[0].sku = "042".into();
+        let mut as_numbers = row();
+        as_numbers.customer_id = Some("7".into());
+        if let Some(items) = &mut as_numbers.items {
+            items[1].sku = Some("42".into());
+        }
+        assert_eq!(difference(&numbered, &[&as_numbers]), None);
+    }
+
+    #[test]
     fn what_the_statements_do_not_keep_is_not_missed() {
         let bare = KeptPurchase {
             customer_id: None,
@@ -148,11 +230,13 @@ mod tests {
                     sku: Some("tea".into()),
                     quantity: None,
                     unit_price_minor: None,
+                    item_number: None,
                 },
                 KeptItem {
                     sku: Some("mug".into()),
                     quantity: None,
                     unit_price_minor: None,
+                    item_number: None,
                 },
             ]),
             ..row()

@@ -32,7 +32,9 @@ impl DisagreementKind {
                 "the purchase was decided and its row was acknowledged; somebody has removed it \
                  since, or the store has lost it"
             }
-            DisagreementKind::RowDiffers => "somebody has changed the row since it was written",
+            DisagreementKind::RowDiffers => {
+                "somebody has changed the row since it was written, or a trigger when it was"
+            }
             DisagreementKind::RowWithoutDecision => {
                 "tandem has not decided this purchase, so that no units were deducted for it"
             }

@@ -145,11 +145,11 @@ impl Run<'_> {
     }
 
     async fn compare_purchases(&mut self, decisions: &[Decision]) -> Step {
-        let purchases: Vec<(&TransactionId, &Entry)> = decisions
+        let purchases: Vec<(&Decision, &Entry)> = decisions
             .iter()
             .flat_map(|decision| {
-                let id = &decision.transaction;
-                decision.entries.iter().map(move |entry| (id, entry))
+                let entries = decision.entries.iter();
+                entries.map(move |entry| (decision, entry))
             })
             .collect();
         self.summary.purchases += purchases.len() as u64;
@@ -166,16 +166,16 @@ impl Run<'_> {
                     continue;
                 };
                 let mut by_id: BTreeMap<&str, Vec<&KeptPurchase>> = BTreeMap::new();
-                for row in &rows {
+                for row in &rows.purchases {
                     by_id.entry(&row.purchase_id).or_default().push(row);
                 }
-                for (id, entry) in some {
+                for (decision, entry) in some {
                     let purchase = &entry.purchase;
                     let rows = by_id.get(purchase.purchase_id.as_str());
-                    if difference(purchase, rows.map_or(&[], Vec::as_slice)).is_some() {
+                    if difference(decision, purchase, rows.map_or(&[], Vec::as_slice)).is_some() {
                         self.suspect(Subject::Purchase {
                             participant: name.clone(),
-                            transaction: (*id).clone(),
+                            transaction: decision.transaction.clone(),
                             purchase_id: purchase.purchase_id.clone(),
                         })
                         .await?;

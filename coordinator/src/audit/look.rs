@@ -69,7 +69,7 @@ impl Run<'_> {
             purchase_ids: vec![purchase_id.to_owned()],
         };
         Ok(match self.ask(link, &question).await? {
-            Some(AuditAnswer::Purchases(rows)) => Some(rows),
+            Some(AuditAnswer::Purchases(rows)) => Some(rows.purchases),
             Some(_) | None => None,
         })
     }

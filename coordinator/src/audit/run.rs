@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_participant::Error;
-use tandem_participant::audit_question::{AuditAnswer, AuditQuestion};
+use tandem_participant::audit_question::{AuditAnswer, AuditQuestion, Uncompared};
 use tandem_participant::convert::timestamp_to_wire;
 use tandem_proto::v1;
 use tandem_protocol::{Coordinator, ParticipantName, Timestamp};
@@ -135,8 +135,28 @@ impl Run<'_> {
             let question = AuditQuestion::Purchases {
                 purchase_ids: Vec::new(),
             };
-            if let Some(AuditAnswer::Purchases(_)) = self.ask(&link, &question).await? {
-                self.rows_at.insert(link.name().clone());
+            match self.ask(&link, &question).await? {
+                Some(AuditAnswer::Purchases(rows)) => {
+                    self.rows_at.insert(link.name().clone());
+                    self.tell(link.name(), rows.uncompared).await?;
+                }
+                Some(AuditAnswer::Uncompared(all)) => self.tell(link.name(), all).await?,
+                Some(_) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what of a participant's rows is not compared.
+    async fn tell(&mut self, name: &ParticipantName, uncompared: Uncompared) -> Step {
+        for what in uncompared.what {
+            match uncompared.accepted {
+                true => {
+                    let note =
+                        format!("not compared, as the configuration accepts: {name}: {what}");
+                    self.note(note).await?;
+                }
+                false => self.unchecked(format!("{name}: {what}")).await?,
             }
         }
         Ok(())

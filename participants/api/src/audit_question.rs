@@ -53,14 +53,35 @@ pub enum AuditAnswer {
     NotKept(String),
     /// To [`AuditQuestion::Memory`].
     Memory(MemoryPage),
-    /// To [`AuditQuestion::Purchases`]: a purchase that is not there is not in it.
-    Purchases(Vec<KeptPurchase>),
+    /// To [`AuditQuestion::Purchases`].
+    Purchases(PurchaseRows),
+    /// To [`AuditQuestion::Purchases`] and [`AuditQuestion::Rows`]: there may be rows, and none can be
+    /// looked up.
+    Uncompared(Uncompared),
     /// To [`AuditQuestion::Rows`].
     Rows(RowsPage),
     /// To [`AuditQuestion::Holdings`].
     Holdings(Holdings),
     /// To [`AuditQuestion::Deducted`]: each sku that was asked for, in that order.
     Deducted(Vec<SkuDeducted>),
+}
+
+/// The rows of some purchases.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PurchaseRows {
+    /// A purchase that is not there is not in it.
+    pub purchases: Vec<KeptPurchase>,
+    /// What of them is not shown.
+    pub uncompared: Uncompared,
+}
+
+/// What an audit can't compare with what was decided, as the store's columns are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Uncompared {
+    /// Each thing and why, for a person; none where all that is written is compared.
+    pub what: Vec<String>,
+    /// Whether the participant's configuration accepts that (`NOT_AUDITED`).
+    pub accepted: bool,
 }
 
 /// What a store of stock has counted of one sku.
@@ -114,8 +135,17 @@ pub struct KeptPurchase {
     pub total_minor: Option<i64>,
     /// The transaction that wrote it, as the row has it.
     pub transaction_id: Option<String>,
+    /// When its transaction began, to the second at least.
+    pub purchase_time: Option<Timestamp>,
     /// Its items, in no order.
     pub items: Option<Vec<KeptItem>>,
+}
+
+/// A text as it is compared: one that is a whole number as a column of numbers gives it back, without a
+/// plus and leading zeros.
+pub fn comparable(text: &str) -> String {
+    let number = text.parse::<i128>();
+    number.map_or_else(|_| text.to_owned(), |number| number.to_string())
 }
 
 /// One row of an item.
@@ -127,6 +157,8 @@ pub struct KeptItem {
     pub quantity: Option<i64>,
     /// Price of one unit in the currency's minor unit.
     pub unit_price_minor: Option<i64>,
+    /// Its place in the purchase, from 1.
+    pub item_number: Option<i64>,
 }
 
 /// What a store of stock holds and owes, seen at one moment.

@@ -51,6 +51,10 @@ pub(crate) enum Danger {
         system: String,
     },
     NoUniqueKey(Doubt),
+    /// For a person, each column and what it does not hold.
+    ColumnTooSmall(Vec<String>),
+    /// For a person, each thing that an audit leaves out.
+    NotAudited(Vec<String>),
 }
 
 /// A column of purchases' ids that takes two ids for the same one.
@@ -105,12 +109,17 @@ impl Danger {
         let name = self.as_ref();
         Finding {
             accepted: match self.severity() {
-                Severity::Refused => accept.iter().any(|accepted| accepted == name),
+                Severity::Refused => self.is_among(accept),
                 Severity::Told => true,
             },
             name: name.into(),
             detail: self.detail(),
         }
+    }
+
+    /// Whether its name is one of these.
+    pub(crate) fn is_among(&self, names: &[String]) -> bool {
+        names.iter().any(|name| name == self.as_ref())
     }
 
     fn severity(&self) -> Severity {
@@ -135,7 +144,11 @@ impl Danger {
             // What it writes is well defined; whether it is meant only a person knows.
             | Danger::TimeZoneDiffers { .. }
             | Danger::TableNotInnodb(Engine::Unseen(_))
-            | Danger::NoUniqueKey(Doubt::Unseen(_)) => Severity::Told,
+            | Danger::NoUniqueKey(Doubt::Unseen(_))
+            // The session is strict, so that it refuses purchases and cuts nothing off.
+            | Danger::ColumnTooSmall(_)
+            // The audit says it each time, and does not exit 0.
+            | Danger::NotAudited(_) => Severity::Told,
         }
     }
 
@@ -207,6 +220,16 @@ impl Danger {
                 )
             }
             Danger::NoUniqueKey(doubt) => doubt.detail(),
+            Danger::ColumnTooSmall(columns) => format!(
+                "purchases within tandem's limits would be refused as CONSTRAINT_VIOLATED: {}; ALTER TABLE … \
+                 MODIFY, or see to it that none such come",
+                columns.join("; ")
+            ),
+            Danger::NotAudited(left_out) => format!(
+                "the audit does not compare all that the statements write, and says so each time unless this \
+                 is accepted: {}",
+                left_out.join("; ")
+            ),
         }
     }
 }

@@ -15,6 +15,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(audit_of_a_healthy_system_under_load_agrees on TWO),
     case!(audit_reaches_stores_through_sidecars on ONE, with sidecars),
     case!(audit_compares_rows_of_own_statements on ONE, with down),
+    case!(audit_names_what_its_columns_do_not_keep on TWO, with down),
     case!(audit_says_what_it_could_not_compare on ONE),
     case!(audit_of_a_time_leaves_out_the_rest on ONE),
 ];
@@ -472,6 +473,56 @@ async fn audit_compares_rows_of_own_statements(world: &World) -> Result<()> {
         document["disagreements"][0]["kind"] == "ROW_MISSING",
         "{document:#}"
     );
+    Ok(())
+}
+
+/// A total that its column rounds is no disagreement; nor is it said to agree, unless that is accepted.
+async fn audit_names_what_its_columns_do_not_keep(world: &World) -> Result<()> {
+    world.stores.seed("tea", 10).await?;
+    sql(
+        world,
+        "CREATE TABLE orders (id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY, total FLOAT, \
+         who VARCHAR(64))",
+    )
+    .await?;
+    let start = |accept: &str| {
+        let statement = "\n[[participants.purchases.mysql.statements]]\nper = \"purchase\"\nsql = \"INSERT \
+             INTO orders (id, total, who) VALUES (:purchase_id, :total_minor, :customer_id)\"\n";
+        tandem_tests::Start {
+            participants: format!(
+                "[participants.purchases.mysql]\n{accept}{}{statement}\n[participants.stock.redis]\n{}",
+                world.stores.mysql_settings(),
+                world.stores.redis_settings()
+            ),
+            ..world.start.clone()
+        }
+    };
+    world.coordinator.start(&start("")).await?;
+    let mut dear = purchase("p-1", &[("tea", 1)]);
+    dear.items[0].unit_price_minor = 123_456_789;
+    world.coordinator.client().submit(&dear).await?;
+    let (document, code) = audit(world, &[])?;
+    ensure!(code == 2, "exit {code}: {document:#}");
+    ensure!(
+        document["disagreements"] == serde_json::json!([]),
+        "{document:#}"
+    );
+    let said = document["unchecked"].to_string();
+    let why = "purchases: statement 1: total of orders is of type float";
+    ensure!(said.contains(why), "{document:#}");
+
+    world.coordinator.stop()?;
+    world
+        .coordinator
+        .start(&start("accept = [\"NOT_AUDITED\"]\n"))
+        .await?;
+    let (document, code) = audit(world, &[])?;
+    ensure!(code == 0, "exit {code}: {document:#}");
+    ensure!(document["notes"].to_string().contains(why), "{document:#}");
+    // The rest is compared all the same.
+    sql(world, "UPDATE orders SET who = 'zoe'").await?;
+    let (document, code) = audit(world, &[])?;
+    ensure!(code == 1, "exit {code}: {document:#}");
     Ok(())
 }
 

@@ -91,12 +91,11 @@ impl Run<'_> {
             Some(position) => read_decision(&self.auditor.log, position).await,
             None => None,
         };
-        let entries = decision.map(|decision| decision.entries);
-        let entry = entries
-            .into_iter()
-            .flatten()
-            .find(|entry| entry.purchase.purchase_id == purchase_id);
-        let Some(entry) = entry else {
+        let Some(decision) = decision else {
+            return Ok(Look::Unknown);
+        };
+        let mut entries = decision.entries.iter();
+        let Some(entry) = entries.find(|entry| entry.purchase.purchase_id == purchase_id) else {
             return Ok(Look::Unknown);
         };
         let Some(rows) = self.rows(participant, purchase_id).await? else {
@@ -105,7 +104,7 @@ impl Run<'_> {
         let rows: Vec<&KeptPurchase> = rows.iter().collect();
         let transaction = id.to_string();
         let place = place(participant, &transaction, purchase_id);
-        Ok(match difference(&entry.purchase, &rows) {
+        Ok(match difference(&decision, &entry.purchase, &rows) {
             None => Look::Agrees,
             Some(Difference::Missing) => {
                 let items = entry.purchase.items.iter();

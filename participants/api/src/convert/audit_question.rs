@@ -7,8 +7,8 @@ use v1::participant_audit_response::Answer;
 use super::{invalid, required, timestamp_from_wire, timestamp_to_wire, transaction, within};
 use crate::Error;
 use crate::audit_question::{
-    AuditAnswer, AuditQuestion, Holdings, KeptItem, KeptPurchase, MemoryPage, Remembered, RowsPage,
-    SkuDeducted, StockUnits, TransactionHolding,
+    AuditAnswer, AuditQuestion, Holdings, KeptItem, KeptPurchase, MemoryPage, PurchaseRows,
+    Remembered, RowsPage, SkuDeducted, StockUnits, TransactionHolding, Uncompared,
 };
 use crate::rules;
 
@@ -113,9 +113,13 @@ impl From<AuditAnswer> for v1::ParticipantAuditResponse {
                     .collect(),
                 next_transaction_id: page.next.map(|id| id.to_string()).unwrap_or_default(),
             }),
-            AuditAnswer::Purchases(purchases) => Answer::Purchases(v1::PurchaseRows {
-                purchases: purchases.into_iter().map(purchase_to_wire).collect(),
+            AuditAnswer::Purchases(rows) => Answer::Purchases(v1::PurchaseRows {
+                purchases: rows.purchases.into_iter().map(purchase_to_wire).collect(),
+                uncompared: Some(uncompared_to_wire(rows.uncompared)),
             }),
+            AuditAnswer::Uncompared(uncompared) => {
+                Answer::Uncompared(uncompared_to_wire(uncompared))
+            }
             AuditAnswer::Rows(page) => Answer::Rows(v1::RowsPage {
                 purchases: page.purchases.into_iter().map(purchase_to_wire).collect(),
                 next_purchase_id: page.next.unwrap_or_default(),
@@ -170,11 +174,18 @@ impl TryFrom<v1::ParticipantAuditResponse> for AuditAnswer {
                     next: optional("memory.next_transaction_id", &page.next_transaction_id)?,
                 })
             }
-            Answer::Purchases(rows) => {
-                AuditAnswer::Purchases(rows.purchases.into_iter().map(purchase_from_wire).collect())
+            Answer::Purchases(rows) => AuditAnswer::Purchases(PurchaseRows {
+                purchases: purchases_from_wire(rows.purchases)?,
+                uncompared: rows
+                    .uncompared
+                    .map(uncompared_from_wire)
+                    .unwrap_or_default(),
+            }),
+            Answer::Uncompared(uncompared) => {
+                AuditAnswer::Uncompared(uncompared_from_wire(uncompared))
             }
             Answer::Rows(page) => AuditAnswer::Rows(RowsPage {
-                purchases: page.purchases.into_iter().map(purchase_from_wire).collect(),
+                purchases: purchases_from_wire(page.purchases)?,
                 next: Some(page.next_purchase_id).filter(|next| !next.is_empty()),
             }),
             Answer::Holdings(holdings) => AuditAnswer::Holdings(Holdings {
@@ -217,6 +228,7 @@ fn purchase_to_wire(purchase: KeptPurchase) -> v1::KeptPurchase {
         sku: item.sku,
         quantity: item.quantity,
         unit_price_minor: item.unit_price_minor,
+        item_number: item.item_number,
     };
     v1::KeptPurchase {
         purchase_id: purchase.purchase_id,
@@ -227,16 +239,23 @@ fn purchase_to_wire(purchase: KeptPurchase) -> v1::KeptPurchase {
         items: purchase.items.map(|items| v1::KeptItems {
             items: items.into_iter().map(item).collect(),
         }),
+        purchase_time: purchase.purchase_time.map(timestamp_to_wire),
     }
 }
 
-fn purchase_from_wire(purchase: v1::KeptPurchase) -> KeptPurchase {
+fn purchases_from_wire(purchases: Vec<v1::KeptPurchase>) -> Result<Vec<KeptPurchase>, Error> {
+    purchases.into_iter().map(purchase_from_wire).collect()
+}
+
+fn purchase_from_wire(purchase: v1::KeptPurchase) -> Result<KeptPurchase, Error> {
     let item = |item: v1::KeptItem| KeptItem {
         sku: item.sku,
         quantity: item.quantity,
         unit_price_minor: item.unit_price_minor,
+        item_number: item.item_number,
     };
-    KeptPurchase {
+    let time = purchase.purchase_time;
+    Ok(KeptPurchase {
         purchase_id: purchase.purchase_id,
         customer_id: purchase.customer_id,
         currency: purchase.currency,
@@ -245,6 +264,23 @@ fn purchase_from_wire(purchase: v1::KeptPurchase) -> KeptPurchase {
         items: purchase
             .items
             .map(|items| items.items.into_iter().map(item).collect()),
+        purchase_time: time
+            .map(|time| timestamp_from_wire("purchase_time", time))
+            .transpose()?,
+    })
+}
+
+fn uncompared_to_wire(uncompared: Uncompared) -> v1::Uncompared {
+    v1::Uncompared {
+        what: uncompared.what,
+        accepted: uncompared.accepted,
+    }
+}
+
+fn uncompared_from_wire(uncompared: v1::Uncompared) -> Uncompared {
+    Uncompared {
+        what: uncompared.what,
+        accepted: uncompared.accepted,
     }
 }
 

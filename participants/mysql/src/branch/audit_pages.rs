@@ -5,11 +5,14 @@ use std::collections::HashMap;
 
 use tandem_participant::Error;
 use tandem_participant::audit_question::{
-    AuditAnswer, AuditQuestion, KeptItem, KeptPurchase, MemoryPage, Remembered, RowsPage,
+    AuditAnswer, AuditQuestion, KeptItem, KeptPurchase, MemoryPage, PurchaseRows, Remembered,
+    RowsPage, Uncompared, comparable,
 };
 use tandem_protocol::{CoordinatorId, Timestamp, TransactionId};
 use tokio::time::Instant;
 
+use crate::danger::Danger;
+use crate::preflight::audited::{self, Audited, ITEM, PURCHASE};
 use crate::records::marker;
 use crate::session::answer;
 use crate::session::connection::Session;
@@ -91,30 +94,51 @@ impl Audit<'_> {
     }
 
     async fn purchases(&mut self, ids: &[String]) -> Result<AuditAnswer, PacketFailure> {
-        let store = self.store;
-        let (Some(kept), items) = store.settings.templates.kept() else {
-            return Ok(AuditAnswer::NotKept(NO_COLUMN.into()));
+        let audited = audited::of(self.store, self.session, self.deadline).await?;
+        let uncompared = self.uncompared(audited.left_out);
+        let Some(kept) = &audited.purchases else {
+            return Ok(AuditAnswer::Uncompared(uncompared));
         };
+        let mut purchases = Vec::new();
         if ids.is_empty() {
-            return Ok(AuditAnswer::Purchases(Vec::new()));
+            return Ok(AuditAnswer::Purchases(PurchaseRows {
+                purchases,
+                uncompared,
+            }));
         }
         let condition = |kept: &Kept| format!("{} IN ({})", kept.id_column(), listed(ids));
-        let columns = columns(kept, &PURCHASE);
         let query = format!(
-            "SELECT {columns} FROM {} WHERE {} LIMIT {ROWS_MAX}",
+            "SELECT {} FROM {} WHERE {} LIMIT {ROWS_MAX}",
+            columns(kept, &PURCHASE),
             kept.table,
             condition(kept)
         );
         let rows = self.session.query(&query, self.deadline).await?;
-        let mut purchases = Vec::with_capacity(rows.len());
         for row in &rows {
-            purchases.push(purchase(kept, row)?);
+            let mut found = purchase(kept, row)?;
+            // As it was asked for, also where the column has it as a number.
+            let is_it = |id: &&String| comparable(id) == comparable(&found.purchase_id);
+            if let Some(id) = ids.iter().find(is_it) {
+                found.purchase_id.clone_from(id);
+            }
+            purchases.push(found);
         }
-        if let Some(items) = items {
+        if let Some(items) = &audited.items {
             self.add_items(items, &condition(items), &mut purchases)
                 .await?;
         }
-        Ok(AuditAnswer::Purchases(purchases))
+        Ok(AuditAnswer::Purchases(PurchaseRows {
+            purchases,
+            uncompared,
+        }))
+    }
+
+    fn uncompared(&self, what: Vec<String>) -> Uncompared {
+        let danger = Danger::NotAudited(what.clone());
+        Uncompared {
+            what,
+            accepted: danger.is_among(&self.store.settings.accept),
+        }
     }
 
     async fn rows(
@@ -123,9 +147,13 @@ impl Audit<'_> {
         until: Timestamp,
         after: &str,
     ) -> Result<AuditAnswer, PacketFailure> {
-        let store = self.store;
-        let (Some(kept), items) = store.settings.templates.kept() else {
-            return Ok(AuditAnswer::NotKept(NO_COLUMN.into()));
+        let Audited {
+            purchases,
+            items,
+            left_out,
+        } = audited::of(self.store, self.session, self.deadline).await?;
+        let Some(kept) = &purchases else {
+            return Ok(AuditAnswer::Uncompared(self.uncompared(left_out)));
         };
         if kept.column(Param::TransactionId).is_none() {
             let why = "the statements keep no :transaction_id, so that tandem's rows can't be told \
@@ -164,7 +192,7 @@ impl Audit<'_> {
             Some(last) => Some(answer::field(last, 0)?),
             None => None,
         };
-        if let Some(items) = items
+        if let Some(items) = &items
             && !purchases.is_empty()
         {
             let ids: Vec<String> = purchases.iter().map(|p| p.purchase_id.clone()).collect();
@@ -193,45 +221,28 @@ impl Audit<'_> {
                 sku: cell(1)?,
                 quantity: cell(2)?.map(|text| number(&text)),
                 unit_price_minor: cell(3)?.map(|text| number(&text)),
+                item_number: cell(4)?.map(|text| number(&text)),
             };
-            items.entry(answer::field(row, 0)?).or_default().push(item);
+            let id = comparable(&answer::field(row, 0)?);
+            items.entry(id).or_default().push(item);
         }
         for purchase in purchases {
-            purchase.items = Some(
-                items
-                    .get(&purchase.purchase_id)
-                    .cloned()
-                    .unwrap_or_default(),
-            );
+            let found = items.get(&comparable(&purchase.purchase_id));
+            purchase.items = Some(found.cloned().unwrap_or_default());
         }
         Ok(())
     }
 }
 
-const NO_COLUMN: &str = "the statements name no column for :purchase_id, so that its row can't be \
-                         looked up";
-
-const PURCHASE: [Param; 5] = [
-    Param::PurchaseId,
-    Param::CustomerId,
-    Param::Currency,
-    Param::TotalMinor,
-    Param::TransactionId,
-];
-
-const ITEM: [Param; 4] = [
-    Param::PurchaseId,
-    Param::Sku,
-    Param::Quantity,
-    Param::UnitPriceMinor,
-];
-
-/// The columns of the parameters, in their order; NULL for what is not kept.
+/// The columns of the parameters, in their order; NULL for what is not kept. A time is asked for in seconds of
+/// the Unix epoch.
 fn columns(kept: &Kept, params: &[Param]) -> String {
-    let columns: Vec<&str> = params
-        .iter()
-        .map(|param| kept.column(param.clone()).unwrap_or("NULL"))
-        .collect();
+    let column = |param: &Param| match (param, kept.column(param.clone())) {
+        (_, None) => "NULL".to_owned(),
+        (Param::PurchaseTime, Some(column)) => format!("UNIX_TIMESTAMP({column})"),
+        (_, Some(column)) => column.to_owned(),
+    };
+    let columns: Vec<String> = params.iter().map(column).collect();
     columns.join(", ")
 }
 
@@ -243,6 +254,7 @@ fn purchase(kept: &Kept, row: &sqlx::mysql::MySqlRow) -> Result<KeptPurchase, Pa
         currency: cell(2)?,
         total_minor: cell(3)?.map(|text| number(&text)),
         transaction_id: cell(4)?,
+        purchase_time: cell(5)?.map(|text| time(&text)),
         items: None,
     })
 }
@@ -273,6 +285,16 @@ fn number(text: &str) -> i64 {
     whole.parse().unwrap_or(i64::MIN)
 }
 
+/// A time from seconds as the server prints them, with a fraction or without. What is none, as NULL, is the
+/// epoch's begin, at which nothing was decided.
+fn time(seconds: &str) -> Timestamp {
+    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
+    let millis = format!("{fraction:0<3}");
+    let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or(0_u64);
+    let whole = number(Some(whole)).saturating_mul(1_000);
+    Timestamp(whole.saturating_add(number(millis.get(..3))))
+}
+
 fn listed(ids: &[String]) -> String {
     let mut list = String::new();
     for id in ids {
@@ -282,4 +304,22 @@ fn listed(ids: &[String]) -> String {
         encode::text(&mut list, id);
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_read_with_any_fraction() {
+        for (text, millis) in [
+            ("1772366400.007", 1_772_366_400_007),
+            ("1772366400", 1_772_366_400_000),
+            ("1772366400.5", 1_772_366_400_500),
+            ("1772366400.007900", 1_772_366_400_007),
+            ("", 0),
+        ] {
+            assert_eq!(time(text), Timestamp(millis), "{text}");
+        }
+    }
 }

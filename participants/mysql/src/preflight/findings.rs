@@ -4,7 +4,7 @@ use tandem_participant::Finding;
 use tokio::time::Instant;
 
 use crate::danger::{Danger, Doubt};
-use crate::preflight::{engines, folding, time_zone, unique, variables};
+use crate::preflight::{audited, columns, engines, folding, small, time_zone, unique, variables};
 use crate::records::xa_recover;
 use crate::session::codes;
 use crate::session::connection::Session;
@@ -33,10 +33,19 @@ pub(crate) async fn findings(
         }
         listed => drop(listed?),
     }
-    let folding = folding::of_ids(store, session, deadline).await?;
+    let columns = columns::of(session, &store.settings.templates, deadline).await?;
+    let folding = folding::of_ids(store, session, &columns, deadline).await?;
     found.extend(folding.into_iter().map(Danger::IdFoldsCase));
     found.extend(time_zone::of(store, session, deadline).await?);
     found.extend(unseen.map(Danger::NoUniqueKey));
+    let small = small::of(&store.settings.templates, &columns);
+    if !small.is_empty() {
+        found.push(Danger::ColumnTooSmall(small));
+    }
+    let audited = audited::by_types(store, session, &columns, deadline).await?;
+    if !audited.left_out.is_empty() {
+        found.push(Danger::NotAudited(audited.left_out));
+    }
     let accept = &store.settings.accept;
     let findings = found.into_iter().map(|danger| danger.into_finding(accept));
     Ok(findings.collect())

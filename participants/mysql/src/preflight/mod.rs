@@ -1,13 +1,16 @@
 //! What is looked at before purchases are taken: the server's settings, the app's tables and statements,
 //! and tandem's own tables.
 
+pub(crate) mod audited;
 mod behind;
+mod columns;
 pub(crate) mod describe;
 mod engines;
 pub(crate) mod findings;
 mod folding;
 pub(crate) mod layout;
 pub(crate) mod rehearsal;
+mod small;
 mod time_zone;
 mod unique;
 mod variables;

@@ -8,6 +8,23 @@ use crate::session::connection::Session;
 use crate::session::failure::PacketFailure;
 use crate::store::Store;
 
+/// One in winter and one in summer.
+const NOONS: [&str; 2] = ["2026-01-15 12:00:00", "2026-07-15 12:00:00"];
+
+/// Whether each moment has a time of its own in the session's zone: there is none that comes twice, when
+/// summer ends.
+pub(crate) async fn is_even(
+    session: &mut Session,
+    deadline: Instant,
+) -> Result<bool, PacketFailure> {
+    let [winter, summer] = NOONS.map(|noon| {
+        format!("TIMEDIFF(CONVERT_TZ('{noon}', '+00:00', @@SESSION.time_zone), '{noon}')")
+    });
+    let query = format!("SELECT IFNULL({winter} = {summer}, 0)");
+    let rows = session.query(&query, deadline).await?;
+    Ok(answer::cell(&rows, 0)? == "1")
+}
+
 /// Whether statements of the app's would mean another time than in its own sessions, and nothing says that
 /// this is meant. Compared in winter and in summer, so that the answer does not come and go with them.
 pub(crate) async fn of(
@@ -21,7 +38,7 @@ pub(crate) async fn of(
     let is_utc = |noon: &str| {
         format!("IFNULL(CONVERT_TZ('{noon}', '+00:00', @@GLOBAL.time_zone) = '{noon}', 1)")
     };
-    let [winter, summer] = ["2026-01-15 12:00:00", "2026-07-15 12:00:00"].map(is_utc);
+    let [winter, summer] = NOONS.map(is_utc);
     let query =
         format!("SELECT {winter} AND {summer}, @@GLOBAL.time_zone, @@GLOBAL.system_time_zone");
     let rows = session.query(&query, deadline).await?;

@@ -12,6 +12,8 @@ pub(crate) struct Kept {
     columns: Vec<(Param, String)>,
     /// The columns that every purchase has the same value in.
     constants: Vec<String>,
+    /// The columns whose value is made of the purchase: by an expression of parameters, or looked up.
+    made: Vec<String>,
 }
 
 impl Kept {
@@ -35,7 +37,8 @@ impl Kept {
             .collect();
         let table = table.filter(|table| !table.is_empty())?;
         let (columns, behind) = list(&tokens, open)?;
-        let values = if word(behind, "SELECT") {
+        let is_selected = word(behind, "SELECT");
+        let values = if is_selected {
             selected(&tokens[behind + 1..])?
         } else if word(behind, "VALUES") || word(behind, "VALUE") {
             list(&tokens, behind + 1)?.0
@@ -49,11 +52,16 @@ impl Kept {
             table,
             columns: Vec::new(),
             constants: Vec::new(),
+            made: Vec::new(),
         };
+        let is_param = |token: &&Token| matches!(token, Token::Param(_));
         for (column, value) in columns.iter().zip(&values) {
             match (&column[..], &value[..]) {
                 ([name], [Token::Param(param)]) => kept.columns.push((param.clone(), text(name)?)),
                 ([name], [value]) if is_constant(value) => kept.constants.push(text(name)?),
+                ([name], value) if is_selected || value.iter().any(is_param) => {
+                    kept.made.push(text(name)?);
+                }
                 _ => {}
             }
         }
@@ -63,6 +71,28 @@ impl Kept {
     /// The columns that hold the same text or number in each row.
     pub(crate) fn constants(&self) -> impl Iterator<Item = &str> {
         self.constants.iter().map(String::as_str)
+    }
+
+    /// The columns that hold what is made of a purchase's content, and none of it as it is.
+    pub(crate) fn made(&self) -> impl Iterator<Item = &str> {
+        self.made.iter().map(String::as_str)
+    }
+
+    /// The parameters that are held as they are, each with its column.
+    pub(crate) fn plain(&self) -> impl Iterator<Item = (Param, &str)> {
+        let columns = self.columns.iter();
+        columns.map(|(param, column)| (*param, column.as_str()))
+    }
+
+    /// The same table with some of these columns.
+    pub(crate) fn with_columns(&self, columns: &[(Param, &str)]) -> Kept {
+        let columns = columns.iter();
+        Kept {
+            columns: columns
+                .map(|(param, column)| (*param, (*column).to_owned()))
+                .collect(),
+            ..self.clone()
+        }
     }
 
     /// The column that holds the purchase's id; NULL where none does.
@@ -168,6 +198,7 @@ mod tests {
         assert_eq!(kept.column(Param::PurchaseId), Some("id"));
         assert_eq!(kept.column(Param::CustomerId), Some("`the customer`"));
         assert_eq!(kept.column(Param::TotalMinor), None);
+        assert_eq!(kept.made().collect::<Vec<_>>(), ["total"]);
     }
 
     #[test]
@@ -182,6 +213,10 @@ mod tests {
         assert_eq!(kept.column(Param::TotalMinor), Some("cents"));
         assert_eq!(kept.column(Param::CustomerId), None);
         assert_eq!(kept.column(Param::PurchaseTime), None);
+        assert_eq!(
+            kept.made().collect::<Vec<_>>(),
+            ["customer", "label", "day"]
+        );
         let distinct =
             of("INSERT INTO t (id, sku) SELECT DISTINCT :purchase_id, :sku").expect("plain");
         assert_eq!(distinct.column(Param::PurchaseId), None);

@@ -15,7 +15,7 @@ mod source;
 pub(crate) mod statement;
 pub(crate) mod statement_error;
 pub(crate) mod tables;
-mod template;
+pub(crate) mod template;
 pub(crate) mod templates;
 pub(crate) mod tokens;
 mod written;

@@ -15,6 +15,8 @@ use crate::sql::tokens::{self, Token};
 /// One statement, taken apart.
 #[derive(Debug)]
 pub(crate) struct Template {
+    /// What messages call it.
+    pub(crate) called: String,
     pub(crate) per: Per,
     pub(crate) form: Form,
     /// What follows it each time, if it may meet another number of rows than it must.
@@ -72,11 +74,13 @@ impl Template {
             Source::Set | Source::Found => None,
         };
         let rows = rows(&tokens, source, statement.rows)?;
+        let called = statement.called(number);
         let guard = match rows {
-            Some(Rows::Exactly(rows)) => Some(Guard::new(&statement.called(number), rows)),
+            Some(Rows::Exactly(rows)) => Some(Guard::new(&called, rows)),
             Some(Rows::Any) | None => None,
         };
         Ok(Self {
+            called,
             per: statement.per,
             form: form.unwrap_or_else(|| Form::Single(pieces(&tokens))),
             guard,

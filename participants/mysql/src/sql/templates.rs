@@ -63,6 +63,11 @@ impl Templates {
         why_unfit(params, &self.attributes, purchase)
     }
 
+    /// Each of them, in their order.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &Template> {
+        self.0.iter()
+    }
+
     /// Where the statements keep purchases, and where their items.
     pub(crate) fn kept(&self) -> (Option<&Kept>, Option<&Kept>) {
         let first = |per| Some(self.keeping_ids().find(|(of, _)| *of == per)?.1);

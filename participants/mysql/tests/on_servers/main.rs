@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod audited;
 mod branches;
 mod counters;
 mod denied;
@@ -255,9 +256,17 @@ fn of_servers() -> Vec<Check> {
             tables_without_transactions_are_found_behind_views_and_triggers,
             what_may_not_be_seen_is_said_not_to_be_looked_at,
             a_column_that_folds_the_case_of_ids_is_found,
+            columns_too_small_for_the_limits_are_told,
             a_table_that_takes_an_id_twice_is_refused,
             statements_that_can_not_run_are_named,
             lines_find_their_order_by_the_purchases_id,
+        ],
+        checks![Needs::Nothing, audited:
+            all_of_the_default_tables_is_compared,
+            what_a_column_does_not_keep_as_it_is_is_not_compared,
+            rows_whose_id_is_in_another_form_are_not_compared_at_all,
+            ids_that_are_numbers_are_compared_by_their_value,
+            a_time_is_compared_where_it_is_one_moment,
         ],
         checks![Needs::OwnServer, preflight:
             unsafe_settings_are_refused_unless_accepted,

@@ -1,11 +1,13 @@
 //! What is found and refused before purchases are accepted.
 
 use tandem_mysql::{Per, Settings, Statement};
-use tandem_participant::{Error, Finding, Participant};
+use tandem_participant::{Error, Finding, Participant, Vote};
 use tandem_servers::{LaunchOptions, MysqlOptions, MysqlServer, PortLease};
 
 use crate::entries::with_statements;
-use crate::stand::{Stand, column, commit, enlist, entry, prepared, sql, try_sql, tx, until};
+use crate::stand::{
+    Stand, ask, column, commit, enlist, entries, entry, prepared, sql, try_sql, tx, until,
+};
 
 pub(crate) async fn missing_tables_are_printed(stand: Stand) {
     let mut settings = stand.settings();
@@ -260,6 +262,59 @@ pub(crate) async fn a_column_that_folds_the_case_of_ids_is_found(stand: Stand) {
     for (sequence, id) in [(1, "order-1"), (2, "Order-1")] {
         crate::stand::prepared(&participant, &crate::stand::tx(sequence), &[id]).await;
     }
+}
+
+pub(crate) async fn columns_too_small_for_the_limits_are_told(stand: Stand) {
+    let mut hand = stand.hand().await;
+    sql(
+        &mut hand,
+        "CREATE TABLE orders (id VARCHAR(20) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY, total INT, \
+         currency CHAR(2), customer VARCHAR(64)); \
+         CREATE TABLE items (id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin, n SMALLINT, price DECIMAL(12, 2))",
+    )
+    .await;
+    let statements = [
+        (
+            Per::Purchase,
+            "INSERT INTO orders (id, total, currency, customer) VALUES (:purchase_id, :total_minor, \
+             :currency, :customer_id)",
+        ),
+        (
+            Per::Item,
+            "INSERT INTO items (id, n, price) VALUES (:purchase_id, :quantity, :unit_price_minor)",
+        ),
+    ];
+    let participant = with_statements(&stand, &statements).await;
+    let findings = participant.describe().await.unwrap().findings;
+    let found = findings.iter().find(|one| one.name == "COLUMN_TOO_SMALL");
+    let found = found.expect("a finding");
+    assert!(found.accepted);
+    for part in [
+        "id of orders is of type varchar(20), and :purchase_id may have 64 characters",
+        "total of orders is of type int",
+        ":total_minor may be 9000000000000000",
+        "currency of orders is of type char(2)",
+        "n of items is of type smallint",
+        ":quantity may be 1000000",
+        "price of items is of type decimal(12,2), and :unit_price_minor may be 1000000000000",
+    ] {
+        assert!(
+            found.detail.contains(part),
+            "{part:?} is missing in {found:?}"
+        );
+    }
+    assert!(!found.detail.contains("customer of"), "{found:?}");
+    // None of it is written cut.
+    let long = "x".repeat(21);
+    let vote = participant
+        .prepare(&ask(&tx(1), entries(&[&long])))
+        .await
+        .unwrap()
+        .vote;
+    assert!(
+        matches!(&vote, Vote::Yes { refused, .. } if refused.len() == 1),
+        "{vote:?}"
+    );
 }
 
 pub(crate) async fn a_table_that_takes_an_id_twice_is_refused(stand: Stand) {

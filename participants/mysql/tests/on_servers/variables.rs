@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row};
 use tandem_mysql::{MysqlParticipant, Per, Settings, Statement};
 use tandem_participant::audit_question::{AuditAnswer, AuditQuestion, KeptItem, KeptPurchase};
 use tandem_participant::{CommitEvidence, Participant};
-use tandem_protocol::{Entry, Purchase, Reason};
+use tandem_protocol::{Entry, Purchase, Reason, Timestamp};
 
 use crate::entries::{by, reasons, refused_entries};
 use crate::stand::{
@@ -300,9 +300,10 @@ async fn kept_now(participant: &MysqlParticipant, ids: [String; 3]) -> Vec<KeptP
     let question = AuditQuestion::Purchases {
         purchase_ids: ids.into(),
     };
-    let AuditAnswer::Purchases(mut found) = participant.audit(&question).await.unwrap() else {
+    let AuditAnswer::Purchases(rows) = participant.audit(&question).await.unwrap() else {
         panic!("no purchases");
     };
+    let mut found = rows.purchases;
     for purchase in &mut found {
         purchase.items.as_mut().unwrap().sort();
     }
@@ -315,6 +316,7 @@ fn kept(purchase_id: &str, customer: &str, transaction: &str) -> KeptPurchase {
         sku: Some(sku.into()),
         quantity: Some(quantity),
         unit_price_minor: Some(250),
+        item_number: None,
     };
     KeptPurchase {
         purchase_id: purchase_id.into(),
@@ -322,6 +324,7 @@ fn kept(purchase_id: &str, customer: &str, transaction: &str) -> KeptPurchase {
         currency: Some("EUR".into()),
         total_minor: Some(750),
         transaction_id: Some(transaction.into()),
+        purchase_time: Some(Timestamp(1_000)),
         items: Some(vec![item("apple", 2), item("pear", 1)]),
     }
 }
