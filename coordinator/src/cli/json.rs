@@ -181,11 +181,12 @@ fn description(answer: &DescribeResponse) -> Value {
     })
 }
 
-fn finding(finding: &Finding) -> Value {
+pub(super) fn finding(finding: &Finding) -> Value {
     json!({
         "name": finding.name,
         "detail": finding.detail,
         "accepted": finding.accepted,
+        "told": finding.told,
     })
 }
 

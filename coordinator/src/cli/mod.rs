@@ -5,6 +5,7 @@
 
 mod advice;
 mod audit;
+mod config_check;
 mod connection;
 mod exit;
 mod forgotten;
@@ -69,6 +70,26 @@ impl Log {
     }
 }
 
+/// `tandem config …`
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Check a configuration file, and its stores, without leaving a trace
+    #[command(long_about = config_check::ABOUT, after_help = config_check::EXIT_CODES)]
+    Check(config_check::Args),
+}
+
+impl Config {
+    /// Checks, and prints what was found.
+    ///
+    /// # Errors
+    /// [`VerbFailure`], to be shown by [`finish`].
+    pub fn run(self) -> Result<(), VerbFailure> {
+        match self {
+            Config::Check(args) => on_one_thread(args.run()),
+        }
+    }
+}
+
 /// The verbs that ask a running coordinator.
 #[derive(Debug, Subcommand)]
 pub enum Client {
@@ -126,11 +147,7 @@ impl Client {
     /// # Errors
     /// [`VerbFailure`], to be shown by [`finish`].
     pub fn run(self) -> Result<(), VerbFailure> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(anyhow::Error::from)?;
-        runtime.block_on(async {
+        on_one_thread(async {
             match self {
                 Client::Tx(Tx::List(args)) => args.run().await,
                 Client::Tx(Tx::Show(args)) => args.run().await,
@@ -145,6 +162,14 @@ impl Client {
             }
         })
     }
+}
+
+fn on_one_thread(verb: impl Future<Output = Result<(), VerbFailure>>) -> Result<(), VerbFailure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)?;
+    runtime.block_on(verb)
 }
 
 /// Says on stderr, by `note`, what failed, if anything did, and gives the exit code.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use tandem_proto::v1::{
-    LinkState, ListParticipantsRequest, ListParticipantsResponse, Loss, ParticipantStatus,
+    Finding, LinkState, ListParticipantsRequest, ListParticipantsResponse, Loss, ParticipantStatus,
     PurchaseQueue,
 };
 use tandem_protocol::TransactionId;
@@ -128,11 +128,7 @@ fn remarks(
     }
     let findings = status.description.iter().flat_map(|d| &d.findings);
     for finding in findings {
-        let verdict = if finding.accepted {
-            "unsafe, accepted by the configuration"
-        } else {
-            "UNSAFE, refused"
-        };
+        let verdict = verdict(finding);
         let _ = write!(
             page,
             "\n{name}: {verdict}: {}: {}",
@@ -161,6 +157,15 @@ fn remarks(
             page,
             "\n{name}: prepared and {whose}, never touched: {id} (since {since})"
         );
+    }
+}
+
+/// Whether a finding keeps a coordinator from working.
+pub(super) fn verdict(finding: &Finding) -> &'static str {
+    match (finding.accepted, finding.told) {
+        (false, _) => "UNSAFE, refused",
+        (true, false) => "unsafe, accepted by the configuration",
+        (true, true) => "to be known",
     }
 }
 
@@ -205,7 +210,7 @@ fn remark_loss(page: &mut String, name: &str, loss: &Loss, now: jiff::Timestamp)
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1::{DescribeResponse, Finding, PreparedBranch};
+    use tandem_proto::v1::{DescribeResponse, PreparedBranch};
 
     use super::super::samples::{after, now};
     use super::*;
@@ -225,6 +230,7 @@ mod tests {
                     name: "SYNC_BINLOG".into(),
                     detail: "sync_binlog is 0".into(),
                     accepted: true,
+                    told: false,
                 }],
             }),
             loss: Some(Loss {

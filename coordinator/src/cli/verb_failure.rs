@@ -24,6 +24,12 @@ pub enum VerbFailure {
     /// The command line asks for something that can't be.
     #[error("{0}")]
     Usage(String),
+    /// The configuration can't be used at its stores; what is wrong was printed.
+    #[error("")]
+    Unusable,
+    /// Some of the stores could not be asked, and nothing else was found; it was printed.
+    #[error("")]
+    Unasked,
     /// The configuration can't be used.
     #[error("{}", status::causes(.0))]
     Config(#[from] ConfigError),
@@ -82,10 +88,11 @@ impl VerbFailure {
             VerbFailure::Refused(_) | VerbFailure::Negative(_) | VerbFailure::Other(_) => {
                 Exit::Negative
             }
-            VerbFailure::Usage(_) | VerbFailure::Config(_) | VerbFailure::Incomplete(_) => {
-                Exit::Usage
-            }
-            VerbFailure::Unreachable { .. } => Exit::Unreachable,
+            VerbFailure::Usage(_)
+            | VerbFailure::Config(_)
+            | VerbFailure::Unusable
+            | VerbFailure::Incomplete(_) => Exit::Usage,
+            VerbFailure::Unreachable { .. } | VerbFailure::Unasked => Exit::Unreachable,
             VerbFailure::NoAnswer { .. } | VerbFailure::Unknown(_) => Exit::Open,
         }
     }

@@ -6,6 +6,7 @@
 mod limits;
 pub mod missing;
 mod participants;
+mod positions;
 mod rules;
 
 use std::net::SocketAddr;
@@ -75,6 +76,7 @@ pub struct MysqlSidecar {
     #[serde(default)]
     pub attributes: Attributes,
     /// The store, as in `[participants.NAME.mysql]`.
+    #[serde(deserialize_with = "participants::mysql")]
     pub mysql: MysqlSettings,
 }
 
@@ -85,6 +87,7 @@ pub struct RedisSidecar {
     /// Who the sidecar is and where it listens.
     pub sidecar: Sidecar,
     /// The store, as in `[participants.NAME.redis]`.
+    #[serde(deserialize_with = "participants::redis")]
     pub redis: RedisSettings,
 }
 
@@ -148,9 +151,11 @@ impl Config {
     /// [`ConfigError::Malformed`] or [`ConfigError::Lacking`], for a person.
     pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let mut config: Config = read(path, text)?;
-        for settings in config.participants.values_mut() {
-            if let ParticipantSettings::Mysql(mysql) = settings {
-                declare(&config.attributes, mysql, path, text)?;
+        let positions: positions::OfDaemon = read(path, text)?;
+        for (name, settings) in &mut config.participants {
+            if let ParticipantSettings::Mysql(settings) = settings {
+                positions.note(text, name.as_str(), settings);
+                declare(&config.attributes, settings, path)?;
             }
         }
         let kinds = config.participants.values().map(ParticipantSettings::kind);
@@ -183,9 +188,11 @@ impl MysqlSidecar {
     /// # Errors
     /// [`ConfigError::Malformed`], for a person.
     pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let mut file: MysqlSidecar = read(path, text)?;
-        declare(&file.attributes, &mut file.mysql, path, text)?;
-        Ok(file)
+        let mut sidecar: MysqlSidecar = read(path, text)?;
+        let positions: positions::OfSidecar = read(path, text)?;
+        positions.note(text, &mut sidecar.mysql);
+        declare(&sidecar.attributes, &mut sidecar.mysql, path)?;
+        Ok(sidecar)
     }
 }
 
@@ -235,26 +242,22 @@ fn read<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> 
 }
 
 /// Gives the statements the attributes that the file declares; one that they use and that is not declared is
-/// refused where the file uses it first.
+/// refused where the statement stands.
 fn declare(
     attributes: &Attributes,
     mysql: &mut MysqlSettings,
     path: &Path,
-    text: &str,
 ) -> Result<(), ConfigError> {
     mysql.attributes = attributes.clone();
-    let Some(undeclared) = mysql.undeclared_attribute() else {
+    let Some((undeclared, position)) = mysql.undeclared_attribute() else {
         return Ok(());
     };
-    let at = text.find(&format!(":attr.{undeclared}")).unwrap_or(0);
-    let line = text[..at].matches('\n').count() + 1;
-    let begin = text[..at].rfind('\n').map_or(0, |end| end + 1);
-    let column = text[begin..at].chars().count() + 1;
+    let place = position.map(|at| format!("{at}: ")).unwrap_or_default();
     Err(ConfigError::Malformed {
         path: path.into(),
         report: format!(
-            "line {line}, column {column}: :attr.{undeclared} is not declared; add [attributes.{undeclared}] \
-             with its type, outside the participants"
+            "{place}:attr.{undeclared} is not declared; add [attributes.{undeclared}] with its type, outside \
+             the participants"
         ),
     })
 }

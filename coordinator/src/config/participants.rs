@@ -95,8 +95,14 @@ impl<'de> Visitor<'de> for OneKind {
             return Err(A::Error::invalid_length(0, &self));
         };
         let settings = match kind {
-            ParticipantKind::Mysql => ParticipantSettings::Mysql(tables.next_value()?),
-            ParticipantKind::Redis => ParticipantSettings::Redis(tables.next_value()?),
+            ParticipantKind::Mysql => {
+                let Mysql(settings) = tables.next_value()?;
+                ParticipantSettings::Mysql(settings)
+            }
+            ParticipantKind::Redis => {
+                let Redis(settings) = tables.next_value()?;
+                ParticipantSettings::Redis(settings)
+            }
             ParticipantKind::Sidecar => ParticipantSettings::Sidecar(tables.next_value()?),
         };
         match tables.next_key::<ParticipantKind>()? {
@@ -104,6 +110,28 @@ impl<'de> Visitor<'de> for OneKind {
             Some(_) => Err(A::Error::invalid_length(2, &self)),
         }
     }
+}
+
+/// Settings that are refused at their table where they can't work together.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Mysql(#[serde(deserialize_with = "mysql")] MysqlSettings);
+
+/// The same of Redis.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Redis(#[serde(deserialize_with = "redis")] RedisSettings);
+
+pub(super) fn mysql<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MysqlSettings, D::Error> {
+    let settings = MysqlSettings::deserialize(deserializer)?;
+    settings.check().map_err(D::Error::custom)?;
+    Ok(settings)
+}
+
+pub(super) fn redis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RedisSettings, D::Error> {
+    let settings = RedisSettings::deserialize(deserializer)?;
+    settings.check().map_err(D::Error::custom)?;
+    Ok(settings)
 }
 
 fn endpoint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uri, D::Error> {

@@ -366,7 +366,7 @@ fn statement_that_would_break_a_promise_is_refused_where_it_stands() {
     for (sql, parts) in [
         (
             "INSERT INTO order_lines VALUES (LAST_INSERT_ID(), :sku)",
-            ["LAST_INSERT_ID()", "SELECT id, :sku FROM orders"],
+            ["LAST_INSERT_ID()", "VALUES ((SELECT id FROM orders"],
         ),
         ("REPLACE INTO t VALUES (:sku)", ["REPLACE", "write INSERT"]),
         (
@@ -442,4 +442,55 @@ fn rows_that_a_statement_must_meet_are_checked_where_they_stand() {
     ] {
         assert_says(&refusal(&with(&statement)), &parts);
     }
+}
+
+#[test]
+fn settings_that_can_not_work_are_refused_at_their_table() {
+    let redis = "[participants.stock.redis]\nurl = \"redis://127.0.0.1/\"\n";
+    for (more, parts) in [
+        (
+            "sessions_max = 0",
+            ["line 9", "sessions_max must be 1 to 256, not 0"],
+        ),
+        ("accept = [\"ALL\"]", ["line 9", "findings are"]),
+        (
+            "time_zone = \"here or there\"",
+            ["line 9", "time_zone must be"],
+        ),
+        (
+            "statements = [{ per = \"purchase\", sql = \"DELETE FROM t\" }]",
+            ["line 9", "none inserts :purchase_id"],
+        ),
+    ] {
+        let report = refusal(&format!("{COORDINATOR}{PARTICIPANT}{more}\n"));
+        assert_says(&report, &parts);
+    }
+    let report = refusal(&format!("{COORDINATOR}{redis}wait_aof = true\n"));
+    assert_says(&report, &["line 8", "wait_aof"]);
+    let password = "[participants.purchases.mysql]\nurl = \"mysql://u:hunter#2@h/d\"\n";
+    let report = refusal(&format!("{COORDINATOR}{password}"));
+    assert_says(&report, &["line 8", "percent-encoded"]);
+    assert!(!report.contains("hunter"), "{report}");
+}
+
+#[test]
+fn statements_know_where_they_stand() {
+    let statements = "statements = [\n  { per = \"purchase\", sql = \"INSERT INTO o (id) VALUES (:purchase_id)\" },\n]\n\
+                      [[mysql.statements]]\n";
+    let (inline, _) = statements.split_once("[[").unwrap();
+    let config = load_text(&format!("{COORDINATOR}{PARTICIPANT}{inline}")).unwrap();
+    let Some(ParticipantSettings::Mysql(settings)) = config.participants.values().next() else {
+        panic!("{config:?}");
+    };
+    let position = settings.statements.as_ref().unwrap()[0].position.unwrap();
+    assert_eq!((position.line, position.column), (12, 29));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sidecar.toml");
+    let text = "[sidecar]\nname = \"ledger\"\nlisten = \"127.0.0.1:7660\"\n\n[mysql]\nurl = \"mysql://h/d\"\n\
+                [[mysql.statements]]\nper = \"purchase\"\nsql = \"\"\"\nINSERT INTO o (id)\nVALUES \
+                (:purchase_id)\"\"\"\n";
+    std::fs::write(&path, text).unwrap();
+    let sidecar = MysqlSidecar::load(&path).unwrap();
+    let position = sidecar.mysql.statements.unwrap()[0].position.unwrap();
+    assert_eq!((position.line, position.column), (9, 7));
 }

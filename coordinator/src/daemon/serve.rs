@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use tandem_participant::{Acknowledged, Enlist, Participant, RemoteParticipant, Timeouts};
+use tandem_participant::{Acknowledged, Enlist, Participant};
 use tandem_proto::v1::operator_service_server::OperatorServiceServer;
 use tandem_proto::v1::purchase_service_server::PurchaseServiceServer;
 use tandem_protocol::{Coordinator, CoordinatorId, Epoch, ParticipantName, Settings, Timestamp};
@@ -18,9 +17,10 @@ use super::edge::{bind, server};
 use super::link::{Link, LinkState, Times};
 use super::log::{self, Begun};
 use super::open_files;
+use super::participants::participants;
 use super::signals::Signals;
 use super::start_check;
-use crate::config::{Config, ParticipantSettings};
+use crate::config::Config;
 use crate::services::validate::Carried;
 use crate::services::{Operator, Purchases};
 
@@ -304,42 +304,6 @@ async fn report_health(reporter: tonic_health::server::HealthReporter, links: Ve
         }
         tokio::time::sleep(LOOK).await;
     }
-}
-
-fn participants(
-    config: &Config,
-) -> anyhow::Result<BTreeMap<ParticipantName, Arc<dyn Participant>>> {
-    let named = config.participants.iter().map(|(name, settings)| {
-        let participant = participant(name, settings, config)
-            .with_context(|| format!("[participants.{name}]"))?;
-        Ok((name.clone(), participant))
-    });
-    named.collect()
-}
-
-fn participant(
-    name: &ParticipantName,
-    settings: &ParticipantSettings,
-    config: &Config,
-) -> anyhow::Result<Arc<dyn Participant>> {
-    Ok(match settings {
-        ParticipantSettings::Mysql(settings) => Arc::new(tandem_mysql::MysqlParticipant::new(
-            name.clone(),
-            settings.clone(),
-        )?),
-        ParticipantSettings::Redis(settings) => Arc::new(tandem_redis::RedisParticipant::new(
-            name.clone(),
-            settings.clone(),
-        )?),
-        ParticipantSettings::Sidecar(sidecar) => Arc::new(RemoteParticipant::new(
-            name.clone(),
-            &sidecar.endpoint.to_string(),
-            Timeouts {
-                call: config.limits.call_timeout,
-                ..Timeouts::default()
-            },
-        )?),
-    })
 }
 
 fn times(config: &Config) -> Times {

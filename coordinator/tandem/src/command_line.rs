@@ -1,7 +1,7 @@
 //! What the binary takes on its command line.
 
 use clap::{Parser, Subcommand};
-use tandem::cli::{Client, Log, exit_codes, participant, serve};
+use tandem::cli::{Client, Config, Log, exit_codes, participant, serve};
 
 /// Makes a purchase atomic over MySQL and Redis.
 #[derive(Debug, Parser)]
@@ -29,6 +29,9 @@ pub enum Command {
     /// Name the steps at which a process can be told to die, for tests of recovery
     #[command(hide = true)]
     Steps,
+    /// Check a configuration before it is used
+    #[command(subcommand)]
+    Config(Config),
     /// A verb that asks a running coordinator.
     #[command(flatten)]
     Client(Client),

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Client(verb) => verb.run(),
         Command::Log(verb) => verb.run(),
+        Command::Config(verb) => verb.run(),
         Command::Serve(args) => return start(&args.log, || Config::load(&args.config), serve),
         Command::Participant(SidecarKind::Mysql(args)) => {
             return start(&args.log, || MysqlSidecar::load(&args.config), serve_mysql);

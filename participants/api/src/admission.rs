@@ -83,6 +83,7 @@ impl Admission {
                 advice(&denial.detail)
             ),
             accepted: false,
+            told: false,
         })
     }
 

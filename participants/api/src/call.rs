@@ -260,8 +260,20 @@ pub struct Finding {
     pub name: String,
     /// What is wrong and how to mend it, for a person.
     pub detail: String,
-    /// Whether the configuration accepts it.
+    /// Whether it keeps nobody from working: it is told only, or the configuration accepts it.
     pub accepted: bool,
+    /// Whether it is told only, and the configuration does not name it.
+    pub told: bool,
+}
+
+/// What is known of a store that was looked at without a trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedStore {
+    /// What it is, and what is unsafe about it.
+    pub description: Description,
+    /// For a person, what would keep every purchase from being made there: statements that can't run, tables
+    /// that can't be.
+    pub faults: Vec<String>,
 }
 
 /// Stock of one sku.

@@ -19,9 +19,9 @@ pub mod server;
 
 pub use admission::Admission;
 pub use call::{
-    Acknowledged, BranchState, BranchTruth, Commit, Committed, Description, Enlist, Enlisted,
-    Finding, Forget, Hold, KnownCoordinator, Look, Looked, Prepare, Recall, Recalled, RollBack,
-    RolledBack, Stock, Voted,
+    Acknowledged, BranchState, BranchTruth, CheckedStore, Commit, Committed, Description, Enlist,
+    Enlisted, Finding, Forget, Hold, KnownCoordinator, Look, Looked, Prepare, Recall, Recalled,
+    RollBack, RolledBack, Stock, Voted,
 };
 pub use client::{RemoteParticipant, Timeouts};
 pub use error::Error;

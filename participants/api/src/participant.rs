@@ -7,8 +7,8 @@ use tandem_protocol::{PreparedBranch, Repaired, TransactionId};
 
 use crate::audit_question::{AuditAnswer, AuditQuestion};
 use crate::call::{
-    BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Forget, Look, Looked, Prepare,
-    Recall, Recalled, RollBack, RolledBack, Stock, Voted,
+    BranchTruth, CheckedStore, Commit, Committed, Description, Enlist, Enlisted, Forget, Look,
+    Looked, Prepare, Recall, Recalled, RollBack, RolledBack, Stock, Voted,
 };
 use crate::error::Error;
 
@@ -82,6 +82,15 @@ pub trait Participant: fmt::Debug + Send + Sync + 'static {
 
     /// What the store is and what is unsafe about it, read now.
     async fn describe(&self) -> Result<Description, Error>;
+
+    /// What [`Participant::describe`] says, and what would keep every purchase from being made there. Changes
+    /// and creates nothing, for whoever looks before a coordinator works with the store.
+    async fn check(&self) -> Result<CheckedStore, Error> {
+        Ok(CheckedStore {
+            description: self.describe().await?,
+            faults: Vec::new(),
+        })
+    }
 
     /// Connects to the store anew because a person asks for it: also where the store has denied the
     /// access so lately that it would not be tried again yet. Changes nothing there; connections that

@@ -106,13 +106,12 @@ impl Danger {
 
     /// It for people, where these names are accepted.
     pub(crate) fn into_finding(self, accept: &[String]) -> Finding {
-        let name = self.as_ref();
+        let is_named = self.is_among(accept);
+        let is_told = self.severity() == Severity::Told;
         Finding {
-            accepted: match self.severity() {
-                Severity::Refused => self.is_among(accept),
-                Severity::Told => true,
-            },
-            name: name.into(),
+            accepted: is_named || is_told,
+            told: is_told && !is_named,
+            name: self.as_ref().into(),
             detail: self.detail(),
         }
     }

@@ -45,6 +45,6 @@ pub use sql::fill::Begun;
 pub use sql::guard::Missed;
 pub use sql::line::Line;
 pub use sql::rows::Rows;
-pub use sql::statement::{Per, Statement};
+pub use sql::statement::{Per, Position, Statement};
 pub use sql::statement_error::{Forbidden, StatementError, StatementsError};
 pub use sql::templates::Templates;

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tandem_participant::audit_question::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
-    Admission, BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Look,
-    Looked, Participant, Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, RolledBack,
-    Stock, Voted,
+    Admission, BranchTruth, CheckedStore, Commit, Committed, Description, Enlist, Enlisted, Error,
+    Forget, Look, Looked, Participant, Prepare, PreparedBranch, Recall, Recalled, Repaired,
+    RollBack, RolledBack, Stock, Voted,
 };
 use tandem_protocol::{ParticipantName, TransactionId};
 
 use crate::branch::{audit_pages, commit, inspect, prepare, repair, roll_back};
 use crate::enlistment::{enlist, forget, look, recall};
-use crate::preflight::describe;
+use crate::preflight::{check, describe};
 use crate::session::dial::Dial;
 use crate::session::one_server::OneServer;
 use crate::session::sessions::{House, Sessions};
@@ -120,6 +120,10 @@ impl Participant for MysqlParticipant {
         findings.extend(self.store.alarm.finding());
         findings.extend(self.store.admission.finding());
         Ok(description)
+    }
+
+    async fn check(&self) -> Result<CheckedStore, Error> {
+        check::check(&self.store).await
     }
 
     async fn reconnect(&self) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use sqlx::mysql::MySqlConnectOptions;
 use tandem_participant::attributes::Attributes;
 
 use crate::danger::Danger;
-use crate::sql::statement::Statement;
+use crate::sql::statement::{Position, Statement};
 use crate::sql::statement_error::{StatementError, StatementsError};
 use crate::sql::tables;
 use crate::sql::templates::Templates;
@@ -157,14 +157,26 @@ impl Settings {
         }
     }
 
-    /// An attribute that a statement uses and that is not declared.
-    pub fn undeclared_attribute(&self) -> Option<String> {
+    /// Whether they can work, as far as can be said without the server, and without the attributes, which are
+    /// declared elsewhere.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        match self.clone().checked() {
+            Err(SettingsError::Statements(StatementsError::One {
+                source: StatementError::UndeclaredAttribute { .. },
+                ..
+            })) => Ok(()),
+            checked => checked.map(drop),
+        }
+    }
+
+    /// An attribute that a statement uses and that is not declared, and where that statement stands.
+    pub fn undeclared_attribute(&self) -> Option<(String, Option<Position>)> {
         let statements = self.statements.as_deref()?;
         match Templates::parse(statements, &self.attributes) {
             Err(StatementsError::One {
+                number,
                 source: StatementError::UndeclaredAttribute { name },
-                ..
-            }) => Some(name),
+            }) => Some((name, statements.get(number - 1)?.position)),
             _ => None,
         }
     }

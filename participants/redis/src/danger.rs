@@ -40,6 +40,7 @@ impl Danger {
         let name = self.as_ref();
         Finding {
             accepted: accept.iter().any(|accepted| accepted == name),
+            told: false,
             name: name.into(),
             detail: self.detail(),
         }

@@ -180,6 +180,12 @@ impl Settings {
         }
     }
 
+    /// Whether they can work, as far as can be said without the server.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        self.stock_place()?;
+        self.entrance().map(drop)
+    }
+
     /// The replicas to wait for, if any.
     pub(crate) fn wait(&self) -> Option<Wait> {
         (self.wait_replicas > 0).then(|| Wait {

@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
+use serde_json::Value;
 use tandem_proto::v1::LinkState;
 use tandem_tests::{Case, Setup, Start, StoresOptions, World, purchase, until};
 
@@ -13,6 +14,7 @@ pub(crate) const CASES: &[Case] = &[
     case!(settings_that_become_unsafe_are_named_while_all_goes_on on TWO),
     case!(own_schema_is_written_by_own_statements on TWO, with down),
     case!(malformed_configuration_is_refused_with_its_line on ONE, with down),
+    case!(configuration_is_checked_without_a_trace on TWO, with unsafe_stores),
     case!(store_that_nobody_is_for_is_refused_before_a_log_exists on ONE, with sidecars_alone),
     case!(log_of_another_coordinator_is_refused on ONE),
 ];
@@ -199,6 +201,83 @@ async fn malformed_configuration_is_refused_with_its_line(world: &World) -> Resu
     );
     let output = world.tandem(&["serve", "--config", "/nowhere/tandem.toml"])?;
     ensure!(output.status.code() == Some(2), "{output:?}");
+    Ok(())
+}
+
+/// Before a log, an epoch or a table is there, and with the line of what is wrong.
+async fn configuration_is_checked_without_a_trace(world: &World) -> Result<()> {
+    sql(
+        world,
+        "CREATE TABLE orders (id VARCHAR(64) COLLATE utf8mb4_bin PRIMARY KEY, who VARCHAR(64)) CHARACTER SET utf8mb4",
+    )
+    .await?;
+    let path = world.folder().join("checked.toml");
+    let check = |mysql: &str, redis: &str| -> Result<(Value, i32)> {
+        let text = format!(
+            "[coordinator]\nid = \"shop\"\ndata_dir = \"checked\"\nlisten = \"127.0.0.1:7650\"\n\
+             admin_listen = \"127.0.0.1:7651\"\n[participants.stock.redis]\n{}{redis}\n\
+             [participants.purchases.mysql]\n{}{mysql}",
+            world.stores.redis_settings(),
+            world.stores.mysql_settings(),
+        );
+        fs::write(&path, text)?;
+        let path = path.to_string_lossy();
+        let words = ["config", "check", "--config", &path];
+        println!(
+            "{}",
+            String::from_utf8_lossy(&world.tandem(&words)?.stdout).trim_end()
+        );
+        let output = world.tandem(&[&words[..], &["--output", "json"]].concat())?;
+        let code = output.status.code().unwrap_or_default();
+        Ok((serde_json::from_slice(&output.stdout)?, code))
+    };
+    let (mysql, redis) = (
+        "accept = [\"FLUSH_LOG_NOT_AT_COMMIT\"]\n",
+        "accept = [\"APPENDFSYNC_NOT_ALWAYS\"]\n",
+    );
+    let (document, code) = check("", "")?;
+    ensure!(code == 1, "exit {code}: {document:#}");
+    for name in ["FLUSH_LOG_NOT_AT_COMMIT", "APPENDFSYNC_NOT_ALWAYS"] {
+        ensure!(document.to_string().contains(name), "{name}: {document:#}");
+    }
+    let (document, code) = check(mysql, redis)?;
+    ensure!(code == 0, "exit {code}: {document:#}");
+
+    let statement = |sql: &str| {
+        format!(
+            "{mysql}[[participants.purchases.mysql.statements]]\nper = \"purchase\"\nsql = \"{sql}\"\n"
+        )
+    };
+    let plain = "INSERT INTO orders (id, who) VALUES (:purchase_id, :customer_id)";
+    let (document, code) = check(&statement(plain), redis)?;
+    ensure!(code == 0, "exit {code}: {document:#}");
+    let (document, code) = check(&statement(&plain.replace("who", "whom")), redis)?;
+    ensure!(code == 2, "exit {code}: {document:#}");
+    let refusals = document["participants"][0]["refusals"].to_string();
+    for part in ["statement 1 at line ", ", column 7 can't run", "whom"] {
+        ensure!(
+            refusals.contains(part),
+            "{part:?} is missing in {document:#}"
+        );
+    }
+    let (document, code) = check(
+        &statement("REPLACE INTO orders (id) VALUES (:purchase_id)"),
+        redis,
+    )?;
+    let refusal = document["refusal"].to_string();
+    ensure!(
+        code == 2 && refusal.contains(", column 7") && refusal.contains("write INSERT"),
+        "exit {code}: {document:#}"
+    );
+
+    let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'shop'";
+    ensure!(number(world, tables).await? == 1);
+    ensure!(!world.folder().join("checked").exists(), "a log was begun");
+    let keys: Vec<String> = redis::cmd("KEYS")
+        .arg("*")
+        .query_async(&mut world.stores.kv().await?)
+        .await?;
+    ensure!(keys.is_empty(), "{keys:?}");
     Ok(())
 }
 

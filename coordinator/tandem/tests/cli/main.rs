@@ -432,3 +432,52 @@ fn missing_configuration_exits_2_with_the_cause() {
     assert_exit(&output, 2);
     assert!(stderr(&output).contains("/nowhere/x.toml: No such file"));
 }
+
+#[test]
+fn configuration_is_checked_by_itself_and_at_its_stores() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = fake::refusing_port();
+    let redis = format!("url = \"redis://{}/0\"\n", nobody.local_addr().unwrap());
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let check = |path: &str, more: &[&str]| {
+        let args = [&["config", "check", "--config", path][..], more].concat();
+        tandem("http://127.0.0.1:9", &args)
+    };
+    let daemon = format!(
+        "[coordinator]\nid = \"shop\"\ndata_dir = \"log\"\nlisten = \"127.0.0.1:7650\"\nadmin_listen = \
+         \"127.0.0.1:7651\"\naccept = [\"NO_RECORD_PARTICIPANT\"]\n[participants.stock.redis]\n{redis}"
+    );
+    let sidecar =
+        format!("[sidecar]\nname = \"stock\"\nlisten = \"127.0.0.1:7660\"\n[redis]\n{redis}");
+    for (name, text) in [("daemon.toml", daemon), ("sidecar.toml", sidecar)] {
+        let path = write(name, &text);
+        let offline = check(&path, &["--offline"]);
+        assert_exit(&offline, 0);
+        assert!(stdout(&offline).contains("keeps its rules"), "{offline:?}");
+        let asked = check(&path, &[]);
+        assert_exit(&asked, 3);
+        assert!(
+            stdout(&asked).contains("stock: could not be asked"),
+            "{asked:?}"
+        );
+
+        let wrong = write(name, &format!("{text}wait_aof = true\n"));
+        let refused = check(&wrong, &["--output", "json"]);
+        assert_exit(&refused, 2);
+        let document: Value = serde_json::from_str(stdout(&refused)).unwrap();
+        let refusal = document["refusal"].as_str().unwrap();
+        assert!(
+            refusal.contains("line ") && refusal.contains("wait_aof"),
+            "{refusal}"
+        );
+        assert_eq!(document["participants"], Value::Array(Vec::new()));
+    }
+    let missing = check("/nowhere/x.toml", &[]);
+    assert_exit(&missing, 2);
+    assert!(stdout(&missing).contains("/nowhere/x.toml: No such file"));
+    assert!(!folder.path().join("log").exists());
+}

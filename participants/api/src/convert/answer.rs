@@ -322,6 +322,7 @@ impl From<Description> for v1::DescribeResponse {
             name: finding.name,
             detail: finding.detail,
             accepted: finding.accepted,
+            told: finding.told,
         };
         Self {
             kind: description.kind,
@@ -339,6 +340,7 @@ impl From<v1::DescribeResponse> for Description {
             name: finding.name,
             detail: finding.detail,
             accepted: finding.accepted,
+            told: finding.told,
         };
         Self {
             kind: answer.kind,

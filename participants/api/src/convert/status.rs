@@ -123,12 +123,14 @@ fn findings(details: &ErrorDetails, message: String) -> Vec<Finding> {
             name: "UNSAFE".into(),
             detail: message,
             accepted: false,
+            told: false,
         }];
     }
     let finding = |violation: &PreconditionViolation| Finding {
         name: violation.r#type.clone(),
         detail: violation.description.clone(),
         accepted: violation.subject == ACCEPTED,
+        told: false,
     };
     violations.iter().map(finding).collect()
 }

@@ -33,6 +33,7 @@ async fn every_error_comes_back_as_it_was() {
         name: name.into(),
         detail: format!("how to mend {name}"),
         accepted,
+        told: false,
     };
     let findings = vec![finding("NO_AOF", false), finding("REPLICA", true)];
     let table = [
@@ -100,6 +101,7 @@ async fn an_error_too_long_for_a_header_is_cut_not_lost() {
         name: format!("FINDING_{n}"),
         detail: "é".repeat(4000),
         accepted: n.is_multiple_of(2),
+        told: false,
     };
     let findings = (0..40).map(finding).collect();
     let long = [

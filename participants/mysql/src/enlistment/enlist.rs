@@ -41,7 +41,10 @@ pub(crate) async fn enlist(store: &Store, enlist: &Enlist) -> Result<Enlisted, E
     }
     // Once a coordinator is here its decisions come first, whatever becomes of the app's tables.
     if !store.coordinators.knows(&enlist.coordinator) {
-        rehearsal::of_statements(store, &mut session, deadline).await?;
+        let refused = rehearsal::of_statements(store, &mut session, deadline).await?;
+        if let Some(detail) = refused {
+            return Err(Error::Invalid { detail });
+        }
     }
 
     let doing = || format!("enlisting {}", enlist.coordinator);

@@ -52,7 +52,7 @@ pub(crate) async fn describe(store: &Store) -> Result<Description, Error> {
 }
 
 /// What is known of a server by its name alone.
-fn of(store: &Store, server: String) -> Description {
+pub(crate) fn of(store: &Store, server: String) -> Description {
     Description {
         kind: "mysql".into(),
         server,

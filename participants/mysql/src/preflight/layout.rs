@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use tandem_participant::{Error, PreparedId};
 use tokio::time::Instant;
 
+use crate::preflight::rehearsal;
 use crate::records::{xa_recover, xid};
 use crate::session::connection::Session;
 use crate::session::failure::PacketFailure;
@@ -28,15 +29,57 @@ pub(crate) enum Moment {
     Running,
 }
 
-/// What became of tables that may have been missing.
+/// Whether the tables are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tables {
     Present,
+    Missing,
     Created,
 }
 
 /// Makes the tables that are missing.
 pub(crate) async fn create(
+    store: &Store,
+    session: &mut Session,
+    deadline: Instant,
+) -> Result<Tables, Error> {
+    if look(store, session, deadline).await? == Tables::Present {
+        return Ok(Tables::Present);
+    }
+    let ddl = tables::ddl(store.settings.default_schema);
+    match session.run(&ddl.join("; "), deadline).await {
+        Ok(_) => Ok(Tables::Created),
+        Err(failure) if failure.number().is_some() => Err(Error::Invalid {
+            detail: by_hand(store, &failure.cause.to_string()),
+        }),
+        Err(failure) => Err(failure.into_error("creating tandem's tables")),
+    }
+}
+
+/// Whether they could be made, without making one: what to do by hand where not.
+pub(crate) async fn rehearse(
+    store: &Store,
+    session: &mut Session,
+    deadline: Instant,
+) -> Result<Option<String>, Error> {
+    for sql in tables::ddl(store.settings.default_schema) {
+        if let Some(refusal) = rehearsal::of(session, sql, deadline).await? {
+            return Ok(Some(by_hand(store, &refusal)));
+        }
+    }
+    Ok(None)
+}
+
+fn by_hand(store: &Store, reason: &str) -> String {
+    format!(
+        "tables are missing at {} ({reason}); create them: {};",
+        store.settings.address,
+        tables::ddl(store.settings.default_schema).join("; ")
+    )
+}
+
+/// Whether there is one to make; an error where it may not be made, or a newer tandem made them.
+pub(crate) async fn look(
     store: &Store,
     session: &mut Session,
     deadline: Instant,
@@ -71,22 +114,12 @@ pub(crate) async fn create(
     if comments.len() == names.len() {
         return Ok(Tables::Present);
     }
-    let ddl = tables::ddl(default_schema);
-    let by_hand = |reason: &str| Error::Invalid {
-        detail: format!(
-            "tables are missing at {} ({reason}); create them: {};",
-            store.settings.address,
-            ddl.join("; ")
-        ),
-    };
     if !store.settings.create_tables {
-        return Err(by_hand("create_tables is false"));
+        return Err(Error::Invalid {
+            detail: by_hand(store, "create_tables is false"),
+        });
     }
-    match session.run(&ddl.join("; "), deadline).await {
-        Ok(_) => Ok(Tables::Created),
-        Err(failure) if failure.number().is_some() => Err(by_hand(&failure.cause.to_string())),
-        Err(failure) => Err(failure.into_error("creating tandem's tables")),
-    }
+    Ok(Tables::Missing)
 }
 
 /// Adds the columns of layout 2 where they are missing, if that may be done now. Gives what keeps

@@ -3,6 +3,7 @@
 
 pub(crate) mod audited;
 mod behind;
+pub(crate) mod check;
 mod columns;
 pub(crate) mod describe;
 mod engines;

@@ -12,16 +12,13 @@ use crate::sql::encode;
 use crate::sql::fill::Begun;
 use crate::store::Store;
 
-/// Lets the server parse each statement and look up what it names: tables, columns and rights that
-/// are missing are told here, and not by the first purchase.
-///
-/// [`Error::Invalid`] with the server's words. What an error of another kind says is left to the
-/// purchases: it may be of the values, which are made up.
+/// What is wrong with the first statement that can't run, in the server's words: a table, a column or a right is
+/// missing, and the first purchase would have told it.
 pub(crate) async fn of_statements(
     store: &Store,
     session: &mut Session,
     deadline: Instant,
-) -> Result<(), Error> {
+) -> Result<Option<String>, Error> {
     let (transaction, entry) = sample();
     let bytes_max = session.server.statement_bytes();
     let templates = &store.settings.templates;
@@ -31,31 +28,39 @@ pub(crate) async fn of_statements(
     };
     let lines = templates.render(begun, &[&entry], bytes_max);
     let statements = lines.iter().filter(|line| line.guard().is_none());
-    for (statement, number) in statements.zip(1..) {
-        let mut text = String::new();
-        encode::text(&mut text, &statement.sql);
-        // A PREPARE takes a plain literal or a variable.
-        let packet = format!(
-            "SET @tandem_rehearsal = {text}; PREPARE tandem_rehearsal FROM @tandem_rehearsal; \
-             DEALLOCATE PREPARE tandem_rehearsal"
-        );
-        let Err(failure) = session.run(&packet, deadline).await else {
-            continue;
-        };
-        match failure.class() {
-            Some(Class::Configuration) => {
-                return Err(Error::Invalid {
-                    detail: format!(
-                        "statement {number} can't run at {}: {}",
-                        store.settings.address, failure.cause
-                    ),
-                });
-            }
-            Some(_) => {}
-            None => return Err(failure.into_error("trying the statements")),
+    for (statement, template) in statements.zip(templates.each()) {
+        if let Some(refusal) = of(session, &statement.sql, deadline).await? {
+            return Ok(Some(format!(
+                "{} can't run at {}: {refusal}",
+                template.called, store.settings.address
+            )));
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// Lets the server parse a statement and look up what it names. What an error of another kind says is left to
+/// the purchases: it may be of the values, which are made up.
+pub(crate) async fn of(
+    session: &mut Session,
+    sql: &str,
+    deadline: Instant,
+) -> Result<Option<String>, Error> {
+    let mut text = String::new();
+    encode::text(&mut text, sql);
+    // A PREPARE takes a plain literal or a variable.
+    let packet = format!(
+        "SET @tandem_rehearsal = {text}; PREPARE tandem_rehearsal FROM @tandem_rehearsal; DEALLOCATE PREPARE \
+         tandem_rehearsal"
+    );
+    let Err(failure) = session.run(&packet, deadline).await else {
+        return Ok(None);
+    };
+    match failure.class() {
+        Some(Class::Configuration) => Ok(Some(failure.cause.to_string())),
+        Some(_) => Ok(None),
+        None => Err(failure.into_error("trying the statements")),
+    }
 }
 
 /// One purchase of one item, so that each template makes one statement.

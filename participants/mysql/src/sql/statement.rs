@@ -1,5 +1,7 @@
 //! One of the app's statements, as it is configured.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 use crate::sql::rows::Rows;
@@ -27,6 +29,16 @@ pub struct Statement {
     pub rows: Option<Rows>,
     /// What messages call it beside its place: 1 to 32 characters of `a-z 0-9 - _`.
     pub name: Option<String>,
+    /// Where its SQL begins in the file that it was read from.
+    pub position: Option<Position>,
+}
+
+/// A place in a file, both from 1, in lines and characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Position {
+    pub line: usize,
+    pub column: usize,
 }
 
 impl Statement {
@@ -37,6 +49,16 @@ impl Statement {
             sql: sql.into(),
             rows: None,
             name: None,
+            position: None,
+        }
+    }
+
+    /// What an operator is told of it: its place in the file besides, if that is known.
+    pub(crate) fn located(&self, number: usize) -> String {
+        let called = self.called(number);
+        match self.position {
+            Some(position) => format!("{called} at {position}"),
+            None => called,
         }
     }
 
@@ -46,6 +68,12 @@ impl Statement {
             Some(name) => format!("statement {number} ({name})"),
             None => format!("statement {number}"),
         }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::sql::tokens::{self, Token};
 /// One statement, taken apart.
 #[derive(Debug)]
 pub(crate) struct Template {
-    /// What messages call it.
+    /// What an operator is told of it.
     pub(crate) called: String,
     pub(crate) per: Per,
     pub(crate) form: Form,
@@ -74,13 +74,12 @@ impl Template {
             Source::Set | Source::Found => None,
         };
         let rows = rows(&tokens, source, statement.rows)?;
-        let called = statement.called(number);
         let guard = match rows {
-            Some(Rows::Exactly(rows)) => Some(Guard::new(&called, rows)),
+            Some(Rows::Exactly(rows)) => Some(Guard::new(&statement.called(number), rows)),
             Some(Rows::Any) | None => None,
         };
         Ok(Self {
-            called,
+            called: statement.located(number),
             per: statement.per,
             form: form.unwrap_or_else(|| Form::Single(pieces(&tokens))),
             guard,

@@ -56,6 +56,7 @@ impl<'de> Visitor<'de> for Whole {
             sql,
             rows,
             name,
+            position: None,
         };
         Template::parse(1, &statement).map_err(A::Error::custom)?;
         Ok(statement)

@@ -44,6 +44,7 @@ impl Alarm {
                 "purchases are refused until it is mended, and may be tried again then: {detail}"
             ),
             accepted: false,
+            told: false,
         })
     }
 

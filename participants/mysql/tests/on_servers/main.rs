@@ -259,6 +259,7 @@ fn of_servers() -> Vec<Check> {
             columns_too_small_for_the_limits_are_told,
             a_table_that_takes_an_id_twice_is_refused,
             statements_that_can_not_run_are_named,
+            a_check_leaves_no_trace,
             lines_find_their_order_by_the_purchases_id,
         ],
         checks![Needs::Nothing, audited:

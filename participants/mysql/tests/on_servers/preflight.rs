@@ -1,6 +1,6 @@
 //! What is found and refused before purchases are accepted.
 
-use tandem_mysql::{Per, Settings, Statement};
+use tandem_mysql::{Per, Position, Settings, Statement};
 use tandem_participant::{Error, Finding, Participant, Vote};
 use tandem_servers::{LaunchOptions, MysqlOptions, MysqlServer, PortLease};
 
@@ -476,6 +476,69 @@ pub(crate) async fn statements_that_can_not_run_are_named(stand: Stand) {
     participant.enlist(&enlist(1)).await.unwrap();
     sql(&mut hand, "DROP TABLE orders").await;
     participant.enlist(&enlist(1)).await.unwrap();
+}
+
+/// What is missing is told, and nothing is made.
+pub(crate) async fn a_check_leaves_no_trace(stand: Stand) {
+    let mut hand = stand.hand().await;
+    let faults = async |settings: &Settings| -> Vec<String> {
+        let checked = stand.with(settings.clone()).check().await.unwrap();
+        assert_eq!(refused(&checked.description.findings), [""; 0]);
+        checked.faults
+    };
+    let mut settings = stand.settings();
+    assert_eq!(faults(&settings).await, [""; 0]);
+    settings.create_tables = false;
+    let told = faults(&settings).await;
+    assert!(told[0].contains("create them: CREATE TABLE"), "{told:?}");
+
+    let mut root = stand.root().await;
+    let user = format!("c{}", stand.name.trim_start_matches("t-"));
+    let recovers = if stand.world.is_mysql() {
+        ", XA_RECOVER_ADMIN, REPLICATION CLIENT"
+    } else {
+        ", REPLICA MONITOR"
+    };
+    let grants = format!(
+        "CREATE USER {user}; GRANT SELECT, INSERT, UPDATE, DELETE ON `{}`.* TO {user}; GRANT TRIGGER{recovers} ON \
+         *.* TO {user}",
+        stand.name
+    );
+    sql(&mut root, &grants).await;
+    settings.create_tables = true;
+    let mut as_user = settings.clone();
+    let url = stand.server.url().replace("root", &user);
+    as_user.url = format!("{url}{}", stand.name).into();
+    let told = faults(&as_user).await;
+    assert!(
+        told.len() == 1 && told[0].contains("CREATE command denied"),
+        "{told:?}"
+    );
+
+    sql(
+        &mut hand,
+        "CREATE TABLE orders (id VARCHAR(64) COLLATE utf8mb4_bin PRIMARY KEY, n INT) CHARACTER SET utf8mb4",
+    )
+    .await;
+    let mut update = Statement::new(Per::Item, "UPDATE stock SET n = n - 1 WHERE sku = :sku");
+    update.position = Some(Position {
+        line: 31,
+        column: 7,
+    });
+    settings.statements = Some(vec![
+        Statement::new(
+            Per::Purchase,
+            "INSERT INTO orders (id) VALUES (:purchase_id)",
+        ),
+        update,
+    ]);
+    let told = faults(&settings).await;
+    let located = "statement 2 at line 31, column 7 can't run at ";
+    assert!(told[0].starts_with(located), "{told:?}");
+    sql(&mut hand, "CREATE TABLE stock (sku VARCHAR(64), n INT)").await;
+    assert_eq!(faults(&settings).await, [""; 0]);
+    let tables = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() ORDER BY 1";
+    assert_eq!(column(&mut hand, tables).await, ["orders", "stock"]);
 }
 
 pub(crate) async fn unsafe_settings_are_refused_unless_accepted(stand: Stand) {

@@ -453,6 +453,7 @@ fn description() -> v1::DescribeResponse {
         name: name.into(),
         detail: "mend it".into(),
         accepted,
+        told: accepted,
     };
     v1::DescribeResponse {
         kind: "redis".into(),

@@ -1,0 +1,256 @@
+//! `tandem config check`: a configuration against its own rules and against its stores, without a trace.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use tandem_mysql::MysqlParticipant;
+use tandem_participant::{CheckedStore, Error, Finding, Participant};
+use tandem_proto::v1;
+use tandem_protocol::ParticipantName;
+use tandem_redis::RedisParticipant;
+
+use super::output::{self, Output, clean};
+use super::participants::verdict;
+use super::{VerbFailure, json as as_json};
+use crate::config::{Config, ConfigError, MysqlSidecar, RedisSidecar};
+use crate::daemon;
+use crate::store_kind::StoreKind;
+
+pub(super) const ABOUT: &str = "\
+Check a configuration file, and its stores, without leaving a trace
+
+Takes the file of `tandem serve` or of `tandem participant`. First the file by itself: every key, every rule, \
+every statement. Then each store is asked what it is, what is unsafe about it, and whether the statements can \
+run there: their tables, columns and rights. Nothing is created, written or listened on: no log, no epoch, no \
+table. A sidecar is asked to describe its store, as a coordinator does; its statements are checked with its own \
+file.";
+
+pub(super) const EXIT_CODES: &str = "\
+Exit codes:
+  0  it can be used; what is accepted, or only to be known, is printed
+  1  a store has findings that keep the coordinator from working, until they are mended or accepted
+  2  refused: the file breaks a rule, or a store lacks what the statements need; or the command line is
+     wrong
+  3  nothing of this was found, and a store could not be asked";
+
+/// Arguments of `tandem config check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Check the file alone and connect to nothing
+    #[arg(long)]
+    offline: bool,
+    /// How data is printed
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+type Participants = BTreeMap<ParticipantName, Arc<dyn Participant>>;
+
+/// A file of one of the kinds that there are.
+enum File {
+    Daemon(Box<Config>),
+    Mysql(Box<MysqlSidecar>),
+    Redis(Box<RedisSidecar>),
+}
+
+/// What was found.
+#[derive(Default)]
+struct Report {
+    /// What is wrong with the file.
+    refusal: Option<String>,
+    stores: Vec<(ParticipantName, Result<CheckedStore, Error>)>,
+}
+
+impl Args {
+    pub(super) async fn run(self) -> Result<(), VerbFailure> {
+        let mut report = Report::default();
+        match self.look(&mut report).await {
+            Ok(()) => {}
+            Err(VerbFailure::Config(error)) => {
+                report.refusal = Some(super::status::causes(&error));
+            }
+            Err(other) => return Err(other),
+        }
+        match self.output {
+            Output::Json => output::json(&report.document(&self.config))?,
+            Output::Table => output::data(&report.text(&self.config))?,
+        }
+        report.verdict()
+    }
+
+    async fn look(&self, report: &mut Report) -> Result<(), VerbFailure> {
+        let file = File::load(&self.config)?;
+        if self.offline {
+            return Ok(());
+        }
+        let participants = file.participants()?;
+        let checks = participants.iter().map(async |(name, participant)| {
+            let checked = participant.check().await;
+            (name.clone(), checked)
+        });
+        report.stores = join_all(checks).await;
+        if let File::Daemon(config) = &file {
+            report.refusal = lacking(config, &report.stores);
+        }
+        Ok(())
+    }
+}
+
+/// What nobody keeps, now that sidecars have said what they are.
+fn lacking(
+    config: &Config,
+    stores: &[(ParticipantName, Result<CheckedStore, Error>)],
+) -> Option<String> {
+    let kinds = stores.iter().map(|(name, checked)| {
+        let configured = config.participants.get(name).and_then(|one| one.kind());
+        let told = checked.as_ref().ok();
+        configured.or_else(|| told.map(|store| StoreKind::of_name(&store.description.kind)))
+    });
+    config.lacks(kinds).map(|missing| missing.to_string())
+}
+
+impl File {
+    /// Reads it as what it has sections of.
+    fn load(path: &Path) -> Result<File, ConfigError> {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let sections: toml::Table = text.parse().unwrap_or_default();
+        Ok(match sections.contains_key("sidecar") {
+            false => File::Daemon(Box::new(Config::load(path)?)),
+            true if sections.contains_key("redis") => {
+                File::Redis(Box::new(RedisSidecar::load(path)?))
+            }
+            true => File::Mysql(Box::new(MysqlSidecar::load(path)?)),
+        })
+    }
+
+    fn participants(&self) -> anyhow::Result<Participants> {
+        Ok(match self {
+            File::Daemon(config) => daemon::participants(config)?,
+            File::Mysql(file) => {
+                let name = file.sidecar.name.clone();
+                let one = MysqlParticipant::new(name.clone(), file.mysql.clone())?;
+                BTreeMap::from([(name, Arc::new(one) as Arc<dyn Participant>)])
+            }
+            File::Redis(file) => {
+                let name = file.sidecar.name.clone();
+                let one = RedisParticipant::new(name.clone(), file.redis.clone())?;
+                BTreeMap::from([(name, Arc::new(one) as Arc<dyn Participant>)])
+            }
+        })
+    }
+}
+
+impl Report {
+    fn verdict(&self) -> Result<(), VerbFailure> {
+        let of_stores = |is: fn(&Result<CheckedStore, Error>) -> bool| {
+            self.stores.iter().any(|(_, checked)| is(checked))
+        };
+        if self.refusal.is_some() || of_stores(is_refused) {
+            Err(VerbFailure::Unusable)
+        } else if of_stores(is_unsafe) {
+            Err(VerbFailure::Negative(String::new()))
+        } else if of_stores(Result::is_err) {
+            Err(VerbFailure::Unasked)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn text(&self, path: &Path) -> String {
+        let mut text = match &self.refusal {
+            Some(refusal) => format!("REFUSED: {}\n", refusal.trim_end()),
+            None => format!("{}: keeps its rules\n", path.display()),
+        };
+        for (name, checked) in &self.stores {
+            match checked {
+                Ok(store) => add_store(&mut text, name, store),
+                Err(error) => {
+                    let verdict = if is_refused(checked) {
+                        "REFUSED"
+                    } else {
+                        "could not be asked"
+                    };
+                    let _ = writeln!(text, "{name}: {verdict}: {}", clean(&error.to_string()));
+                }
+            }
+        }
+        text
+    }
+
+    fn document(&self, path: &Path) -> Value {
+        let stores = self.stores.iter().map(|(name, checked)| {
+            let store = checked.as_ref().ok();
+            let about = store.map(|store| &store.description);
+            let findings = about.into_iter().flat_map(|about| &about.findings);
+            let findings = findings.map(|one| as_json::finding(&wire(one)));
+            json!({
+                "name": name.as_str(),
+                "kind": about.map(|about| &about.kind),
+                "server": about.map(|about| &about.server),
+                "address": about.map(|about| &about.address),
+                "refusals": store.map_or(&[][..], |store| &store.faults),
+                "findings": findings.collect::<Vec<_>>(),
+                "error": checked.as_ref().err().map(ToString::to_string),
+            })
+        });
+        json!({
+            "file": path.display().to_string(),
+            "refusal": self.refusal,
+            "participants": stores.collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn add_store(text: &mut String, name: &ParticipantName, store: &CheckedStore) {
+    let about = &store.description;
+    let _ = writeln!(
+        text,
+        "{name}: {} at {}",
+        clean(&about.server),
+        clean(&about.address)
+    );
+    for fault in &store.faults {
+        let _ = writeln!(text, "{name}: REFUSED: {}", clean(fault));
+    }
+    for finding in &about.findings {
+        let finding = wire(finding);
+        let _ = writeln!(
+            text,
+            "{name}: {}: {}: {}",
+            verdict(&finding),
+            clean(&finding.name),
+            clean(&finding.detail)
+        );
+    }
+}
+
+/// It as operators are shown it by a coordinator.
+fn wire(finding: &Finding) -> v1::Finding {
+    v1::Finding {
+        name: finding.name.clone(),
+        detail: finding.detail.clone(),
+        accepted: finding.accepted,
+        told: finding.told,
+    }
+}
+
+fn is_refused(checked: &Result<CheckedStore, Error>) -> bool {
+    match checked {
+        Ok(store) => !store.faults.is_empty(),
+        Err(error) => matches!(error, Error::Invalid { .. }),
+    }
+}
+
+fn is_unsafe(checked: &Result<CheckedStore, Error>) -> bool {
+    checked.as_ref().is_ok_and(|store| {
+        let findings = &store.description.findings;
+        findings.iter().any(|finding| !finding.accepted)
+    })
+}
