@@ -229,7 +229,7 @@ impl DecisionLog {
 
     /// Reads a stored record back. `found` runs on the committer thread, with nothing if no such
     /// record is retained; it is dropped without being called if the log fails or is being closed.
-    /// Records that are to be stored come first. How many reads wait is the caller's to bound.
+    /// What is to be stored comes first, up to one force. How many reads wait is the caller's to bound.
     pub fn read(&self, position: Position, found: impl FnOnce(Option<Vec<u8>>) + Send + 'static) {
         self.handle.shared.read(position, Box::new(found));
     }

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use crate::batch::RECORD_BYTES_MAX;
 use crate::{AppendError, CloseError, Durability, LogStats, Position, folder};
 
+/// Records that are read between two forces, at most, while there is always something to store.
+const READS_BETWEEN_FORCES_MAX: usize = 16;
+
 /// Called with the record's position once it is durable.
 pub(crate) type Stored = Box<dyn FnOnce(Position) + Send>;
 
@@ -47,7 +50,7 @@ enum Phase {
 pub(crate) enum Work {
     /// Store these, in this order; never empty.
     Store(Vec<Entry>),
-    /// Nothing to store, but these are to be read.
+    /// These are to be read; never empty. Nothing is to be stored, or something was while they waited.
     Read(Vec<(Position, Found)>),
     /// Nothing to store, but records before this position may go.
     Release(Position),
@@ -61,7 +64,9 @@ struct Queue {
     /// How many of the entries somebody waits for.
     forced: usize,
     /// Records that somebody wants to read.
-    reads: Vec<(Position, Found)>,
+    reads: VecDeque<(Position, Found)>,
+    /// Whether something was stored while they waited.
+    reads_passed: bool,
     /// Records before it may go.
     release_before: Position,
     /// Whether it changed since the committer last looked.
@@ -96,7 +101,8 @@ impl Shared {
                 entries: VecDeque::new(),
                 bytes: 0,
                 forced: 0,
-                reads: Vec::new(),
+                reads: VecDeque::new(),
+                reads_passed: false,
                 release_before: Position(0),
                 release_news: false,
                 phase: Phase::Running,
@@ -144,7 +150,7 @@ impl Shared {
         if !matches!(queue.phase, Phase::Running) {
             return;
         }
-        queue.reads.push((position, found));
+        queue.reads.push_back((position, found));
         drop(queue);
         self.work.notify_one();
     }
@@ -177,7 +183,8 @@ impl Shared {
     }
 
     /// Waits for work and takes it: entries up to `bytes_max` bytes (but at least one), or else
-    /// the position to release up to, if it is news or the committer is still `releasing`.
+    /// what is to be read, or the position to release up to, if it is news or the committer is still
+    /// `releasing`. Some reads come between two forces: under load there is always something to store.
     pub(crate) fn take(&self, bytes_max: usize, releasing: bool) -> Work {
         let mut queue = self.lock();
         queue.release_news |= releasing;
@@ -186,11 +193,16 @@ impl Shared {
             let oldest = queue.entries.front().map(|oldest| oldest.queued.elapsed());
             let lazy_left = self.lazy_max.saturating_sub(oldest.unwrap_or_default());
             let wanted = queue.forced > 0 || closing || self.is_filling_up(&queue);
-            if oldest.is_some() && (wanted || lazy_left.is_zero()) {
+            if !std::mem::take(&mut queue.reads_passed)
+                && oldest.is_some()
+                && (wanted || lazy_left.is_zero())
+            {
+                queue.reads_passed = !queue.reads.is_empty();
                 return Work::Store(queue.take(bytes_max));
             }
             if !queue.reads.is_empty() {
-                return Work::Read(std::mem::take(&mut queue.reads));
+                let number = queue.reads.len().min(READS_BETWEEN_FORCES_MAX);
+                return Work::Read(queue.reads.drain(..number).collect());
             }
             if queue.release_news {
                 return Work::Release(queue.take_release());
@@ -283,5 +295,43 @@ impl Queue {
     fn take_release(&mut self) -> Position {
         self.release_news = false;
         self.release_before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The next thing to do, by its name and how much of it.
+    fn next(shared: &Shared) -> (&'static str, usize) {
+        match shared.take(1 << 20, false) {
+            Work::Store(entries) => ("store", entries.len()),
+            Work::Read(wanted) => ("read", wanted.len()),
+            Work::Release(_) => ("release", 0),
+            Work::Close => ("close", 0),
+        }
+    }
+
+    #[test]
+    fn reads_wait_for_one_force_although_there_is_always_something_to_store() {
+        let second = Duration::from_secs(1);
+        let shared = Shared::new(PathBuf::new(), 100, 1 << 20, second, LogStats::default());
+        let append = || {
+            let entry = Entry::new(vec![1], Durability::Forced, Box::new(|_| {}));
+            assert!(shared.append(entry).is_ok());
+        };
+        append();
+        for _ in 0..READS_BETWEEN_FORCES_MAX + 4 {
+            shared.read(Position(1), Box::new(|_| {}));
+        }
+        assert_eq!(next(&shared), ("store", 1));
+        append();
+        assert_eq!(next(&shared), ("read", READS_BETWEEN_FORCES_MAX));
+        assert_eq!(next(&shared), ("store", 1));
+        append();
+        assert_eq!(next(&shared), ("read", 4));
+        assert_eq!(next(&shared), ("store", 1));
+        append();
+        assert_eq!(next(&shared), ("store", 1), "nobody reads any more");
     }
 }
