@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("tandem.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .btree_map(".tandem.v1.SubmitPurchaseRequest.attributes")
+        .btree_map(".tandem.v1.PurchaseContent.attributes")
         .btree_map(".tandem.v1.Entry.attributes")
         .compile_fds(descriptors)?;
     Ok(())

@@ -28,6 +28,8 @@ pub(crate) enum ErrorReason {
     NotDecided,
     /// The deadline passed after the decision.
     OutcomeCommitted,
+    /// What the log holds was not read back in time.
+    LogNotRead,
     /// As many purchases wait as may.
     QueueFull,
     /// The message can't be read.
@@ -155,10 +157,6 @@ impl ErrorReason {
                 Code::AlreadyExists,
                 "The id belongs to a purchase with another content. Nothing was written; choose a new --id.",
             ),
-            ErrorReason::PurchaseNotFound => Meaning::settled(
-                Code::NotFound,
-                "It was never committed, or so long ago that the log has forgotten it.",
-            ),
             ErrorReason::ParticipantUnavailable | ErrorReason::ShuttingDown => {
                 Meaning::settled(Code::Unavailable, SUBMIT_AGAIN)
             }
@@ -175,13 +173,17 @@ impl ErrorReason {
                 Code::Unavailable,
                 "Nothing was changed. `tandem participants` tells what is wrong; ask again.",
             ),
+            ErrorReason::LogNotRead => {
+                Meaning::settled(Code::Unavailable, "Nothing was changed. Ask again.")
+            }
             ErrorReason::MalformedMessage | ErrorReason::MessageTooLong => {
                 Meaning::told(Code::InvalidArgument)
             }
             ErrorReason::UnknownMethod | ErrorReason::Compressed => {
                 Meaning::told(Code::Unimplemented)
             }
-            ErrorReason::TransactionNotFound
+            ErrorReason::PurchaseNotFound
+            | ErrorReason::TransactionNotFound
             | ErrorReason::BranchNotFound
             | ErrorReason::NoStockKeeper => Meaning::told(Code::NotFound),
             ErrorReason::Undecided

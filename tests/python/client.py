@@ -95,6 +95,13 @@ def main(address):
 
         found = purchases.call("GetPurchase", purchase_id="py-1").purchase
         expect("py-1 is found", found, made)
+        # 2: PURCHASE_VIEW_FULL.
+        found = purchases.call("GetPurchase", purchase_id="py-1", view=2).purchase
+        lines = [(item.sku, item.quantity) for item in found.content.items]
+        expect("its content", lines, [("tea", 2)])
+        expect("its customer", found.content.customer_id, "ann@example.org")
+        found = purchases.call("GetPurchase", purchase_id="py-2", view=2).purchase
+        expect("py-2 has no content", found.HasField("content"), False)
 
 
 def several(addresses):

@@ -98,8 +98,27 @@ impl Client {
     /// The coordinator's, or the transport's.
     #[allow(clippy::result_large_err)]
     pub async fn find(&self, purchase_id: &str) -> Result<v1::Purchase, Status> {
+        self.view(purchase_id, v1::PurchaseView::Basic).await
+    }
+
+    /// Asks what became of a purchase, and what it holds.
+    ///
+    /// # Errors
+    /// The coordinator's, or the transport's.
+    #[allow(clippy::result_large_err)]
+    pub async fn read(&self, purchase_id: &str) -> Result<v1::Purchase, Status> {
+        self.view(purchase_id, v1::PurchaseView::Full).await
+    }
+
+    #[allow(clippy::result_large_err)]
+    async fn view(
+        &self,
+        purchase_id: &str,
+        view: v1::PurchaseView,
+    ) -> Result<v1::Purchase, Status> {
         let mut request = Request::new(v1::GetPurchaseRequest {
             purchase_id: purchase_id.to_owned(),
+            view: view.into(),
         });
         request.set_timeout(self.deadline);
         let answer = self.service.clone().get_purchase(request).await?;

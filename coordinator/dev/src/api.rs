@@ -46,6 +46,7 @@ impl Api {
     pub(crate) async fn purchase(&self, id: &str) -> Result<Purchase, Status> {
         let question = GetPurchaseRequest {
             purchase_id: id.to_owned(),
+            ..GetPurchaseRequest::default()
         };
         let answer = self.clients.clone().get_purchase(bounded(question)).await?;
         let purchase = answer.into_inner().purchase;

@@ -344,6 +344,12 @@ impl History {
             .map(|(position, _)| *position)
     }
 
+    /// The oldest transaction from `first` on.
+    pub(crate) fn oldest_from(&self, first: &TransactionId) -> Option<&Kept> {
+        let (_, kept) = self.transactions.range(first..).next()?;
+        Some(kept)
+    }
+
     /// Transactions behind `after`, oldest first.
     pub(crate) fn behind(
         &self,

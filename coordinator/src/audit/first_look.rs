@@ -11,7 +11,6 @@ use tandem_protocol::{
     TransactionId,
 };
 
-use super::auditor::read_decision;
 use super::compare::difference;
 use super::look::is_stranger;
 use super::memory::MemoryReader;
@@ -113,7 +112,7 @@ impl Run<'_> {
         let log = &self.auditor.log;
         let read = kept.iter().map(|kept| async {
             match kept.position {
-                Some(position) => read_decision(log, position).await,
+                Some(position) => log.decision(position).await,
                 None => None,
             }
         });

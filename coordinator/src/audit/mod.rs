@@ -22,7 +22,7 @@ use tandem_protocol::Timestamp;
 use tokio::sync::mpsc;
 use tonic::Status;
 
-pub use auditor::{Auditor, read_decision};
+pub use auditor::Auditor;
 
 /// Parts of the answer that wait for a slow reader.
 const ANSWERS_MAX: usize = 64;

@@ -7,7 +7,7 @@ use tandem_proto::v1::{
     BranchProgress, BranchState, BranchSummary, DescribeResponse, Entry, Finding, GetStockResponse,
     GetTransactionResponse, InspectResponse, Item, LinkState, ListParticipantsResponse,
     ListTransactionsResponse, Loss, ParticipantStatus, ParticipantTruth, PreparedBranch, Purchase,
-    PurchaseState, Refusal, TransactionState, TransactionSummary,
+    PurchaseContent, PurchaseState, Refusal, TransactionState, TransactionSummary,
 };
 
 use super::names::full;
@@ -77,6 +77,15 @@ pub(super) fn purchase(purchase: &Purchase) -> Value {
         "applied": purchase.applied,
         "needs_operator": purchase.needs_operator,
         "refusal": purchase.refusal.as_ref().map(refusal),
+        "content": purchase.content.as_ref().map(content),
+    })
+}
+
+fn content(content: &PurchaseContent) -> Value {
+    json!({
+        "customer_id": content.customer_id,
+        "items": list(&content.items, item),
+        "currency": content.currency,
     })
 }
 

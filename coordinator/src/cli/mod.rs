@@ -7,6 +7,7 @@ mod advice;
 mod audit;
 mod config_check;
 mod connection;
+mod content;
 mod exit;
 mod forgotten;
 mod json;

@@ -6,7 +6,7 @@ use tandem_proto::v1::{Purchase, PurchaseState};
 
 use super::names::word;
 use super::output::{self, Output, clean};
-use super::{VerbFailure, json, time};
+use super::{VerbFailure, content, json, time};
 
 /// Prints the purchase; its state decides the exit code.
 pub(super) fn tell(purchase: Option<Purchase>, shown: Output) -> Result<(), VerbFailure> {
@@ -51,6 +51,15 @@ fn render(purchase: &Purchase, now: jiff::Timestamp) -> String {
         };
         let _ = write!(page, "\napplied      {applied}");
     }
+    if let Some(content) = &purchase.content {
+        let _ = write!(
+            page,
+            "\ncustomer     {}\ncurrency     {}\nitems        {} (price in minor units)",
+            clean(&content.customer_id),
+            clean(&content.currency),
+            clean(&content::items(&content.items))
+        );
+    }
     if let Some(refusal) = &purchase.refusal {
         let _ = write!(
             page,
@@ -65,10 +74,18 @@ fn render(purchase: &Purchase, now: jiff::Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1::Refusal;
+    use tandem_proto::v1::{Item, PurchaseContent, Refusal};
 
     use super::super::samples::{after, now};
     use super::*;
+
+    fn item(sku: &str, quantity: u32) -> Item {
+        Item {
+            sku: sku.into(),
+            quantity,
+            unit_price_minor: 1999,
+        }
+    }
 
     #[test]
     fn committed_purchase_says_where_it_is_applied() {
@@ -77,9 +94,12 @@ mod tests {
             state: PurchaseState::Committed as i32,
             transaction_id: "shop.3.1042".into(),
             decide_time: Some(after(-2)),
-            applied: false,
-            refusal: None,
-            needs_operator: false,
+            content: Some(PurchaseContent {
+                customer_id: "c-1".into(),
+                items: vec![item("lamp", 2), item("chair", 1)],
+                currency: "EUR".into(),
+            }),
+            ..Purchase::default()
         };
         assert_eq!(
             render(&purchase, now()),
@@ -88,7 +108,10 @@ purchase     o-1
 state        committed
 transaction  shop.3.1042
 decided      2026-03-01T11:59:58.000Z (2s ago)
-applied      not everywhere yet; it will be"
+applied      not everywhere yet; it will be
+customer     c-1
+currency     EUR
+items        2 x lamp at 1999, 1 x chair at 1999 (price in minor units)"
         );
     }
 

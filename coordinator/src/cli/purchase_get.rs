@@ -1,6 +1,6 @@
 //! `tandem purchase get ID`.
 
-use tandem_proto::v1::GetPurchaseRequest;
+use tandem_proto::v1::{GetPurchaseRequest, PurchaseView};
 
 use super::connection::Server;
 use super::{VerbFailure, purchase};
@@ -19,6 +19,7 @@ impl Args {
     pub(super) async fn run(self) -> Result<(), VerbFailure> {
         let question = GetPurchaseRequest {
             purchase_id: self.purchase,
+            view: PurchaseView::Full.into(),
         };
         let answer = self
             .server

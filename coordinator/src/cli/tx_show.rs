@@ -12,7 +12,7 @@ use super::connection::Admin;
 use super::names::word;
 use super::output::{self, Output, clean};
 use super::table::{table, width};
-use super::{VerbFailure, advice, json, time};
+use super::{VerbFailure, advice, content, json, time};
 
 /// Arguments of `tandem tx show`.
 #[derive(Debug, clap::Args)]
@@ -197,22 +197,12 @@ fn timeline(answer: &GetTransactionResponse, now: jiff::Timestamp, width: Option
 
 fn entries(entries: &[Entry], width: Option<u16>) -> String {
     let rows = entries.iter().map(|entry| {
-        let items: Vec<String> = entry
-            .items
-            .iter()
-            .map(|item| {
-                format!(
-                    "{} x {} at {}",
-                    item.quantity, item.sku, item.unit_price_minor
-                )
-            })
-            .collect();
         [
             entry.number.to_string(),
             entry.purchase_id.clone(),
             entry.customer_id.clone(),
             entry.currency.clone(),
-            items.join(", "),
+            content::items(&entry.items),
         ]
     });
     let header = [

@@ -12,10 +12,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::clock::Clock;
-use super::driver::{Driver, Events, Handle};
+use super::driver::{Driver, Events};
 use super::edge::{bind, server};
 use super::link::{Link, LinkState, Times};
 use super::log::{self, Begun};
+use super::log_reader::{LogReader, READS_MAX};
 use super::open_files;
 use super::participants::participants;
 use super::signals::Signals;
@@ -127,10 +128,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         clock,
         identity,
         links.clone(),
-        begun.log.clone(),
+        LogReader::new(begun.log.clone(), READS_MAX),
     );
+    // Operators who read much don't delay the clients who read.
+    let log = LogReader::new(begun.log.clone(), READS_MAX);
+    let timeout = config.limits.submit_timeout;
+    let purchases = Purchases::new(handle.clone(), clock, log, timeout, carried(&config));
     let mut signals = Signals::listen()?;
-    let servers = listen(&config, clock, &handle, operator, &links, &stopping).await?;
+    let servers = listen(&config, purchases, operator, &links, &stopping).await?;
     for link in links.values() {
         tokio::spawn(Arc::clone(link).run());
     }
@@ -223,8 +228,7 @@ async fn drained(
 /// Opens both listeners and serves them until told to stop.
 async fn listen(
     config: &Config,
-    clock: Clock,
-    driver: &Handle,
+    purchases: Purchases,
     operator: Operator,
     links: &BTreeMap<ParticipantName, Arc<Link>>,
     stopping: &watch::Receiver<bool>,
@@ -242,13 +246,6 @@ async fn listen(
         health_reporter,
         links.values().cloned().collect(),
     ));
-    let carried = Carried {
-        attributes: config.attributes.clone(),
-        attributes_max: config.limits.attributes_max,
-        attribute_bytes_max: config.limits.attribute_bytes_max,
-    };
-    let timeout = config.limits.submit_timeout;
-    let purchases = Purchases::new(driver.clone(), clock, timeout, carried);
     let purchases =
         PurchaseServiceServer::new(purchases).max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX);
     let clients = server()?
@@ -303,6 +300,14 @@ async fn report_health(reporter: tonic_health::server::HealthReporter, links: Ve
             }
         }
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn carried(config: &Config) -> Carried {
+    Carried {
+        attributes: config.attributes.clone(),
+        attributes_max: config.limits.attributes_max,
+        attribute_bytes_max: config.limits.attribute_bytes_max,
     }
 }
 

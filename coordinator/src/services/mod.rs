@@ -4,6 +4,7 @@ mod operated;
 mod operator;
 mod owed;
 mod purchase;
+mod read_back;
 mod repair;
 mod settle;
 pub mod status;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use tandem_log::DecisionLog;
 use tandem_proto::v1;
 use tandem_protocol::{
     Coordinator, Entry, ParticipantName, TransactionId, TransactionState, TransactionView,
@@ -14,8 +13,7 @@ use tonic::Status;
 use tonic_types::FieldViolation;
 
 use super::status;
-use crate::audit;
-use crate::daemon::{Clock, Handle, Identity, Link};
+use crate::daemon::{Clock, Handle, Identity, Link, LogReader};
 use crate::error_reason::ErrorReason;
 
 /// The operator's service: the driver, its links and its log.
@@ -25,7 +23,7 @@ pub struct Operator {
     pub(super) clock: Clock,
     pub(super) identity: Identity,
     pub(super) links: BTreeMap<ParticipantName, Arc<Link>>,
-    pub(super) log: DecisionLog,
+    pub(super) log: LogReader,
 }
 
 impl Operator {
@@ -35,7 +33,7 @@ impl Operator {
         clock: Clock,
         identity: Identity,
         links: BTreeMap<ParticipantName, Arc<Link>>,
-        log: DecisionLog,
+        log: LogReader,
     ) -> Operator {
         Operator {
             driver,
@@ -112,7 +110,7 @@ impl Operator {
         let id = view.id.clone();
         let kept = self.ask(move |core| core.decision(&id)).await?;
         let decision = match kept.and_then(|kept| kept.position) {
-            Some(position) => audit::read_decision(&self.log, position).await,
+            Some(position) => self.log.decision(position).await,
             None => None,
         };
         let decision = decision.filter(|decision| decision.transaction == view.id);

@@ -9,50 +9,82 @@ use tandem_protocol::{BranchProgress, PurchaseView, Reply, Timestamp, Transactio
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use super::status;
 use super::validate::{self, Carried};
-use crate::daemon::{Clock, Handle};
-use crate::error_reason::ErrorReason;
+use super::{read_back, status};
+use crate::daemon::{Clock, Handle, LogReader};
 
 /// What is left of a client's deadline for the way back, so that the answer says what is known
 /// instead of coming too late.
 const WAY_BACK_MAX: Duration = Duration::from_millis(50);
+
+/// Longest wait for the log to give a purchase's content back.
+const READ_BACK_MAX: Duration = Duration::from_secs(5);
 
 /// The service.
 #[derive(Debug)]
 pub struct Purchases {
     driver: Handle,
     clock: Clock,
+    log: LogReader,
     submit_timeout: Duration,
     carried: Carried,
 }
 
 impl Purchases {
-    /// A service over a driver. `submit_timeout` applies to clients that set no deadline.
+    /// A service over a driver and its log. `submit_timeout` applies to clients that set no deadline.
     pub fn new(
         driver: Handle,
         clock: Clock,
+        log: LogReader,
         submit_timeout: Duration,
         carried: Carried,
     ) -> Purchases {
         Purchases {
             driver,
             clock,
+            log,
             submit_timeout,
             carried,
         }
     }
 
     fn deadline(&self, metadata: &MetadataMap) -> Timestamp {
-        let asked = metadata
-            .get("grpc-timeout")
-            .and_then(|value| value.to_str().ok())
-            .and_then(grpc_timeout);
-        let left = match asked {
-            Some(asked) => asked.saturating_sub(WAY_BACK_MAX.min(asked / 10)),
-            None => self.submit_timeout,
+        self.clock.now() + patience(metadata).unwrap_or(self.submit_timeout)
+    }
+
+    /// What is known of a purchase, with its content if that is wanted.
+    async fn known(
+        &self,
+        purchase_id: &str,
+        wanted: v1::PurchaseView,
+        patience: Option<Duration>,
+    ) -> Result<Option<read_back::WithContent>, Status> {
+        match wanted {
+            v1::PurchaseView::Unspecified | v1::PurchaseView::Basic => {
+                let id = purchase_id.to_owned();
+                let view = self.driver.query(move |core| core.purchase(&id)).await;
+                let view = view.map_err(|_| status::stopped(purchase_id))?;
+                Ok(view.map(|view| (view, None)))
+            }
+            v1::PurchaseView::Full => {
+                let patience = patience.unwrap_or(READ_BACK_MAX).min(READ_BACK_MAX);
+                let read = read_back::purchase(&self.driver, &self.log, purchase_id);
+                let read = tokio::time::timeout(patience, read).await;
+                read.map_err(|_| read_back::too_late(status::one("purchase_id", purchase_id)))?
+            }
+        }
+    }
+
+    /// That a purchase is not known, and how far back it would be.
+    async fn unknown(&self, purchase_id: &str) -> Status {
+        let memory = self
+            .driver
+            .query(|core| (core.has_forgotten(), core.remembers_since()))
+            .await;
+        let Ok((has_forgotten, since)) = memory else {
+            return status::stopped(purchase_id);
         };
-        self.clock.now() + left
+        status::purchase_not_found(purchase_id, has_forgotten, since)
     }
 
     /// Whether a decided transaction waits for a person somewhere. Who stops the process does not know.
@@ -107,8 +139,8 @@ impl PurchaseService for Purchases {
                     transaction_id: transaction.to_string(),
                     decide_time: Some(wire_time(decide_time)),
                     applied,
-                    refusal: None,
                     needs_operator,
+                    ..Default::default()
                 };
                 Ok(Response::new(v1::SubmitPurchaseResponse {
                     purchase: Some(purchase),
@@ -127,26 +159,17 @@ impl PurchaseService for Purchases {
         &self,
         request: Request<v1::GetPurchaseRequest>,
     ) -> Result<Response<v1::GetPurchaseResponse>, Status> {
-        let purchase_id = request.into_inner().purchase_id;
-        validate::purchase_id(&purchase_id).map_err(status::invalid)?;
-        let id = purchase_id.clone();
-        let view = self
-            .driver
-            .query(move |core| core.purchase(&id))
-            .await
-            .map_err(|_| status::stopped(&purchase_id))?;
-        let Some(view) = view else {
-            return Err(status::error(
-                ErrorReason::PurchaseNotFound,
-                format!(
-                    "purchase {purchase_id} is neither in flight nor in the retained log: it was \
-                     never committed, or so long ago that the log has forgotten it"
-                ),
-                status::one("purchase_id", &purchase_id),
-                None,
-            ));
+        let patience = patience(request.metadata());
+        let request = request.into_inner();
+        validate::purchase_id(&request.purchase_id).map_err(status::invalid)?;
+        let wanted = validate::view(request.view).map_err(status::invalid)?;
+        let purchase_id = request.purchase_id;
+        let known = self.known(&purchase_id, wanted, patience).await?;
+        let Some((view, content)) = known else {
+            return Err(self.unknown(&purchase_id).await);
         };
         let mut purchase = wire(purchase_id, &view);
+        purchase.content = content;
         if let PurchaseView::Committed {
             transaction,
             applied: false,
@@ -203,6 +226,13 @@ fn wire(purchase_id: String, view: &PurchaseView) -> v1::Purchase {
             ..purchase
         },
     }
+}
+
+/// How long a client waits for an answer, less the way back; `None` if it does not say.
+fn patience(metadata: &MetadataMap) -> Option<Duration> {
+    let asked = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let asked = grpc_timeout(asked)?;
+    Some(asked.saturating_sub(WAY_BACK_MAX.min(asked / 10)))
 }
 
 /// The value of a `grpc-timeout` header: at most 8 digits and a unit ("gRPC over HTTP2", Requests).

@@ -12,7 +12,6 @@ use tonic::Status;
 
 use super::operated::{Operator, transaction_id, unknown};
 use super::{status, validate};
-use crate::audit;
 use crate::daemon::Link;
 use crate::error_reason::ErrorReason;
 use crate::plural::count;
@@ -95,7 +94,7 @@ async fn needed(
         Damage::Ended(position) => {
             let missing = || refused(&RepairError::DecisionMissing(id.clone()));
             let position: Position = position.ok_or_else(missing)?;
-            let decision = audit::read_decision(&operator.log, position).await;
+            let decision = operator.log.decision(position).await;
             let decision = decision.filter(|decision| decision.transaction == *id);
             decision.map(Some).ok_or_else(missing)
         }

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tandem_participant::convert::{ERROR_DOMAIN, truncate};
-use tandem_protocol::{ParticipantName, Refusal, Reply, TransactionId};
+use tandem_protocol::{ParticipantName, Refusal, Reply, Timestamp, TransactionId};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::error_reason::{ErrorReason, Meaning};
 
 /// Pause that a client is told where nothing better is known.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// Most violations that a status names. Message and details travel as HTTP/2 headers, which h2
 /// limits to 16 KiB in all: a client would see a broken stream instead of longer ones.
@@ -82,6 +82,39 @@ pub(super) fn stopped(purchase_id: &str) -> Status {
         one("purchase_id", purchase_id),
         Some(RETRY_AFTER),
     )
+}
+
+/// A purchase that is not known, with how far back the log remembers: it `has_forgotten` what was before
+/// `since`, if anything.
+pub(super) fn purchase_not_found(
+    purchase_id: &str,
+    has_forgotten: bool,
+    since: Option<Timestamp>,
+) -> Status {
+    let mut metadata = one("purchase_id", purchase_id);
+    let since = since.and_then(rfc3339);
+    let why = match (has_forgotten, &since) {
+        (false, _) => "never committed: the log has forgotten nothing yet".to_owned(),
+        (true, Some(since)) => {
+            format!("never committed, or before {since}, as far as the log goes back")
+        }
+        (true, None) => "never committed, or so long ago that the log has forgotten it".to_owned(),
+    };
+    metadata.extend(since.map(|since| ("remembers_since".to_owned(), since)));
+    error(
+        ErrorReason::PurchaseNotFound,
+        format!(
+            "purchase {purchase_id} is neither in flight nor in the retained log: it was {why}"
+        ),
+        metadata,
+        None,
+    )
+}
+
+fn rfc3339(time: Timestamp) -> Option<String> {
+    let millis = i64::try_from(time.0).ok()?;
+    let moment = jiff::Timestamp::from_millisecond(millis).ok()?;
+    Some(format!("{moment:.3}"))
 }
 
 /// A reply that is not a success, as a client gets it.

@@ -60,6 +60,14 @@ pub fn purchase_id(id: &str) -> Result<(), Vec<FieldViolation>> {
     )
 }
 
+/// Reads how much of a purchase is wanted; the error names the field and its rule.
+pub(super) fn view(number: i32) -> Result<v1::PurchaseView, Vec<FieldViolation>> {
+    v1::PurchaseView::try_from(number).map_err(|_| {
+        let rule = format!("must be a known value, is {number}");
+        vec![FieldViolation::new("view", rule)]
+    })
+}
+
 /// Checks a sku; the error names the field and its rule.
 pub fn sku(sku: &str) -> Result<(), Vec<FieldViolation>> {
     keeps(rules::is_sku(sku), "sku", rules::SKU_RULE)

@@ -24,6 +24,7 @@ mod outages;
 mod preloaded;
 mod process;
 mod purchases;
+mod reading;
 mod redis_forgets;
 mod refusals;
 mod repair;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     tandem_tests::enter_own_mounts();
     let cases = [
         purchases::CASES,
+        reading::CASES,
         refusals::CASES,
         neighbours::CASES,
         bad_input::CASES,

@@ -80,10 +80,17 @@ impl Coordinator {
         kept.fate.is_committed().then(|| self.remembered(id, kept))
     }
 
-    /// The oldest moment that the log remembers, if it has forgotten what was before.
+    /// The oldest moment of which the log remembers all that was decided, if it has forgotten what was
+    /// before. Unfinished transactions from before may be remembered too.
     pub fn remembers_since(&self) -> Option<Timestamp> {
-        let (_, oldest) = self.transactions.history().behind(None).next()?;
-        (self.transactions.floor().epoch.0 > 0).then_some(oldest.decide_time)
+        let floor = self.transactions.floor();
+        let oldest = self.transactions.history().oldest_from(floor)?;
+        (floor.epoch.0 > 0).then_some(oldest.decide_time)
+    }
+
+    /// Whether the log has forgotten anything.
+    pub fn has_forgotten(&self) -> bool {
+        self.transactions.floor().epoch.0 > 0
     }
 
     /// What the log says of a transaction of which a participant's store speaks.

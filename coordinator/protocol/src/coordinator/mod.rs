@@ -36,7 +36,7 @@ pub use decisions::{HistoryPage, RememberedDecision, Standing};
 pub use deductions::{DeductionsPage, SkuDeductions};
 pub use repair::Damage;
 pub use settings::Settings;
-pub use view::PurchaseView;
+pub use view::{ContentPlace, PurchaseView};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

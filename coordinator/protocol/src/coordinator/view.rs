@@ -1,8 +1,11 @@
 //! What an operator or a client may see of a coordinator.
 
+use std::sync::Arc;
+
 use super::Coordinator;
 use crate::branch::PreparedBranch;
-use crate::id::{Epoch, ParticipantName, TransactionId};
+use crate::history::Kept;
+use crate::id::{Epoch, ParticipantName, Position, TransactionId};
 use crate::index::Outcome;
 use crate::lanes::Lane;
 use crate::participants::RecallView;
@@ -32,6 +35,16 @@ pub enum PurchaseView {
         participant: ParticipantName,
         refusal: Refusal,
     },
+}
+
+/// Where the content of a purchase is to be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContentPlace {
+    /// It is in flight.
+    Here(Arc<Purchase>),
+    /// In the decision that commits it, and where that stands in the log; not known of one that is being
+    /// written again.
+    InLog(TransactionId, Option<Position>),
 }
 
 impl Coordinator {
@@ -81,6 +94,20 @@ impl Coordinator {
                 refusal: refused.1.clone(),
             },
         })
+    }
+
+    /// Where the content of a purchase is to be had; nowhere if it was refused, or is not known.
+    pub fn content(&self, purchase_id: &str) -> Option<ContentPlace> {
+        if let Some(in_flight) = self.in_flight.get(purchase_id) {
+            return Some(ContentPlace::Here(in_flight.purchase.clone()));
+        }
+        let (transaction, _, past) = self.transactions.past(purchase_id)?;
+        let kept = self.transactions.history().transaction(&transaction);
+        let position = kept.and_then(Kept::decision);
+        match past.outcome {
+            Outcome::Committed => Some(ContentPlace::InLog(transaction, position)),
+            Outcome::Refused(_) => None,
+        }
     }
 
     /// Prepared branches of others that the last sweep saw at a participant, and how many

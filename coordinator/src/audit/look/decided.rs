@@ -7,7 +7,6 @@ use tandem_protocol::{
 };
 
 use super::{differs, place};
-use crate::audit::auditor::read_decision;
 use crate::audit::compare::{Difference, difference};
 use crate::audit::disagreement::{self, DisagreementKind};
 use crate::audit::run::{Ended, Run};
@@ -88,7 +87,7 @@ impl Run<'_> {
             return Ok(Look::UnderWay);
         }
         let decision = match kept.position {
-            Some(position) => read_decision(&self.auditor.log, position).await,
+            Some(position) => self.auditor.log.decision(position).await,
             None => None,
         };
         let Some(decision) = decision else {

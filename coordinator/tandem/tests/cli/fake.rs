@@ -263,8 +263,7 @@ impl PurchaseService for Service {
                     transaction_id: "shop.3.1".into(),
                     decide_time: time(1_772_366_401),
                     applied: request.wait_for() == WaitFor::Applied,
-                    refusal: None,
-                    needs_operator: false,
+                    ..Purchase::default()
                 }),
             })),
         }
@@ -274,9 +273,15 @@ impl PurchaseService for Service {
         &self,
         request: Request<GetPurchaseRequest>,
     ) -> Result<Response<GetPurchaseResponse>, Status> {
+        let request = request.into_inner();
+        let is_full = request.view() == PurchaseView::Full;
         let purchase = Purchase {
-            purchase_id: request.into_inner().purchase_id,
+            purchase_id: request.purchase_id,
             state: PurchaseState::Pending as i32,
+            content: is_full.then(|| PurchaseContent {
+                customer_id: "c-1".into(),
+                ..PurchaseContent::default()
+            }),
             ..Purchase::default()
         };
         Ok(Response::new(GetPurchaseResponse {

@@ -102,6 +102,7 @@ async fn daemon_stops_at_once_while_a_client_is_connected_and_idle() {
     let mut client = PurchaseServiceClient::new(daemon.channel().await);
     let question = GetPurchaseRequest {
         purchase_id: "p-1".into(),
+        ..GetPurchaseRequest::default()
     };
     let answer = client.get_purchase(question).await;
     assert_eq!(answer.unwrap_err().code(), Code::NotFound);

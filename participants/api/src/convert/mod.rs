@@ -21,7 +21,7 @@ pub use answer::{
     branch_to_wire, branches_from_wire, branches_to_wire, repaired_to_wire, voted_from_wire,
     voted_to_wire,
 };
-pub use purchase::{entry_from_wire, entry_to_wire, purchase_from_wire};
+pub use purchase::{content_to_wire, entry_from_wire, entry_to_wire, purchase_from_wire};
 pub use status::{ERROR_DOMAIN, error_from_status};
 
 /// Most purchases of one transaction that messages are sized for.

@@ -21,6 +21,29 @@ pub fn entry_to_wire(entry: &Entry) -> v1::Entry {
     }
 }
 
+/// What a purchase holds, as the wire has it for whoever reads it back.
+pub fn content_to_wire(purchase: &Arc<Purchase>) -> v1::PurchaseContent {
+    let entry = entry_to_wire(&Entry {
+        number: 0,
+        purchase: Arc::clone(purchase),
+    });
+    // Each field by name, so that none that comes to be is left out.
+    let v1::Entry {
+        number: _,
+        purchase_id: _,
+        customer_id,
+        items,
+        currency,
+        attributes,
+    } = entry;
+    v1::PurchaseContent {
+        customer_id,
+        items,
+        currency,
+        attributes,
+    }
+}
+
 /// An entry from the wire.
 ///
 /// # Errors

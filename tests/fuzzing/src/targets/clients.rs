@@ -32,8 +32,10 @@ pub(super) fn targets() -> Vec<Target> {
             name: "get_purchase",
             grammar: Grammar::Message,
             seeds: || {
-                let purchase_id = "p-1".into();
-                vec![bytes(&v1::GetPurchaseRequest { purchase_id })]
+                vec![bytes(&v1::GetPurchaseRequest {
+                    purchase_id: "p-1".into(),
+                    view: v1::PurchaseView::Full.into(),
+                })]
             },
             read: |input| {
                 message(input, |request: v1::GetPurchaseRequest| {
@@ -59,7 +61,7 @@ pub(super) fn targets() -> Vec<Target> {
                     decide_time: None,
                     applied: true,
                     refusal: Some(refusal),
-                    needs_operator: false,
+                    ..Default::default()
                 })]
             },
             read: reply,

@@ -6,6 +6,7 @@ use tandem_proto::v1::audit_response::Part;
 
 use super::*;
 use crate::audit::Auditor;
+use crate::daemon::{LogReader, READS_MAX};
 
 /// What an audit said.
 #[derive(Debug, Default)]
@@ -22,7 +23,7 @@ impl Stand {
             clock: self.clock,
             coordinator: coordinator(),
             links: self.links.clone(),
-            log: self.log.clone(),
+            log: LogReader::new(self.log.clone(), READS_MAX),
         };
         let mut said = Said::default();
         let mut answers = auditor.start(since, until);
