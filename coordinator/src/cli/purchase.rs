@@ -84,6 +84,7 @@ mod tests {
             sku: sku.into(),
             quantity,
             unit_price_minor: 1999,
+            ..Default::default()
         }
     }
 
@@ -98,6 +99,7 @@ mod tests {
                 customer_id: "c-1".into(),
                 items: vec![item("lamp", 2), item("chair", 1)],
                 currency: "EUR".into(),
+                ..Default::default()
             }),
             ..Purchase::default()
         };

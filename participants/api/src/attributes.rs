@@ -149,6 +149,14 @@ impl Attribute {
         }
     }
 
+    /// Longest value in characters, where there is a limit of its own.
+    pub fn characters_max(&self) -> Option<usize> {
+        match self.kind {
+            AttributeType::Text => Some(self.length.unwrap_or(TEXT_LENGTH)),
+            _ => self.length,
+        }
+    }
+
     /// The rule that a value breaks, for a person; the value is not in it.
     pub fn broken_by(&self, value: &str) -> Option<String> {
         let is_kept = match self.kind {
@@ -162,12 +170,8 @@ impl Attribute {
         if !is_kept {
             return Some(self.kind.rule().to_owned());
         }
-        let length = match self.kind {
-            AttributeType::Text => Some(self.length.unwrap_or(TEXT_LENGTH)),
-            _ => self.length,
-        };
         let is_longer = |length: &usize| value.chars().count() > *length;
-        length
+        self.characters_max()
             .filter(is_longer)
             .map(|length| format!("must have at most {length} characters"))
     }

@@ -1,5 +1,6 @@
 //! Columns that can't hold all that a purchase may have.
 
+use tandem_participant::attributes::Attributes;
 use tandem_participant::rules;
 
 use crate::preflight::columns::{Column, Columns};
@@ -22,7 +23,7 @@ pub(crate) fn of(templates: &Templates, columns: &Columns) -> Vec<String> {
     for kept in templates.each().filter_map(|one| one.kept.as_ref()) {
         for (param, name) in kept.plain() {
             if let Some(column) = columns.of(&kept.table, name)
-                && let Some(lacks) = lacks(column, param)
+                && let Some(lacks) = lacks(column, param, templates.attributes())
             {
                 found.push(format!(
                     "{name} of {} is of type {}, and :{} may {lacks}",
@@ -37,8 +38,8 @@ pub(crate) fn of(templates: &Templates, columns: &Columns) -> Vec<String> {
 }
 
 /// What may come that the column does not hold.
-fn lacks(column: &Column, param: Param) -> Option<String> {
-    match most(param)? {
+fn lacks(column: &Column, param: &Param, attributes: &Attributes) -> Option<String> {
+    match most(param, attributes)? {
         Most::Characters(most) => {
             (characters(column)? < most as u64).then(|| format!("have {most} characters"))
         }
@@ -52,7 +53,7 @@ fn lacks(column: &Column, param: Param) -> Option<String> {
     }
 }
 
-fn most(param: Param) -> Option<Most> {
+fn most(param: &Param, attributes: &Attributes) -> Option<Most> {
     Some(match param {
         Param::PurchaseId => Most::Characters(rules::PURCHASE_ID_BYTES_MAX),
         Param::CustomerId => Most::Characters(rules::CUSTOMER_ID_BYTES_MAX),
@@ -63,7 +64,15 @@ fn most(param: Param) -> Option<Most> {
         Param::UnitPriceMinor => Most::Number(rules::UNIT_PRICE_MINOR_MAX.into()),
         Param::Quantity => Most::Number(rules::QUANTITY_MAX.into()),
         Param::ItemNumber => Most::Number(rules::ITEMS_MAX as i128),
-        Param::PurchaseTime => return None,
+        Param::LineId => Most::Characters(rules::LINE_ID_BYTES_MAX),
+        Param::LineTotalMinor => Most::Number(rules::TOTAL_MINOR_MAX),
+        Param::Tracked => Most::Number(1),
+        Param::Attribute(name) => Most::Characters(attributes.get(name)?.characters_max()?),
+        Param::PurchaseTime
+        | Param::Total
+        | Param::UnitPrice
+        | Param::LineTotal
+        | Param::ItemsJson => return None,
     })
 }
 
@@ -140,7 +149,7 @@ mod tests {
                 is_of_a_table: true,
             };
             assert_eq!(
-                lacks(&column, param).is_none(),
+                lacks(&column, &param, &Attributes::default()).is_none(),
                 fits,
                 "{column_type} {param:?}"
             );

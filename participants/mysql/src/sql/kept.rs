@@ -79,17 +79,17 @@ impl Kept {
     }
 
     /// The parameters that are held as they are, each with its column.
-    pub(crate) fn plain(&self) -> impl Iterator<Item = (Param, &str)> {
+    pub(crate) fn plain(&self) -> impl Iterator<Item = (&Param, &str)> {
         let columns = self.columns.iter();
-        columns.map(|(param, column)| (*param, column.as_str()))
+        columns.map(|(param, column)| (param, column.as_str()))
     }
 
     /// The same table with some of these columns.
-    pub(crate) fn with_columns(&self, columns: &[(Param, &str)]) -> Kept {
+    pub(crate) fn with_columns(&self, columns: &[(&Param, &str)]) -> Kept {
         let columns = columns.iter();
         Kept {
             columns: columns
-                .map(|(param, column)| (*param, (*column).to_owned()))
+                .map(|(param, column)| ((*param).clone(), (*column).to_owned()))
                 .collect(),
             ..self.clone()
         }

@@ -25,8 +25,6 @@ pub(crate) struct Template {
     pub(crate) tables: Vec<String>,
     /// Where its parameters are kept, if it says so plainly.
     pub(crate) kept: Option<Kept>,
-    /// What messages call it.
-    pub(crate) called: String,
     /// Whether a parameter of its is a personal attribute.
     pub(crate) is_personal: bool,
 }
@@ -88,7 +86,6 @@ impl Template {
                 None | Some(Rows::Exactly(1)) => Kept::of(&tokens),
                 Some(Rows::Exactly(_) | Rows::Any) => None,
             },
-            called: statement.called(number),
             is_personal: false,
         })
     }

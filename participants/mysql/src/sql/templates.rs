@@ -57,6 +57,11 @@ impl Templates {
         }
     }
 
+    /// The attributes that are declared.
+    pub(crate) fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+
     /// Why a purchase can't be written by these statements, if so, for a person.
     pub(crate) fn why_unfit(&self, purchase: &Purchase) -> Option<String> {
         let params = self.all.iter().flat_map(Template::params);
@@ -65,7 +70,7 @@ impl Templates {
 
     /// Each of them, in their order.
     pub(crate) fn each(&self) -> impl Iterator<Item = &Template> {
-        self.0.iter()
+        self.all.iter()
     }
 
     /// Where the statements keep purchases, and where their items.

@@ -8,12 +8,19 @@ use tonic_types::StatusExt;
 use super::*;
 use crate::daemon::{LogReader, READS_MAX};
 use crate::services::Purchases;
+use crate::services::validate::Carried;
 
 impl Stand {
     /// The clients' service, which reads so many records of the log at once.
     fn purchases(&self, reads_max: usize) -> Purchases {
         let log = LogReader::new(self.log.clone(), reads_max);
-        Purchases::new(self.handle.clone(), self.clock, log, DEADLINE)
+        Purchases::new(
+            self.handle.clone(),
+            self.clock,
+            log,
+            DEADLINE,
+            Carried::default(),
+        )
     }
 
     async fn find(
