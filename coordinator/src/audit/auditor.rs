@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tandem_participant::attributes::Attributes;
 use tandem_protocol::{CoordinatorId, ParticipantName};
 
 use crate::daemon::{Clock, Handle, Link, LogReader};
@@ -16,4 +17,6 @@ pub struct Auditor {
     pub coordinator: CoordinatorId,
     pub links: BTreeMap<ParticipantName, Arc<Link>>,
     pub log: LogReader,
+    /// What purchases may carry besides.
+    pub attributes: Attributes,
 }

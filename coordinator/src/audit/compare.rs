@@ -1,6 +1,8 @@
 //! A decided purchase against its row.
 
-use tandem_participant::audit_question::{KeptItem, KeptPurchase, comparable};
+use super::carried::{Carried, differing};
+use tandem_participant::attributes::Attributes;
+use tandem_participant::audit_question::{KeptItem, KeptPurchase, More, comparable};
 use tandem_protocol::{Decision, Item, Purchase, Timestamp};
 
 /// How far a row's time may be from the decided one, in milliseconds: a column may keep whole seconds.
@@ -19,8 +21,14 @@ pub(super) enum Difference {
 pub(super) fn difference(
     decision: &Decision,
     purchase: &Purchase,
+    attributes: &Attributes,
     rows: &[&KeptPurchase],
 ) -> Option<Difference> {
+    let carried = Carried {
+        purchase,
+        item: None,
+        attributes,
+    };
     let Some(row) = rows.first() else {
         return Some(Difference::Missing);
     };
@@ -45,8 +53,14 @@ pub(super) fn difference(
     if let Some(kept) = row.purchase_time {
         content.extend(another_time(decision, kept));
     }
+    for name in differing(carried, &row.more) {
+        content.push(match carried.is_shown(name) {
+            true => format!("{name} is {:?}, decided was another value", row.more[name]),
+            false => format!("{name} is another value than was decided"),
+        });
+    }
     if let Some(kept) = &row.items {
-        content.extend(items(&purchase.items, kept));
+        content.extend(items(carried, kept));
     }
     (!content.is_empty()).then_some(Difference::Content(content))
 }
@@ -65,35 +79,57 @@ fn another_time(decision: &Decision, kept: Timestamp) -> Option<String> {
 }
 
 /// What differs between items, in no order.
-fn items(decided: &[Item], kept: &[KeptItem]) -> Vec<String> {
-    // What the statements do not keep can't differ.
+fn items(of: Carried<'_>, kept: &[KeptItem]) -> Vec<String> {
+    let mut decided: Vec<(i64, &Item)> = (1..).zip(&of.purchase.items).collect();
+    let mut added = Vec::new();
+    for row in kept {
+        let is_it = |(number, item): &(i64, &Item)| is_of(of, row, *number, item);
+        match decided.iter().position(is_it) {
+            Some(at) => {
+                decided.swap_remove(at);
+            }
+            None => added.push(format!("item {} is there and was not decided", text(row))),
+        }
+    }
+    // What the statements do not keep is not told.
     let mask = kept.first();
-    let keeps = |has: fn(&KeptItem) -> bool| mask.is_none_or(has);
-    let mut decided: Vec<KeptItem> = (1..)
-        .zip(decided)
-        .map(|(number, item)| KeptItem {
-            sku: keeps(|k| k.sku.is_some()).then(|| comparable(&item.sku)),
+    let missing = decided.iter().map(|(number, item)| {
+        let keeps = |has: fn(&KeptItem) -> bool| mask.is_none_or(has);
+        let item = KeptItem {
+            sku: keeps(|k| k.sku.is_some()).then(|| item.sku.clone()),
             quantity: keeps(|k| k.quantity.is_some()).then(|| item.quantity.into()),
             unit_price_minor: keeps(|k| k.unit_price_minor.is_some())
                 .then_some(item.unit_price_minor),
-            item_number: keeps(|k| k.item_number.is_some()).then_some(number),
-        })
-        .collect();
-    let mut kept = kept.to_vec();
-    for item in &mut kept {
-        item.sku = item.sku.as_deref().map(comparable);
-    }
-    kept.retain(|item| {
-        let same = decided.iter().position(|other| other == item);
-        same.map(|at| decided.swap_remove(at)).is_none()
+            item_number: keeps(|k| k.item_number.is_some()).then_some(*number),
+            more: line_id(item),
+        };
+        format!("item {} was decided and is not there", text(&item))
     });
-    let missing = decided
-        .iter()
-        .map(|item| format!("item {} was decided and is not there", text(item)));
-    let added = kept
-        .iter()
-        .map(|item| format!("item {} is there and was not decided", text(item)));
     missing.chain(added).collect()
+}
+
+/// Whether a row is this item's. What the statements do not keep can't differ.
+fn is_of(of: Carried<'_>, row: &KeptItem, number: i64, item: &Item) -> bool {
+    let carried = Carried {
+        item: Some(item),
+        ..of
+    };
+    let sku = row.sku.as_deref().map(comparable);
+    sku.is_none_or(|sku| sku == comparable(&item.sku))
+        && row
+            .quantity
+            .is_none_or(|kept| kept == i64::from(item.quantity))
+        && row
+            .unit_price_minor
+            .is_none_or(|kept| kept == item.unit_price_minor)
+        && row.item_number.is_none_or(|kept| kept == number)
+        && differing(carried, &row.more).next().is_none()
+}
+
+fn line_id(item: &Item) -> More {
+    let line_id = Some(&item.line_id).filter(|line_id| !line_id.is_empty());
+    let named = line_id.map(|line_id| ("line_id".to_owned(), Some(line_id.clone())));
+    named.into_iter().collect()
 }
 
 fn text(item: &KeptItem) -> String {
@@ -108,6 +144,12 @@ fn text(item: &KeptItem) -> String {
         item.item_number
             .map(|number| format!("item_number {number}")),
     );
+    // Attributes may be personal; the others tell one row from another.
+    let more = item
+        .more
+        .iter()
+        .filter(|(name, _)| !name.starts_with("attr."));
+    parts.extend(more.filter_map(|(name, value)| Some(format!("{name} {}", value.as_ref()?))));
     parts.join(" ")
 }
 
@@ -144,7 +186,7 @@ mod tests {
     }
 
     fn difference(purchase: &Purchase, rows: &[&KeptPurchase]) -> Option<Difference> {
-        super::difference(&decision(), purchase, rows)
+        super::difference(&decision(), purchase, &Attributes::default(), rows)
     }
 
     fn row() -> KeptPurchase {
@@ -153,6 +195,7 @@ mod tests {
             quantity: Some(quantity),
             unit_price_minor: Some(5),
             item_number: None,
+            more: More::new(),
         };
         KeptPurchase {
             purchase_id: "p-1".into(),
@@ -162,6 +205,7 @@ mod tests {
             transaction_id: None,
             purchase_time: Some(Timestamp(5_900)),
             items: Some(vec![item("mug", 1), item("tea", 2)]),
+            more: More::new(),
         }
     }
 
@@ -207,7 +251,10 @@ mod tests {
         };
         changed.transaction_id = Some("shop.1.2".into());
         changed.items = None;
-        assert_eq!(super::difference(&old, &purchase(), &[&changed]), None);
+        assert_eq!(
+            super::difference(&old, &purchase(), &Attributes::default(), &[&changed]),
+            None
+        );
         let mut numbered = purchase();
         numbered.customer_id = "007".into();
         numbered.items[0].sku = "042".into();
@@ -231,12 +278,14 @@ mod tests {
                     quantity: None,
                     unit_price_minor: None,
                     item_number: None,
+                    more: More::new(),
                 },
                 KeptItem {
                     sku: Some("mug".into()),
                     quantity: None,
                     unit_price_minor: None,
                     item_number: None,
+                    more: More::new(),
                 },
             ]),
             ..row()

@@ -171,7 +171,9 @@ impl Run<'_> {
                 for (decision, entry) in some {
                     let purchase = &entry.purchase;
                     let rows = by_id.get(purchase.purchase_id.as_str());
-                    if difference(decision, purchase, rows.map_or(&[], Vec::as_slice)).is_some() {
+                    let rows = rows.map_or(&[][..], Vec::as_slice);
+                    let attributes = &self.auditor.attributes;
+                    if difference(decision, purchase, attributes, rows).is_some() {
                         self.suspect(Subject::Purchase {
                             participant: name.clone(),
                             transaction: decision.transaction.clone(),

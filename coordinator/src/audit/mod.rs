@@ -6,6 +6,7 @@
 //! still differs then.
 
 mod auditor;
+mod carried;
 mod compare;
 mod deductions;
 mod disagreement;

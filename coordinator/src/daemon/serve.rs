@@ -129,6 +129,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         identity,
         links.clone(),
         LogReader::new(begun.log.clone(), READS_MAX),
+        config.attributes.clone(),
     );
     // Operators who read much don't delay the clients who read.
     let log = LogReader::new(begun.log.clone(), READS_MAX);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::join_all;
+use tandem_participant::attributes::Attributes;
 use tandem_proto::v1;
 use tandem_protocol::{
     Coordinator, Entry, ParticipantName, TransactionId, TransactionState, TransactionView,
@@ -24,6 +25,7 @@ pub struct Operator {
     pub(super) identity: Identity,
     pub(super) links: BTreeMap<ParticipantName, Arc<Link>>,
     pub(super) log: LogReader,
+    pub(super) attributes: Attributes,
 }
 
 impl Operator {
@@ -34,6 +36,7 @@ impl Operator {
         identity: Identity,
         links: BTreeMap<ParticipantName, Arc<Link>>,
         log: LogReader,
+        attributes: Attributes,
     ) -> Operator {
         Operator {
             driver,
@@ -41,6 +44,7 @@ impl Operator {
             identity,
             links,
             log,
+            attributes,
         }
     }
 

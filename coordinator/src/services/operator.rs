@@ -133,6 +133,7 @@ impl OperatorService for Operator {
             coordinator: self.identity.coordinator.clone(),
             links: self.links.clone(),
             log: self.log.clone(),
+            attributes: self.attributes.clone(),
         };
         Ok(Response::new(auditor.start(since, until)))
     }

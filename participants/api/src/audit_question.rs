@@ -1,6 +1,8 @@
 //! What an audit asks of a store. Every answer is bounded, so that a store with millions of rows is
 //! read a page at a time and nobody waits for it.
 
+use std::collections::BTreeMap;
+
 use tandem_protocol::{CoordinatorId, Timestamp, TransactionId};
 
 /// A question of an audit.
@@ -139,7 +141,13 @@ pub struct KeptPurchase {
     pub purchase_time: Option<Timestamp>,
     /// Its items, in no order.
     pub items: Option<Vec<KeptItem>>,
+    /// What else its row has.
+    pub more: More,
 }
+
+/// What else a row has of what a purchase carries, by the names of the statements' parameters: `attr.cart`,
+/// `line_total`. A time is microseconds since 1970, a boolean 1 or 0; `None` is NULL.
+pub type More = BTreeMap<String, Option<String>>;
 
 /// A text as it is compared: one that is a whole number as a column of numbers gives it back, without a
 /// plus and leading zeros.
@@ -159,6 +167,8 @@ pub struct KeptItem {
     pub unit_price_minor: Option<i64>,
     /// Its place in the purchase, from 1.
     pub item_number: Option<i64>,
+    /// What else its row has.
+    pub more: More,
 }
 
 /// What a store of stock holds and owes, seen at one moment.

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod conformance;
 pub mod convert;
 mod error;
+pub mod money;
 mod participant;
 pub mod rules;
 pub mod server;

@@ -103,7 +103,7 @@ impl Run<'_> {
         let rows: Vec<&KeptPurchase> = rows.iter().collect();
         let transaction = id.to_string();
         let place = place(participant, &transaction, purchase_id);
-        Ok(match difference(&decision, &entry.purchase, &rows) {
+        Ok(match difference(&decision, &entry.purchase, &self.auditor.attributes, &rows) {
             None => Look::Agrees,
             Some(Difference::Missing) => {
                 let items = entry.purchase.items.iter();

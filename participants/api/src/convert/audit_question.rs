@@ -1,5 +1,7 @@
 //! What an audit asks and is answered.
 
+use std::collections::HashMap;
+
 use tandem_proto::v1;
 use v1::participant_audit_request::Question;
 use v1::participant_audit_response::Answer;
@@ -7,7 +9,7 @@ use v1::participant_audit_response::Answer;
 use super::{invalid, required, timestamp_from_wire, timestamp_to_wire, transaction, within};
 use crate::Error;
 use crate::audit_question::{
-    AuditAnswer, AuditQuestion, Holdings, KeptItem, KeptPurchase, MemoryPage, PurchaseRows,
+    AuditAnswer, AuditQuestion, Holdings, KeptItem, KeptPurchase, MemoryPage, More, PurchaseRows,
     Remembered, RowsPage, SkuDeducted, StockUnits, TransactionHolding, Uncompared,
 };
 use crate::rules;
@@ -229,6 +231,7 @@ fn purchase_to_wire(purchase: KeptPurchase) -> v1::KeptPurchase {
         quantity: item.quantity,
         unit_price_minor: item.unit_price_minor,
         item_number: item.item_number,
+        more: more_to_wire(item.more),
     };
     v1::KeptPurchase {
         purchase_id: purchase.purchase_id,
@@ -240,7 +243,18 @@ fn purchase_to_wire(purchase: KeptPurchase) -> v1::KeptPurchase {
             items: items.into_iter().map(item).collect(),
         }),
         purchase_time: purchase.purchase_time.map(timestamp_to_wire),
+        more: more_to_wire(purchase.more),
     }
+}
+
+fn more_to_wire(more: More) -> HashMap<String, v1::KeptValue> {
+    let value = |(name, text)| (name, v1::KeptValue { text });
+    more.into_iter().map(value).collect()
+}
+
+fn more_from_wire(more: HashMap<String, v1::KeptValue>) -> More {
+    let text = |(name, value): (String, v1::KeptValue)| (name, value.text);
+    more.into_iter().map(text).collect()
 }
 
 fn purchases_from_wire(purchases: Vec<v1::KeptPurchase>) -> Result<Vec<KeptPurchase>, Error> {
@@ -253,6 +267,7 @@ fn purchase_from_wire(purchase: v1::KeptPurchase) -> Result<KeptPurchase, Error>
         quantity: item.quantity,
         unit_price_minor: item.unit_price_minor,
         item_number: item.item_number,
+        more: more_from_wire(item.more),
     };
     let time = purchase.purchase_time;
     Ok(KeptPurchase {
@@ -267,6 +282,7 @@ fn purchase_from_wire(purchase: v1::KeptPurchase) -> Result<KeptPurchase, Error>
         purchase_time: time
             .map(|time| timestamp_from_wire("purchase_time", time))
             .transpose()?,
+        more: more_from_wire(purchase.more),
     })
 }
 

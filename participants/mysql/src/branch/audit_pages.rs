@@ -3,16 +3,17 @@
 
 use std::collections::HashMap;
 
+use sqlx::mysql::MySqlRow;
 use tandem_participant::Error;
 use tandem_participant::audit_question::{
-    AuditAnswer, AuditQuestion, KeptItem, KeptPurchase, MemoryPage, PurchaseRows, Remembered,
+    AuditAnswer, AuditQuestion, KeptItem, KeptPurchase, MemoryPage, More, PurchaseRows, Remembered,
     RowsPage, Uncompared, comparable,
 };
 use tandem_protocol::{CoordinatorId, Timestamp, TransactionId};
 use tokio::time::Instant;
 
 use crate::danger::Danger;
-use crate::preflight::audited::{self, Audited, ITEM, PURCHASE};
+use crate::preflight::audited::{self, Audited, ITEM, PURCHASE, Shape, is_more};
 use crate::records::marker;
 use crate::session::answer;
 use crate::session::connection::Session;
@@ -106,16 +107,16 @@ impl Audit<'_> {
                 uncompared,
             }));
         }
-        let condition = |kept: &Kept| format!("{} IN ({})", kept.id_column(), listed(ids));
+        let condition = |kept: &Kept| format!("{} IN ({})", kept.id_in_source(), listed(ids));
         let query = format!(
             "SELECT {} FROM {} WHERE {} LIMIT {ROWS_MAX}",
-            columns(kept, &PURCHASE),
-            kept.table,
+            self.columns(kept, &PURCHASE),
+            kept.source(),
             condition(kept)
         );
         let rows = self.session.query(&query, self.deadline).await?;
         for row in &rows {
-            let mut found = purchase(kept, row)?;
+            let mut found = self.purchase(kept, row, 0)?;
             // As it was asked for, also where the column has it as a number.
             let is_it = |id: &&String| comparable(id) == comparable(&found.purchase_id);
             if let Some(id) = ids.iter().find(is_it) {
@@ -162,7 +163,7 @@ impl Audit<'_> {
         }
         let within = match kept.column(Param::PurchaseTime) {
             Some(column) => {
-                let mut within = format!("{column} BETWEEN ");
+                let mut within = format!("kept.{column} BETWEEN ");
                 encode::time(&mut within, since);
                 within.push_str(" AND ");
                 encode::time(&mut within, until);
@@ -170,33 +171,32 @@ impl Audit<'_> {
             }
             None => "1".to_owned(),
         };
-        let id = kept.id_column();
+        let id = kept.id_in_source();
         let mut bound = String::new();
         encode::text(&mut bound, after);
         // By the unique key: there need be no index on the time. Each page looks at so many rows,
         // whether they are of the time or not.
         let query = format!(
-            "SELECT {}, {within} FROM {} WHERE {id} > {bound} ORDER BY {id} LIMIT {ROWS_MAX}",
-            columns(kept, &PURCHASE),
-            kept.table,
+            "SELECT {within}, {} FROM {} WHERE {id} > {bound} ORDER BY {id} LIMIT {ROWS_MAX}",
+            self.columns(kept, &PURCHASE),
+            kept.source(),
         );
         let rows = self.session.query(&query, self.deadline).await?;
-        let flag = PURCHASE.len();
         let mut purchases = Vec::new();
         for row in &rows {
-            if answer::field(row, flag)? == "1" {
-                purchases.push(purchase(kept, row)?);
+            if answer::field(row, 0)? == "1" {
+                purchases.push(self.purchase(kept, row, 1)?);
             }
         }
         let next = match rows.get(ROWS_MAX - 1) {
-            Some(last) => Some(answer::field(last, 0)?),
+            Some(last) => Some(answer::field(last, 1)?),
             None => None,
         };
         if let Some(items) = &items
             && !purchases.is_empty()
         {
             let ids: Vec<String> = purchases.iter().map(|p| p.purchase_id.clone()).collect();
-            let condition = format!("{} IN ({})", items.id_column(), listed(&ids));
+            let condition = format!("{} IN ({})", items.id_in_source(), listed(&ids));
             self.add_items(items, &condition, &mut purchases).await?;
         }
         Ok(AuditAnswer::Rows(RowsPage { purchases, next }))
@@ -210,18 +210,19 @@ impl Audit<'_> {
     ) -> Result<(), PacketFailure> {
         let query = format!(
             "SELECT {} FROM {} WHERE {condition}",
-            columns(kept, &ITEM),
-            kept.table
+            self.columns(kept, &ITEM),
+            kept.source()
         );
         let rows = self.session.query(&query, self.deadline).await?;
         let mut items: HashMap<String, Vec<KeptItem>> = HashMap::new();
         for row in &rows {
-            let cell = |at: usize| cell(kept, &ITEM, row, at);
+            let cell = |at: usize| cell(kept, &ITEM, row, at, 0);
             let item = KeptItem {
                 sku: cell(1)?,
                 quantity: cell(2)?.map(|text| number(&text)),
                 unit_price_minor: cell(3)?.map(|text| number(&text)),
                 item_number: cell(4)?.map(|text| number(&text)),
+                more: self.more(kept, row, ITEM.len())?,
             };
             let id = comparable(&answer::field(row, 0)?);
             items.entry(id).or_default().push(item);
@@ -232,43 +233,79 @@ impl Audit<'_> {
         }
         Ok(())
     }
-}
 
-/// The columns of the parameters, in their order; NULL for what is not kept. A time is asked for in seconds of
-/// the Unix epoch.
-fn columns(kept: &Kept, params: &[Param]) -> String {
-    let column = |param: &Param| match (param, kept.column(param.clone())) {
-        (_, None) => "NULL".to_owned(),
-        (Param::PurchaseTime, Some(column)) => format!("UNIX_TIMESTAMP({column})"),
-        (_, Some(column)) => column.to_owned(),
-    };
-    let columns: Vec<String> = params.iter().map(column).collect();
-    columns.join(", ")
-}
+    /// The columns of the parameters, in their order, and those of what else is read; NULL for what is not kept,
+    /// and a time in seconds of the Unix epoch.
+    fn columns(&self, kept: &Kept, params: &[Param]) -> String {
+        let column = |param: &Param| match (param, kept.column(param.clone())) {
+            (Param::PurchaseId, _) => kept.id_in_source(),
+            (_, None) => "NULL".to_owned(),
+            (Param::PurchaseTime, Some(column)) => format!("UNIX_TIMESTAMP(kept.{column})"),
+            (_, Some(column)) => format!("kept.{column}"),
+        };
+        let more = kept.plain().filter(|(param, _)| is_more(param));
+        // NULL is told from an empty text by the letter.
+        let more = more.map(|(param, column)| match self.is_time(param) {
+            true => format!("CONCAT('v', UNIX_TIMESTAMP(kept.{column}))"),
+            false => format!("CONCAT('v', kept.{column})"),
+        });
+        let columns: Vec<String> = params.iter().map(column).chain(more).collect();
+        columns.join(", ")
+    }
 
-fn purchase(kept: &Kept, row: &sqlx::mysql::MySqlRow) -> Result<KeptPurchase, PacketFailure> {
-    let cell = |at: usize| cell(kept, &PURCHASE, row, at);
-    Ok(KeptPurchase {
-        purchase_id: answer::field(row, 0)?,
-        customer_id: cell(1)?,
-        currency: cell(2)?,
-        total_minor: cell(3)?.map(|text| number(&text)),
-        transaction_id: cell(4)?,
-        purchase_time: cell(5)?.map(|text| time(&text)),
-        items: None,
-    })
+    fn is_time(&self, param: &Param) -> bool {
+        let attributes = self.store.settings.templates.attributes();
+        audited::shape(param, attributes) == Some(Shape::Time)
+    }
+
+    /// What else is read, from this column of the row on.
+    fn more(&self, kept: &Kept, row: &MySqlRow, from: usize) -> Result<More, PacketFailure> {
+        let params = kept.plain().filter(|(param, _)| is_more(param));
+        let value = |(at, (param, _)): (usize, (&Param, &str))| {
+            let text = answer::field(row, from + at)?;
+            let text = text
+                .strip_prefix('v')
+                .map(|text| match self.is_time(param) {
+                    true => micros(text).to_string(),
+                    false => text.to_owned(),
+                });
+            Ok((param.name().into_owned(), text))
+        };
+        params.enumerate().map(value).collect()
+    }
+
+    /// A purchase's row, from this column on.
+    fn purchase(
+        &self,
+        kept: &Kept,
+        row: &MySqlRow,
+        from: usize,
+    ) -> Result<KeptPurchase, PacketFailure> {
+        let cell = |at: usize| cell(kept, &PURCHASE, row, at, from);
+        Ok(KeptPurchase {
+            purchase_id: answer::field(row, from)?,
+            customer_id: cell(1)?,
+            currency: cell(2)?,
+            total_minor: cell(3)?.map(|text| number(&text)),
+            transaction_id: cell(4)?,
+            purchase_time: cell(5)?.map(|text| Timestamp(micros(&text) / 1_000)),
+            items: None,
+            more: self.more(kept, row, from + PURCHASE.len())?,
+        })
+    }
 }
 
 /// What a column holds, if the statements keep something there; NULL is an empty text.
 fn cell(
     kept: &Kept,
     params: &[Param],
-    row: &sqlx::mysql::MySqlRow,
+    row: &MySqlRow,
     at: usize,
+    from: usize,
 ) -> Result<Option<String>, PacketFailure> {
     match kept.column(params[at].clone()) {
         None => Ok(None),
-        Some(_) => answer::field(row, at).map(Some),
+        Some(_) => answer::field(row, from + at).map(Some),
     }
 }
 
@@ -285,14 +322,14 @@ fn number(text: &str) -> i64 {
     whole.parse().unwrap_or(i64::MIN)
 }
 
-/// A time from seconds as the server prints them, with a fraction or without. What is none, as NULL, is the
-/// epoch's begin, at which nothing was decided.
-fn time(seconds: &str) -> Timestamp {
+/// Microseconds since 1970 from seconds as the server prints them, with a fraction or without. What is none, as
+/// NULL, is the epoch's begin, at which nothing was decided.
+fn micros(seconds: &str) -> u64 {
     let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
-    let millis = format!("{fraction:0<3}");
+    let fraction = format!("{fraction:0<6}");
     let number = |text: Option<&str>| text.and_then(|text| text.parse().ok()).unwrap_or(0_u64);
-    let whole = number(Some(whole)).saturating_mul(1_000);
-    Timestamp(whole.saturating_add(number(millis.get(..3))))
+    let whole = number(Some(whole)).saturating_mul(1_000_000);
+    whole.saturating_add(number(fraction.get(..6)))
 }
 
 fn listed(ids: &[String]) -> String {
@@ -312,14 +349,14 @@ mod tests {
 
     #[test]
     fn seconds_are_read_with_any_fraction() {
-        for (text, millis) in [
-            ("1772366400.007", 1_772_366_400_007),
-            ("1772366400", 1_772_366_400_000),
-            ("1772366400.5", 1_772_366_400_500),
-            ("1772366400.007900", 1_772_366_400_007),
+        for (text, time) in [
+            ("1772366400.007", 1_772_366_400_007_000),
+            ("1772366400", 1_772_366_400_000_000),
+            ("1772366400.5", 1_772_366_400_500_000),
+            ("1772366400.007900", 1_772_366_400_007_900),
             ("", 0),
         ] {
-            assert_eq!(time(text), Timestamp(millis), "{text}");
+            assert_eq!(micros(text), time, "{text}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How much of the rows that the statements write an audit can compare with what was decided.
 
+use tandem_participant::attributes::{AttributeType, Attributes};
 use tokio::time::Instant;
 
 use crate::preflight::columns::{self, Column, Columns};
@@ -63,8 +64,8 @@ pub(crate) async fn by_types(
     let templates = &store.settings.templates;
     let kept = templates.each().filter_map(|one| one.kept.as_ref());
     let mut params = kept.flat_map(Kept::plain).map(|(param, _)| param);
-    let is_even = !params.any(|param| *param == Param::PurchaseTime)
-        || time_zone::is_even(session, deadline).await?;
+    let is_time = |param| shape(param, templates.attributes()) == Some(Shape::Time);
+    let is_even = !params.any(is_time) || time_zone::is_even(session, deadline).await?;
     Ok(Audited::of(templates, columns, is_even))
 }
 
@@ -73,7 +74,7 @@ impl Audited {
     fn of(templates: &Templates, columns: &Columns, is_even: bool) -> Audited {
         let mut audited = Audited::default();
         for template in templates.each() {
-            audited.add(template, columns, is_even);
+            audited.add(template, templates.attributes(), columns, is_even);
         }
         if audited.purchases.is_none() {
             audited.items = None;
@@ -83,7 +84,13 @@ impl Audited {
         audited
     }
 
-    fn add(&mut self, template: &Template, columns: &Columns, is_even: bool) {
+    fn add(
+        &mut self,
+        template: &Template,
+        attributes: &Attributes,
+        columns: &Columns,
+        is_even: bool,
+    ) {
         let (found, read) = match template.per {
             Per::Purchase => (&mut self.purchases, &PURCHASE[..]),
             Per::Item => (&mut self.items, &ITEM[..]),
@@ -98,24 +105,28 @@ impl Audited {
             );
         };
         let table = &kept.table;
-        let flaw = |param: &Param, column: &str| match columns.of(table, column) {
+        let flaw = |param: &Param, column: &str, table: &str| match columns.of(table, column) {
             None => Some(format!("the type of {column} of {table} can't be seen")),
-            Some(facts) if !keeps(facts, param) => Some(format!(
+            Some(facts) if !keeps(facts, param, attributes) => Some(format!(
                 "{column} of {table} is of type {}, which does not keep :{} as it is",
                 facts.column_type,
                 param.name()
             )),
-            Some(_) if *param == Param::PurchaseTime && !is_even => Some(format!(
+            Some(_) if !is_even && shape(param, attributes) == Some(Shape::Time) => Some(format!(
                 "{column} of {table} is in a time zone in which an hour comes twice in autumn"
             )),
             Some(_) => None,
         };
-        let Some(id) = kept.column(Param::PurchaseId) else {
-            return leave(format!(
-                "no column of {table} has :purchase_id as it is, by which its rows could be looked up"
-            ));
+        let (id, of) = match (kept.column(Param::PurchaseId), &kept.parent) {
+            (Some(id), _) => (id, table),
+            (None, Some(parent)) => (parent.id.as_str(), &parent.table),
+            (None, None) => {
+                return leave(format!(
+                    "no column of {table} has :purchase_id as it is, by which its rows could be looked up"
+                ));
+            }
         };
-        if let Some(flaw) = flaw(&Param::PurchaseId, id) {
+        if let Some(flaw) = flaw(&Param::PurchaseId, id, of) {
             return leave(format!("its rows can't be looked up: {flaw}"));
         }
         if let Some(found) = found {
@@ -127,9 +138,11 @@ impl Audited {
         let mut compared: Vec<(&Param, &str)> = Vec::new();
         for (param, column) in kept.plain() {
             let name = param.name();
-            if !read.contains(param) || compared.iter().any(|(other, _)| *other == param) {
+            let is_second = compared.iter().any(|(other, _)| *other == param);
+            let is_read = read.contains(param) || is_more(param);
+            if is_second || !is_read {
                 leave(format!("{column} of {table}, which has :{name}"));
-            } else if let Some(flaw) = flaw(param, column) {
+            } else if let Some(flaw) = flaw(param, column, table) {
                 leave(flaw);
             } else {
                 compared.push((param, column));
@@ -144,38 +157,54 @@ impl Audited {
     }
 }
 
-/// How a parameter's value is written.
-enum Shape {
-    /// Printable ASCII without spaces, so that a CHAR column cuts nothing off.
-    Text,
-    Whole,
-    Time,
+/// Whether it is read besides what every purchase and item has.
+pub(crate) fn is_more(param: &Param) -> bool {
+    !PURCHASE.contains(param) && !ITEM.contains(param)
 }
 
-fn shape(param: &Param) -> Option<Shape> {
+/// How a parameter's value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Printable ASCII without spaces, so that a CHAR column cuts nothing off.
+    Text,
+    /// Any text.
+    FreeText,
+    Whole,
+    Decimal,
+    Time,
+    Json,
+}
+
+/// `None` for an attribute that is not declared.
+pub(crate) fn shape(param: &Param, attributes: &Attributes) -> Option<Shape> {
     Some(match param {
         Param::PurchaseId
         | Param::CustomerId
         | Param::Currency
         | Param::TransactionId
-        | Param::Sku => Shape::Text,
-        Param::TotalMinor | Param::Quantity | Param::UnitPriceMinor | Param::ItemNumber => {
-            Shape::Whole
-        }
-        Param::PurchaseTime => Shape::Time,
-        Param::Total
-        | Param::ItemsJson
-        | Param::Attribute(_)
-        | Param::LineId
-        | Param::UnitPrice
+        | Param::Sku
+        | Param::LineId => Shape::Text,
+        Param::TotalMinor
+        | Param::Quantity
+        | Param::UnitPriceMinor
         | Param::LineTotalMinor
-        | Param::LineTotal
-        | Param::Tracked => return None,
+        | Param::Tracked
+        | Param::ItemNumber => Shape::Whole,
+        Param::PurchaseTime => Shape::Time,
+        Param::Total | Param::UnitPrice | Param::LineTotal => Shape::Decimal,
+        Param::ItemsJson => Shape::Json,
+        Param::Attribute(name) => match attributes.get(name)?.kind {
+            AttributeType::Text => Shape::FreeText,
+            AttributeType::Integer | AttributeType::Boolean => Shape::Whole,
+            AttributeType::Decimal => Shape::Decimal,
+            AttributeType::Time => Shape::Time,
+            AttributeType::Json => Shape::Json,
+        },
     })
 }
 
 /// Whether a column of this type gives back what was written to it: a text, a number or a time.
-fn keeps(column: &Column, param: &Param) -> bool {
+fn keeps(column: &Column, param: &Param, attributes: &Attributes) -> bool {
     let is_whole = || {
         let of_type = |digits: Option<(u32, u32)>| digits.is_some_and(|(_, behind)| behind == 0);
         column.data_type.ends_with("int")
@@ -187,10 +216,15 @@ fn keeps(column: &Column, param: &Param) -> bool {
             || name.ends_with("text")
             || name.ends_with("blob")
     };
-    match shape(param) {
+    let is = |name: &str| column.data_type == name;
+    match shape(param, attributes) {
         // A text that is a number comes back in its plain form, and is compared so.
         Some(Shape::Text) => is_text() || is_whole() || is_label(column, param),
         Some(Shape::Whole) => is_text() || is_whole() || column.data_type == "decimal",
+        // A CHAR column cuts spaces off, a label has one spelling.
+        Some(Shape::FreeText) => is_text() && !is("char"),
+        Some(Shape::Decimal) => is_text() || is_whole() || is("decimal"),
+        Some(Shape::Json) => is("json") || is_text() && !is("char"),
         None => false,
         Some(Shape::Time) => ["datetime", "timestamp"].contains(&column.data_type.as_str()),
     }
@@ -230,6 +264,7 @@ mod tests {
     fn only_what_comes_back_as_it_was_is_compared() {
         let (id, total, time) = (&Param::PurchaseId, &Param::TotalMinor, &Param::PurchaseTime);
         let folds = "utf8mb4_general_ci";
+        let none = Attributes::default();
         for (column_type, param, is_kept) in [
             ("varchar(64)", id, true),
             ("char(64)", id, true),
@@ -257,7 +292,11 @@ mod tests {
             ("bigint(20)", time, false),
         ] {
             let column = column(column_type, folds);
-            assert_eq!(keeps(&column, param), is_kept, "{column_type} {param:?}");
+            assert_eq!(
+                keeps(&column, param, &none),
+                is_kept,
+                "{column_type} {param:?}"
+            );
         }
         for (labels, collation, param, is_kept) in [
             ("enum('EUR','USD')", folds, &Param::Currency, true),
@@ -267,7 +306,11 @@ mod tests {
             ("set('A','B')", "utf8mb4_bin", &Param::Sku, true),
         ] {
             let column = column(labels, collation);
-            assert_eq!(keeps(&column, param), is_kept, "{labels} {collation}");
+            assert_eq!(
+                keeps(&column, param, &none),
+                is_kept,
+                "{labels} {collation}"
+            );
         }
     }
 }

@@ -38,18 +38,6 @@ pub(crate) fn integer(out: &mut String, value: impl Into<i128>) {
     write!(out, "{}", value.into()).expect("a String takes all text");
 }
 
-/// Appends an amount of a minor unit with its point: 1999 with 2 digits is `19.99`, with 0 it is `1999`.
-pub(crate) fn decimal(out: &mut String, minor: i128, digits: u16) {
-    let scale = 10_u128.pow(u32::from(digits));
-    let (whole, fraction) = (minor.unsigned_abs() / scale, minor.unsigned_abs() % scale);
-    let sign = if minor < 0 { "-" } else { "" };
-    write!(out, "{sign}{whole}").expect("a String takes all text");
-    if digits > 0 {
-        let digits = usize::from(digits);
-        write!(out, ".{fraction:0digits$}").expect("a String takes all text");
-    }
-}
-
 /// Appends a time to the microsecond, in the session's time zone; see [`time`].
 pub(crate) fn micros(out: &mut String, micros: i64) {
     let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
@@ -98,22 +86,6 @@ mod tests {
                 .unwrap_or_else(|| panic!("{out}"));
             assert!(digits.bytes().all(|b| b.is_ascii_hexdigit()), "{out}");
             assert_eq!(digits.len(), bad.len() * 2);
-        }
-    }
-
-    #[test]
-    fn money_has_its_currencys_digits() {
-        for (minor, digits, expected) in [
-            (1999, 2, "19.99"),
-            (5, 2, "0.05"),
-            (-5, 2, "-0.05"),
-            (-1999, 3, "-1.999"),
-            (1999, 0, "1999"),
-            (0, 2, "0.00"),
-        ] {
-            let mut out = String::new();
-            decimal(&mut out, minor, digits);
-            assert_eq!(out, expected);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The values that a statement's parameters stand for, written into it.
 
-use iso_currency::Currency;
 use tandem_participant::attributes::{AttributeType, Attributes, time_micros};
+use tandem_participant::money;
 use tandem_protocol::{Entry, Item, Purchase, Timestamp, TransactionId};
 
 use crate::sql::encode;
@@ -80,7 +80,7 @@ fn value(sql: &mut String, param: &Param, values: &Values<'_>, of: Of<'_>) -> Op
         Param::CustomerId => encode::text(sql, &purchase.customer_id),
         Param::Currency => encode::text(sql, &purchase.currency),
         Param::TotalMinor => encode::integer(sql, purchase.total_minor()),
-        Param::Total => encode::decimal(sql, purchase.total_minor(), digits(purchase)?),
+        Param::Total => sql.push_str(&decimal(purchase, purchase.total_minor())?),
         Param::TransactionId => encode::text(sql, &values.begun.transaction.to_string()),
         Param::PurchaseTime => encode::time(sql, values.begun.time),
         Param::ItemsJson => encode::text(sql, &items_json(purchase)),
@@ -91,16 +91,21 @@ fn value(sql: &mut String, param: &Param, values: &Values<'_>, of: Of<'_>) -> Op
         Param::Quantity => encode::integer(sql, item().1.quantity),
         Param::UnitPriceMinor => encode::integer(sql, item().1.unit_price_minor),
         Param::UnitPrice => {
-            encode::decimal(sql, item().1.unit_price_minor.into(), digits(purchase)?);
+            sql.push_str(&decimal(purchase, item().1.unit_price_minor.into())?);
         }
         Param::LineTotalMinor => encode::integer(sql, item().1.total_minor()),
-        Param::LineTotal => encode::decimal(sql, item().1.total_minor(), digits(purchase)?),
+        Param::LineTotal => sql.push_str(&decimal(purchase, item().1.total_minor())?),
         Param::Tracked => sql.push(if item().1.untracked { '0' } else { '1' }),
         Param::ItemNumber => {
             encode::integer(sql, i64::try_from(item().0).expect("at most 100 items"));
         }
     }
     Some(())
+}
+
+fn decimal(of: &Purchase, minor: i128) -> Option<String> {
+    let digits = money::digits(&of.currency)?;
+    Some(money::decimal(minor, digits))
 }
 
 /// NULL where the purchase does not have it.
@@ -143,20 +148,16 @@ pub(crate) fn why_unfit<'a>(
                 "attribute {name} {rule}: it is declared otherwise here than at the coordinator"
             ))
         }
-        param if param.is_decimal_money() && digits(purchase).is_none() => Some(format!(
-            "it is not known how many digits {} has behind the point, for :{}: write :{}_minor",
-            purchase.currency,
-            param.name(),
-            param.name()
-        )),
+        param if param.is_decimal_money() && money::digits(&purchase.currency).is_none() => {
+            Some(format!(
+                "it is not known how many digits {} has behind the point, for :{}: write :{}_minor",
+                purchase.currency,
+                param.name(),
+                param.name()
+            ))
+        }
         _ => None,
     })
-}
-
-/// How many digits the currency has behind the point (ISO 4217); `None` for one that is not known or that
-/// has no minor unit, as gold.
-fn digits(purchase: &Purchase) -> Option<u16> {
-    Currency::from_code(&purchase.currency)?.exponent()
 }
 
 /// `[{"line_id":null,"sku":"lamp","quantity":2,"unit_price_minor":1999,"tracked":true},…]`, in the order of

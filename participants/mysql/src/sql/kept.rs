@@ -14,6 +14,22 @@ pub(crate) struct Kept {
     constants: Vec<String>,
     /// The columns whose value is made of the purchase: by an expression of parameters, or looked up.
     made: Vec<String>,
+    /// The row of another table that has the purchase's id, where this one has its key.
+    pub(crate) parent: Option<Parent>,
+}
+
+/// A row by whose key another is found: `order_id` filled by `(SELECT id FROM orders WHERE ref =
+/// :purchase_id)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Parent {
+    /// `order_id`
+    column: String,
+    /// `orders`
+    pub(crate) table: String,
+    /// `id`
+    key: String,
+    /// `ref`
+    pub(crate) id: String,
 }
 
 impl Kept {
@@ -53,15 +69,18 @@ impl Kept {
             columns: Vec::new(),
             constants: Vec::new(),
             made: Vec::new(),
+            parent: None,
         };
         let is_param = |token: &&Token| matches!(token, Token::Param(_));
         for (column, value) in columns.iter().zip(&values) {
             match (&column[..], &value[..]) {
                 ([name], [Token::Param(param)]) => kept.columns.push((param.clone(), text(name)?)),
                 ([name], [value]) if is_constant(value) => kept.constants.push(text(name)?),
-                ([name], value) if is_selected || value.iter().any(is_param) => {
-                    kept.made.push(text(name)?);
-                }
+                ([name], value) => match parent(text(name)?, value) {
+                    Some(parent) if kept.parent.is_none() => kept.parent = Some(parent),
+                    None if !is_selected && !value.iter().any(is_param) => {}
+                    _ => kept.made.push(text(name)?),
+                },
                 _ => {}
             }
         }
@@ -100,11 +119,67 @@ impl Kept {
         self.column(Param::PurchaseId).unwrap_or("NULL")
     }
 
+    /// Its rows, each with the row that has the purchase's id: `orders AS kept`, `order_lines AS kept JOIN
+    /// orders AS parent ON …`.
+    pub(crate) fn source(&self) -> String {
+        let table = &self.table;
+        match &self.parent {
+            None => format!("{table} AS kept"),
+            Some(parent) => format!(
+                "{table} AS kept JOIN {} AS parent ON parent.{} = kept.{}",
+                parent.table, parent.key, parent.column
+            ),
+        }
+    }
+
+    /// The purchase's id in a row of [`source`](Self::source); NULL where none has it.
+    pub(crate) fn id_in_source(&self) -> String {
+        match (self.column(Param::PurchaseId), &self.parent) {
+            (Some(column), _) => format!("kept.{column}"),
+            (None, Some(parent)) => format!("parent.{}", parent.id),
+            (None, None) => "NULL".to_owned(),
+        }
+    }
+
     /// The column that holds a parameter.
     pub(crate) fn column(&self, param: Param) -> Option<&str> {
         let found = self.columns.iter().find(|(held, _)| *held == param);
         found.map(|(_, column)| column.as_str())
     }
+}
+
+/// `(SELECT id FROM orders WHERE ref = :purchase_id)`, of which a column has the value.
+fn parent(column: String, value: &[&Token]) -> Option<Parent> {
+    let word = |token: &Token, wanted: &str| matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(wanted));
+    let [
+        open,
+        select,
+        key,
+        from,
+        inner @ ..,
+        by,
+        equals,
+        param,
+        close,
+    ] = value
+    else {
+        return None;
+    };
+    let (where_, table) = inner.split_last()?;
+    let is_it = **open == Token::Mark('(')
+        && word(select, "SELECT")
+        && word(from, "FROM")
+        && word(where_, "WHERE")
+        && **equals == Token::Mark('=')
+        && **param == Token::Param(Param::PurchaseId)
+        && **close == Token::Mark(')');
+    let table: Option<String> = table.iter().map(|token| text(token)).collect();
+    Some(Parent {
+        column,
+        table: table.filter(|table| is_it && !table.is_empty())?,
+        key: text(key)?,
+        id: text(by)?,
+    })
 }
 
 /// What stands between SELECT and FROM, or the end, separated by commas; `None` where other rows are added to
@@ -221,6 +296,32 @@ mod tests {
             of("INSERT INTO t (id, sku) SELECT DISTINCT :purchase_id, :sku").expect("plain");
         assert_eq!(distinct.column(Param::PurchaseId), None);
         assert_eq!(distinct.column(Param::Sku), Some("sku"));
+    }
+
+    #[test]
+    fn a_row_is_found_by_the_key_of_its_parent() {
+        let lines = "INSERT INTO shop.lines (`order`, sku) VALUES ((SELECT id FROM shop.orders WHERE ref = \
+                     :purchase_id), :sku)";
+        let kept = of(lines).expect("plain");
+        assert_eq!(kept.column(Param::PurchaseId), None);
+        assert_eq!(kept.id_in_source(), "parent.ref");
+        let source = "shop.lines AS kept JOIN shop.orders AS parent ON parent.id = kept.`order`";
+        assert_eq!(kept.source(), source);
+        assert_eq!(kept.made().count(), 0);
+        for other in [
+            "(SELECT id FROM orders WHERE ref = :customer_id)",
+            "(SELECT id FROM orders WHERE ref = :purchase_id LIMIT 1)",
+            "(SELECT MAX(id) FROM orders WHERE ref = :purchase_id)",
+            "1 + (SELECT id FROM orders WHERE ref = :purchase_id)",
+        ] {
+            let kept =
+                of(&format!("INSERT INTO l (a, sku) VALUES ({other}, :sku)")).expect("plain");
+            assert_eq!(
+                (kept.parent.is_none(), kept.made().count()),
+                (true, 1),
+                "{other}"
+            );
+        }
     }
 
     #[test]

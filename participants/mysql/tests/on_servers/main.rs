@@ -157,6 +157,7 @@ fn of_branches() -> Vec<Check> {
         ],
         checks![Needs::Nothing, orders:
             an_order_is_written_with_all_that_it_carries,
+            an_audit_is_shown_all_that_an_order_carries,
             lines_are_of_the_order_whose_key_the_database_made,
             what_the_server_says_of_a_personal_attribute_is_not_told,
             what_can_not_be_written_here_refuses_its_purchase_alone,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tandem_mysql::{MysqlParticipant, Per, Settings, Statement};
 use tandem_participant::Participant;
 use tandem_participant::attributes::{Attribute, AttributeType, Attributes};
+use tandem_participant::audit_question::{AuditAnswer, AuditQuestion, More};
 use tandem_protocol::{Entry, Item, Purchase, Reason};
 
 use crate::entries::{reasons, refused_entries};
@@ -180,6 +181,53 @@ pub(crate) async fn an_order_is_written_with_all_that_it_carries(stand: Stand) {
     let count = "SELECT COUNT(*) FROM order_lines JOIN orders ON orders.id = order_id WHERE ref IN ('o-2', \
                  'o-3')";
     assert_eq!(column(&mut hand, count).await, ["8"]);
+}
+
+/// Also of lines that have the key which the database made, and nothing of the purchase's id.
+pub(crate) async fn an_audit_is_shown_all_that_an_order_carries(stand: Stand) {
+    let participant = shop(&stand).await;
+    let entries = vec![order(0, "o-1", &carried("ann")), order(1, "o-2", &[])];
+    bought(&participant, 1, entries).await;
+    let question = AuditQuestion::Purchases {
+        purchase_ids: vec!["o-1".into(), "o-2".into()],
+    };
+    let AuditAnswer::Purchases(shown) = participant.audit(&question).await.unwrap() else {
+        panic!("nothing is shown");
+    };
+    assert_eq!(shown.uncompared.what, Vec::<String>::new());
+    let text = |row: &More, name: &str| row[name].clone();
+    let of = |id: &str| {
+        let found = shown.purchases.iter().find(|row| row.purchase_id == id);
+        found.unwrap_or_else(|| panic!("{id} is not shown"))
+    };
+    let (first, second) = (of("o-1"), of("o-2"));
+    for (name, value) in [
+        ("attr.email", "ann"),
+        ("attr.cart", "-7"),
+        ("attr.fee", "-12.5000"),
+        ("attr.gift", "1"),
+        ("attr.due", "1772366400000007"),
+        ("total", "49.92"),
+    ] {
+        assert_eq!(text(&first.more, name), Some(value.to_owned()), "{name}");
+        let none = second.more[name].is_none();
+        assert_eq!(none, name != "total", "{name}");
+    }
+    let items = first.items.as_ref().expect("lines are found");
+    let lines: Vec<_> = items
+        .iter()
+        .map(|item| text(&item.more, "line_id"))
+        .collect();
+    assert_eq!(items.len(), 4);
+    for line in ["1", "2", "3", "4"] {
+        assert!(lines.contains(&Some(line.to_owned())), "{lines:?}");
+    }
+    let discount = items
+        .iter()
+        .find(|item| item.sku.as_deref() == Some("coupon"));
+    let discount = &discount.expect("it is a line").more;
+    assert_eq!(text(discount, "line_total"), Some("-5.00".to_owned()));
+    assert_eq!(text(discount, "tracked"), Some("0".to_owned()));
 }
 
 /// Many orders in each packet, and several packets at once.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Row};
 use tandem_mysql::{MysqlParticipant, Per, Settings, Statement};
-use tandem_participant::audit_question::{AuditAnswer, AuditQuestion, KeptItem, KeptPurchase};
+use tandem_participant::audit_question::{
+    AuditAnswer, AuditQuestion, KeptItem, KeptPurchase, More,
+};
 use tandem_participant::{CommitEvidence, Participant};
 use tandem_protocol::{Entry, Purchase, Reason, Timestamp};
 
@@ -317,6 +319,7 @@ fn kept(purchase_id: &str, customer: &str, transaction: &str) -> KeptPurchase {
         quantity: Some(quantity),
         unit_price_minor: Some(250),
         item_number: None,
+        more: More::new(),
     };
     KeptPurchase {
         purchase_id: purchase_id.into(),
@@ -326,6 +329,7 @@ fn kept(purchase_id: &str, customer: &str, transaction: &str) -> KeptPurchase {
         transaction_id: Some(transaction.into()),
         purchase_time: Some(Timestamp(1_000)),
         items: Some(vec![item("apple", 2), item("pear", 1)]),
+        more: More::new(),
     }
 }
 

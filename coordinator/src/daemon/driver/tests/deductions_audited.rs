@@ -1,6 +1,7 @@
 //! The audit of what stores have counted as deducted.
 
 use futures::StreamExt;
+use tandem_participant::attributes::Attributes;
 use tandem_proto::v1;
 use tandem_proto::v1::audit_response::Part;
 
@@ -24,6 +25,7 @@ impl Stand {
             coordinator: coordinator(),
             links: self.links.clone(),
             log: LogReader::new(self.log.clone(), READS_MAX),
+            attributes: Attributes::default(),
         };
         let mut said = Said::default();
         let mut answers = auditor.start(since, until);
