@@ -51,6 +51,10 @@ pub(crate) enum Danger {
         system: String,
     },
     NoUniqueKey(Doubt),
+    /// For a person, each column or key that takes different rows for the same.
+    KeyTooNarrow(Vec<String>),
+    /// For a person, each trigger and what it does that a branch should not.
+    TriggerUnsound(Vec<String>),
     /// For a person, each column and what it does not hold.
     ColumnTooSmall(Vec<String>),
     /// For a person, each thing that an audit leaves out.
@@ -138,8 +142,11 @@ impl Danger {
             | Danger::NoUniqueKey(Doubt::Missing(_)) => Severity::Refused,
             // They lack what only a recovery from the stores alone would need.
             Danger::TablesOfOldLayout { .. }
-            // It refuses purchases that nobody has made and loses none.
+            // They refuse purchases that nobody has made and lose none.
             | Danger::IdFoldsCase(_)
+            | Danger::KeyTooNarrow(_)
+            // It is read loosely, so that it may be mistaken.
+            | Danger::TriggerUnsound(_)
             // What it writes is well defined; whether it is meant only a person knows.
             | Danger::TimeZoneDiffers { .. }
             | Danger::TableNotInnodb(Engine::Unseen(_))
@@ -219,6 +226,14 @@ impl Danger {
                 )
             }
             Danger::NoUniqueKey(doubt) => doubt.detail(),
+            Danger::KeyTooNarrow(keys) => format!(
+                "purchases are refused that nobody has made: {}; make the key of all that tells them apart",
+                keys.join("; ")
+            ),
+            Danger::TriggerUnsound(triggers) => format!(
+                "triggers do what a roll back does not undo, or a branch may not do: {}; take it out of them",
+                triggers.join("; ")
+            ),
             Danger::ColumnTooSmall(columns) => format!(
                 "purchases within tandem's limits would be refused as CONSTRAINT_VIOLATED: {}; ALTER TABLE … \
                  MODIFY, or see to it that none such come",

@@ -96,7 +96,7 @@ impl Audited {
             Per::Item => (&mut self.items, &ITEM[..]),
         };
         let left_out = &mut self.left_out;
-        let mut leave = |why: String| left_out.push(format!("{}: {why}", template.called));
+        let mut leave = |why: String| left_out.push(format!("{}: {why}", template.located));
         let Some(kept) = &template.kept else {
             return leave(
                 "it is no INSERT INTO table (columns) that writes one row each time, so that what it writes \
@@ -128,6 +128,14 @@ impl Audited {
         };
         if let Some(flaw) = flaw(&Param::PurchaseId, id, of) {
             return leave(format!("its rows can't be looked up: {flaw}"));
+        }
+        if columns
+            .of(table, id)
+            .is_some_and(|column| column.is_filtered)
+        {
+            return leave(format!(
+                "its rows can't be looked up: view {table} does not show every row that is written through it"
+            ));
         }
         if let Some(found) = found {
             let other = &found.table;
@@ -257,6 +265,9 @@ mod tests {
             collation: collation.to_owned(),
             is_nullable: true,
             is_of_a_table: true,
+            is_filtered: false,
+            counts: false,
+            is_generated: false,
         }
     }
 

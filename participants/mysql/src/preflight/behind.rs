@@ -22,12 +22,15 @@ pub(crate) struct Behind {
     pub(crate) tables: BTreeMap<(String, String), String>,
     /// What could not be looked into: for a person, why.
     pub(crate) unseen: Vec<String>,
+    /// For a person, what triggers do that a branch should not.
+    pub(crate) unsound: Vec<String>,
 }
 
-/// Follows what is behind these tables.
+/// Follows what is behind these tables, which have purchases' ids in columns of these names.
 pub(crate) async fn of(
     session: &mut Session,
     places: &[Place],
+    ids: &[String],
     deadline: Instant,
 ) -> Result<Behind, PacketFailure> {
     let mut behind = Behind::default();
@@ -39,7 +42,7 @@ pub(crate) async fn of(
             .views(session, places, &mut reached, deadline)
             .await?;
         behind
-            .triggers(session, places, &mut reached, deadline)
+            .triggers(session, places, ids, &mut reached, deadline)
             .await?;
         next = Vec::new();
         for (table, by) in reached {
@@ -95,6 +98,7 @@ impl Behind {
         &mut self,
         session: &mut Session,
         places: &[Place],
+        ids: &[String],
         reached: &mut Vec<Reached>,
         deadline: Instant,
     ) -> Result<(), PacketFailure> {
@@ -110,6 +114,14 @@ impl Behind {
                 self.unseen.push(format!(
                     "{by} calls a procedure, into which tandem does not look: see to it that all that it \
                      writes is of InnoDB"
+                ));
+            }
+            if let Some(what) = kept_by_server::outlives(&body) {
+                self.unsound.push(format!("{by} uses {what}"));
+            }
+            if let Some(id) = ids.iter().find(|id| kept_by_server::sets(&body, id)) {
+                self.unsound.push(format!(
+                    "{by} sets NEW.{id}, so that a repeated purchase need not have the id by which it is refused"
                 ));
             }
             let tables = kept_by_server::of_trigger(&body);

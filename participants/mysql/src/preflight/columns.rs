@@ -32,6 +32,12 @@ pub(crate) struct Column {
     pub(crate) is_nullable: bool,
     /// Of a table, and not of a view.
     pub(crate) is_of_a_table: bool,
+    /// Of a view that may leave rows out which are written through it.
+    pub(crate) is_filtered: bool,
+    /// Whether 0 stands for the next number.
+    pub(crate) counts: bool,
+    /// Whether the table makes its value of other columns.
+    pub(crate) is_generated: bool,
 }
 
 impl Columns {
@@ -57,9 +63,11 @@ pub(crate) async fn of(
         format!(
             "SELECT {number}, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_MAXIMUM_LENGTH, \
              NUMERIC_PRECISION, NUMERIC_SCALE, CHARACTER_SET_NAME, COLLATION_NAME, IS_NULLABLE = 'YES', \
-             TABLE_TYPE = 'BASE TABLE' FROM information_schema.COLUMNS JOIN information_schema.TABLES USING \
-             (TABLE_SCHEMA, TABLE_NAME) WHERE {}",
-            place(table)
+             TABLE_TYPE = 'BASE TABLE', VIEW_DEFINITION LIKE '% where %' OR VIEW_DEFINITION LIKE '% join %', EXTRA \
+             FROM information_schema.COLUMNS JOIN information_schema.TABLES USING (TABLE_SCHEMA, TABLE_NAME) \
+             LEFT JOIN (SELECT VIEW_DEFINITION FROM information_schema.VIEWS WHERE {place}) AS of_view ON TRUE \
+             WHERE {place}",
+            place = place(table)
         )
     };
     let selects: Vec<String> = tables.iter().enumerate().map(select).collect();
@@ -78,6 +86,7 @@ pub(crate) async fn of(
         };
         let digits = number(5)?.zip(number(6)?);
         let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let extra = text(12)?.to_lowercase();
         let column = Column {
             data_type: text(2)?.to_lowercase(),
             column_type: text(3)?,
@@ -87,6 +96,9 @@ pub(crate) async fn of(
             collation: text(8)?,
             is_nullable: text(9)? == "1",
             is_of_a_table: text(10)? == "1",
+            is_filtered: text(11)? == "1",
+            counts: extra.contains("auto_increment"),
+            is_generated: extra.contains("stored generated") || extra.contains("virtual generated"),
         };
         let place = ((*table).to_owned(), text(1)?.to_lowercase());
         columns.0.insert(place, column);

@@ -7,7 +7,8 @@ use crate::preflight::behind::{self, Behind};
 use crate::session::answer;
 use crate::session::connection::Session;
 use crate::session::failure::PacketFailure;
-use crate::sql::names::{Place, any_of};
+use crate::sql::names::{Place, any_of, unquoted};
+use crate::sql::param::Param;
 use crate::sql::tables;
 use crate::store::Store;
 
@@ -24,7 +25,14 @@ pub(crate) async fn of(
     names.sort_unstable();
     names.dedup();
     let mut places: Vec<Place> = names.iter().map(|name| Place::written(name)).collect();
-    let Behind { tables, unseen } = behind::of(session, &places, deadline).await?;
+    let kept = store.settings.templates.keeping_ids();
+    let ids = kept.filter_map(|(_, kept)| kept.column(Param::PurchaseId).map(unquoted));
+    let ids: Vec<String> = ids.collect();
+    let Behind {
+        tables,
+        unseen,
+        unsound,
+    } = behind::of(session, &places, &ids, deadline).await?;
     let behind = tables.keys();
     places.extend(behind.map(|(schema, table)| Place::named(schema, table)));
     let query = format!(
@@ -42,5 +50,9 @@ pub(crate) async fn of(
         });
     }
     found.extend(unseen.into_iter().map(Engine::Unseen));
-    Ok(found.into_iter().map(Danger::TableNotInnodb).collect())
+    let mut found: Vec<Danger> = found.into_iter().map(Danger::TableNotInnodb).collect();
+    if !unsound.is_empty() {
+        found.push(Danger::TriggerUnsound(unsound));
+    }
+    Ok(found)
 }

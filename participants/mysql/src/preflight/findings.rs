@@ -18,12 +18,13 @@ pub(crate) async fn findings(
     session: &mut Session,
     deadline: Instant,
 ) -> Result<Vec<Finding>, PacketFailure> {
-    let doubt = unique::doubt(store, session, deadline).await?;
+    let columns = columns::of(session, &store.settings.templates, deadline).await?;
+    let keys = unique::find(store, session, &columns, deadline).await?;
     let mut found = variables::of(session, deadline).await?;
     found.extend(replica(session, deadline).await?);
     found.extend(engines::of(store, session, deadline).await?);
-    let (missing, unseen) = match doubt {
-        Some(Doubt::Unseen(_)) => (None, doubt),
+    let (missing, unseen) = match keys.doubt {
+        Some(Doubt::Unseen(_)) => (None, keys.doubt),
         doubt => (doubt, None),
     };
     found.extend(missing.map(Danger::NoUniqueKey));
@@ -33,11 +34,13 @@ pub(crate) async fn findings(
         }
         listed => drop(listed?),
     }
-    let columns = columns::of(session, &store.settings.templates, deadline).await?;
     let folding = folding::of_ids(store, session, &columns, deadline).await?;
     found.extend(folding.into_iter().map(Danger::IdFoldsCase));
     found.extend(time_zone::of(store, session, deadline).await?);
     found.extend(unseen.map(Danger::NoUniqueKey));
+    if !keys.narrow.is_empty() {
+        found.push(Danger::KeyTooNarrow(keys.narrow));
+    }
     let small = small::of(&store.settings.templates, &columns);
     if !small.is_empty() {
         found.push(Danger::ColumnTooSmall(small));

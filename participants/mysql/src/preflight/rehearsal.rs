@@ -6,10 +6,12 @@ use tandem_participant::{Error, clock};
 use tandem_protocol::{Entry, Epoch, Item, Purchase, TransactionId};
 use tokio::time::Instant;
 
+use crate::preflight::columns::{self, Columns};
 use crate::session::codes::Class;
 use crate::session::connection::Session;
 use crate::sql::encode;
 use crate::sql::fill::Begun;
+use crate::sql::template::Template;
 use crate::store::Store;
 
 /// What is wrong with the first statement that can't run, in the server's words: a table, a column or a right is
@@ -28,15 +30,39 @@ pub(crate) async fn of_statements(
     };
     let lines = templates.render(begun, &[&entry], bytes_max);
     let statements = lines.iter().filter(|line| line.guard().is_none());
+    let columns = columns::of(session, templates, deadline)
+        .await
+        .map_err(|failure| failure.into_error("looking at the statements' columns"))?;
     for (statement, template) in statements.zip(templates.each()) {
-        if let Some(refusal) = of(session, &statement.sql, deadline).await? {
+        let refusal = match of(session, &statement.sql, deadline).await? {
+            None => generated(template, &columns),
+            refusal => refusal,
+        };
+        if let Some(refusal) = refusal {
             return Ok(Some(format!(
                 "{} can't run at {}: {refusal}",
-                template.called, store.settings.address
+                template.located, store.settings.address
             )));
         }
     }
     Ok(None)
+}
+
+/// That a statement writes to a column which the table makes of others: MariaDB tells it only when a row is
+/// written.
+fn generated(template: &Template, columns: &Columns) -> Option<String> {
+    let kept = template.kept.as_ref()?;
+    let plain = kept.plain().map(|(_, column)| column);
+    let mut written = plain.chain(kept.made()).chain(kept.constants());
+    let is_generated = |column: &&str| {
+        let facts = columns.of(&kept.table, column);
+        facts.is_some_and(|facts| facts.is_generated)
+    };
+    let column = written.find(is_generated)?;
+    Some(format!(
+        "{column} of {} is a generated column, to which nothing can be written",
+        kept.table
+    ))
 }
 
 /// Lets the server parse a statement and look up what it names. What an error of another kind says is left to

@@ -147,6 +147,9 @@ mod tests {
                 collation: String::new(),
                 is_nullable: false,
                 is_of_a_table: true,
+                is_filtered: false,
+                counts: false,
+                is_generated: false,
             };
             assert_eq!(
                 lacks(&column, &param, &Attributes::default()).is_none(),

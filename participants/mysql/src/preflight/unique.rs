@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use crate::danger::Doubt;
+use crate::preflight::columns::Columns;
 use crate::session::answer;
 use crate::session::connection::Session;
 use crate::session::failure::PacketFailure;
@@ -14,39 +15,108 @@ use crate::sql::param::Param;
 use crate::sql::statement::Per;
 use crate::store::Store;
 
-/// What is in doubt about the keys of the tables that a statement says to keep ids in; nothing, where one
-/// of them refuses a second row of the same id.
-pub(crate) async fn doubt(
+/// What is found of the keys of the tables that a statement says to keep ids in.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Nothing, where one of them refuses a second row of the same id.
+    pub(crate) doubt: Option<Doubt>,
+    /// For a person, each that refuses rows which are not of the same purchase, or of the same item.
+    pub(crate) narrow: Vec<String>,
+}
+
+pub(crate) async fn find(
     store: &Store,
     session: &mut Session,
+    columns: &Columns,
     deadline: Instant,
-) -> Result<Option<Doubt>, PacketFailure> {
+) -> Result<Found, PacketFailure> {
     let kept = store.settings.templates.keeping_ids();
     let kept: Vec<(Per, &Kept, &str)> = kept
         .filter_map(|(per, kept)| Some((per, kept, kept.column(Param::PurchaseId)?)))
         .collect();
     let tables = tables(session, &kept, deadline).await?;
+    let mut found = Found::default();
     let mut missing = Vec::new();
     let mut unseen = Vec::new();
+    let mut is_refused = false;
     for ((per, kept, id), keys) in kept.into_iter().zip(tables) {
-        match keys {
-            Some(keys) if keys.values().any(|key| refuses(key, per, kept, id)) => return Ok(None),
-            Some(keys) => missing.push(told(kept, id, &keys)),
-            None => unseen.push(format!("{} is a view, or may not be looked up", kept.table)),
+        found.narrow.extend(narrow_type(kept, id, columns));
+        let Some(keys) = keys else {
+            unseen.push(format!("{} is a view, or may not be looked up", kept.table));
+            continue;
+        };
+        let narrow = keys
+            .iter()
+            .filter_map(|(name, key)| narrow_key(name, key, per, kept, id));
+        found.narrow.extend(narrow);
+        match keys.values().any(|key| refuses(key, per, kept, id)) {
+            true => is_refused = true,
+            false => missing.push(told(kept, id, &keys)),
         }
     }
-    Ok(Some(if let Some(why) = unseen.into_iter().next() {
-        Doubt::Unseen(why)
+    found.doubt = if is_refused {
+        None
+    } else if let Some(why) = unseen.into_iter().next() {
+        Some(Doubt::Unseen(why))
     } else if missing.is_empty() {
-        Doubt::Unseen("no statement names the column that it keeps :purchase_id in".into())
+        let why = "no statement names the column that it keeps :purchase_id in";
+        Some(Doubt::Unseen(why.into()))
     } else {
-        Doubt::Missing(missing.join("; "))
-    }))
+        Some(Doubt::Missing(missing.join("; ")))
+    };
+    Ok(found)
 }
 
-/// The unique keys of a table by their names, each with its columns. A part that is no column is an empty
-/// name.
-type UniqueKeys = BTreeMap<String, Vec<String>>;
+/// That a column takes other ids for the same, since it keeps numbers.
+fn narrow_type(kept: &Kept, id: &str, columns: &Columns) -> Option<String> {
+    let table = &kept.table;
+    let column = columns.of(table, id)?;
+    if !column.data_type.ends_with("int") && column.data_type != "decimal" {
+        return None;
+    }
+    let next = if column.counts {
+        ", and 0 for the next number of its own"
+    } else {
+        ""
+    };
+    Some(format!(
+        "{id} of {table} is of type {}, which takes ids such as 7 and 007 for the same{next}",
+        column.column_type
+    ))
+}
+
+/// That a key refuses a row which is not of the same purchase, or of the same item.
+fn narrow_key(name: &str, key: &[Part], per: Per, kept: &Kept, id: &str) -> Option<String> {
+    let table = &kept.table;
+    let is_id = |part: &&Part| part.column.eq_ignore_ascii_case(&unquoted(id));
+    let of_id = key.iter().find(is_id)?;
+    if !refuses(key, per, kept, id) {
+        return None;
+    }
+    if let Some(length) = of_id.prefix {
+        return Some(format!(
+            "unique key {name} of {table} has the first {length} characters of {id} alone: ids that begin alike \
+             are taken for the same"
+        ));
+    }
+    (per == Per::Item && refuses(key, Per::Purchase, kept, id)).then(|| {
+        format!(
+            "unique key {name} of {table} has nothing that tells a purchase's items apart: the second of them is \
+             refused, and the purchase with it"
+        )
+    })
+}
+
+/// A column of a key. One that is an expression has an empty name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    column: String,
+    /// How many characters of it are in the key, where not all are.
+    prefix: Option<u64>,
+}
+
+/// The unique keys of a table by their names.
+type UniqueKeys = BTreeMap<String, Vec<Part>>;
 
 /// Those of each table, by one query; `None` for what is no table whose keys are listed. Each table is
 /// asked for by a SELECT of its own, as MariaDB opens every table that there is where its name is one of
@@ -63,8 +133,8 @@ async fn tables(
     let select = |(number, (_, kept, _)): (usize, &(Per, &Kept, &str))| {
         let place = place(&kept.table);
         format!(
-            "SELECT {number}, NULL, NULL, 0 FROM information_schema.TABLES WHERE {place} AND TABLE_TYPE <> \
-             'VIEW' UNION ALL SELECT {number}, INDEX_NAME, COLUMN_NAME, SEQ_IN_INDEX FROM \
+            "SELECT {number}, NULL, NULL, 0, NULL FROM information_schema.TABLES WHERE {place} AND TABLE_TYPE <> \
+             'VIEW' UNION ALL SELECT {number}, INDEX_NAME, COLUMN_NAME, SEQ_IN_INDEX, SUB_PART FROM \
              information_schema.STATISTICS WHERE {place} AND NON_UNIQUE = 0"
         )
     };
@@ -79,7 +149,10 @@ async fn tables(
         let name = answer::field(row, 1)?;
         // The table's own row.
         if !name.is_empty() {
-            keys.entry(name).or_default().push(answer::field(row, 2)?);
+            keys.entry(name).or_default().push(Part {
+                column: answer::field(row, 2)?,
+                prefix: answer::field(row, 4)?.parse().ok(),
+            });
         }
     }
     Ok(tables)
@@ -87,7 +160,7 @@ async fn tables(
 
 /// Whether the same purchase again is refused by this key: it has the id, and besides only what the
 /// same purchase writes again, constants and, where each item has a row, which item it is.
-fn refuses(key: &[String], per: Per, kept: &Kept, id: &str) -> bool {
+fn refuses(key: &[Part], per: Per, kept: &Kept, id: &str) -> bool {
     let of_the_item = |param| kept.column(param).filter(|_| per == Per::Item);
     let same: Vec<String> = kept
         .constants()
@@ -98,7 +171,8 @@ fn refuses(key: &[String], per: Per, kept: &Kept, id: &str) -> bool {
         .map(|column| unquoted(column).to_lowercase())
         .collect();
     let id = unquoted(id).to_lowercase();
-    let key: Vec<String> = key.iter().map(|column| column.to_lowercase()).collect();
+    let key = key.iter().map(|part| part.column.to_lowercase());
+    let key: Vec<String> = key.collect();
     key.contains(&id) && key.iter().all(|column| same.contains(column))
 }
 
@@ -109,7 +183,10 @@ fn told(kept: &Kept, id: &str, keys: &UniqueKeys) -> String {
         false => {
             let keys: Vec<String> = keys
                 .iter()
-                .map(|(name, columns)| format!("{name} ({})", columns.join(", ")))
+                .map(|(name, parts)| {
+                    let columns = parts.iter().map(|part| part.column.as_str());
+                    format!("{name} ({})", columns.collect::<Vec<_>>().join(", "))
+                })
                 .collect();
             format!("it has {}", keys.join(", "))
         }
@@ -130,10 +207,14 @@ mod tests {
         let sql = "INSERT INTO orders (`Id`, shop, n, sku, line, made) VALUES (:purchase_id, 'main', 7, :sku, \
                    :item_number, :purchase_time)";
         let kept = Kept::of(&tokens::split(sql).expect("well formed")).expect("plain");
-        let refuses = |key: &[&str], per| {
-            let key: Vec<String> = key.iter().map(|column| (*column).to_owned()).collect();
-            refuses(&key, per, &kept, "`Id`")
+        let parts = |key: &[&str]| -> Vec<Part> {
+            let part = |column: &&str| Part {
+                column: (*column).to_owned(),
+                prefix: None,
+            };
+            key.iter().map(part).collect()
         };
+        let refuses = |key: &[&str], per| refuses(&parts(key), per, &kept, "`Id`");
         for key in [&["id"][..], &["ID", "SHOP"], &["n", "shop", "Id"]] {
             assert!(refuses(key, Per::Purchase), "{key:?}");
         }

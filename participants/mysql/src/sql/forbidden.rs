@@ -4,6 +4,7 @@
 //! Found by tokens, so that a text or a quoted name of the same letters is none of it.
 
 use crate::sql::statement_error::{Forbidden, StatementError};
+use crate::sql::tables;
 use crate::sql::tokens::Token;
 
 /// Functions, which are followed by a parenthesis.
@@ -31,7 +32,7 @@ const PHRASES: [(&[&str], Forbidden); 4] = [
 ];
 
 /// Words between the verb and the table.
-const MODIFIERS: [&str; 4] = ["LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK"];
+pub(crate) const MODIFIERS: [&str; 4] = ["LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK"];
 
 /// Refuses the first thing that is forbidden; gives the verb otherwise, in capitals.
 pub(crate) fn check(tokens: &[Token]) -> Result<String, StatementError> {
@@ -74,6 +75,9 @@ pub(crate) fn check(tokens: &[Token]) -> Result<String, StatementError> {
 /// What is forbidden at the beginning of the rest.
 fn found(before: &[&Token], rest: &[&Token]) -> Option<(String, Forbidden)> {
     let first = match rest.first()? {
+        Token::Word(name) | Token::Name(name) if is_own(name) => {
+            return Some((name.clone(), Forbidden::OwnTable));
+        }
         Token::Mark(':') if rest.get(1) == Some(&&Token::Mark('=')) => {
             return Some((":=".to_owned(), Forbidden::Variable));
         }
@@ -101,6 +105,12 @@ fn found(before: &[&Token], rest: &[&Token]) -> Option<(String, Forbidden)> {
     phrase.map(|(words, why)| (words.join(" "), *why))
 }
 
+/// Whether it is the name of one of tandem's own tables.
+fn is_own(name: &str) -> bool {
+    let name = name.trim_matches('`').to_ascii_lowercase();
+    tables::names(false).contains(&name.as_str())
+}
+
 fn word(token: &Token) -> Option<String> {
     match token {
         Token::Word(word) => Some(word.to_ascii_uppercase()),
@@ -126,6 +136,11 @@ mod tests {
     fn what_breaks_a_promise_is_found_however_it_is_written() {
         use Forbidden as F;
         for (sql, words, why) in [
+            (
+                "DELETE FROM shop.`tandem_branches` WHERE a = :sku",
+                "`tandem_branches`",
+                F::OwnTable,
+            ),
             (
                 "INSERT INTO l VALUES (last_insert_id(), :sku)",
                 "LAST_INSERT_ID()",

@@ -1,6 +1,7 @@
 //! Where an `INSERT` keeps its parameters: read from the statement, so that rows of the app's own
 //! tables can be looked up and compared.
 
+use crate::sql::forbidden::MODIFIERS;
 use crate::sql::param::Param;
 use crate::sql::tokens::Token;
 
@@ -45,13 +46,17 @@ impl Kept {
         if !word(0, "INSERT") {
             return None;
         }
-        let begin = if word(1, "INTO") { 2 } else { 1 };
+        let is_modifier = |at: &usize| MODIFIERS.iter().any(|modifier| word(*at, modifier));
+        let mut begin = 1 + (1..tokens.len()).take_while(is_modifier).count();
+        begin += usize::from(word(begin, "INTO"));
         let open = (begin..tokens.len()).find(|at| *tokens[*at] == Token::Mark('('))?;
-        let table: Option<String> = tokens[begin..open]
-            .iter()
-            .map(|token| text(token))
-            .collect();
-        let table = table.filter(|table| !table.is_empty())?;
+        let table = match &tokens[begin..open] {
+            [table] => text(table)?,
+            [schema, point, table] if **point == Token::Mark('.') => {
+                format!("{}.{}", text(schema)?, text(table)?)
+            }
+            _ => return None,
+        };
         let (columns, behind) = list(&tokens, open)?;
         let is_selected = word(behind, "SELECT");
         let values = if is_selected {
@@ -325,6 +330,18 @@ mod tests {
     }
 
     #[test]
+    fn words_before_the_table_are_none_of_its_name() {
+        for sql in [
+            "INSERT low_priority INTO t (id) VALUES (:purchase_id)",
+            "INSERT HIGH_PRIORITY t (id) VALUES (:purchase_id)",
+        ] {
+            assert_eq!(of(sql).expect("plain").table, "t", "{sql}");
+        }
+        let quoted = of("INSERT INTO s . `a b` (id) VALUES (:purchase_id)").expect("plain");
+        assert_eq!(quoted.table, "s.`a b`");
+    }
+
+    #[test]
     fn other_forms_say_nothing() {
         for sql in [
             "INSERT INTO t VALUES (:purchase_id)",
@@ -333,6 +350,8 @@ mod tests {
             "INSERT INTO t (id, n) SELECT :purchase_id FROM u",
             "INSERT INTO t (id) (SELECT :purchase_id)",
             "INSERT INTO t SELECT :purchase_id",
+            "INSERT INTO t PARTITION (p0) (id) VALUES (:purchase_id)",
+            "INSERT INTO t AS u (id) VALUES (:purchase_id)",
             "INSERT INTO t (id, n) VALUES (:purchase_id)",
             "UPDATE t SET id = :purchase_id",
             "REPLACE INTO t (id) VALUES (:purchase_id)",

@@ -23,6 +23,15 @@ const BETWEEN: [&str; 6] = [
     "INTO",
 ];
 
+/// Functions that keep something beyond the transaction, or hold it up.
+const OUTLIVING: [&str; 5] = [
+    "GET_LOCK",
+    "RELEASE_LOCK",
+    "RELEASE_ALL_LOCKS",
+    "SLEEP",
+    "BENCHMARK",
+];
+
 #[derive(Debug, PartialEq, Eq)]
 enum Piece {
     Word(String),
@@ -96,6 +105,35 @@ pub(crate) fn calls(body: &str) -> bool {
     let is_call =
         |piece: &Piece| matches!(piece, Piece::Word(word) if word.eq_ignore_ascii_case("CALL"));
     pieces(body).iter().any(is_call)
+}
+
+/// What the body of a trigger does that a roll back does not undo, or a branch may not do.
+pub(crate) fn outlives(body: &str) -> Option<String> {
+    let pieces = pieces(body);
+    let said = |at: usize| match pieces.get(at) {
+        Some(Piece::Word(word)) => word.to_ascii_uppercase(),
+        _ => String::new(),
+    };
+    (0..pieces.len()).find_map(|at| {
+        let word = said(at);
+        let is_called = pieces.get(at + 1) == Some(&Piece::Mark('('));
+        if is_called && OUTLIVING.contains(&word.as_str()) {
+            return Some(format!("{word}()"));
+        }
+        (word == "TEMPORARY").then(|| "CREATE TEMPORARY TABLE".to_owned())
+    })
+}
+
+/// Whether the body of a trigger sets this column of the row that is written.
+pub(crate) fn sets(body: &str, column: &str) -> bool {
+    let pieces = pieces(body);
+    let is = |at: usize, wanted: &str| matches!(pieces.get(at), Some(Piece::Word(word) | Piece::Name(word)) if word.eq_ignore_ascii_case(wanted));
+    (0..pieces.len()).any(|at| {
+        let is_it = is(at + 1, "NEW")
+            && pieces.get(at + 2) == Some(&Piece::Mark('.'))
+            && is(at + 3, column);
+        is_it && (is(at, "SET") || is(at, "INTO") || pieces[at] == Piece::Mark(','))
+    })
 }
 
 /// The text without comments and without what is between quotes.
@@ -180,5 +218,21 @@ mod tests {
         assert_eq!(found, ["audit", "audit", "a", "other.b", "c", "d", "e"]);
         assert!(!calls(body));
         assert!(calls("BEGIN call p(NEW.id); END"));
+    }
+
+    #[test]
+    fn what_a_trigger_may_not_do_is_told_from_what_it_reads() {
+        assert_eq!(
+            outlives("SET NEW.n = get_lock ('x', 1)"),
+            Some("GET_LOCK()".into())
+        );
+        let temporary = "BEGIN CREATE TEMPORARY TABLE t (a INT); END";
+        assert_eq!(outlives(temporary), Some("CREATE TEMPORARY TABLE".into()));
+        assert_eq!(outlives("INSERT INTO get_lock VALUES ('SLEEP(1)')"), None);
+        assert!(sets("SET NEW.`Id` = UUID()", "id"));
+        assert!(sets("SELECT UUID() INTO NEW.id", "id"));
+        assert!(sets("SET @a = 1, NEW.id = 2", "id"));
+        assert!(!sets("INSERT INTO t SET a = NEW.id", "id"));
+        assert!(!sets("SET NEW.n = NEW.id", "id"));
     }
 }

@@ -119,6 +119,9 @@ pub enum Forbidden {
         "leaves out rows that somebody else holds: leave it out, and the purchase waits or is refused"
     )]
     SkipLocked,
+    /// `tandem_branches`, `tandem_coordinators`, `tandem_lives`
+    #[error("is a table of tandem's own, by which it knows what it has committed: use another")]
+    OwnTable,
     /// `INTO OUTFILE`, `INTO DUMPFILE`
     #[error("writes a file that no roll back takes back: write to a table")]
     File,

@@ -15,8 +15,10 @@ use crate::sql::tokens::{self, Token};
 /// One statement, taken apart.
 #[derive(Debug)]
 pub(crate) struct Template {
-    /// What an operator is told of it.
+    /// What clients are told of it.
     pub(crate) called: String,
+    /// What an operator is told of it: its place in the file besides, if that is known.
+    pub(crate) located: String,
     pub(crate) per: Per,
     pub(crate) form: Form,
     /// What follows it each time, if it may meet another number of rows than it must.
@@ -77,7 +79,8 @@ impl Template {
             Some(Rows::Any) | None => None,
         };
         Ok(Self {
-            called: statement.located(number),
+            called: statement.called(number),
+            located: statement.located(number),
             per: statement.per,
             form: form.unwrap_or_else(|| Form::Single(pieces(&tokens))),
             guard,

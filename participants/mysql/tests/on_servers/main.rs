@@ -16,6 +16,7 @@ mod epochs;
 mod held;
 mod layouts;
 mod lives;
+mod mappings;
 mod numbers;
 mod orders;
 mod preflight;
@@ -262,6 +263,10 @@ fn of_servers() -> Vec<Check> {
             statements_that_can_not_run_are_named,
             a_check_leaves_no_trace,
             lines_find_their_order_by_the_purchases_id,
+        ],
+        checks![Needs::Nothing, mappings:
+            a_mapping_that_could_break_a_promise_is_told_before_it_is_used,
+            a_mapping_that_only_looks_bad_is_taken,
         ],
         checks![Needs::Nothing, audited:
             all_of_the_default_tables_is_compared,
