@@ -61,9 +61,12 @@ impl RedisParticipant {
                     0 => String::new(),
                     more => format!(" and {more} more"),
                 };
+                let named = match named.is_empty() {
+                    true => "nothing".to_owned(),
+                    false => named.join(", "),
+                };
                 let detail = format!(
-                    "holds {}{more}, since {} ms of Unix time",
-                    named.join(", "),
+                    "holds {named}{more}, since {} ms of Unix time",
                     at_micros(time).0
                 );
                 (BranchState::Prepared, detail)

@@ -15,6 +15,7 @@ mod racing;
 mod remembering;
 mod repairing;
 mod scene;
+mod untracked;
 
 use std::fmt;
 use std::sync::Arc;
@@ -62,7 +63,8 @@ pub trait Bench: fmt::Debug + Send + Sync + 'static {
     }
 
     /// How many times the entry's effect is visible in the store now, by the store's own means:
-    /// a count of the purchase's rows, or the units gone from its stock divided by its quantity.
+    /// a count of the purchase's rows, or the units gone from its stock divided by its quantity. Items of skus
+    /// that the bench has not made up count for nothing where the store keeps stock.
     async fn effects(&self, entry: &Entry) -> Result<u64, String>;
 
     /// What else the bench and its participant can do.
@@ -234,6 +236,9 @@ pub fn cases() -> Vec<Case> {
         remembering::recall_from_an_older_epoch_is_fenced,
         remembering::describe_names_the_store,
         remembering::reconnecting_changes_nothing,
+        untracked::purchase_with_nothing_tracked_is_promised_and_committed,
+        untracked::purchase_with_nothing_tracked_is_rolled_back_and_repaired,
+        untracked::untracked_items_stand_beside_tracked_ones,
         racing::commit_applies_once_when_repeated_concurrently,
         racing::contended_entry_is_promised_once,
         racing::roll_back_overtaking_a_prepare_leaves_nothing,

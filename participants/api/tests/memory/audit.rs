@@ -59,7 +59,7 @@ impl State {
                         units: branch
                             .entries
                             .iter()
-                            .flat_map(|entry| &entry.purchase.items)
+                            .flat_map(|entry| entry.purchase.tracked())
                             .map(|item| StockUnits {
                                 stock: item.sku.clone(),
                                 units: item.quantity.into(),

@@ -141,7 +141,7 @@ impl State {
     }
 
     pub(crate) fn refusal(&self, entry: &Entry) -> Option<Refusal> {
-        entry.purchase.items.iter().find_map(|item| {
+        entry.purchase.tracked().find_map(|item| {
             let Some(stock) = self.stock.get(&item.sku) else {
                 return Some(Refusal {
                     reason: Reason::UnknownSku,
@@ -161,7 +161,7 @@ impl State {
 
     pub(crate) fn holds(&self, sku: &str) -> impl Iterator<Item = Hold> {
         self.prepared.iter().filter_map(move |(id, branch)| {
-            let items = branch.entries.iter().flat_map(|e| &e.purchase.items);
+            let items = branch.entries.iter().flat_map(|e| e.purchase.tracked());
             let held = items.filter(|item| item.sku == sku);
             let quantity: u64 = held.map(|item| u64::from(item.quantity)).sum();
             (quantity > 0).then(|| Hold {
@@ -173,7 +173,7 @@ impl State {
     }
 
     pub(crate) fn hold(&mut self, entry: &Entry, times: i64) {
-        for item in &entry.purchase.items {
+        for item in entry.purchase.tracked() {
             *self.held.entry(item.sku.clone()).or_default() += times * i64::from(item.quantity);
         }
     }
@@ -181,7 +181,7 @@ impl State {
     pub(crate) fn deduct(&mut self, coordinator: &CoordinatorId, entries: &[Entry]) -> Vec<Debt> {
         self.count(coordinator, entries);
         let mut debts = Vec::new();
-        for item in entries.iter().flat_map(|entry| &entry.purchase.items) {
+        for item in entries.iter().flat_map(|entry| entry.purchase.tracked()) {
             let quantity = i64::from(item.quantity);
             match self.stock.get_mut(&item.sku) {
                 Some(stock) => *stock -= quantity,
@@ -201,7 +201,7 @@ impl State {
 
     /// Counts units as deducted.
     pub(crate) fn count(&mut self, coordinator: &CoordinatorId, entries: &[Entry]) {
-        for item in entries.iter().flat_map(|entry| &entry.purchase.items) {
+        for item in entries.iter().flat_map(|entry| entry.purchase.tracked()) {
             let counted = (coordinator.clone(), item.sku.clone());
             *self.deducted.entry(counted).or_default() += u64::from(item.quantity);
         }
@@ -209,7 +209,7 @@ impl State {
 
     /// Makes what was deducted undone, as if it had never been.
     pub(crate) fn restore(&mut self, coordinator: &CoordinatorId, entries: &[Entry]) {
-        for item in entries.iter().flat_map(|entry| &entry.purchase.items) {
+        for item in entries.iter().flat_map(|entry| entry.purchase.tracked()) {
             let counted = (coordinator.clone(), item.sku.clone());
             if let Some(counted) = self.deducted.get_mut(&counted) {
                 *counted = counted.saturating_sub(item.quantity.into());

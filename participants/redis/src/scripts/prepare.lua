@@ -125,7 +125,8 @@ if not is_all_there(units) then
   end
   held_text = '{' .. table.concat(parts, ',') .. '}'
 end
-if not next(units) then
+-- An entry that wants nothing of any stock is promised too, and its transaction is committed as any other.
+if entries_text == '{}' then
   -- Remembered, so that a late repeat does not hold units that nobody would release.
   redis.call('HSET', ANSWERS, MEMBER, cjson.encode(refused))
   redis.call('ZADD', RELEASED, 0, MEMBER)
