@@ -1,8 +1,8 @@
 //! What is written besides the tables that the app's statements name: those behind its views, and those that
 //! triggers write.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 
@@ -34,6 +34,8 @@ pub(crate) async fn of(
     deadline: Instant,
 ) -> Result<Behind, PacketFailure> {
     let mut behind = Behind::default();
+    let schemas = places.iter().map(|place| place.schema().to_owned());
+    let mut schemas: BTreeSet<String> = schemas.collect();
     let mut places = places;
     let mut next: Vec<Place>;
     for _ in 0..DEPTH_MAX {
@@ -48,7 +50,9 @@ pub(crate) async fn of(
         for (table, by) in reached {
             if let Entry::Vacant(found) = behind.tables.entry(table) {
                 let (schema, name) = found.key();
-                next.push(Place::named(schema, name));
+                let place = Place::named(schema, name);
+                schemas.insert(place.schema().to_owned());
+                next.push(place);
                 found.insert(by);
             }
         }
@@ -57,9 +61,8 @@ pub(crate) async fn of(
         }
         places = &next;
     }
-    if let Some(why) = triggers_hidden(session, deadline).await? {
-        behind.unseen.push(why);
-    }
+    let hidden = triggers_hidden(session, &schemas, deadline).await?;
+    behind.unseen.extend(hidden);
     Ok(behind)
 }
 
@@ -138,26 +141,35 @@ fn found(tables: Vec<Named>, schema: &str, by: &str) -> impl Iterator<Item = Rea
     })
 }
 
-/// Why triggers may be there and not be seen: the server lists none to whom it has not granted them.
+/// Why triggers may be there and not be seen, of each of these schemas: the server lists none to whom it has not
+/// granted them.
 async fn triggers_hidden(
     session: &mut Session,
+    schemas: &BTreeSet<String>,
     deadline: Instant,
-) -> Result<Option<String>, PacketFailure> {
+) -> Result<Vec<String>, PacketFailure> {
     let mine = "PRIVILEGE_TYPE = 'TRIGGER' AND GRANTEE = CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', 1), \
                 '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')";
-    let query = format!(
-        "SELECT DATABASE(), EXISTS (SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE {mine}) OR EXISTS \
-         (SELECT 1 FROM information_schema.SCHEMA_PRIVILEGES WHERE {mine} AND DATABASE() LIKE TABLE_SCHEMA)"
-    );
-    let rows = session.query(&query, deadline).await?;
-    let Some(row) = rows.first() else {
-        return Ok(None);
-    };
-    let (schema, sees) = (answer::field(row, 0)?, answer::field(row, 1)?);
-    Ok((sees == "0").then(|| {
+    let select = |schema: &String| {
         format!(
-            "what triggers write was not looked at: GRANT TRIGGER ON `{schema}`.* to tandem's user, or see to \
-             it that they write InnoDB tables only"
+            "SELECT {schema}, EXISTS (SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE {mine}) OR EXISTS \
+             (SELECT 1 FROM information_schema.SCHEMA_PRIVILEGES WHERE {mine} AND {schema} LIKE TABLE_SCHEMA)"
         )
-    }))
+    };
+    let selects: Vec<String> = schemas.iter().map(select).collect();
+    if selects.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = session.query(&selects.join(" UNION "), deadline).await?;
+    let mut hidden = Vec::new();
+    for row in &rows {
+        let (schema, sees) = (answer::field(row, 0)?, answer::field(row, 1)?);
+        if sees == "0" {
+            hidden.push(format!(
+                "what triggers write was not looked at: GRANT TRIGGER ON `{schema}`.* to tandem's user, or see to \
+                 it that they write InnoDB tables only"
+            ));
+        }
+    }
+    Ok(hidden)
 }

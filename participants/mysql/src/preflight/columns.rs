@@ -41,6 +41,11 @@ pub(crate) struct Column {
 }
 
 impl Columns {
+    /// Whether the server shows none of them.
+    pub(crate) fn are_unknown(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The column of a table, both as a statement writes them; `None` where the server shows none.
     pub(crate) fn of(&self, table: &str, column: &str) -> Option<&Column> {
         self.0

@@ -3,7 +3,8 @@
 use tandem_participant::Finding;
 use tokio::time::Instant;
 
-use crate::danger::{Danger, Doubt};
+use crate::danger::Danger;
+use crate::preflight::columns::Columns;
 use crate::preflight::{audited, columns, engines, folding, small, time_zone, unique, variables};
 use crate::records::xa_recover;
 use crate::session::codes;
@@ -18,40 +19,49 @@ pub(crate) async fn findings(
     session: &mut Session,
     deadline: Instant,
 ) -> Result<Vec<Finding>, PacketFailure> {
-    let columns = columns::of(session, &store.settings.templates, deadline).await?;
-    let keys = unique::find(store, session, &columns, deadline).await?;
     let mut found = variables::of(session, deadline).await?;
     found.extend(replica(session, deadline).await?);
     found.extend(engines::of(store, session, deadline).await?);
-    let (missing, unseen) = match keys.doubt {
-        Some(Doubt::Unseen(_)) => (None, keys.doubt),
-        doubt => (doubt, None),
-    };
-    found.extend(missing.map(Danger::NoUniqueKey));
     match xa_recover::listed(session, &store.name, deadline).await {
         Err(failure) if failure.number() == Some(codes::XA_RESOURCE_ERROR) => {
             found.push(Danger::XaRecoverRefused);
         }
         listed => drop(listed?),
     }
-    let folding = folding::of_ids(store, session, &columns, deadline).await?;
-    found.extend(folding.into_iter().map(Danger::IdFoldsCase));
     found.extend(time_zone::of(store, session, deadline).await?);
-    found.extend(unseen.map(Danger::NoUniqueKey));
-    if !keys.narrow.is_empty() {
-        found.push(Danger::KeyTooNarrow(keys.narrow));
-    }
-    let small = small::of(&store.settings.templates, &columns);
-    if !small.is_empty() {
-        found.push(Danger::ColumnTooSmall(small));
-    }
-    let audited = audited::by_types(store, session, &columns, deadline).await?;
-    if !audited.left_out.is_empty() {
-        found.push(Danger::NotAudited(audited.left_out));
+    let columns = columns::of(session, &store.settings.templates, deadline).await?;
+    // Default tables that are still to be made will be as they must.
+    if !(store.settings.default_schema && columns.are_unknown()) {
+        found.extend(of_columns(store, session, &columns, deadline).await?);
     }
     let accept = &store.settings.accept;
     let findings = found.into_iter().map(|danger| danger.into_finding(accept));
     Ok(findings.collect())
+}
+
+/// What is found of the columns that the statements write.
+async fn of_columns(
+    store: &Store,
+    session: &mut Session,
+    columns: &Columns,
+    deadline: Instant,
+) -> Result<Vec<Danger>, PacketFailure> {
+    let keys = unique::find(store, session, columns, deadline).await?;
+    let folding = folding::of_ids(store, session, columns, deadline).await?;
+    let mut found: Vec<Danger> = folding.into_iter().map(Danger::IdFoldsCase).collect();
+    found.extend(keys.doubt.map(Danger::NoUniqueKey));
+    if !keys.narrow.is_empty() {
+        found.push(Danger::KeyTooNarrow(keys.narrow));
+    }
+    let small = small::of(&store.settings.templates, columns);
+    if !small.is_empty() {
+        found.push(Danger::ColumnTooSmall(small));
+    }
+    let audited = audited::by_types(store, session, columns, deadline).await?;
+    if !audited.left_out.is_empty() {
+        found.push(Danger::NotAudited(audited.left_out));
+    }
+    Ok(found)
 }
 
 async fn replica(

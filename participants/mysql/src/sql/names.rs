@@ -35,6 +35,11 @@ impl Place {
         }
     }
 
+    /// Its schema, as SQL writes that.
+    pub(crate) fn schema(&self) -> &str {
+        &self.schema
+    }
+
     /// That these columns, of schemas and of tables, name it.
     pub(crate) fn condition(&self, [schema, table]: [&str; 2]) -> String {
         format!("{schema} = {} AND {table} = {}", self.schema, self.table)
