@@ -129,12 +129,9 @@ impl Audited {
         if let Some(flaw) = flaw(&Param::PurchaseId, id, of) {
             return leave(format!("its rows can't be looked up: {flaw}"));
         }
-        if columns
-            .of(table, id)
-            .is_some_and(|column| column.is_filtered)
-        {
+        if columns.of(of, id).is_some_and(|column| column.is_filtered) {
             return leave(format!(
-                "its rows can't be looked up: view {table} does not show every row that is written through it"
+                "its rows can't be looked up: view {of} does not show every row that is written through it"
             ));
         }
         if let Some(found) = found {

@@ -8,6 +8,7 @@
 mod answers;
 mod audited;
 mod branches;
+mod checked;
 mod counters;
 mod denied;
 mod doubt;
@@ -258,11 +259,13 @@ fn of_servers() -> Vec<Check> {
             tables_without_transactions_are_found_behind_views_and_triggers,
             what_may_not_be_seen_is_said_not_to_be_looked_at,
             a_column_that_folds_the_case_of_ids_is_found,
-            columns_too_small_for_the_limits_are_told,
             a_table_that_takes_an_id_twice_is_refused,
-            statements_that_can_not_run_are_named,
-            a_check_leaves_no_trace,
             lines_find_their_order_by_the_purchases_id,
+        ],
+        checks![Needs::Nothing, checked:
+            a_check_leaves_no_trace,
+            statements_that_can_not_run_are_named,
+            columns_too_small_for_the_limits_are_told,
         ],
         checks![Needs::Nothing, mappings:
             a_mapping_that_could_break_a_promise_is_told_before_it_is_used,
