@@ -20,6 +20,7 @@ mod mysql_is_older;
 mod mysql_snapshot;
 mod neighbours;
 mod operator;
+mod orders;
 mod outages;
 mod preloaded;
 mod process;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         crashes::CASES,
         outages::CASES,
         operator::CASES,
+        orders::CASES,
         process::CASES,
         repair::CASES,
         rows::CASES,
