@@ -5,6 +5,7 @@ use std::time::Duration;
 use tandem_proto::v1;
 use tandem_proto::v1::operator_service_client::OperatorServiceClient;
 use tandem_proto::v1::purchase_service_client::PurchaseServiceClient;
+use tandem_protocol::sku_and_pool;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
@@ -28,18 +29,22 @@ pub struct Client {
 #[derive(Debug, Clone)]
 pub struct Operator(OperatorServiceClient<Channel>);
 
-/// A purchase of some units, one minor unit of money each.
+/// A purchase of some units, one minor unit of money each; a sku may have a pool behind it, `tea{paris}`.
 pub fn purchase(purchase_id: &str, items: &[(&str, u32)]) -> v1::SubmitPurchaseRequest {
     v1::SubmitPurchaseRequest {
         purchase_id: purchase_id.to_owned(),
         customer_id: "ann@example.org".to_owned(),
         items: items
             .iter()
-            .map(|(sku, quantity)| v1::Item {
-                sku: (*sku).to_owned(),
-                quantity: *quantity,
-                unit_price_minor: 1,
-                ..Default::default()
+            .map(|(stock, quantity)| {
+                let (sku, pool) = sku_and_pool(stock);
+                v1::Item {
+                    sku: sku.to_owned(),
+                    pool: pool.to_owned(),
+                    quantity: *quantity,
+                    unit_price_minor: 1,
+                    ..Default::default()
+                }
             })
             .collect(),
         currency: "EUR".to_owned(),

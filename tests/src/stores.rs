@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, AsyncConnectionConfig};
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
+use tandem_protocol::sku_and_pool;
 use tandem_servers::{Flavor, Folder, LaunchOptions, MysqlOptions, MysqlServer, RedisServer};
 
 use crate::machine::Pair;
@@ -63,6 +64,8 @@ pub enum StockPlace {
     Hash,
     /// `product:{sku}`, a hash each, with the field `stock`.
     Products,
+    /// `stock:{pool}:{sku}`, a key each, `main` where no pool is named.
+    Pools,
 }
 
 /// The two servers, with an empty database and no stock.
@@ -191,6 +194,7 @@ impl Stores {
                 kv.hset::<_, _, _, ()>(format!("product:{sku}"), "stock", units)
                     .await?;
             }
+            StockPlace::Pools => kv.set::<_, _, ()>(key_in_pool(sku), units).await?,
         }
         self.seeded.lock().unwrap().insert(sku.to_owned(), units);
         Ok(())
@@ -206,6 +210,7 @@ impl Stores {
             StockPlace::Key => kv.get(format!("stock:{sku}")).await?,
             StockPlace::Hash => kv.hget("warehouse", sku).await?,
             StockPlace::Products => kv.hget(format!("product:{sku}"), "stock").await?,
+            StockPlace::Pools => kv.get(key_in_pool(sku)).await?,
         })
     }
 
@@ -262,10 +267,19 @@ impl Stores {
             StockPlace::Key => "stock_key = \"stock:{sku}\"",
             StockPlace::Hash => "stock_hash = \"warehouse\"",
             StockPlace::Products => "stock_key = \"product:{sku}\"\nstock_field = \"stock\"",
+            StockPlace::Pools => "stock_key = \"stock:{pool}:{sku}\"\ndefault_pool = \"main\"",
         };
         let user = if self.app_user { "shop:shop@" } else { "" };
         let more = &self.redis_settings;
         format!("url = \"redis://{user}127.0.0.1:{port}/\"\n{stock}\n{more}")
+    }
+}
+
+/// Of a sku, or of the name of its stock in a pool.
+fn key_in_pool(stock: &str) -> String {
+    match sku_and_pool(stock) {
+        (sku, "") => format!("stock:main:{sku}"),
+        (sku, pool) => format!("stock:{pool}:{sku}"),
     }
 }
 

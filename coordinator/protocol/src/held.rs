@@ -7,7 +7,7 @@ use crate::purchase::{Entry, Purchase, Reason, Refusal};
 /// What is held at a store and is to be given back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Held {
-    /// Units of these.
+    /// Units of these, of whatever pool.
     Skus(BTreeSet<String>),
     /// Nobody knows of what: the branch was found prepared, and is of an earlier process.
     Anything,

@@ -60,7 +60,7 @@ pub use id::{
 };
 pub use note::Note;
 pub use participants::{Loss, RecallView};
-pub use purchase::{Entry, Item, Purchase, Reason, Refusal};
+pub use purchase::{Entry, Item, Purchase, Reason, Refusal, sku_and_pool, stock_name};
 pub use record::{
     Decision, Fingerprint, Record, RecordError, RefusedPurchase, entry_bytes, fingerprint,
 };

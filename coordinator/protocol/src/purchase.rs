@@ -1,5 +1,6 @@
 //! What a client submits, and why a store may refuse it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -40,10 +41,11 @@ impl Purchase {
         self.items.iter().filter(|item| !item.untracked)
     }
 
-    /// Whether versions that know of neither attributes, line ids nor untracked items would read another
+    /// Whether versions that know of neither attributes, line ids, untracked items nor pools would read another
     /// purchase in it.
     pub(crate) fn carries_more(&self) -> bool {
-        let more = |item: &Item| item.untracked || !item.line_id.is_empty();
+        let more =
+            |item: &Item| item.untracked || !item.line_id.is_empty() || !item.pool.is_empty();
         !self.attributes.is_empty() || self.items.iter().any(more)
     }
 }
@@ -66,25 +68,54 @@ pub struct Item {
     /// Whether there is no stock of it: shipping, gift wrap, a discount.
     #[prost(bool, tag = "5")]
     pub untracked: bool,
+    /// The pool, or warehouse, that it is taken from; empty where the client names none, which a store of
+    /// stock has a name of its own for.
+    #[prost(string, tag = "6")]
+    pub pool: String,
 }
 
 impl Item {
     /// All that it says, in an order of its own.
-    pub(crate) fn content(&self) -> (&str, u32, i64, &str, bool) {
+    pub(crate) fn content(&self) -> (&str, u32, i64, &str, bool, &str) {
         let Item {
             sku,
             quantity,
             unit_price_minor,
             line_id,
             untracked,
+            pool,
         } = self;
-        (sku, *quantity, *unit_price_minor, line_id, *untracked)
+        let price = *unit_price_minor;
+        (sku, *quantity, price, line_id, *untracked, pool)
+    }
+
+    /// The name of the stock that it is of, [`stock_name`].
+    pub fn stock(&self) -> Cow<'_, str> {
+        stock_name(&self.sku, &self.pool)
     }
 
     /// Quantity times unit price, in the currency's minor unit.
     pub fn total_minor(&self) -> i128 {
         i128::from(self.quantity) * i128::from(self.unit_price_minor)
     }
+}
+
+/// What a sku's stock is called: the sku or, in a pool that is named, `SKU{POOL}`. No sku has a brace in it, so
+/// this is one too, of another stock, wherever units are told by sku: in totals, debts, and an audit's
+/// questions. That no pool and a store's own are one stock only the store knows.
+pub fn stock_name<'a>(sku: &'a str, pool: &str) -> Cow<'a, str> {
+    match pool {
+        "" => Cow::Borrowed(sku),
+        _ => Cow::Owned(format!("{sku}{{{pool}}}")),
+    }
+}
+
+/// The sku and the pool of a [`stock_name`]; the pool is empty where it names none.
+pub fn sku_and_pool(stock: &str) -> (&str, &str) {
+    let named = stock
+        .strip_suffix('}')
+        .and_then(|text| text.split_once('{'));
+    named.unwrap_or((stock, ""))
 }
 
 /// A purchase as a part of a transaction.
@@ -208,6 +239,18 @@ mod tests {
     use super::*;
 
     /// What is in logs already must stay readable.
+    #[test]
+    fn a_stock_is_told_by_its_name() {
+        for (sku, pool, name) in [("tea", "", "tea"), ("tea", "paris", "tea{paris}")] {
+            assert_eq!(stock_name(sku, pool), name);
+            assert_eq!(sku_and_pool(name), (sku, pool));
+        }
+        // What no store can have named so is a sku, however odd.
+        for odd in ["", "{", "}", "tea}", "tea{paris", "te{a"] {
+            assert_eq!(sku_and_pool(odd), (odd, ""));
+        }
+    }
+
     #[test]
     fn entry_is_one_message_of_its_number_and_its_purchase() {
         let entry = Entry {

@@ -12,14 +12,14 @@ use sha2::{Digest, Sha256};
 use crate::branch::HeuristicKind;
 use crate::by_hand::{Repair, Settlement};
 use crate::id::{Epoch, IdError, ParticipantName, TransactionId};
-use crate::purchase::{Entry, Item, Purchase, Refusal};
+use crate::purchase::{Entry, Item, Purchase, Refusal, sku_and_pool};
 use crate::time::Timestamp;
 use crate::totals::ParticipantTotals;
 
 /// The newest format that this version writes and reads; it reads all before it too.
 ///
-/// 1: as first released. 2: a decision on purchases that carry attributes, line ids or untracked items. A
-/// record has the lowest that tells all of it, so that an earlier version goes on with a log in which nothing
+/// 1: as first released. 2: a decision on purchases that carry attributes, line ids, untracked items or
+/// pools; totals of stocks in pools. A record has the lowest that tells all of it, so that an earlier version goes on with a log in which nothing
 /// of that is used, and refuses one of which it would leave something out.
 pub(crate) const RECORD_FORMAT: u32 = 2;
 
@@ -193,15 +193,24 @@ impl From<IdError> for RecordError {
 impl Record {
     /// The lowest format that tells all of it.
     pub(crate) fn format(&self) -> u32 {
-        let Record::Decided(decision) = self else {
-            return 1;
+        let is_newer = match self {
+            Record::Decided(decision) => {
+                let carries_more = |entry: &Entry| entry.purchase.carries_more();
+                decision.entries.iter().any(carries_more)
+            }
+            Record::Totals(totals) => totals.skus.iter().any(|total| {
+                let (_, pool) = sku_and_pool(&total.sku);
+                !pool.is_empty()
+            }),
+            Record::EpochStarted { .. }
+            | Record::Refused { .. }
+            | Record::Ended { .. }
+            | Record::Settled { .. }
+            | Record::Heuristic { .. }
+            | Record::RepairOrdered { .. }
+            | Record::Forgotten { .. } => false,
         };
-        let carry_more = |entry: &Entry| entry.purchase.carries_more();
-        if decision.entries.iter().any(carry_more) {
-            2
-        } else {
-            1
-        }
+        if is_newer { 2 } else { 1 }
     }
 
     /// The transaction that the record speaks of, if it is about one.
@@ -311,6 +320,21 @@ mod tests {
         assert_eq!(decided(|_| {}), 1);
         assert_eq!(decided(|p| p.items[0].line_id = "1".into()), 2);
         assert_eq!(decided(|p| p.items[0].untracked = true), 2);
+        assert_eq!(decided(|p| p.items[0].pool = "paris".into()), 2);
+        let totals = |sku: &str| {
+            let total = crate::totals::SkuTotal {
+                sku: sku.into(),
+                deducted: 1,
+                unsure: 0,
+            };
+            let record = Record::Totals(ParticipantTotals {
+                participant: "stock".parse().expect("well formed"),
+                skus: vec![total],
+            });
+            assert_eq!(Record::decode(&record.encode()), Ok(record.clone()));
+            record.format()
+        };
+        assert_eq!((totals("tea"), totals("tea{paris}")), (1, 2));
         assert_eq!(
             decided(|p| p.attributes = [("note".into(), String::new())].into()),
             2
@@ -323,6 +347,7 @@ mod tests {
         for change in [
             |p: &mut Purchase| p.items[0].line_id = "1".into(),
             |p: &mut Purchase| p.items[0].untracked = true,
+            |p: &mut Purchase| p.items[0].pool = "paris".into(),
             |p: &mut Purchase| p.attributes = [("note".into(), String::new())].into(),
         ] {
             let mut other = plain.clone();

@@ -32,6 +32,7 @@ pub struct ParticipantTotals {
 /// What has been deducted of one sku at one participant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct SkuTotal {
+    /// Of a pool that is named, the stock's name ([`stock_name`](crate::purchase::stock_name)).
     pub sku: String,
     /// Units of ended transactions that the participant has carried out.
     pub deducted: u64,
@@ -288,7 +289,7 @@ impl Totals {
             .map(|(name, how)| (self.participant(name), how))
             .collect();
         for item in entries.iter().flat_map(|entry| entry.purchase.tracked()) {
-            let sku = self.number(&item.sku);
+            let sku = self.number(&item.stock());
             for (participant, how) in &branches {
                 let id = self.id(*participant, sku);
                 change(self, id, *how, item.quantity.into());

@@ -85,22 +85,65 @@ impl Run<'_> {
         before: &[SkuDeductions],
     ) -> Result<bool, Ended> {
         let name = link.name().clone();
-        let skus: Vec<String> = before.iter().map(|due| due.sku.clone()).collect();
-        let Some(counted) = self.counts(link, skus.clone()).await? else {
+        let Some(counted) = self.bounds_and_counts(link, before.to_vec()).await? else {
             return Ok(false);
         };
-        let after = self.deductions_of(&name, skus).await?;
         self.summary.skus += counted.len() as u64;
-        for ((before, counted), after) in before.iter().zip(&counted).zip(&after) {
-            if !Bounds::of(before, after).holds(counted.deducted) {
+        for (bounds, counted) in counted {
+            if !bounds.holds(counted.deducted) {
                 self.suspect(Subject::Deducted {
                     participant: name.clone(),
-                    sku: counted.sku.clone(),
+                    sku: counted.sku,
                 })
                 .await?;
             }
         }
         Ok(true)
+    }
+
+    /// What a store has counted of these skus, and what it should have. Of a stock that has two names the log
+    /// has decisions under both.
+    async fn bounds_and_counts(
+        &mut self,
+        link: &Link,
+        mut before: Vec<SkuDeductions>,
+    ) -> Result<Option<Vec<(Bounds, SkuDeducted)>>, Ended> {
+        let skus: Vec<String> = before.iter().map(|due| due.sku.clone()).collect();
+        let Some(mut counted) = self.counts(link, skus.clone()).await? else {
+            return Ok(None);
+        };
+        let also: Vec<Option<String>> = counted.iter().map(|one| one.also.clone()).collect();
+        if also.iter().any(Option::is_some) {
+            before = self.deductions_of(link.name(), skus.clone()).await?;
+            self.add_deductions(link.name(), &mut before, &also).await?;
+            let Some(again) = self.counts(link, skus.clone()).await? else {
+                return Ok(None);
+            };
+            counted = again;
+        }
+        let mut after = self.deductions_of(link.name(), skus).await?;
+        self.add_deductions(link.name(), &mut after, &also).await?;
+        let bounds = before.iter().zip(&after);
+        let bounds = bounds.map(|(before, after)| Bounds::of(before, after));
+        Ok(Some(bounds.zip(counted).collect()))
+    }
+
+    /// Adds what the log says under each one's other name, where it has one.
+    async fn add_deductions(
+        &self,
+        participant: &ParticipantName,
+        sums: &mut [SkuDeductions],
+        also: &[Option<String>],
+    ) -> Result<(), Ended> {
+        let others = also.iter().flatten().cloned().collect();
+        let mut others = self.deductions_of(participant, others).await?.into_iter();
+        for (sum, _) in sums.iter_mut().zip(also).filter(|(_, also)| also.is_some()) {
+            if let Some(other) = others.next() {
+                sum.at_least = sum.at_least.saturating_add(other.at_least);
+                sum.at_most = sum.at_most.saturating_add(other.at_most);
+            }
+        }
+        Ok(())
     }
 
     /// The second look at one count.
@@ -112,16 +155,13 @@ impl Run<'_> {
         let Some(link) = self.auditor.links.get(participant) else {
             return Ok(Look::Unknown);
         };
-        let skus = vec![sku.to_owned()];
-        let before = self.deductions_of(participant, skus.clone()).await?;
-        let counted = self.counts(link, skus.clone()).await?;
-        let after = self.deductions_of(participant, skus).await?;
-        let counted = counted.into_iter().flatten().next();
-        let (Some(before), Some(counted), Some(after)) = (before.first(), counted, after.first())
-        else {
+        let before = self
+            .deductions_of(participant, vec![sku.to_owned()])
+            .await?;
+        let counted = self.bounds_and_counts(link, before).await?;
+        let Some((bounds, counted)) = counted.into_iter().flatten().next() else {
             return Ok(Look::Unknown);
         };
-        let bounds = Bounds::of(before, after);
         if bounds.holds(counted.deducted) {
             return Ok(Look::Agrees);
         }

@@ -123,6 +123,7 @@ pub(super) fn entry(entry: &Entry) -> Value {
 fn item(item: &Item) -> Value {
     json!({
         "sku": item.sku,
+        "pool": item.pool,
         "quantity": item.quantity,
         "unit_price_minor": item.unit_price_minor,
     })

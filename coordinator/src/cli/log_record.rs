@@ -150,7 +150,7 @@ pub(super) fn document(record: &Record) -> Value {
 fn purchase(entry: &Entry) -> String {
     let items = entry.purchase.items.iter();
     let items: Vec<String> = items
-        .map(|item| format!("{} {}", item.sku, item.quantity))
+        .map(|item| format!("{} {}", item.stock(), item.quantity))
         .collect();
     format!("{} ({})", entry.purchase.purchase_id, items.join(", "))
 }

@@ -1,6 +1,7 @@
 //! `tandem purchase submit`.
 
 use tandem_proto::v1::{Item, SubmitPurchaseRequest};
+use tandem_protocol::sku_and_pool;
 
 use super::connection::Server;
 use super::{VerbFailure, purchase};
@@ -86,8 +87,10 @@ fn item(text: &str) -> Result<Item, String> {
     else {
         return Err("must be SKU:QTY:PRICE_MINOR, as in lamp:2:1999".to_owned());
     };
+    let (sku, pool) = sku_and_pool(sku);
     Ok(Item {
         sku: sku.to_owned(),
+        pool: pool.to_owned(),
         quantity: quantity
             .parse()
             .map_err(|_| format!("quantity {quantity:?} must be a whole number, 1 to 1000000"))?,
@@ -110,7 +113,12 @@ mod tests {
             unit_price_minor: 1999,
             ..Default::default()
         };
-        assert_eq!(item("garden:lamp:2:1999"), Ok(expected));
+        assert_eq!(item("garden:lamp:2:1999"), Ok(expected.clone()));
+        let of_a_pool = Item {
+            pool: "paris".into(),
+            ..expected
+        };
+        assert_eq!(item("garden:lamp{paris}:2:1999"), Ok(of_a_pool));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What stores owe at the moment that they are asked: units that were sold and could not be deducted.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 use tandem_participant::audit_question::{AuditAnswer, AuditQuestion};
 use tandem_proto::v1;
-use tandem_protocol::{Entry, ParticipantName};
+use tandem_protocol::{Entry, Item, ParticipantName};
 use tokio::time::timeout;
 
 use super::operated::Operator;
@@ -17,7 +18,7 @@ const SKUS_MAX: usize = 200;
 /// by its own truth.
 pub(super) async fn of_entries(operator: &Operator, entries: &[Entry]) -> Vec<v1::OwedUnits> {
     let items = entries.iter().flat_map(|entry| entry.purchase.tracked());
-    let skus: BTreeSet<&str> = items.map(|item| item.sku.as_str()).collect();
+    let skus: BTreeSet<Cow<'_, str>> = items.map(Item::stock).collect();
     let links = operator.links.values();
     let asked = links.map(|link| async {
         let mut owed = Vec::new();
@@ -26,7 +27,7 @@ pub(super) async fn of_entries(operator: &Operator, entries: &[Entry]) -> Vec<v1
             match timeout(link.call_timeout(), call).await {
                 Ok(Ok(Some(stock))) if stock.debt > 0 => owed.push(v1::OwedUnits {
                     participant: link.name().to_string(),
-                    sku: (*sku).to_owned(),
+                    sku: sku.to_string(),
                     units: stock.debt,
                     remedy: stock.debt_remedy,
                 }),

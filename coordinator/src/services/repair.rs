@@ -120,7 +120,9 @@ async fn preview(
         .take(NAMED_MAX)
         .map(|entry| {
             let items = entry.purchase.items.iter();
-            let items: Vec<String> = items.map(|i| format!("{} {}", i.sku, i.quantity)).collect();
+            let items: Vec<String> = items
+                .map(|i| format!("{} {}", i.stock(), i.quantity))
+                .collect();
             format!("{} ({})", entry.purchase.purchase_id, items.join(", "))
         })
         .collect();

@@ -68,9 +68,9 @@ pub(super) fn view(number: i32) -> Result<v1::PurchaseView, Vec<FieldViolation>>
     })
 }
 
-/// Checks a sku; the error names the field and its rule.
+/// Checks a sku, or the name of its stock in a pool; the error names the field and its rule.
 pub fn sku(sku: &str) -> Result<(), Vec<FieldViolation>> {
-    keeps(rules::is_sku(sku), "sku", rules::SKU_RULE)
+    keeps(rules::is_stock(sku), "sku", rules::STOCK_RULE)
 }
 
 /// Checks what a person says when he changes something.

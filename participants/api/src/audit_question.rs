@@ -36,7 +36,7 @@ pub enum AuditQuestion {
     Deducted {
         /// For whom.
         coordinator: CoordinatorId,
-        /// Of what.
+        /// Of what: each a sku, or the [name of a stock](tandem_protocol::stock_name) in a pool.
         skus: Vec<String>,
     },
 }
@@ -95,6 +95,8 @@ pub struct SkuDeducted {
     pub value: Option<i64>,
     /// Units that were deducted for the coordinator in all, debt included.
     pub deducted: u64,
+    /// The same stock's other name, where it has one: what was decided under either is counted together.
+    pub also: Option<String>,
 }
 
 /// Some of what a store remembers.

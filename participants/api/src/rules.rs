@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use tandem_protocol::{Item, Purchase};
+use tandem_protocol::{Item, Purchase, sku_and_pool};
 
 /// Longest purchase id, in bytes.
 pub const PURCHASE_ID_BYTES_MAX: usize = 64;
@@ -19,6 +19,8 @@ pub const QUANTITY_MAX: u32 = 1_000_000;
 pub const UNIT_PRICE_MINOR_MAX: i64 = 1_000_000_000_000;
 /// Longest line id, in bytes.
 pub const LINE_ID_BYTES_MAX: usize = 64;
+/// Longest name of a pool, in bytes.
+pub const POOL_BYTES_MAX: usize = 64;
 /// Most attributes of a purchase that a configuration can allow.
 pub const ATTRIBUTES_MAX: usize = 64;
 /// Most bytes of their names and values together that a configuration can allow.
@@ -157,6 +159,24 @@ pub fn is_sku(sku: &str) -> bool {
 /// What [`is_sku`] demands, for a person.
 pub const SKU_RULE: &str = "must be 1 to 128 bytes of printable ASCII other than space, { and }";
 
+/// Whether a pool's name keeps its rule, [`POOL_RULE`].
+pub fn is_pool(pool: &str) -> bool {
+    is_id(pool, POOL_BYTES_MAX, b"-_.")
+}
+
+/// What [`is_pool`] demands, for a person.
+pub const POOL_RULE: &str = "must be 1 to 64 characters of A-Z a-z 0-9 - _ .";
+
+/// Whether a text is the [name of a stock](tandem_protocol::stock_name), [`STOCK_RULE`].
+pub fn is_stock(name: &str) -> bool {
+    let (sku, pool) = sku_and_pool(name);
+    is_sku(sku) && (pool.is_empty() || is_pool(pool))
+}
+
+/// What [`is_stock`] demands, for a person.
+pub const STOCK_RULE: &str = "must be a sku, 1 to 128 bytes of printable ASCII other than space, { and }; behind it may be a pool, \
+     as in tea{paris}";
+
 fn item_violations(items: &[Item], found: &mut Vec<Violation>) {
     let mut lines = HashSet::new();
     let mut line_ids = HashSet::new();
@@ -179,6 +199,9 @@ fn item_violations(items: &[Item], found: &mut Vec<Violation>) {
                 format!("items[{index}].line_id"),
                 LINE_ID_RULE,
             ));
+        }
+        if !item.pool.is_empty() && !is_pool(&item.pool) {
+            found.push(Violation::new(format!("items[{index}].pool"), POOL_RULE));
         }
         if !(1..=QUANTITY_MAX).contains(&item.quantity) {
             let rule = format!("must be 1 to {QUANTITY_MAX}, is {}", item.quantity);

@@ -222,8 +222,8 @@ impl ParticipantService for ParticipantServer {
         request: Request<v1::GetStockRequest>,
     ) -> Result<Response<v1::GetStockResponse>, Status> {
         let sku = request.into_inner().sku;
-        if !rules::is_sku(&sku) {
-            let detail = format!("sku: {}", rules::SKU_RULE);
+        if !rules::is_stock(&sku) {
+            let detail = format!("sku: {}", rules::STOCK_RULE);
             return Err(Error::Invalid { detail }.into());
         }
         let asked = sku.clone();

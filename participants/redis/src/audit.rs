@@ -6,7 +6,7 @@ use tandem_participant::audit_question::{
     AuditAnswer, AuditQuestion, Holdings, MemoryPage, Remembered, SkuDeducted, StockUnits,
     TransactionHolding,
 };
-use tandem_protocol::{CoordinatorId, TransactionId};
+use tandem_protocol::{CoordinatorId, TransactionId, sku_and_pool, stock_name};
 
 use crate::participant::RedisParticipant;
 use crate::place::{Location, StockPlace};
@@ -109,7 +109,7 @@ impl RedisParticipant {
         // A sku that would be one of tandem's own keys was never sold.
         let names = skus
             .iter()
-            .map(|sku| self.stock_of(sku).unwrap_or_default());
+            .map(|sku| self.stock_named(sku).unwrap_or_default());
         let names: Vec<String> = names.collect();
         let counts = names.iter().map(|name| self.count_of(coordinator, name));
         let counts: Vec<String> = counts.collect();
@@ -127,6 +127,7 @@ impl RedisParticipant {
                 sku: sku.clone(),
                 value,
                 deducted,
+                also: self.also(sku),
             })
         };
         let found: Option<Vec<SkuDeducted>> = skus.iter().zip(both).map(read).collect();
@@ -136,6 +137,15 @@ impl RedisParticipant {
                 "a count of what was deducted is no number: somebody has written there".into(),
             ),
         })
+    }
+
+    /// The other name of a stock that has two: the default pool's.
+    fn also(&self, name: &str) -> Option<String> {
+        let default = self.place.default_pool()?;
+        match sku_and_pool(name) {
+            (sku, "") => Some(stock_name(sku, default).into_owned()),
+            (sku, pool) => (pool == default).then(|| sku.to_owned()),
+        }
     }
 
     /// Texts of stocks and of their counts, seen at one moment: of keys, or of fields of one hash.

@@ -20,7 +20,9 @@ pub fn commit_by_hand(
     let hand = Hand::of(settings, participant);
     let mut units: BTreeMap<String, u64> = BTreeMap::new();
     for item in entries.iter().flat_map(|entry| entry.purchase.tracked()) {
-        *units.entry(hand.place.name_of(&item.sku)).or_default() += u64::from(item.quantity);
+        *units
+            .entry(hand.place.name_of(&item.sku, &item.pool))
+            .or_default() += u64::from(item.quantity);
     }
     let (coordinator, member) = (&transaction.coordinator, member(transaction));
     let mut commands = Vec::new();
@@ -135,7 +137,7 @@ impl Hand {
     /// Settings that don't hold together have been refused where they were read.
     fn of(settings: Option<&Settings>, participant: &ParticipantName) -> Hand {
         let place = settings.and_then(|settings| settings.stock_place().ok());
-        let place = place.unwrap_or_else(|| StockPlace::Keys(Pattern::parse(DEFAULT_KEY)));
+        let place = place.unwrap_or_else(|| StockPlace::Keys(Pattern::parse(DEFAULT_KEY, None)));
         let prefix = settings.map_or_else(default_key_prefix, |all| all.key_prefix.clone());
         Hand {
             keys: Keys::new(prefix, participant.clone(), &place),

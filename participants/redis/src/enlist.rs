@@ -99,7 +99,7 @@ impl RedisParticipant {
 
     /// Tries each command that a script uses, for this user. Gives what is missing and how to grant it.
     async fn try_commands(&self, what: &str) -> Result<Option<String>, Error> {
-        let (stock, _) = self.place.key_and_field(TRIAL_SKU);
+        let (stock, _) = self.place.key_and_field(TRIAL_SKU, "");
         let mut call = scripts::TRIAL.prepare_invoke();
         for key in self.keys.scratch() {
             call.arg(key);
@@ -126,7 +126,7 @@ impl RedisParticipant {
             commands.push(format!("+{}", command.to_lowercase()));
             said.push(format!("{command}: {words}"));
         }
-        let (stock, _) = self.place.key_and_field("*");
+        let (stock, _) = self.place.key_and_field("*", "*");
         let prefix = self.keys.prefix();
         format!(
             "the scripts can't use all that they need, and would stop half way: {}. Grant it: ACL \

@@ -1,5 +1,6 @@
 //! The participant: each call of the trait is one script.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -13,14 +14,14 @@ use tandem_participant::{
     Finding, Forget, HeuristicKind, Look, Looked, Participant, Prepare, PreparedBranch, Recall,
     Recalled, RefusedEntry, Repaired, RollBack, RolledBack, Stock, Vote, Voted,
 };
-use tandem_protocol::{CoordinatorId, Entry, Item, ParticipantName, TransactionId};
+use tandem_protocol::{CoordinatorId, Entry, Item, ParticipantName, TransactionId, sku_and_pool};
 
 use crate::connection::Connection;
 use crate::danger::Danger;
 use crate::describe::{self, Seen};
 use crate::keys::{self, Keys};
 use crate::place::{Location, StockPlace};
-use crate::refusal;
+use crate::refusal::{self, NoStock};
 use crate::reply::Row;
 use crate::scripts;
 use crate::settings::{Settings, SettingsError, Wait};
@@ -88,18 +89,33 @@ impl RedisParticipant {
             .collect()
     }
 
-    /// The name of a sku's stock: its key, its field in the stock hash, or the key of its hash and the field.
-    /// The error is a key (or field) that would be one of tandem's own.
+    /// What tandem's books call the stock of a sku: its key, its field in the stock hash, or the key of its hash
+    /// and the field. The error is a key (or field) that would be one of tandem's own.
     pub fn stock_of(&self, sku: &str) -> Result<String, String> {
-        let (key, field) = self.place.key_and_field(sku);
+        self.stock_in(sku, "").map_err(|no_stock| match no_stock {
+            NoStock::Reserved(key) | NoStock::NoPools(key) => key,
+        })
+    }
+
+    /// The same of a [`stock_name`](tandem_protocol::stock_name).
+    pub(crate) fn stock_named(&self, name: &str) -> Result<String, NoStock> {
+        let (sku, pool) = sku_and_pool(name);
+        self.stock_in(sku, pool)
+    }
+
+    fn stock_in(&self, sku: &str, pool: &str) -> Result<String, NoStock> {
+        if !pool.is_empty() && self.place.default_pool().is_none() {
+            return Err(NoStock::NoPools(pool.to_owned()));
+        }
+        let (key, field) = self.place.key_and_field(sku, pool);
         // The stock hash has been looked at with the settings.
         if !matches!(self.place, StockPlace::Hash { .. }) && self.keys.are_reserved(&key) {
-            return Err(key);
+            return Err(NoStock::Reserved(key));
         }
         // Fields of tandem's own are beside those of the app.
         match field {
-            Some(field) if self.keys.are_own_fields(&field) => Err(field),
-            _ => Ok(self.place.name_of(sku)),
+            Some(field) if self.keys.are_own_fields(&field) => Err(NoStock::Reserved(field)),
+            _ => Ok(self.place.name_of(sku, pool)),
         }
     }
 
@@ -117,13 +133,13 @@ impl RedisParticipant {
             return Vec::new();
         }
         let items = entries.iter().flat_map(|entry| entry.purchase.tracked());
-        let skus: HashMap<String, &str> = items
-            .filter_map(|item| Some((self.stock_of(&item.sku).ok()?, item.sku.as_str())))
+        let skus: HashMap<String, Cow<'_, str>> = items
+            .filter_map(|item| Some((self.stock_in(&item.sku, &item.pool).ok()?, item.stock())))
             .collect();
         rows.iter()
             .filter_map(|row| {
                 let stock = row.first()?;
-                let sku = skus.get(stock).copied().unwrap_or(stock);
+                let sku = skus.get(stock).map_or(stock.as_str(), |sku| sku);
                 refusal::debt(&self.place, sku, row)
             })
             .collect()
@@ -395,11 +411,11 @@ impl RedisParticipant {
     /// The stock of each tracked item of an entry and the units wanted of it.
     fn items_of(&self, entry: &Entry) -> Result<Vec<(String, u64)>, RefusedEntry> {
         let items = entry.purchase.tracked();
-        let stock_of = |item: &Item| match self.stock_of(&item.sku) {
+        let stock_of = |item: &Item| match self.stock_in(&item.sku, &item.pool) {
             Ok(stock) => Ok((stock, u64::from(item.quantity))),
-            Err(key) => Err(RefusedEntry {
+            Err(no_stock) => Err(RefusedEntry {
                 number: entry.number,
-                refusal: refusal::reserved(&item.sku, &key),
+                refusal: no_stock.refusal(&item.sku),
             }),
         };
         items.map(stock_of).collect()
@@ -408,15 +424,18 @@ impl RedisParticipant {
     fn refused_entry(&self, entries: &[Entry], row: &Row) -> Option<RefusedEntry> {
         let number = row.first()?.parse().ok()?;
         let stock = row.get(2)?;
-        let item = entries
-            .iter()
-            .find(|entry| entry.number == number)?
-            .purchase
-            .tracked()
-            .find(|item| self.stock_of(&item.sku).as_ref() == Ok(stock))?;
+        let entry = entries.iter().find(|entry| entry.number == number)?;
+        // The same stock may be on several lines.
+        let is_of = |item: &&Item| {
+            let of = self.stock_in(&item.sku, &item.pool);
+            of.as_ref() == Ok(stock)
+        };
+        let lines: Vec<&Item> = entry.purchase.tracked().filter(is_of).collect();
+        let wanted = lines.iter().map(|item| u64::from(item.quantity)).sum();
+        let sku = lines.first()?.stock();
         Some(RefusedEntry {
             number,
-            refusal: refusal::refusal(&self.place, &item.sku, item.quantity, row)?,
+            refusal: refusal::refusal(&self.place, &sku, wanted, row)?,
         })
     }
 }

@@ -2,6 +2,9 @@
 
 const SKU: &str = "{sku}";
 
+/// A place for a pool, where a default pool is set.
+pub(crate) const POOL: &str = "{pool}";
+
 /// Between the hash and the field in the name of a stock in one of many hashes: nothing that a person must put
 /// into quotes to type it.
 const BETWEEN: char = '#';
@@ -35,21 +38,33 @@ pub(crate) enum Location<'a> {
 }
 
 impl StockPlace {
-    /// The key of a sku's stock, or its hash, and its field if it is one.
-    pub(crate) fn key_and_field(&self, sku: &str) -> (String, Option<String>) {
+    /// The key of a sku's stock in a pool, or its hash, and its field if it is one. No pool is the default one.
+    pub(crate) fn key_and_field(&self, sku: &str, pool: &str) -> (String, Option<String>) {
         match self {
-            StockPlace::Keys(key) => (key.of(sku), None),
-            StockPlace::Hash { key, field, .. } => (key.clone(), Some(field.of(sku))),
-            StockPlace::Hashes { key, field, .. } => (key.of(sku), Some(field.of(sku))),
+            StockPlace::Keys(key) => (key.of(sku, pool), None),
+            StockPlace::Hash { key, field, .. } => (key.clone(), Some(field.of(sku, pool))),
+            StockPlace::Hashes { key, field, .. } => (key.of(sku, pool), Some(field.of(sku, pool))),
         }
     }
 
     /// The name of a sku's stock in tandem's books.
-    pub(crate) fn name_of(&self, sku: &str) -> String {
-        match (self, self.key_and_field(sku)) {
+    pub(crate) fn name_of(&self, sku: &str, pool: &str) -> String {
+        match (self, self.key_and_field(sku, pool)) {
             (_, (key, None)) => key,
             (StockPlace::Hashes { .. }, (key, Some(field))) => format!("{key}{BETWEEN}{field}"),
             (_, (_, Some(field))) => field,
+        }
+    }
+
+    /// The pool of items that name none; nothing where there are no pools.
+    pub(crate) fn default_pool(&self) -> Option<&str> {
+        match self {
+            StockPlace::Keys(pattern) | StockPlace::Hash { field: pattern, .. } => {
+                pattern.default_pool()
+            }
+            StockPlace::Hashes { key, field, .. } => {
+                key.default_pool().or_else(|| field.default_pool())
+            }
         }
     }
 
@@ -62,7 +77,7 @@ impl StockPlace {
                 field: name,
             },
             StockPlace::Hashes { key, field, .. } => {
-                // A sku may have the separator in it; what has no sku has it as often as its pattern.
+                // A sku may have the separator in it; what has no sku has it as often as its pattern, as no pool has.
                 let between = match key.has_sku() {
                     true => name.rmatch_indices(BETWEEN).nth(field.separators()),
                     false => name.match_indices(BETWEEN).nth(key.separators()),
@@ -72,6 +87,14 @@ impl StockPlace {
                 let field = rest.strip_prefix(BETWEEN).unwrap_or_default();
                 Location::Field { hash, field }
             }
+        }
+    }
+
+    /// How many places for a pool it has.
+    pub(crate) fn pools(&self) -> usize {
+        match self {
+            StockPlace::Keys(pattern) | StockPlace::Hash { field: pattern, .. } => pattern.pools(),
+            StockPlace::Hashes { key, field, .. } => key.pools() + field.pools(),
         }
     }
 
@@ -93,18 +116,56 @@ impl StockPlace {
     }
 }
 
-/// A text with places for a sku: what is before, between and behind them.
+/// A text with places for a sku and for a pool.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Pattern(Vec<String>);
+pub(crate) struct Pattern(Vec<Piece>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Sku,
+    /// With the pool of items that name none.
+    Pool(String),
+}
 
 impl Pattern {
-    pub(crate) fn parse(text: &str) -> Pattern {
-        Pattern(text.split(SKU).map(str::to_owned).collect())
+    /// Reads `{sku}`, and `{pool}` too where a default pool is given.
+    pub(crate) fn parse(text: &str, default_pool: Option<&str>) -> Pattern {
+        let mut pieces = Vec::new();
+        for (at, part) in text.split(SKU).enumerate() {
+            if at > 0 {
+                pieces.push(Piece::Sku);
+            }
+            let Some(default) = default_pool else {
+                pieces.push(Piece::Text(part.to_owned()));
+                continue;
+            };
+            for (at, text) in part.split(POOL).enumerate() {
+                if at > 0 {
+                    pieces.push(Piece::Pool(default.to_owned()));
+                }
+                pieces.push(Piece::Text(text.to_owned()));
+            }
+        }
+        Pattern(pieces)
     }
 
     /// How many places for a sku it has.
     pub(crate) fn skus(&self) -> usize {
-        self.0.len().saturating_sub(1)
+        self.0.iter().filter(|piece| **piece == Piece::Sku).count()
+    }
+
+    /// How many places for a pool it has.
+    pub(crate) fn pools(&self) -> usize {
+        let is_pool = |piece: &&Piece| matches!(piece, Piece::Pool(_));
+        self.0.iter().filter(is_pool).count()
+    }
+
+    fn default_pool(&self) -> Option<&str> {
+        self.0.iter().find_map(|piece| match piece {
+            Piece::Pool(default) => Some(default.as_str()),
+            Piece::Text(_) | Piece::Sku => None,
+        })
     }
 
     fn has_sku(&self) -> bool {
@@ -112,14 +173,21 @@ impl Pattern {
     }
 
     fn separators(&self) -> usize {
-        self.0
-            .iter()
-            .map(|text| text.matches(BETWEEN).count())
-            .sum()
+        let count = |piece: &Piece| match piece {
+            Piece::Text(text) => text.matches(BETWEEN).count(),
+            Piece::Sku | Piece::Pool(_) => 0,
+        };
+        self.0.iter().map(count).sum()
     }
 
-    pub(crate) fn of(&self, sku: &str) -> String {
-        self.0.join(sku)
+    fn of(&self, sku: &str, pool: &str) -> String {
+        let pieces = self.0.iter().map(|piece| match piece {
+            Piece::Text(text) => text.as_str(),
+            Piece::Sku => sku,
+            Piece::Pool(default) if pool.is_empty() => default,
+            Piece::Pool(_) => pool,
+        });
+        pieces.collect()
     }
 }
 
@@ -130,25 +198,34 @@ mod tests {
     #[test]
     fn a_stock_is_found_again_by_its_name_whatever_its_sku_is() {
         let hashes = |key, field| StockPlace::Hashes {
-            key: Pattern::parse(key),
-            field: Pattern::parse(field),
+            key: Pattern::parse(key, Some("main")),
+            field: Pattern::parse(field, Some("main")),
             counts: true,
         };
         for place in [
             hashes("product:{sku}", "stock"),
             hashes("#a:{sku}#", "in#stock"),
+            hashes("#{sku}", "#in-{pool}"),
+            hashes("#{pool}#", "{sku}#units"),
         ] {
             for sku in ["tea", "green#tea", "#", "", "in#stock", "x#in#stock"] {
-                let (key, field) = place.key_and_field(sku);
-                let name = place.name_of(sku);
-                let found = Location::Field {
-                    hash: &key,
-                    field: field.as_deref().unwrap_or_default(),
-                };
-                assert_eq!(place.locate(&name), found, "{sku:?}");
+                for pool in ["", "paris"] {
+                    let (key, field) = place.key_and_field(sku, pool);
+                    let name = place.name_of(sku, pool);
+                    let found = Location::Field {
+                        hash: &key,
+                        field: field.as_deref().unwrap_or_default(),
+                    };
+                    assert_eq!(place.locate(&name), found, "{sku:?} {pool}");
+                }
             }
         }
-        let name = hashes("product:{sku}", "stock").name_of("tea");
+        let name = hashes("product:{sku}", "stock").name_of("tea", "");
         assert_eq!(name, "product:tea#stock");
+        let pooled = Pattern::parse("stock:{pool}:{sku}", Some("main"));
+        assert_eq!(pooled.of("tea", ""), "stock:main:tea");
+        assert_eq!(pooled.of("tea", "paris"), "stock:paris:tea");
+        let tagged = Pattern::parse("{pool}stock:{sku}", None);
+        assert_eq!(tagged.of("tea", ""), "{pool}stock:tea");
     }
 }

@@ -3,7 +3,7 @@
 use tandem_participant::Debt;
 use tandem_protocol::{Reason, Refusal};
 
-use crate::place::{Location, StockPlace};
+use crate::place::{Location, POOL, StockPlace};
 use crate::reply::Row;
 
 /// Longest text of [`Refusal::detail`], in bytes.
@@ -14,7 +14,7 @@ const VALUE_LIMIT: u64 = 1 << 53;
 
 /// Why a purchase of so many units of a sku is refused. `row` is entry, problem, stock, units
 /// available.
-pub(crate) fn refusal(place: &StockPlace, sku: &str, wanted: u32, row: &Row) -> Option<Refusal> {
+pub(crate) fn refusal(place: &StockPlace, sku: &str, wanted: u64, row: &Row) -> Option<Refusal> {
     let [_, problem, stock, available] = row.as_slice() else {
         return None;
     };
@@ -32,11 +32,35 @@ pub(crate) fn refusal(place: &StockPlace, sku: &str, wanted: u32, row: &Row) -> 
     })
 }
 
-/// A refusal of a sku whose stock key would be one of tandem's own.
-pub(crate) fn reserved(sku: &str, key: &str) -> Refusal {
-    Refusal {
-        reason: Reason::UnknownSku,
-        detail: shortened(format!("sku {sku}: key {key} is for tandem's own use")),
+/// A sku in a pool of which there can be no stock here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoStock {
+    /// Its key or field would be this one, of tandem's own.
+    Reserved(String),
+    /// The pool is named, and the settings have no place for one.
+    NoPools(String),
+}
+
+impl NoStock {
+    /// As a refusal of a purchase of that sku.
+    pub(crate) fn refusal(&self, sku: &str) -> Refusal {
+        let (reason, why) = match self {
+            NoStock::Reserved(key) => (
+                Reason::UnknownSku,
+                format!("key {key} is for tandem's own use"),
+            ),
+            NoStock::NoPools(pool) => (
+                Reason::Misconfigured,
+                format!(
+                    "pool {pool} is named, and this participant knows no pools: neither stock_key nor \
+                     stock_field has {POOL}"
+                ),
+            ),
+        };
+        Refusal {
+            reason,
+            detail: shortened(format!("sku {sku}: {why}")),
+        }
     }
 }
 
@@ -117,7 +141,7 @@ mod tests {
 
     #[test]
     fn details_stay_within_their_bytes() {
-        let refusal = reserved(&"ä".repeat(200), "tandem:held");
+        let refusal = NoStock::Reserved("tandem:held".into()).refusal(&"ä".repeat(200));
         assert!(refusal.detail.len() <= DETAIL_BYTES_MAX);
     }
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use tandem_participant::rules;
 
 use crate::danger::Danger;
 use crate::entrance::Entrance;
-use crate::place::{Pattern, StockPlace};
+use crate::place::{POOL, Pattern, StockPlace};
 
 /// How to reach a Redis or Valkey and where the app keeps its stock there.
 ///
@@ -34,6 +35,11 @@ pub struct Settings {
     /// hashes that `stock_key` names, such as `stock`: exactly one of the two has `{sku}`.
     #[serde(default)]
     pub stock_field: Option<String>,
+    /// The pool, or warehouse, of items that name none: 1 to 64 characters of A-Z a-z 0-9 - _ . ; `{pool}` in
+    /// `stock_key` or `stock_field` stands for an item's. Needed where `{pool}` is there; empty where it is no
+    /// place for a pool but a text of its own.
+    #[serde(default)]
+    pub default_pool: Option<String>,
     /// Whether tandem keeps fields of its own in `stock_hash`, or in the products' hashes: how much it has
     /// deducted of each stock and, in `stock_hash`, which transactions did. One command must change them with
     /// the stock. Default true; with false that evidence is given up, which is the finding
@@ -95,7 +101,7 @@ pub enum SettingsError {
     /// Hashes that are one.
     #[error(
         "stock_key {0:?} is one hash for all skus: write it as stock_hash, or with {{sku}} in it as the hash \
-         of one product"
+         of one product, or with {{pool}} as that of one pool"
     )]
     OneHash(String),
     /// A sku in both, or in neither.
@@ -114,6 +120,23 @@ pub enum SettingsError {
         /// Its value.
         pattern: String,
     },
+    /// Pools, and none for items that name none.
+    #[error(
+        "{field} {pattern:?} has a place for a pool: say with default_pool of which pool an item is that names \
+         none (with default_pool = \"\" {{pool}} is no place for one, but stands for itself)"
+    )]
+    NoDefaultPool {
+        /// Name of the setting.
+        field: &'static str,
+        /// Its value.
+        pattern: String,
+    },
+    /// More than one place for a pool, or none.
+    #[error("with default_pool {{pool}} must be in stock_key or in stock_field, once in all")]
+    Pools,
+    /// A name that no pool can have.
+    #[error("default_pool {0:?} {rule}", rule = rules::POOL_RULE)]
+    PoolName(String),
     /// Stock under tandem's own prefix.
     #[error("{field} {value:?} lies under key_prefix {prefix:?}, which is for tandem's own keys")]
     Reserved {
@@ -169,6 +192,7 @@ impl Settings {
             stock_key: None,
             stock_hash: None,
             stock_field: None,
+            default_pool: None,
             count_in_hash: default_count_in_hash(),
             key_prefix: default_key_prefix(),
             accept: Vec::new(),
@@ -208,6 +232,12 @@ impl Settings {
     /// Checks everything but the URL.
     pub(crate) fn stock_place(&self) -> Result<StockPlace, SettingsError> {
         self.check_bounds()?;
+        let place = self.place()?;
+        self.check_pools(&place)?;
+        Ok(place)
+    }
+
+    fn place(&self) -> Result<StockPlace, SettingsError> {
         match (&self.stock_key, &self.stock_hash, &self.stock_field) {
             (Some(_), Some(_), _) => Err(SettingsError::TwoStocks),
             (None, None, Some(_)) => Err(SettingsError::FieldWithoutHash),
@@ -221,7 +251,7 @@ impl Settings {
 
     fn keys(&self, key: &str) -> Result<StockPlace, SettingsError> {
         self.check_unreserved("stock_key", key)?;
-        Ok(StockPlace::Keys(one_sku("stock_key", key)?))
+        Ok(StockPlace::Keys(self.one_sku("stock_key", key)?))
     }
 
     fn hash(&self, key: &str, field: &str) -> Result<StockPlace, SettingsError> {
@@ -231,7 +261,7 @@ impl Settings {
         self.check_unreserved("stock_hash", key)?;
         Ok(StockPlace::Hash {
             key: key.to_owned(),
-            field: one_sku("stock_field", field)?,
+            field: self.one_sku("stock_field", field)?,
             counts: self.count_in_hash,
         })
     }
@@ -243,18 +273,53 @@ impl Settings {
             }
         }
         self.check_unreserved("stock_key", key)?;
-        let (hash, within) = (Pattern::parse(key), Pattern::parse(field));
-        match (hash.skus(), within.skus()) {
-            (1, 0) => Ok(StockPlace::Hashes {
-                key: hash,
-                field: within,
-                counts: self.count_in_hash,
-            }),
-            (0, 1) => Err(SettingsError::OneHash(key.to_owned())),
-            _ => Err(SettingsError::TwoPatterns {
+        let hash = self.pattern("stock_key", key)?;
+        let within = self.pattern("stock_field", field)?;
+        if hash.skus() + within.skus() != 1 {
+            return Err(SettingsError::TwoPatterns {
                 key: key.to_owned(),
                 field: field.to_owned(),
+            });
+        }
+        if hash.skus() + hash.pools() == 0 {
+            return Err(SettingsError::OneHash(key.to_owned()));
+        }
+        Ok(StockPlace::Hashes {
+            key: hash,
+            field: within,
+            counts: self.count_in_hash,
+        })
+    }
+
+    fn pattern(&self, field: &'static str, text: &str) -> Result<Pattern, SettingsError> {
+        if self.default_pool.is_none() && text.contains(POOL) {
+            return Err(SettingsError::NoDefaultPool {
+                field,
+                pattern: text.to_owned(),
+            });
+        }
+        let default = self.default_pool.as_deref().filter(|pool| !pool.is_empty());
+        Ok(Pattern::parse(text, default))
+    }
+
+    /// A pattern of which each sku is another text.
+    fn one_sku(&self, field: &'static str, text: &str) -> Result<Pattern, SettingsError> {
+        let pattern = self.pattern(field, text)?;
+        match pattern.skus() {
+            1 => Ok(pattern),
+            _ => Err(SettingsError::Pattern {
+                field,
+                pattern: text.to_owned(),
             }),
+        }
+    }
+
+    fn check_pools(&self, place: &StockPlace) -> Result<(), SettingsError> {
+        match self.default_pool.as_deref() {
+            None | Some("") => Ok(()),
+            Some(pool) if !rules::is_pool(pool) => Err(SettingsError::PoolName(pool.to_owned())),
+            Some(_) if place.pools() != 1 => Err(SettingsError::Pools),
+            Some(_) => Ok(()),
         }
     }
 
@@ -297,18 +362,6 @@ impl Settings {
             });
         }
         Ok(())
-    }
-}
-
-/// A pattern of which each sku is another text.
-fn one_sku(field: &'static str, text: &str) -> Result<Pattern, SettingsError> {
-    let pattern = Pattern::parse(text);
-    match pattern.skus() {
-        1 => Ok(pattern),
-        _ => Err(SettingsError::Pattern {
-            field,
-            pattern: text.to_owned(),
-        }),
     }
 }
 
@@ -358,16 +411,15 @@ mod tests {
         let StockPlace::Keys(key) = settings.stock_place().unwrap() else {
             panic!("not a key");
         };
-        assert_eq!(key.of("tea"), "stock:tea");
+        let place = StockPlace::Keys(key);
+        assert_eq!(place.name_of("tea", ""), "stock:tea");
 
         settings.stock_hash = Some("warehouse".into());
         settings.stock_field = Some("sku-{sku}-units".into());
-        let StockPlace::Hash { key, field, .. } = settings.stock_place().unwrap() else {
-            panic!("not a hash");
-        };
+        let place = settings.stock_place().unwrap();
         assert_eq!(
-            (key.as_str(), field.of("tea").as_str()),
-            ("warehouse", "sku-tea-units")
+            place.key_and_field("tea", ""),
+            ("warehouse".into(), Some("sku-tea-units".into()))
         );
 
         settings.stock_hash = None;
@@ -375,9 +427,43 @@ mod tests {
         settings.stock_field = Some("stock".into());
         let place = settings.stock_place().unwrap();
         assert_eq!(
-            place.key_and_field("tea"),
+            place.key_and_field("tea", ""),
             ("product:tea".into(), Some("stock".into()))
         );
+    }
+
+    #[test]
+    fn pools_have_a_place_and_a_default() {
+        let place = |key: &str, field: Option<&str>, pool: Option<&str>| {
+            let mut settings = Settings::at("redis://127.0.0.1");
+            settings.stock_key = Some(key.into());
+            settings.stock_field = field.map(str::to_owned);
+            settings.default_pool = pool.map(str::to_owned);
+            settings.stock_place()
+        };
+        for (key, field, name) in [
+            ("stock:{pool}:{sku}", None, "stock:paris:tea"),
+            ("product:{sku}", Some("in-{pool}"), "product:tea#in-paris"),
+            ("pool:{pool}", Some("{sku}"), "pool:paris#tea"),
+            ("stock:{pool}:{sku}", Some("units"), "stock:paris:tea#units"),
+        ] {
+            let place = place(key, field, Some("main")).unwrap();
+            assert_eq!(place.name_of("tea", "paris"), name);
+            assert_eq!(place.name_of("tea", ""), name.replace("paris", "main"));
+        }
+        // A hash tag that happens to be called so.
+        let tagged = place("{pool}stock:{sku}", None, Some("")).unwrap();
+        assert_eq!(tagged.name_of("tea", ""), "{pool}stock:tea");
+        for (key, field, pool, said) in [
+            ("stock:{pool}:{sku}", None, None, "say with default_pool"),
+            ("stock:{sku}", None, Some("main"), "once in all"),
+            ("{pool}:{pool}:{sku}", None, Some("main"), "once in all"),
+            ("{pool}:{sku}", Some("{pool}"), Some("main"), "once in all"),
+            ("{pool}:{sku}", None, Some("two words"), "must be 1 to 64"),
+        ] {
+            let error = place(key, field, pool).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
     }
 
     #[test]

@@ -103,8 +103,8 @@ impl RedisParticipant {
 
     pub(crate) async fn read_stock(&self, sku: &str) -> Result<Option<Stock>, Error> {
         let what = format!("stock of {sku}");
-        let name = self.stock_of(sku).map_err(|key| Error::Invalid {
-            detail: refusal::reserved(sku, &key).detail,
+        let name = self.stock_named(sku).map_err(|no_stock| Error::Invalid {
+            detail: no_stock.refusal(sku).detail,
         })?;
         let (value, problem) = self.read_stock_value(&what, &name).await?;
         let mut commands = pipe();

@@ -11,6 +11,7 @@ use super::helpers::*;
 pub(crate) const CASES: &[Case] = &[
     case!(wrong_stock_of_forgotten_purchases_is_found on ONE, with forgetful),
     case!(wrong_stock_in_a_hash_is_found on ONE, with forgetful_in_a_hash),
+    case!(stock_in_pools_is_audited_pool_by_pool on ONE, with pools),
 ];
 
 /// Nothing of the last minute is forgotten.
@@ -32,6 +33,53 @@ fn forgetful_in_a_hash() -> Setup {
         },
         ..forgetful()
     }
+}
+
+fn pools() -> Setup {
+    Setup {
+        stores: StoresOptions {
+            stock: StockPlace::Pools,
+            ..StoresOptions::default()
+        },
+        ..Setup::default()
+    }
+}
+
+/// Each pool is a stock of its own, the default one under either of its names, also after a restart; and units
+/// that were taken from another pool are found.
+async fn stock_in_pools_is_audited_pool_by_pool(world: &World) -> Result<()> {
+    world.stores.seed("tea", 20).await?;
+    world.stores.seed("tea{paris}", 9).await?;
+    let client = world.coordinator.client();
+    for (number, (stock, units)) in [("tea", 2), ("tea{main}", 3), ("tea{paris}", 4)]
+        .into_iter()
+        .enumerate()
+    {
+        let wanted = purchase(&format!("p-{number}"), &[(stock, units)]);
+        ensure_committed(&ask(&client, &wanted).await)?;
+    }
+    let short = client.submit(&purchase("p-9", &[("tea{paris}", 6)])).await;
+    let short = short.unwrap_err();
+    ensure!(short.message().contains("tea{paris}"), "{short:?}");
+    for _ in 0..2 {
+        ensure!(world.stores.stock("tea").await? == Some(15));
+        ensure!(world.stores.stock("tea{paris}").await? == Some(5));
+        ensure_agrees(world, "with each pool as it was decided")?;
+        world.coordinator.kill9()?;
+        world.start_again().await?;
+    }
+    let shown = tandem(world, &["stock", "tea{paris}"])?;
+    ensure!(shown.contains('5'), "{shown}");
+    const COUNT: &str = "witness:tandem:shop:stock:of:stock:";
+    let (main, paris) = (format!("{COUNT}main:tea"), format!("{COUNT}paris:tea"));
+    kv(world, &[&["DECRBY", &main, "1"], &["INCRBY", &paris, "1"]]).await?;
+    let (document, code) = audit(world, &[])?;
+    let all = document["disagreements"].to_string();
+    ensure!(
+        code == 1 && all.contains("units of tea{paris}") && all.contains("by the log they are 5"),
+        "exit {code}: {document:#}"
+    );
+    Ok(())
 }
 
 async fn wrong_stock_of_forgotten_purchases_is_found(world: &World) -> Result<()> {

@@ -27,6 +27,10 @@ async fn commit_behind_its_back(world: &World, id: &str, place: StockPlace) -> R
             settings.stock_key = Some("product:{sku}".into());
             settings.stock_field = Some("stock".into());
         }
+        StockPlace::Pools => {
+            settings.stock_key = Some("stock:{pool}:{sku}".into());
+            settings.default_pool = Some("main".into());
+        }
     }
     let stock = RedisParticipant::new("stock".parse()?, settings)?;
     let transaction: tandem_protocol::TransactionId = id.parse()?;
@@ -116,14 +120,14 @@ async fn takes_it_back(world: &World, place: StockPlace) -> Result<()> {
             let one = one.replace("SKU", &sku).replace("UNITS", &units);
             let hash = match place {
                 StockPlace::Products => "product:tea",
-                StockPlace::Key | StockPlace::Hash => "warehouse",
+                StockPlace::Key | StockPlace::Pools | StockPlace::Hash => "warehouse",
             };
             one.replace("HASH", hash).replace("FIELD", "stock")
         };
         commands(text).iter().map(fill).collect()
     };
     match place {
-        StockPlace::Key => {
+        StockPlace::Key | StockPlace::Pools => {
             let row: String = redis_says(world, &command(with_keys, "GET witness")?).await?;
             ensure!(row.chars().nth(character - 1) == Some('1'), "{row}");
             at_redis(world, &filled(with_keys)).await?;

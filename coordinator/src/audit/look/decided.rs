@@ -107,8 +107,9 @@ impl Run<'_> {
             None => Look::Agrees,
             Some(Difference::Missing) => {
                 let items = entry.purchase.items.iter();
-                let items: Vec<String> =
-                    items.map(|i| format!("{} {}", i.sku, i.quantity)).collect();
+                let items: Vec<String> = items
+                    .map(|i| format!("{} {}", i.stock(), i.quantity))
+                    .collect();
                 differs(
                     DisagreementKind::RowMissing,
                     place,

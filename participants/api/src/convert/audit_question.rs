@@ -145,6 +145,7 @@ impl From<AuditAnswer> for v1::ParticipantAuditResponse {
                         sku: one.sku,
                         stock: one.value,
                         deducted: one.deducted,
+                        also: one.also.unwrap_or_default(),
                     })
                     .collect(),
             }),
@@ -210,6 +211,7 @@ impl TryFrom<v1::ParticipantAuditResponse> for AuditAnswer {
                         sku: one.sku,
                         value: one.stock,
                         deducted: one.deducted,
+                        also: Some(one.also).filter(|also| !also.is_empty()),
                     })
                     .collect(),
             ),

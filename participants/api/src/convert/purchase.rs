@@ -102,6 +102,7 @@ fn item_to_wire(item: &Item) -> v1::Item {
         unit_price_minor: item.unit_price_minor,
         line_id: item.line_id.clone(),
         tracked: item.untracked.then_some(false),
+        pool: item.pool.clone(),
     }
 }
 
@@ -112,6 +113,7 @@ fn items_from_wire(items: Vec<v1::Item>) -> Vec<Item> {
         unit_price_minor: item.unit_price_minor,
         line_id: item.line_id,
         untracked: item.tracked == Some(false),
+        pool: item.pool,
     };
     items.into_iter().map(item).collect()
 }

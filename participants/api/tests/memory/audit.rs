@@ -47,6 +47,7 @@ impl State {
                         .get(&(coordinator.clone(), sku.clone()))
                         .copied()
                         .unwrap_or_default(),
+                    also: None,
                 });
                 AuditAnswer::Deducted(counted.collect())
             }

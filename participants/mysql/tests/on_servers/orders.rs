@@ -70,6 +70,7 @@ fn order(number: u32, id: &str, attributes: &[(&str, &str)]) -> Entry {
         unit_price_minor,
         line_id: line_id.into(),
         untracked,
+        ..Default::default()
     };
     let pair = |(name, value): &(&str, &str)| ((*name).into(), (*value).into());
     Entry {

@@ -14,6 +14,7 @@ mod migrate;
 mod model;
 mod parts;
 mod place;
+mod pools;
 mod promises;
 mod replicas;
 mod rights;

@@ -11,7 +11,9 @@ use tandem_participant::{
     Acknowledged, Commit, Committed, Enlist, Enlisted, Error, Forget, Participant, Prepare, Recall,
     RollBack, Stock, Vote,
 };
-use tandem_protocol::{Entry, Epoch, Item, Purchase, Reason, Timestamp, TransactionId};
+use tandem_protocol::{
+    Entry, Epoch, Item, Purchase, Reason, Timestamp, TransactionId, sku_and_pool,
+};
 use tandem_redis::{RedisParticipant, Settings};
 use tandem_servers::fetch::{Fetchable, fetch};
 use tandem_servers::{LaunchOptions, RedisServer, ServerBinary, installed_redis};
@@ -187,6 +189,7 @@ pub(crate) fn id(text: &str) -> TransactionId {
     text.parse().unwrap()
 }
 
+/// Each item a sku, or the name of its stock in a pool, and its quantity.
 pub(crate) fn entries(carts: &[&[(&str, u32)]]) -> Vec<Entry> {
     let entry = |(number, cart): (usize, &&[(&str, u32)])| Entry {
         number: number as u32,
@@ -196,11 +199,15 @@ pub(crate) fn entries(carts: &[&[(&str, u32)]]) -> Vec<Entry> {
             currency: "EUR".to_owned(),
             items: cart
                 .iter()
-                .map(|(sku, quantity)| Item {
-                    sku: (*sku).to_owned(),
-                    quantity: *quantity,
-                    unit_price_minor: 100,
-                    ..Default::default()
+                .map(|(stock, quantity)| {
+                    let (sku, pool) = sku_and_pool(stock);
+                    Item {
+                        sku: sku.to_owned(),
+                        quantity: *quantity,
+                        unit_price_minor: 100,
+                        pool: pool.to_owned(),
+                        ..Default::default()
+                    }
                 })
                 .collect(),
             ..Default::default()
