@@ -157,7 +157,15 @@ async fn round(world: &World, victim: Victim, number: u32, random: &mut Random) 
     Ok(books)
 }
 
-async fn kill_and_heal(world: &World, victim: Victim, random: &mut Random) -> Result<()> {
+/// Kills one part wherever it is, and starts it again after a pause.
+///
+/// # Errors
+/// If it does not start; with its log.
+pub(crate) async fn kill_and_heal(
+    world: &World,
+    victim: Victim,
+    random: &mut Random,
+) -> Result<()> {
     let pause = random.millis(0, 300);
     match victim {
         Victim::Coordinator => {

@@ -24,6 +24,7 @@ mod programs;
 mod proxy;
 mod random;
 mod schema;
+pub mod shop;
 mod sidecar;
 mod stores;
 mod suite;

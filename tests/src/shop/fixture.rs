@@ -1,0 +1,150 @@
+//! The shop that is sold from: its tables, products, customers and carts, in servers at +09:00.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+
+use crate::coordinator::Start;
+use crate::machine::Pair;
+use crate::stores::{Stores, StoresOptions};
+use crate::world::{Setup, World};
+
+/// Customers that the shop knows; cart `n` is of customer `n % CUSTOMERS`.
+pub(super) const CUSTOMERS: u64 = 50;
+
+/// Rows in one INSERT.
+const ROWS_MAX: u64 = 2_000;
+
+/// Sku, name, price in minor units of the currency, units in stock. Of the last there is not enough.
+pub(super) const PRODUCTS: [(&str, &str, i64, i64); 7] = [
+    ("lamp", "Lamp \u{201e}Möwe\u{201c}", 1999, 10_000_000),
+    ("mug", "Mug, 0.3 l", 750, 10_000_000),
+    ("poster", "Poster \\ A2", 1200, 10_000_000),
+    ("kettle", "Kettle", 4990, 10_000_000),
+    ("chair", "Chair", 12_900, 10_000_000),
+    ("table", "机", 45_000, 10_000_000),
+    ("print-1-of-90", "Signed print", 9000, 90),
+];
+
+/// The shop's folder in the sources.
+pub(super) fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("shop")
+}
+
+/// What makes the shop's servers: at +09:00, as its people are.
+pub(super) fn stores() -> StoresOptions {
+    StoresOptions {
+        mysql_args: vec!["--default-time-zone=+09:00".into()],
+        ..StoresOptions::default()
+    }
+}
+
+/// Starts the shop with this many open carts, and a coordinator with the shop's configuration.
+///
+/// # Errors
+/// If something does not start; with its log.
+pub(super) async fn open(pair: &Pair, carts: u64) -> Result<World> {
+    let setup = Setup {
+        stores: stores(),
+        coordinator_down: true,
+        ..Setup::default()
+    };
+    let mut world = World::new(pair, setup).await?;
+    for file in ["schema.sql", "with_ref.sql"] {
+        let sql = fs::read_to_string(sources().join(file))?;
+        run_sql(&world.stores, &sql).await.context(file)?;
+    }
+    fill(&world.stores, carts).await?;
+    world.start = Start {
+        participants: participants(&world.stores)?,
+        ..world.start
+    };
+    world.coordinator.start(&world.start).await?;
+    Ok(world)
+}
+
+/// The configuration behind its first section, which is each coordinator's own.
+fn participants(stores: &Stores) -> Result<String> {
+    let text = fs::read_to_string(sources().join("tandem.toml"))?;
+    let begin = text.find("[attributes").context("no attributes")?;
+    Ok(text[begin..]
+        .replace(":3306/", &format!(":{}/", stores.mysql.port()))
+        .replace(":6379/", &format!(":{}/", stores.redis.port())))
+}
+
+async fn fill(stores: &Stores, carts: u64) -> Result<()> {
+    let customers: Vec<String> = (0..CUSTOMERS)
+        .map(|n| format!("('{}', 'Customer {n}')", customer(n)))
+        .collect();
+    run_sql(
+        stores,
+        &format!(
+            "INSERT INTO customers (ref, name) VALUES {}",
+            customers.join(", ")
+        ),
+    )
+    .await?;
+    for first in (0..carts).step_by(ROWS_MAX as usize) {
+        let rows: Vec<String> = (first..carts.min(first + ROWS_MAX))
+            .map(|n| {
+                // Servers may give out numbers with gaps.
+                let owner = customer(n);
+                format!(
+                    "({}, (SELECT id FROM customers WHERE ref = '{owner}'))",
+                    cart(n)
+                )
+            })
+            .collect();
+        let sql = format!(
+            "INSERT INTO carts (id, customer_id) VALUES {}",
+            rows.join(", ")
+        );
+        run_sql(stores, &sql).await?;
+    }
+    let mut kv = stores.kv().await?;
+    for (sku, name, price, stock) in PRODUCTS {
+        redis::cmd("HSET")
+            .arg(format!("product:{sku}"))
+            .arg(&["name", name, "price", &price.to_string()])
+            .arg(&["stock", &stock.to_string()])
+            .query_async::<()>(&mut kv)
+            .await?;
+    }
+    Ok(())
+}
+
+/// What the shop held before the first purchase, for the checker.
+pub(super) fn before(carts: u64) -> Value {
+    let products = PRODUCTS.map(|(sku, name, price, stock)| {
+        json!({"sku": sku, "name": name, "price": price, "stock": stock})
+    });
+    let customers: Vec<Value> = (0..CUSTOMERS)
+        .map(|n| json!({"ref": customer(n), "name": format!("Customer {n}")}))
+        .collect();
+    let carts: Vec<Value> = (0..carts)
+        .map(|n| json!({"id": cart(n), "customer": customer(n)}))
+        .collect();
+    json!({"products": products, "customers": customers, "carts": carts, "hours_east": 9})
+}
+
+/// The reference of the customer whose cart this is.
+pub(super) fn customer(number: u64) -> String {
+    format!("C-{}", number % CUSTOMERS)
+}
+
+/// The number of a cart in the database.
+pub(super) fn cart(number: u64) -> u64 {
+    number + 1
+}
+
+/// Runs statements in the shop's database.
+pub(super) async fn run_sql(stores: &Stores, sql: &str) -> Result<()> {
+    let mut session = stores.sql().await?;
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(&mut session)
+        .await?;
+    Ok(())
+}
