@@ -88,6 +88,7 @@ fn line(line_id: &str, sku: &str, quantity: u32, price: i64, tracked: Option<boo
         unit_price_minor: price,
         line_id: line_id.to_owned(),
         tracked,
+        ..Default::default()
     }
 }
 
