@@ -178,6 +178,18 @@ impl Operator {
         Ok(answer.into_inner().transactions)
     }
 
+    /// A page of purchases that were decided.
+    ///
+    /// # Errors
+    /// The coordinator's, or the transport's.
+    pub async fn purchases(
+        &self,
+        request: v1::ListPurchasesRequest,
+    ) -> Result<v1::ListPurchasesResponse, Status> {
+        let answer = self.0.clone().list_purchases(asked(request)).await?;
+        Ok(answer.into_inner())
+    }
+
     /// One transaction.
     ///
     /// # Errors

@@ -23,8 +23,8 @@ pub(crate) struct Kept {
     pub(crate) by_hand: Vec<ByHand>,
     /// Who carries out its decision, if it has one.
     participants: Arc<[ParticipantName]>,
-    /// Where its decision stands.
-    decision: Option<Position>,
+    /// Where its decision stands, or its refusals.
+    outcome: Option<Position>,
     purchases: Vec<PurchaseKey>,
     /// Where its first record that is still needed stands; `None` while it is on its way.
     position: Option<Position>,
@@ -55,9 +55,14 @@ impl Fate {
 }
 
 impl Kept {
-    /// Where its decision stands in the log.
+    /// Where its decision stands in the log, or the refusals of one that commits nothing.
+    pub(crate) fn outcome(&self) -> Option<Position> {
+        self.outcome
+    }
+
+    /// Where its decision stands in the log, if it has one.
     pub(crate) fn decision(&self) -> Option<Position> {
-        self.decision
+        self.outcome.filter(|_| self.fate.is_committed())
     }
 
     /// How each participant's branch counts in the totals, of a transaction that has ended.
@@ -170,7 +175,7 @@ impl History {
                 fate,
                 by_hand: Vec::new(),
                 participants: Arc::default(),
-                decision: None,
+                outcome: None,
                 purchases: keys,
                 position,
             },
@@ -229,7 +234,15 @@ impl History {
         self.participants = Arc::clone(&shared);
         if let Some(kept) = self.transactions.get_mut(id) {
             kept.participants = shared;
-            kept.decision = Some(position);
+            kept.outcome = Some(position);
+        }
+        self.place(id, position);
+    }
+
+    /// Notes where the refusals of a transaction stand that commits nothing.
+    pub(crate) fn place_refusals(&mut self, id: &TransactionId, position: Position) {
+        if let Some(kept) = self.transactions.get_mut(id) {
+            kept.outcome = Some(position);
         }
         self.place(id, position);
     }
@@ -358,6 +371,17 @@ impl History {
         let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.transactions
             .range::<TransactionId, _>((begin, Bound::Unbounded))
+    }
+
+    /// Transactions up to `last`, or all, newest first.
+    pub(crate) fn up_to(
+        &self,
+        last: Option<&TransactionId>,
+    ) -> impl Iterator<Item = (&TransactionId, &Kept)> {
+        let bound = last.map_or(Bound::Unbounded, Bound::Included);
+        self.transactions
+            .range::<TransactionId, _>((Bound::Unbounded, bound))
+            .rev()
     }
 
     pub(crate) fn newest(&self) -> Option<&TransactionId> {

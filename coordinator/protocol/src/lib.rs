@@ -50,8 +50,9 @@ pub use branch::{
 };
 pub use by_hand::{Repair, Settlement};
 pub use coordinator::{
-    ContentPlace, Coordinator, Damage, DeductionsPage, HistoryPage, PurchaseView,
-    RememberedDecision, Settings, SkuDeductions, Standing,
+    ContentPlace, Coordinator, Damage, DeductionsPage, HistoryPage, OutcomesOf, OutcomesPage,
+    OutcomesWanted, PurchaseView, RememberedDecision, RememberedOutcome, Settings, SkuDeductions,
+    Standing,
 };
 pub use event::{Call, Event, WaitFor};
 pub use id::{

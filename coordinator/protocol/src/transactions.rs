@@ -5,6 +5,7 @@
 mod invariants;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::time::Duration;
 
 use crate::branch::Ending;
@@ -159,6 +160,18 @@ impl Transactions {
     /// Those under way, oldest first.
     pub(crate) fn under_way(&self) -> impl ExactSizeIterator<Item = &Transaction> {
         self.under_way.values()
+    }
+
+    /// Those under way up to `last`, or all, newest first.
+    pub(crate) fn under_way_up_to(
+        &self,
+        last: Option<&TransactionId>,
+    ) -> impl Iterator<Item = &Transaction> {
+        let bound = last.map_or(Bound::Unbounded, Bound::Included);
+        let up_to = self
+            .under_way
+            .range::<TransactionId, _>((Bound::Unbounded, bound));
+        up_to.rev().map(|(_, transaction)| transaction)
     }
 
     /// Those under way before `id`, oldest first.
@@ -368,7 +381,7 @@ impl Transactions {
         };
         let refused = refused.iter().map(past_refusal);
         self.history.insert(id, time, fate, refused);
-        self.history.place(id, position);
+        self.history.place_refusals(id, position);
     }
 
     /// Notes that the log is about to hold something on a branch of a transaction that has not

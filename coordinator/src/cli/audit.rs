@@ -92,17 +92,13 @@ impl Args {
     }
 
     fn request(&self, now: jiff::Timestamp) -> AuditRequest {
-        let wire = |moment: jiff::Timestamp| prost_types::Timestamp {
-            seconds: moment.as_second(),
-            nanos: moment.subsec_nanosecond(),
-        };
         let since = match self.last {
             Some(last) => now.checked_sub(last).ok(),
             None => self.since,
         };
         AuditRequest {
-            since: since.map(wire),
-            until: self.until.map(wire),
+            since: since.map(time::wire),
+            until: self.until.map(time::wire),
         }
     }
 }

@@ -212,6 +212,6 @@ fn list<T>(values: &[T], value: impl Fn(&T) -> Value) -> Vec<Value> {
     values.iter().map(value).collect()
 }
 
-fn time(time: Option<&Timestamp>) -> Option<String> {
+pub(super) fn time(time: Option<&Timestamp>) -> Option<String> {
     moment(time).map(|moment| moment.to_string())
 }

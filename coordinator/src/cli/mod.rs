@@ -25,6 +25,7 @@ mod participants_retry;
 mod person;
 mod purchase;
 mod purchase_get;
+mod purchase_list;
 mod purchase_submit;
 #[cfg(test)]
 mod samples;
@@ -106,7 +107,7 @@ pub enum Client {
     /// Units of one sku: in stock, held and by whom, available
     #[command(after_help = exit_codes())]
     Stock(stock::Args),
-    /// Submit a purchase, or ask what became of one
+    /// Submit a purchase, or ask what became of one or of many
     #[command(subcommand)]
     Purchase(Purchase),
 }
@@ -140,6 +141,9 @@ pub enum Purchase {
     /// What became of a purchase
     #[command(after_help = exit_codes())]
     Get(purchase_get::Args),
+    /// Purchases that were decided, newest first, as long as the log remembers them
+    #[command(after_help = exit_codes())]
+    List(purchase_list::Args),
 }
 
 impl Client {
@@ -160,6 +164,7 @@ impl Client {
                 Client::Stock(args) => args.run().await,
                 Client::Purchase(Purchase::Submit(args)) => args.run().await,
                 Client::Purchase(Purchase::Get(args)) => args.run().await,
+                Client::Purchase(Purchase::List(args)) => args.run().await,
             }
         })
     }

@@ -19,6 +19,14 @@ pub(super) fn parse(text: &str) -> Result<jiff::Timestamp, String> {
         .map_err(|error: jiff::Error| format!("{error}; write 2026-03-01T12:00:00Z"))
 }
 
+/// A moment of the command line, as the wire has it.
+pub(super) fn wire(moment: jiff::Timestamp) -> Timestamp {
+    Timestamp {
+        seconds: moment.as_second(),
+        nanos: moment.subsec_nanosecond(),
+    }
+}
+
 /// The moment in RFC 3339 with milliseconds, or [`NONE`].
 pub(super) fn absolute(time: Option<&Timestamp>) -> String {
     moment(time).map_or_else(|| NONE.to_owned(), |moment| format!("{moment:.3}"))

@@ -3,7 +3,10 @@
 mod operated;
 mod operator;
 mod owed;
+mod page_token;
 mod purchase;
+mod purchase_filter;
+mod purchase_list;
 mod read_back;
 mod repair;
 mod settle;
@@ -15,5 +18,6 @@ pub mod validate;
 
 pub use operated::{Operator, transaction_id};
 pub use purchase::{Purchases, grpc_timeout};
+pub use purchase_list::{check_listing, page_token};
 pub use settle::settlement;
 pub use unread::named;

@@ -7,13 +7,14 @@ use futures::future::join_all;
 use tandem_participant::attributes::Attributes;
 use tandem_proto::v1;
 use tandem_protocol::{
-    Coordinator, Entry, ParticipantName, TransactionId, TransactionState, TransactionView,
+    Coordinator, Entry, ParticipantName, RememberedOutcome, TransactionId, TransactionState,
+    TransactionView,
 };
 use tokio::time::timeout;
 use tonic::Status;
 use tonic_types::FieldViolation;
 
-use super::status;
+use super::{read_back, status};
 use crate::daemon::{Clock, Handle, Identity, Link, LogReader};
 use crate::error_reason::ErrorReason;
 
@@ -98,6 +99,15 @@ impl Operator {
                 .map(|description| description.kind)
                 .unwrap_or_default(),
         }
+    }
+
+    /// The purchases of a transaction whose outcome the log holds; none if it was forgotten meanwhile.
+    pub(super) async fn purchases(
+        &self,
+        outcome: &RememberedOutcome,
+    ) -> Result<Vec<v1::Purchase>, Status> {
+        let record = read_back::record(&self.driver, &self.log, outcome).await?;
+        Ok(record.map_or_else(Vec::new, |record| read_back::purchases(outcome, &record)))
     }
 
     /// The purchases that a transaction commits or may commit: of one that has ended, from the log.

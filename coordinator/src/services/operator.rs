@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
 use super::operated::{Operator, transaction_id, unknown};
-use super::{owed, repair, settle, status, stock, timeline, validate};
+use super::{owed, purchase_list, repair, settle, status, stock, timeline, validate};
 use crate::audit;
 use crate::daemon::LinkState;
 
@@ -126,7 +126,8 @@ impl OperatorService for Operator {
         &self,
         request: Request<v1::AuditRequest>,
     ) -> Result<Response<audit::Answers>, Status> {
-        let (since, until) = validate::window(&request.into_inner()).map_err(status::invalid)?;
+        let v1::AuditRequest { since, until } = request.into_inner();
+        let (since, until) = validate::window(since, until).map_err(status::invalid)?;
         let auditor = audit::Auditor {
             driver: self.driver.clone(),
             clock: self.clock,
@@ -136,6 +137,14 @@ impl OperatorService for Operator {
             attributes: self.attributes.clone(),
         };
         Ok(Response::new(auditor.start(since, until)))
+    }
+
+    async fn list_purchases(
+        &self,
+        request: Request<v1::ListPurchasesRequest>,
+    ) -> Result<Response<v1::ListPurchasesResponse>, Status> {
+        let answer = purchase_list::answer(self, &request.into_inner()).await?;
+        Ok(Response::new(answer))
     }
 
     async fn list_participants(

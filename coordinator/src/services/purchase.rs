@@ -184,7 +184,7 @@ impl PurchaseService for Purchases {
     }
 }
 
-fn wire(purchase_id: String, view: &PurchaseView) -> v1::Purchase {
+pub(super) fn wire(purchase_id: String, view: &PurchaseView) -> v1::Purchase {
     let purchase = v1::Purchase {
         purchase_id,
         ..Default::default()

@@ -1,70 +1,114 @@
-//! A purchase with what it holds: from memory while it is in flight, from the decision log afterwards.
+//! What was decided of purchases, with what they hold: from memory while they are in flight, from the decision
+//! log afterwards. How long may be waited for the log is the caller's to bound.
 
 use std::collections::HashMap;
 
 use tandem_participant::convert::content_to_wire;
 use tandem_proto::v1;
-use tandem_protocol::{ContentPlace, Position, PurchaseView, TransactionId};
+use tandem_protocol::{
+    ContentPlace, PurchaseView, Record, RefusedPurchase, RememberedOutcome, TransactionId,
+};
 use tonic::Status;
 
-use super::status;
-use crate::daemon::{Handle, LogReader};
+use super::{purchase, status};
+use crate::daemon::{Handle, LogReader, Stopped};
 use crate::error_reason::ErrorReason;
 
 /// A purchase, and what it holds if it was not refused.
 pub(super) type WithContent = (PurchaseView, Option<v1::PurchaseContent>);
 
-/// What is known of a purchase, with its content; `None` if it is not known. How long may be waited for
-/// the log is the caller's to bound.
+/// What is known of a purchase, with its content; `None` if it is not known.
 pub(super) async fn purchase(
     driver: &Handle,
     log: &LogReader,
     purchase_id: &str,
 ) -> Result<Option<WithContent>, Status> {
-    let mut tried = None;
-    loop {
-        let id = purchase_id.to_owned();
-        let known = driver
-            .query(move |core| (core.purchase(&id), core.content(&id)))
-            .await
-            .map_err(|_| status::stopped(purchase_id))?;
-        let (Some(view), place) = known else {
-            return Ok(None);
-        };
-        let (transaction, position) = match place {
-            None => return Ok(Some((view, None))),
-            Some(ContentPlace::Here(purchase)) => {
-                return Ok(Some((view, Some(content_to_wire(&purchase)))));
-            }
-            Some(ContentPlace::InLog(transaction, position)) => (transaction, position),
-        };
-        if tried == Some(position) {
-            return Err(missing(&transaction));
+    let id = purchase_id.to_owned();
+    let known = driver
+        .query(move |core| (core.purchase(&id), core.content(&id)))
+        .await
+        .map_err(|_| status::stopped(purchase_id))?;
+    let (Some(view), place) = known else {
+        return Ok(None);
+    };
+    let outcome = match place {
+        None => return Ok(Some((view, None))),
+        Some(ContentPlace::Here(purchase)) => {
+            return Ok(Some((view, Some(content_to_wire(&purchase)))));
         }
-        if let Some(content) = decided(log, &transaction, position, purchase_id).await {
-            return Ok(Some((view, Some(content))));
-        }
-        // It may have been forgotten meanwhile, or written again elsewhere.
-        tried = Some(position);
+        Some(ContentPlace::InLog(outcome)) => outcome,
+    };
+    // Without a record the purchase was forgotten a moment ago.
+    let Some(record) = record(driver, log, &outcome).await? else {
+        return Ok(None);
+    };
+    let mut all = purchases(&outcome, &record).into_iter();
+    match all.find(|purchase| purchase.purchase_id == purchase_id) {
+        Some(found) => Ok(Some((view, found.content))),
+        None => Err(missing(&outcome.transaction)),
     }
 }
 
-/// The content of a purchase in the decision that commits it.
-async fn decided(
+/// The record with a transaction's outcome; `None` if it was forgotten meanwhile.
+pub(super) async fn record(
+    driver: &Handle,
     log: &LogReader,
-    transaction: &TransactionId,
-    position: Option<Position>,
-    purchase_id: &str,
-) -> Option<v1::PurchaseContent> {
-    let decision = log.decision(position?).await?;
-    let is_wanted = decision.transaction == *transaction;
-    let mut entries = decision.entries.iter().filter(|_| is_wanted);
-    let entry = entries.find(|entry| entry.purchase.purchase_id == purchase_id)?;
-    Some(content_to_wire(&entry.purchase))
+    outcome: &RememberedOutcome,
+) -> Result<Option<Record>, Status> {
+    let mut position = outcome.position;
+    loop {
+        let id = outcome.transaction.clone();
+        let record = log.record(position).await;
+        let record = record.filter(|record| record.transaction() == Some(&id));
+        if record.is_some() {
+            return Ok(record);
+        }
+        let known = driver.query(move |core| core.outcome(&id)).await;
+        match known.map_err(|stopped: Stopped| Status::unavailable(stopped.to_string()))? {
+            None => return Ok(None),
+            Some(known) if known.position == position => {
+                return Err(missing(&outcome.transaction));
+            }
+            // It was written again.
+            Some(known) => position = known.position,
+        }
+    }
+}
+
+/// The purchases of a transaction, those that it commits first, with what the record of its outcome says.
+pub(super) fn purchases(outcome: &RememberedOutcome, record: &Record) -> Vec<v1::Purchase> {
+    let refused = |refused: &RefusedPurchase| {
+        let view = PurchaseView::Refused {
+            transaction: outcome.transaction.clone(),
+            decide_time: outcome.decide_time,
+            participant: refused.participant.clone(),
+            refusal: refused.refusal.clone(),
+        };
+        purchase::wire(refused.purchase_id.clone(), &view)
+    };
+    let mut all = Vec::new();
+    match record {
+        Record::Decided(decision) => {
+            let view = PurchaseView::Committed {
+                transaction: outcome.transaction.clone(),
+                decide_time: outcome.decide_time,
+                applied: outcome.has_ended,
+            };
+            all.extend(decision.entries.iter().map(|entry| v1::Purchase {
+                needs_operator: outcome.needs_operator,
+                content: Some(content_to_wire(&entry.purchase)),
+                ..purchase::wire(entry.purchase.purchase_id.clone(), &view)
+            }));
+            all.extend(decision.refused.iter().map(refused));
+        }
+        Record::Refused { refused: some, .. } => all.extend(some.iter().map(refused)),
+        _ => {}
+    }
+    all
 }
 
 /// The log remembers a decision and does not give it back.
-pub(super) fn missing(transaction: &TransactionId) -> Status {
+fn missing(transaction: &TransactionId) -> Status {
     status::error(
         ErrorReason::DecisionMissing,
         format!("the decision of {transaction} can't be read back from the log"),

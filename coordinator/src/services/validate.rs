@@ -85,16 +85,17 @@ pub(super) fn who_and_why(reason: &str, operator: &str) -> Vec<FieldViolation> {
     .collect()
 }
 
-/// The first and the last moment of an audit, where they are given.
+/// The first and the last moment of a time, where they are given.
 pub(super) fn window(
-    request: &v1::AuditRequest,
+    since: Option<prost_types::Timestamp>,
+    until: Option<prost_types::Timestamp>,
 ) -> Result<(Option<Timestamp>, Option<Timestamp>), Vec<FieldViolation>> {
     let time = |field: &str, time: Option<prost_types::Timestamp>| {
         let read = time.map(|time| timestamp_from_wire(field, time));
         read.transpose()
             .map_err(|error| vec![FieldViolation::new(field, error.to_string())])
     };
-    let (since, until) = (time("since", request.since)?, time("until", request.until)?);
+    let (since, until) = (time("since", since)?, time("until", until)?);
     match (since, until) {
         (Some(since), Some(until)) if until < since => Err(vec![FieldViolation::new(
             "until",

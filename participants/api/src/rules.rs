@@ -71,9 +71,8 @@ pub fn violations_but_of_attributes(purchase: &Purchase) -> Vec<Violation> {
     if !is_purchase_id(&purchase.purchase_id) {
         found.push(Violation::new("purchase_id", PURCHASE_ID_RULE));
     }
-    if !is_id(&purchase.customer_id, CUSTOMER_ID_BYTES_MAX, b"-_.:@") {
-        let rule = "must be 1 to 64 characters of A-Z a-z 0-9 - _ . : @";
-        found.push(Violation::new("customer_id", rule));
+    if !is_customer_id(&purchase.customer_id) {
+        found.push(Violation::new("customer_id", CUSTOMER_ID_RULE));
     }
     if purchase.currency.len() != 3 || !purchase.currency.bytes().all(|b| b.is_ascii_uppercase()) {
         found.push(Violation::new("currency", CURRENCY_RULE));
@@ -143,6 +142,14 @@ pub fn is_purchase_id(id: &str) -> bool {
 
 /// What [`is_purchase_id`] demands, for a person.
 pub const PURCHASE_ID_RULE: &str = "must be 1 to 64 characters of A-Z a-z 0-9 - _ . :";
+
+/// Whether a customer's id keeps its rule, [`CUSTOMER_ID_RULE`].
+pub fn is_customer_id(id: &str) -> bool {
+    is_id(id, CUSTOMER_ID_BYTES_MAX, b"-_.:@")
+}
+
+/// What [`is_customer_id`] demands, for a person.
+pub const CUSTOMER_ID_RULE: &str = "must be 1 to 64 characters of A-Z a-z 0-9 - _ . : @";
 
 /// What a currency must be, for a person.
 pub const CURRENCY_RULE: &str = "must be an ISO 4217 code in capitals, as in EUR";

@@ -13,6 +13,8 @@ use super::helpers::*;
 pub(crate) const CASES: &[Case] = &[
     case!(content_is_answered_before_and_after_a_restart on TWO),
     case!(content_of_what_is_in_flight_is_answered on ONE, with down),
+    case!(purchases_are_listed_across_a_restart on TWO),
+    case!(purchase_that_needs_an_operator_is_listed_as_such on ONE, with down),
     case!(forgotten_purchase_says_how_far_back_the_log_goes on ONE, with forgetful),
 ];
 
@@ -103,6 +105,104 @@ async fn content_of_what_is_in_flight_is_answered(world: &World) -> Result<()> {
     ensure_content(&client, &purchase("p-1", &[("tea", 2)])).await
 }
 
+async fn purchases_are_listed_across_a_restart(world: &World) -> Result<()> {
+    world.stores.seed("tea", 100).await?;
+    world.stores.seed("cups", 100).await?;
+    let client = world.coordinator.client();
+    let mut asked = Vec::new();
+    for number in 0..7 {
+        let sku = ["tea", "cups"][number % 2];
+        asked.push(ask(&client, &purchase(&format!("p-{number}"), &[(sku, 1)])).await);
+    }
+    let refused = ask(&client, &purchase("p-7", &[("tea", 1_000)])).await;
+    let ids = |page: &v1::ListPurchasesResponse| -> Vec<String> {
+        let each = page.purchases.iter();
+        each.map(|one| one.purchase_id.clone()).collect()
+    };
+    let mut request = v1::ListPurchasesRequest {
+        page_size: 3,
+        ..Default::default()
+    };
+    let first = world
+        .coordinator
+        .operator()
+        .purchases(request.clone())
+        .await?;
+    ensure!(ids(&first) == ["p-7", "p-6", "p-5"], "{first:?}");
+    world.coordinator.kill9()?;
+    world.start_again().await?;
+    let operator = world.coordinator.operator();
+    let mut seen = Vec::new();
+    request.page_token = first.next_page_token;
+    while !request.page_token.is_empty() {
+        let page = operator.purchases(request.clone()).await?;
+        seen.extend(ids(&page));
+        request.page_token = page.next_page_token;
+    }
+    ensure!(seen == ["p-4", "p-3", "p-2", "p-1", "p-0"], "{seen:?}");
+
+    // Each is listed as it is found by its id.
+    let client = world.coordinator.client();
+    let full = v1::ListPurchasesRequest {
+        view: v1::PurchaseView::Full.into(),
+        ..Default::default()
+    };
+    let listed = operator.purchases(full).await?.purchases;
+    ensure!(listed.len() == 8, "{listed:?}");
+    for one in &listed {
+        let found = client.read(&one.purchase_id).await?;
+        ensure!(found == *one, "{found:?} is not {one:?}");
+    }
+    let arguments = [
+        "purchase",
+        "list",
+        "--sku",
+        "cups",
+        "--customer",
+        "ann@example.org",
+    ];
+    let cups = json(
+        world,
+        &[&arguments[..], &["--since", "2020-01-01T00:00:00Z"]].concat(),
+    )?;
+    let cups = cups["purchases"].as_array().context("no purchases")?;
+    ensure!(
+        cups.len() == 3 && cups[0]["purchase_id"] == "p-5",
+        "{cups:?}"
+    );
+    let told = tandem(world, &["purchase", "list", "--state", "refused"])?;
+    ensure!(
+        told.lines().count() == 2 && told.contains("refused by stock: INSUFFICIENT_STOCK"),
+        "{told}"
+    );
+    asked.push(refused);
+    world.judge(&asked).await?;
+    Ok(())
+}
+
+async fn purchase_that_needs_an_operator_is_listed_as_such(world: &World) -> Result<()> {
+    let id = one_in_doubt(world).await?;
+    roll_back_by_hand(world, &id).await?;
+    world.start_again().await?;
+    heuristic(world, &id).await?;
+    let client = world.coordinator.client();
+    ask(&client, &purchase("p-2", &[("tea", 1)])).await;
+    let needed = v1::ListPurchasesRequest {
+        needs_operator: true,
+        view: v1::PurchaseView::Full.into(),
+        ..Default::default()
+    };
+    let listed = world.coordinator.operator().purchases(needed).await?;
+    ensure!(listed.purchases.len() == 1, "{listed:?}");
+    ensure!(
+        listed.purchases[0] == client.read("p-1").await?,
+        "{listed:?}"
+    );
+    let told = tandem(world, &["purchase", "list", "--state", "needs-operator"])?;
+    ensure!(told.contains("committed, needs an operator"), "{told}");
+    Ok(())
+}
+
 async fn forgotten_purchase_says_how_far_back_the_log_goes(world: &World) -> Result<()> {
     world.stores.seed("tea", 1_000).await?;
     let client = world.coordinator.client();
@@ -134,6 +234,13 @@ async fn forgotten_purchase_says_how_far_back_the_log_goes(world: &World) -> Res
             shown.status.code() == Some(1) && said.contains("as far as the log goes back"),
             "{said}"
         );
+        let listed = json(world, &["purchase", "list"])?;
+        let ids = listed["purchases"].as_array().context("no purchases")?;
+        ensure!(
+            ids[0]["purchase_id"] == "p-9" && ids.iter().all(|one| one["purchase_id"] != "p-0"),
+            "{listed}"
+        );
+        ensure!(listed["remembers_since"].is_string(), "{listed}");
         if life == 0 {
             world.coordinator.kill9()?;
             world.start_again().await?;

@@ -19,6 +19,7 @@ mod enlist;
 #[cfg(debug_assertions)]
 mod invariants;
 mod locks;
+mod outcomes;
 mod recall;
 mod redo;
 mod refuse;
@@ -34,6 +35,7 @@ mod vote;
 
 pub use decisions::{HistoryPage, RememberedDecision, Standing};
 pub use deductions::{DeductionsPage, SkuDeductions};
+pub use outcomes::{OutcomesOf, OutcomesPage, OutcomesWanted, RememberedOutcome};
 pub use repair::Damage;
 pub use settings::Settings;
 pub use view::{ContentPlace, PurchaseView};

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Coordinator;
+use super::outcomes::RememberedOutcome;
 use crate::branch::PreparedBranch;
-use crate::history::Kept;
-use crate::id::{Epoch, ParticipantName, Position, TransactionId};
+use crate::id::{Epoch, ParticipantName, TransactionId};
 use crate::index::Outcome;
 use crate::lanes::Lane;
 use crate::participants::RecallView;
@@ -42,9 +42,8 @@ pub enum PurchaseView {
 pub enum ContentPlace {
     /// It is in flight.
     Here(Arc<Purchase>),
-    /// In the decision that commits it, and where that stands in the log; not known of one that is being
-    /// written again.
-    InLog(TransactionId, Option<Position>),
+    /// In the decision that commits it.
+    InLog(RememberedOutcome),
 }
 
 impl Coordinator {
@@ -102,10 +101,8 @@ impl Coordinator {
             return Some(ContentPlace::Here(in_flight.purchase.clone()));
         }
         let (transaction, _, past) = self.transactions.past(purchase_id)?;
-        let kept = self.transactions.history().transaction(&transaction);
-        let position = kept.and_then(Kept::decision);
         match past.outcome {
-            Outcome::Committed => Some(ContentPlace::InLog(transaction, position)),
+            Outcome::Committed => self.outcome(&transaction).map(ContentPlace::InLog),
             Outcome::Refused(_) => None,
         }
     }

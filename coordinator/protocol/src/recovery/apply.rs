@@ -157,7 +157,12 @@ impl Recovered {
         };
         let purchases = refused.iter().map(past_refusal);
         self.history.insert(&transaction, time, fate, purchases);
-        self.history.place(&transaction, position);
+        // One without refusals only says that there is no decision.
+        if refused.is_empty() {
+            self.history.place(&transaction, position);
+        } else {
+            self.history.place_refusals(&transaction, position);
+        }
         Ok(())
     }
 

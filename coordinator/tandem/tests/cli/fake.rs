@@ -201,6 +201,34 @@ impl OperatorService for Service {
         Ok(Response::new(tokio_stream::iter(parts)))
     }
 
+    /// Pages of one purchase each, of which there are three; every second page is empty.
+    async fn list_purchases(
+        &self,
+        request: Request<ListPurchasesRequest>,
+    ) -> Result<Response<ListPurchasesResponse>, Status> {
+        let request = request.into_inner();
+        let page: u32 = request.page_token.parse().unwrap_or_default();
+        let purchase = Purchase {
+            purchase_id: format!("o-{page}"),
+            state: PurchaseState::Committed as i32,
+            applied: true,
+            content: Some(PurchaseContent {
+                customer_id: request.customer_id,
+                ..PurchaseContent::default()
+            }),
+            ..Purchase::default()
+        };
+        Ok(Response::new(ListPurchasesResponse {
+            purchases: Vec::from_iter(page.is_multiple_of(2).then_some(purchase)),
+            next_page_token: if page < 4 {
+                (page + 1).to_string()
+            } else {
+                String::new()
+            },
+            remembers_since: time(1_772_366_400),
+        }))
+    }
+
     /// Never answers in time.
     async fn list_participants(
         &self,

@@ -105,6 +105,24 @@ fn json_has_the_protos_names() {
 }
 
 #[test]
+fn list_of_purchases_goes_on_past_empty_pages_until_there_are_enough() {
+    let fake = Fake::start();
+    let listed = tandem(&fake.url, &["purchase", "list", "--max", "2"]);
+    assert_exit(&listed, 0);
+    let ids: Vec<&str> = stdout(&listed).lines().map(|line| &line[..3]).collect();
+    assert_eq!(ids, ["PUR", "o-0", "o-2"]);
+    assert!(stderr(&listed).contains("older ones follow with --page-token 3"));
+    let rest = ["--page-token", "3", "--customer", "c-1", "--output", "json"];
+    let listed = tandem(&fake.url, &[&["purchase", "list"], &rest[..]].concat());
+    let document: Value = serde_json::from_str(stdout(&listed)).unwrap();
+    let purchases = document["purchases"].as_array().unwrap();
+    assert_eq!(purchases.len(), 1);
+    assert_eq!(purchases[0]["purchase_id"], "o-4");
+    assert_eq!(purchases[0]["content"]["customer_id"], "c-1");
+    assert_eq!(document["next_page_token"], "");
+}
+
+#[test]
 fn every_table_has_a_json_form() {
     let fake = Fake::start();
     for (args, field, expected) in [

@@ -1,8 +1,8 @@
 //! What operators ask, as the coordinator and the participants read it.
 
-use tandem::services::{settlement, status, transaction_id, validate};
+use tandem::services::{check_listing, page_token, settlement, status, transaction_id, validate};
 use tandem_proto::v1;
-use tandem_protocol::{Record, Timestamp, TransactionId};
+use tandem_protocol::{CoordinatorId, Record, Timestamp, TransactionId};
 use tonic::Status;
 
 use super::clients::{checked, refused};
@@ -62,6 +62,15 @@ pub(super) fn targets() -> Vec<Target> {
                 })
             },
         ),
+        target(
+            "list_purchases",
+            || vec![bytes(&list()), bytes(&v1::ListPurchasesRequest::default())],
+            |input| {
+                message(input, |m: v1::ListPurchasesRequest| {
+                    checked(check_listing(&m, &shop()), m.state != 1)
+                })
+            },
+        ),
         target("settle_transaction", || vec![bytes(&settle())], settled),
         target(
             "get_stock",
@@ -80,6 +89,31 @@ pub(super) fn targets() -> Vec<Target> {
             read: |input| named(&String::from_utf8_lossy(input)),
         },
     ]
+}
+
+fn shop() -> CoordinatorId {
+    "shop".parse().expect("well formed")
+}
+
+/// The second page of a filter that says all that it can.
+fn list() -> v1::ListPurchasesRequest {
+    let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 5 });
+    let first = v1::ListPurchasesRequest {
+        since: at(1),
+        until: at(2),
+        customer_id: "ann@example".into(),
+        sku: "lamp".into(),
+        state: v1::PurchaseState::Committed.into(),
+        needs_operator: true,
+        page_size: 10,
+        page_token: String::new(),
+        view: v1::PurchaseView::Full.into(),
+    };
+    let page_token = page_token(&first, &"shop.3.1042".parse().expect("well formed"));
+    v1::ListPurchasesRequest {
+        page_token,
+        ..first
+    }
 }
 
 fn settle() -> v1::SettleTransactionRequest {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod deductions_audited;
+mod purchases_listed;
 mod read_back;
 
 use std::sync::Mutex;
