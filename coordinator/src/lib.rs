@@ -12,3 +12,4 @@ mod manual;
 mod plural;
 pub mod services;
 pub mod store_kind;
+mod xid;

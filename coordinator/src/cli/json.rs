@@ -10,6 +10,7 @@ use tandem_proto::v1::{
     PurchaseContent, PurchaseState, Refusal, TransactionState, TransactionSummary,
 };
 
+use super::content::Shown;
 use super::names::full;
 use super::time::moment;
 
@@ -20,7 +21,7 @@ pub(super) fn transactions(answer: &ListTransactionsResponse) -> Value {
     })
 }
 
-pub(super) fn details(answer: &GetTransactionResponse) -> Value {
+pub(super) fn details(answer: &GetTransactionResponse, shown: Shown) -> Value {
     json!({
         "transaction": answer.transaction.as_ref().map(transaction),
         "timeline": list(&answer.timeline, |event| json!({
@@ -28,7 +29,9 @@ pub(super) fn details(answer: &GetTransactionResponse) -> Value {
             "source": event.source,
             "text": event.text,
         })),
-        "entries": list(&answer.entries, entry),
+        "transaction_id": answer.transaction_id,
+        "entries": list(&answer.entries, |one| entry(one, shown)),
+        "refused": list(&answer.refused, |one| purchase(one, shown)),
         "truths": list(&answer.truths, truth),
         "read_time": time(answer.read_time.as_ref()),
         "owed": list(&answer.owed, |owed| json!({
@@ -68,7 +71,7 @@ pub(super) fn stock(answer: &GetStockResponse) -> Value {
     })
 }
 
-pub(super) fn purchase(purchase: &Purchase) -> Value {
+pub(super) fn purchase(purchase: &Purchase, shown: Shown) -> Value {
     json!({
         "purchase_id": purchase.purchase_id,
         "state": full::<PurchaseState>(purchase.state),
@@ -77,15 +80,16 @@ pub(super) fn purchase(purchase: &Purchase) -> Value {
         "applied": purchase.applied,
         "needs_operator": purchase.needs_operator,
         "refusal": purchase.refusal.as_ref().map(refusal),
-        "content": purchase.content.as_ref().map(content),
+        "content": purchase.content.as_ref().map(|held| content(held, shown)),
     })
 }
 
-fn content(content: &PurchaseContent) -> Value {
+fn content(content: &PurchaseContent, shown: Shown) -> Value {
     json!({
         "customer_id": content.customer_id,
         "items": list(&content.items, item),
         "currency": content.currency,
+        "attributes": shown.attributes_json(&content.attributes),
     })
 }
 
@@ -110,13 +114,14 @@ fn branch(branch: &BranchSummary) -> Value {
     })
 }
 
-pub(super) fn entry(entry: &Entry) -> Value {
+pub(super) fn entry(entry: &Entry, shown: Shown) -> Value {
     json!({
         "number": entry.number,
         "purchase_id": entry.purchase_id,
         "customer_id": entry.customer_id,
         "items": list(&entry.items, item),
         "currency": entry.currency,
+        "attributes": shown.attributes_json(&entry.attributes),
     })
 }
 
@@ -126,6 +131,8 @@ fn item(item: &Item) -> Value {
         "pool": item.pool,
         "quantity": item.quantity,
         "unit_price_minor": item.unit_price_minor,
+        "line_id": item.line_id,
+        "tracked": item.tracked.unwrap_or(true),
     })
 }
 

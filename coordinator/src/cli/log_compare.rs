@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tandem_log::Inspection;
 use tandem_protocol::{CoordinatorId, ParticipantName, Record, TransactionId};
 
+use super::content::Shown;
 use super::log_advice::{GO_ON, ask_stores};
 use super::output::{self, Output, clean};
 use super::{VerbFailure, log_record};
@@ -15,14 +16,14 @@ use super::{VerbFailure, log_record};
 /// Records of one folder that are printed.
 const LISTED_MAX: usize = 50;
 
-pub(super) fn run(one: &Path, other: &Path, shown: Output) -> Result<(), VerbFailure> {
+pub(super) fn run(one: &Path, other: &Path, form: Output, shown: Shown) -> Result<(), VerbFailure> {
     let inspect = |dir: &Path| tandem_log::inspect(dir).map_err(anyhow::Error::from);
     let (first, second) = (inspect(one)?, inspect(other)?);
     let names = [one.display().to_string(), other.display().to_string()];
     let compared = Compared::of(names, [&first, &second])?;
-    match shown {
-        Output::Json => output::json(&compared.json())?,
-        Output::Table => output::data(&compared.text())?,
+    match form {
+        Output::Json => output::json(&compared.json(shown))?,
+        Output::Table => output::data(&compared.text(shown))?,
     }
     match compared.verdict() {
         Verdict::KnowsMore(_) | Verdict::Same => Ok(()),
@@ -124,7 +125,7 @@ impl Compared {
         }
     }
 
-    fn text(&self) -> String {
+    fn text(&self, shown: Shown) -> String {
         let mut page = format!(
             "coordinator  {}\nin common    up to record {}\n",
             self.coordinator, self.common
@@ -138,7 +139,7 @@ impl Compared {
                 page.push_str("  has nothing that the other has not\n");
             }
             for (position, record) in side.own.iter().take(LISTED_MAX) {
-                let line = log_record::line(record);
+                let line = log_record::line(record, shown);
                 let _ = writeln!(page, "  only here: {position} {}", clean(&line));
             }
             if let Some(more @ 1..) = side.own.len().checked_sub(LISTED_MAX) {
@@ -215,10 +216,10 @@ impl Compared {
         }
     }
 
-    fn json(&self) -> Value {
+    fn json(&self, shown: Shown) -> Value {
         let sides = self.sides.iter().map(|side| {
             let own = side.own.iter().map(|(position, record)| {
-                json!({ "position": position, "record": log_record::document(record) })
+                json!({ "position": position, "record": log_record::document(record, shown) })
             });
             json!({
                 "dir": side.dir,

@@ -4,6 +4,7 @@ mod page;
 
 use std::path::PathBuf;
 
+use super::content::Shown;
 use super::output::{self, Output};
 use super::table::width;
 use super::{VerbFailure, log_compare};
@@ -31,6 +32,8 @@ pub struct Args {
     /// Also print every record
     #[arg(long)]
     records: bool,
+    #[command(flatten)]
+    shown: Shown,
     /// How data is printed
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -40,13 +43,13 @@ impl Args {
     pub(super) fn run(self) -> Result<(), VerbFailure> {
         let config = self.config.as_deref().map(Config::load).transpose()?;
         let dir = match &self.dirs[..] {
-            [one, other] => return log_compare::run(one, other, self.output),
+            [one, other] => return log_compare::run(one, other, self.output, self.shown),
             [dir, ..] => dir,
             [] => return Err(VerbFailure::Usage("a folder is needed".into())),
         };
         let found = tandem_log::inspect(dir).map_err(anyhow::Error::from)?;
         let participants = config.as_ref().map(|config| &config.participants);
-        let page = Page::of(&found, participants, self.records);
+        let page = Page::of(&found, participants, self.records, self.shown);
         match self.output {
             Output::Json => output::json(&page.json())?,
             Output::Table => output::data(&page.text(width()))?,

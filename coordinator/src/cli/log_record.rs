@@ -4,16 +4,21 @@ use serde_json::{Value, json};
 use tandem_participant::convert::entry_to_wire;
 use tandem_protocol::{Ending, Entry, Record, RefusedPurchase, Repair, Settlement};
 
+use super::content::Shown;
 use super::json;
 
 /// The record in one line.
-pub(super) fn line(record: &Record) -> String {
+pub(super) fn line(record: &Record, shown: Shown) -> String {
     match record {
         Record::EpochStarted {
             epoch, instance_id, ..
         } => format!("epoch {epoch} begun by process {instance_id}"),
         Record::Decided(decision) => {
-            let entries: Vec<String> = decision.entries.iter().map(purchase).collect();
+            let entries: Vec<String> = decision
+                .entries
+                .iter()
+                .map(|entry| purchase(entry, shown))
+                .collect();
             let mut line = format!("decided {}: {}", decision.transaction, entries.join(", "));
             if !decision.refused.is_empty() {
                 line.push_str(&format!("; refused {}", refusals(&decision.refused)));
@@ -71,7 +76,7 @@ pub(super) fn line(record: &Record) -> String {
 }
 
 /// The record's content, without its time.
-pub(super) fn document(record: &Record) -> Value {
+pub(super) fn document(record: &Record, shown: Shown) -> Value {
     match record {
         Record::EpochStarted {
             epoch, instance_id, ..
@@ -85,7 +90,7 @@ pub(super) fn document(record: &Record) -> Value {
             "transaction_id": decision.transaction.to_string(),
             "participants": decision.participants.iter().map(|name| name.as_str())
                 .collect::<Vec<_>>(),
-            "entries": decision.entries.iter().map(|entry| json::entry(&entry_to_wire(entry)))
+            "entries": decision.entries.iter().map(|entry| json::entry(&entry_to_wire(entry), shown))
                 .collect::<Vec<_>>(),
             "refused": decision.refused.iter().map(refusal).collect::<Vec<_>>(),
         }),
@@ -147,12 +152,17 @@ pub(super) fn document(record: &Record) -> Value {
     }
 }
 
-fn purchase(entry: &Entry) -> String {
+fn purchase(entry: &Entry, shown: Shown) -> String {
     let items = entry.purchase.items.iter();
     let items: Vec<String> = items
         .map(|item| format!("{} {}", item.stock(), item.quantity))
         .collect();
-    format!("{} ({})", entry.purchase.purchase_id, items.join(", "))
+    let mut held = items.join(", ");
+    if !entry.purchase.attributes.is_empty() {
+        held.push_str("; ");
+        held.push_str(&shown.attributes(&entry.purchase.attributes));
+    }
+    format!("{} ({held})", entry.purchase.purchase_id)
 }
 
 fn refusals(refused: &[RefusedPurchase]) -> String {
@@ -257,7 +267,7 @@ mod tests {
     #[test]
     fn every_kind_of_record_has_its_line() {
         assert_eq!(
-            every_kind().map(|record| line(&record)),
+            every_kind().map(|record| line(&record, Shown::default())),
             [
                 "epoch 3 begun by process one",
                 "decided shop.1.3: p-7 (lamp 2), p-8 (chair 1); refused p-9 INSUFFICIENT_STOCK",
@@ -274,9 +284,27 @@ mod tests {
     }
 
     #[test]
+    fn values_of_attributes_are_shown_where_they_are_asked_for() {
+        let mut decision = decision();
+        let purchase = std::sync::Arc::make_mut(&mut decision.entries[0].purchase);
+        let email = ("email".to_owned(), "ann@example.org".to_owned());
+        purchase.attributes.insert(email.0, email.1);
+        let record = Record::Decided(decision);
+        let hidden = line(&record, Shown::default());
+        assert!(hidden.contains("p-7 (lamp 2; email), p-8"), "{hidden}");
+        let document = document(&record, Shown::default()).to_string();
+        assert!(
+            !document.contains("ann@") && document.contains("email"),
+            "{document}"
+        );
+        let all = line(&record, Shown { attributes: true });
+        assert!(all.contains(r#"email = "ann@example.org""#), "{all}");
+    }
+
+    #[test]
     fn every_kind_of_record_has_its_name_in_json() {
         assert_eq!(
-            every_kind().map(|record| document(&record)["kind"].clone()),
+            every_kind().map(|record| document(&record, Shown::default())["kind"].clone()),
             [
                 "epoch_started",
                 "decided",
@@ -290,7 +318,7 @@ mod tests {
                 "totals"
             ]
         );
-        let decided = document(&every_kind()[1]);
+        let decided = document(&every_kind()[1], Shown::default());
         assert_eq!(decided["entries"][0]["purchase_id"], "p-7");
         assert_eq!(decided["entries"][0]["items"][0]["quantity"], 2);
         assert_eq!(decided["refused"][0]["reason"], "INSUFFICIENT_STOCK");

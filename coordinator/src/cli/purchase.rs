@@ -4,18 +4,23 @@ use std::fmt::Write;
 
 use tandem_proto::v1::{Purchase, PurchaseState};
 
+use super::content::{self, Shown};
 use super::names::word;
 use super::output::{self, Output, clean};
-use super::{VerbFailure, content, json, time};
+use super::{VerbFailure, json, time};
 
 /// Prints the purchase; its state decides the exit code.
-pub(super) fn tell(purchase: Option<Purchase>, shown: Output) -> Result<(), VerbFailure> {
+pub(super) fn tell(
+    purchase: Option<Purchase>,
+    form: Output,
+    shown: Shown,
+) -> Result<(), VerbFailure> {
     let purchase = purchase.ok_or_else(|| {
         VerbFailure::Unknown("the server answered without a purchase; ask again".to_owned())
     })?;
-    match shown {
-        Output::Json => output::json(&json::purchase(&purchase))?,
-        Output::Table => output::data(&render(&purchase, jiff::Timestamp::now()))?,
+    match form {
+        Output::Json => output::json(&json::purchase(&purchase, shown))?,
+        Output::Table => output::data(&render(&purchase, shown, jiff::Timestamp::now()))?,
     }
     match purchase.state() {
         PurchaseState::Committed => Ok(()),
@@ -26,7 +31,7 @@ pub(super) fn tell(purchase: Option<Purchase>, shown: Output) -> Result<(), Verb
     }
 }
 
-fn render(purchase: &Purchase, now: jiff::Timestamp) -> String {
+fn render(purchase: &Purchase, shown: Shown, now: jiff::Timestamp) -> String {
     let mut page = format!(
         "purchase     {}\nstate        {}",
         clean(&purchase.purchase_id),
@@ -59,6 +64,10 @@ fn render(purchase: &Purchase, now: jiff::Timestamp) -> String {
             clean(&content.currency),
             clean(&content::items(&content.items))
         );
+        if !content.attributes.is_empty() {
+            let attributes = clean(&shown.attributes(&content.attributes));
+            let _ = write!(page, "\nattributes   {attributes}");
+        }
     }
     if let Some(refusal) = &purchase.refusal {
         let _ = write!(
@@ -104,7 +113,7 @@ mod tests {
             ..Purchase::default()
         };
         assert_eq!(
-            render(&purchase, now()),
+            render(&purchase, Shown::default(), now()),
             "\
 purchase     o-1
 state        committed
@@ -130,7 +139,7 @@ items        2 x lamp at 1999, 1 x chair at 1999 (price in minor units)"
             ..Purchase::default()
         };
         assert_eq!(
-            render(&purchase, now()),
+            render(&purchase, Shown::default(), now()),
             "\
 purchase     o-1
 state        refused

@@ -3,6 +3,7 @@
 use tandem_proto::v1::{GetPurchaseRequest, PurchaseView};
 
 use super::connection::Server;
+use super::content::Shown;
 use super::{VerbFailure, purchase};
 
 /// Arguments of `tandem purchase get`.
@@ -11,6 +12,8 @@ pub struct Args {
     /// The purchase's id
     #[arg(value_name = "ID")]
     purchase: String,
+    #[command(flatten)]
+    shown: Shown,
     #[command(flatten)]
     server: Server,
 }
@@ -25,6 +28,6 @@ impl Args {
             .server
             .call(question, async |client, q| client.get_purchase(q).await)
             .await?;
-        purchase::tell(answer.purchase, self.server.common.output)
+        purchase::tell(answer.purchase, self.server.common.output, self.shown)
     }
 }

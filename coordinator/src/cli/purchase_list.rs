@@ -6,10 +6,11 @@ use tandem_proto::v1::{
 };
 
 use super::connection::Admin;
+use super::content::{self, Shown};
 use super::names::word;
 use super::output::{self, Output};
 use super::table::{table, width};
-use super::{VerbFailure, content, json, time};
+use super::{VerbFailure, json, time};
 
 /// Purchases of one call.
 const PAGE_SIZE: usize = 1_000;
@@ -49,6 +50,8 @@ pub struct Args {
     )]
     page_token: String,
     #[command(flatten)]
+    shown: Shown,
+    #[command(flatten)]
     admin: Admin,
 }
 
@@ -65,9 +68,12 @@ impl Args {
     pub(super) async fn run(self) -> Result<(), VerbFailure> {
         let listed = self.listed().await?;
         match self.admin.common.output {
-            Output::Json => output::json(&document(&listed))?,
+            Output::Json => output::json(&document(&listed, self.shown))?,
             Output::Table if listed.purchases.is_empty() => {}
-            Output::Table => output::data(&render(&listed, jiff::Timestamp::now(), width()))?,
+            Output::Table => {
+                let now = jiff::Timestamp::now();
+                output::data(&render(&listed, self.shown, now, width()))?;
+            }
         }
         output::note(&footer(&listed));
         Ok(())
@@ -116,8 +122,9 @@ impl Args {
     }
 }
 
-fn document(listed: &ListPurchasesResponse) -> Value {
-    let purchases = listed.purchases.iter().map(json::purchase);
+fn document(listed: &ListPurchasesResponse, shown: Shown) -> Value {
+    let purchases = listed.purchases.iter();
+    let purchases = purchases.map(|one| json::purchase(one, shown));
     json!({
         "purchases": purchases.collect::<Vec<_>>(),
         "next_page_token": listed.next_page_token,
@@ -125,7 +132,12 @@ fn document(listed: &ListPurchasesResponse) -> Value {
     })
 }
 
-fn render(listed: &ListPurchasesResponse, now: jiff::Timestamp, width: Option<u16>) -> String {
+fn render(
+    listed: &ListPurchasesResponse,
+    shown: Shown,
+    now: jiff::Timestamp,
+    width: Option<u16>,
+) -> String {
     let header = [
         "PURCHASE",
         "STATE",
@@ -135,25 +147,24 @@ fn render(listed: &ListPurchasesResponse, now: jiff::Timestamp, width: Option<u1
         "CUSTOMER",
         "CURRENCY",
         "ITEMS (PRICE IN MINOR UNITS)",
+        "ATTRIBUTES",
     ];
-    table(
-        header,
-        listed.purchases.iter().map(|one| row(one, now)),
-        width,
-    )
+    let rows = listed.purchases.iter();
+    table(header, rows.map(|one| row(one, shown, now)), width)
 }
 
-fn row(purchase: &Purchase, now: jiff::Timestamp) -> [String; 8] {
+fn row(purchase: &Purchase, shown: Shown, now: jiff::Timestamp) -> [String; 9] {
     let decided = purchase.decide_time.as_ref();
-    let none = || time::NONE.to_owned();
-    let (customer, currency, items) = match &purchase.content {
-        Some(held) => (
+    let content = match &purchase.content {
+        Some(held) => [
             held.customer_id.clone(),
             held.currency.clone(),
             content::items(&held.items),
-        ),
-        None => (none(), none(), none()),
+            shown.attributes(&held.attributes),
+        ],
+        None => Default::default(),
     };
+    let [customer, currency, items, attributes] = content.map(time::or_none);
     [
         purchase.purchase_id.clone(),
         state(purchase),
@@ -163,6 +174,7 @@ fn row(purchase: &Purchase, now: jiff::Timestamp) -> [String; 8] {
         customer,
         currency,
         items,
+        attributes,
     ]
 }
 
@@ -219,7 +231,7 @@ mod tests {
                             ..Item::default()
                         }],
                         currency: "EUR".into(),
-                        ..PurchaseContent::default()
+                        attributes: [("email".into(), "ann@example.org".into())].into(),
                     }),
                     ..Purchase::default()
                 },
@@ -240,11 +252,11 @@ mod tests {
             remembers_since: Some(after(-60)),
         };
         assert_eq!(
-            render(&listed, now(), None),
+            render(&listed, Shown::default(), now(), None),
             "\
-PURCHASE  STATE                                 DECIDED                   AGE     TRANSACTION  CUSTOMER  CURRENCY  ITEMS (PRICE IN MINOR UNITS)
-o-2       committed, needs an operator          2026-03-01T11:59:58.000Z  2s ago  shop.3.1042  c-1       EUR       2 x lamp at 1999
-o-1       refused by stock: INSUFFICIENT_STOCK  2026-03-01T11:59:57.000Z  3s ago  shop.3.1041  -         -         -"
+PURCHASE  STATE                                 DECIDED                   AGE     TRANSACTION  CUSTOMER  CURRENCY  ITEMS (PRICE IN MINOR UNITS)  ATTRIBUTES
+o-2       committed, needs an operator          2026-03-01T11:59:58.000Z  2s ago  shop.3.1042  c-1       EUR       2 x lamp at 1999              email
+o-1       refused by stock: INSUFFICIENT_STOCK  2026-03-01T11:59:57.000Z  3s ago  shop.3.1041  -         -         -                             -"
         );
         assert_eq!(
             footer(&listed),

@@ -4,6 +4,7 @@ use tandem_proto::v1::{Item, SubmitPurchaseRequest};
 use tandem_protocol::sku_and_pool;
 
 use super::connection::Server;
+use super::content::Shown;
 use super::{VerbFailure, purchase};
 
 /// Arguments of `tandem purchase submit`. The server checks them; its answer names each field that
@@ -69,7 +70,7 @@ impl Args {
             .server
             .call(question, async |client, q| client.submit_purchase(q).await)
             .await?;
-        purchase::tell(answer.purchase, self.server.common.output)
+        purchase::tell(answer.purchase, self.server.common.output, Shown::default())
     }
 }
 

@@ -7,6 +7,14 @@ use prost_types::Timestamp;
 /// Shown where there is no time.
 pub(super) const NONE: &str = "-";
 
+/// A cell's text, or [`NONE`] where there is none.
+pub(super) fn or_none(text: String) -> String {
+    match text.is_empty() {
+        true => NONE.to_owned(),
+        false => text,
+    }
+}
+
 /// The same moment, if it is one that a calendar can show.
 pub(super) fn moment(time: Option<&Timestamp>) -> Option<jiff::Timestamp> {
     let time = time?;

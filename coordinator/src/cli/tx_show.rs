@@ -3,40 +3,49 @@
 use std::fmt::Write;
 
 use tandem_proto::v1::{
-    BranchProgress, BranchState, Entry, GetTransactionRequest, GetTransactionResponse,
+    BranchProgress, BranchState, Entry, GetTransactionRequest, GetTransactionResponse, Purchase,
     TransactionState, TransactionSummary,
 };
 use tandem_protocol::TransactionId;
 
 use super::connection::Admin;
+use super::content::{self, Shown};
 use super::names::word;
 use super::output::{self, Output, clean};
 use super::table::{table, width};
-use super::{VerbFailure, advice, content, json, time};
+use super::{VerbFailure, advice, json, time};
+use crate::xid;
 
 /// Arguments of `tandem tx show`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The transaction: COORDINATOR.EPOCH.SEQUENCE, the gtrid in XA RECOVER
-    #[arg(value_name = "ID")]
-    transaction: TransactionId,
+    /// The transaction: COORDINATOR.EPOCH.SEQUENCE; or a branch of it as XA RECOVER lists it, also in
+    /// hexadecimal
+    #[arg(value_name = "ID", value_parser = transaction)]
+    transaction: String,
+    #[command(flatten)]
+    shown: Shown,
     #[command(flatten)]
     admin: Admin,
 }
 
 impl Args {
     pub(super) async fn run(self) -> Result<(), VerbFailure> {
-        let id = self.transaction.to_string();
         let question = GetTransactionRequest {
-            transaction_id: id.clone(),
+            transaction_id: self.transaction.clone(),
         };
         let answer = self
             .admin
             .call(question, async |client, q| client.get_transaction(q).await)
             .await?;
+        // A coordinator that is older than branches as a question does not repeat it.
+        let id = match answer.transaction_id.as_str() {
+            "" => self.transaction,
+            id => clean(id),
+        };
         match self.admin.common.output {
-            Output::Json => output::json(&json::details(&answer))?,
-            Output::Table => output::data(&render(&id, &answer, width()))?,
+            Output::Json => output::json(&json::details(&answer, self.shown))?,
+            Output::Table => output::data(&render(&id, &answer, self.shown, width()))?,
         }
         match answer.transaction {
             Some(_) => Ok(()),
@@ -47,8 +56,17 @@ impl Args {
     }
 }
 
+/// What the coordinator will look for.
+fn transaction(text: &str) -> Result<String, String> {
+    if xid::meanings(text).is_empty() {
+        let error = text.parse::<TransactionId>().err();
+        return Err(error.map(|error| error.to_string()).unwrap_or_default());
+    }
+    Ok(text.to_owned())
+}
+
 /// Ages are counted from the server's own clock, so that this machine's can't make them lie.
-fn render(id: &str, answer: &GetTransactionResponse, width: Option<u16>) -> String {
+fn render(id: &str, answer: &GetTransactionResponse, shown: Shown, width: Option<u16>) -> String {
     let now = time::moment(answer.read_time.as_ref()).unwrap_or_else(jiff::Timestamp::now);
     let read = match &answer.read_time {
         Some(read) => format!("read {}", time::absolute(Some(read))),
@@ -57,14 +75,7 @@ fn render(id: &str, answer: &GetTransactionResponse, width: Option<u16>) -> Stri
     let mut page = String::new();
     match &answer.transaction {
         Some(transaction) => {
-            summary(
-                &mut page,
-                transaction,
-                answer.entries.len(),
-                &read,
-                now,
-                width,
-            );
+            summary(&mut page, transaction, answer, &read, now, width);
         }
         None => section(
             &mut page,
@@ -83,7 +94,11 @@ fn render(id: &str, answer: &GetTransactionResponse, width: Option<u16>) -> Stri
     }
     if !answer.entries.is_empty() {
         let title = format!("PURCHASES (coordinator, {read})");
-        section(&mut page, &title, &entries(&answer.entries, width));
+        section(&mut page, &title, &entries(&answer.entries, shown, width));
+    }
+    if !answer.refused.is_empty() {
+        let title = format!("REFUSED PURCHASES (decision log, {read})");
+        section(&mut page, &title, &refused(&answer.refused, width));
     }
     let advice = advice::advise(id, answer, now);
     section(&mut page, "WHAT IT MEANS", &advice.join("\n"));
@@ -103,7 +118,7 @@ fn section(page: &mut String, title: &str, body: &str) {
 fn summary(
     page: &mut String,
     transaction: &TransactionSummary,
-    entries: usize,
+    answer: &GetTransactionResponse,
     read: &str,
     now: jiff::Timestamp,
     width: Option<u16>,
@@ -113,7 +128,7 @@ fn summary(
         word::<TransactionState>(transaction.state),
         time::both(transaction.begin_time.as_ref(), now),
         time::both(transaction.decide_time.as_ref(), now),
-        purchases(transaction, entries),
+        purchases(transaction, answer),
     );
     let id = &transaction.transaction_id;
     section(
@@ -130,7 +145,7 @@ fn summary(
             word::<BranchProgress>(branch.progress),
             branch.attempts.to_string(),
             time::next(branch.retry_time.as_ref(), now),
-            or_none(&branch.detail),
+            time::or_none(branch.detail.clone()),
         ]
     });
     let header = [
@@ -147,17 +162,23 @@ fn summary(
     );
 }
 
-/// How many purchases there are, or why that is not known. `entries` of them are shown.
-fn purchases(transaction: &TransactionSummary, entries: usize) -> String {
-    match (transaction.state(), transaction.purchases) {
-        (TransactionState::Committed, _) if entries > 0 => entries.to_string(),
-        (TransactionState::Committed | TransactionState::Refused, 0) => {
-            "not in memory any more; while the coordinator is stopped, `tandem log inspect DIR \
+/// How many purchases there are, or why that is not known.
+fn purchases(transaction: &TransactionSummary, answer: &GetTransactionResponse) -> String {
+    let number = answer.entries.len().max(transaction.purchases as usize);
+    let refused = match answer.refused.len() {
+        0 => String::new(),
+        refused => format!(", {refused} refused"),
+    };
+    match transaction.state() {
+        TransactionState::Committed if number == 0 => {
+            "the log did not give them back; while the coordinator is stopped, `tandem log inspect DIR \
              --records` has them"
                 .to_owned()
         }
-        (TransactionState::Aborting, 0) => "none is kept".to_owned(),
-        (_, number) => number.to_string(),
+        TransactionState::Aborting if number == 0 && answer.refused.is_empty() => {
+            "none is kept".to_owned()
+        }
+        _ => format!("{number}{refused}"),
     }
 }
 
@@ -167,13 +188,13 @@ fn truths(answer: &GetTransactionResponse, now: jiff::Timestamp, width: Option<u
             truth.participant.clone(),
             word::<BranchState>(inspected.state),
             time::both(inspected.read_time.as_ref(), now),
-            or_none(&inspected.detail),
+            time::or_none(inspected.detail.clone()),
         ],
         None => [
             truth.participant.clone(),
             "not asked".to_owned(),
             time::NONE.to_owned(),
-            or_none(&truth.error),
+            time::or_none(truth.error.clone()),
         ],
     });
     table(
@@ -188,14 +209,14 @@ fn timeline(answer: &GetTransactionResponse, now: jiff::Timestamp, width: Option
         [
             time::absolute(event.time.as_ref()),
             time::relative(event.time.as_ref(), now),
-            or_none(&event.source),
+            time::or_none(event.source.clone()),
             event.text.clone(),
         ]
     });
     table(["TIME", "AGE", "SOURCE", "EVENT"], rows, inner(width))
 }
 
-fn entries(entries: &[Entry], width: Option<u16>) -> String {
+fn entries(entries: &[Entry], shown: Shown, width: Option<u16>) -> String {
     let rows = entries.iter().map(|entry| {
         [
             entry.number.to_string(),
@@ -203,6 +224,7 @@ fn entries(entries: &[Entry], width: Option<u16>) -> String {
             entry.customer_id.clone(),
             entry.currency.clone(),
             content::items(&entry.items),
+            time::or_none(shown.attributes(&entry.attributes)),
         ]
     });
     let header = [
@@ -211,16 +233,22 @@ fn entries(entries: &[Entry], width: Option<u16>) -> String {
         "CUSTOMER",
         "CURRENCY",
         "ITEMS (PRICE IN MINOR UNITS)",
+        "ATTRIBUTES",
     ];
     table(header, rows, inner(width))
 }
 
-fn or_none(text: &str) -> String {
-    if text.is_empty() {
-        time::NONE.to_owned()
-    } else {
-        text.to_owned()
-    }
+fn refused(purchases: &[Purchase], width: Option<u16>) -> String {
+    let rows = purchases.iter().map(|purchase| {
+        let refusal = purchase.refusal.clone().unwrap_or_default();
+        [
+            purchase.purchase_id.clone(),
+            refusal.participant,
+            refusal.reason,
+            time::or_none(refusal.detail),
+        ]
+    });
+    table(["PURCHASE", "BY", "REASON", "DETAIL"], rows, inner(width))
 }
 
 /// Room for a table in an indented section.
@@ -230,7 +258,7 @@ fn inner(width: Option<u16>) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use tandem_proto::v1::{InspectResponse, Item, ParticipantTruth, TimelineEvent};
+    use tandem_proto::v1::{InspectResponse, Item, ParticipantTruth, Refusal, TimelineEvent};
 
     use super::super::samples::{NOW, after, committing};
     use super::*;
@@ -282,14 +310,14 @@ mod tests {
                 },
             ],
             read_time: Some(NOW),
-            owed: Vec::new(),
+            ..GetTransactionResponse::default()
         }
     }
 
     #[test]
     fn every_fact_has_its_source_and_an_error_does_not_end_the_page() {
         assert_eq!(
-            render("shop.3.1042", &stuck(), None),
+            render("shop.3.1042", &stuck(), Shown::default(), None),
             "\
 TRANSACTION shop.3.1042 (coordinator memory, read 2026-03-01T12:00:00.000Z)
   state      committing
@@ -313,8 +341,8 @@ TIMELINE (log = decision log, durable; memory = coordinator memory)
   2026-03-01T11:56:50.000Z  3m 10s ago  memory  purchases acknowledged
 
 PURCHASES (coordinator, read 2026-03-01T12:00:00.000Z)
-  NUMBER  PURCHASE  CUSTOMER  CURRENCY  ITEMS (PRICE IN MINOR UNITS)
-  0       o-1       c-1       EUR       2 x lamp at 1999
+  NUMBER  PURCHASE  CUSTOMER  CURRENCY  ITEMS (PRICE IN MINOR UNITS)  ATTRIBUTES
+  0       o-1       c-1       EUR       2 x lamp at 1999              -
 
 WHAT IT MEANS
   Decided commit: the decision is in the log, and every participant will carry it out.
@@ -330,7 +358,15 @@ WHAT IT MEANS
         transaction.state = TransactionState::Committed as i32;
         transaction.purchases = 0;
         transaction.branches.clear();
-        answer.entries.clear();
+        answer.refused.push(Purchase {
+            purchase_id: "o-2".into(),
+            refusal: Some(Refusal {
+                reason: "INSUFFICIENT_STOCK".into(),
+                participant: "stock".into(),
+                detail: "1 available, 2 wanted".into(),
+            }),
+            ..Purchase::default()
+        });
         answer.truths.truncate(1);
         let inspected = answer.truths[0].inspected.as_mut().expect("was read");
         // The participant's clock is a little ahead.
@@ -338,7 +374,7 @@ WHAT IT MEANS
             nanos: 1_000_000,
             ..NOW
         });
-        let page = render("shop.3.1042", &answer, None);
+        let page = render("shop.3.1042", &answer, Shown::default(), None);
         assert!(
             page.starts_with(
                 "\
@@ -346,13 +382,25 @@ TRANSACTION shop.3.1042 (coordinator memory, read 2026-03-01T12:00:00.000Z)
   state      committed
   begun      2026-03-01T11:56:48.000Z (3m 12s ago)
   decided    2026-03-01T11:56:49.000Z (3m 11s ago)
-  purchases  not in memory any more; while the coordinator is stopped, `tandem log inspect DIR --records` has them
+  purchases  1, 1 refused
 
 PARTICIPANTS' OWN TRUTH (each store, read when it says)
   PARTICIPANT  STATE      READ                               DETAIL
   purchases    committed  2026-03-01T12:00:00.001Z (0s ago)  marker row found
 "
             ),
+            "{page}"
+        );
+        let refused = "\
+REFUSED PURCHASES (decision log, read 2026-03-01T12:00:00.000Z)
+  PURCHASE  BY     REASON              DETAIL
+  o-2       stock  INSUFFICIENT_STOCK  1 available, 2 wanted
+";
+        assert!(page.contains(refused), "{page}");
+        answer.entries.clear();
+        let page = render("shop.3.1042", &answer, Shown::default(), None);
+        assert!(
+            page.contains("purchases  the log did not give them back"),
             "{page}"
         );
     }
@@ -374,7 +422,7 @@ PARTICIPANTS' OWN TRUTH (each store, read when it says)
             kind: "mysql".into(),
         };
         assert_eq!(
-            render("shop.3.9", &answer, None),
+            render("shop.3.9", &answer, Shown::default(), None),
             "\
 TRANSACTION shop.3.9 (coordinator memory and decision log, read 2026-03-01T12:00:00.000Z)
   not known
@@ -395,7 +443,7 @@ WHAT IT MEANS
     fn long_cells_are_wrapped_to_the_terminal() {
         let mut answer = stuck();
         answer.timeline[0].text = "decided commit ".repeat(20);
-        let page = render("shop.3.1042", &answer, Some(80));
+        let page = render("shop.3.1042", &answer, Shown::default(), Some(80));
         let timeline = page.split("TIMELINE").nth(1).expect("has a timeline");
         let rows = timeline.lines().skip(1).take_while(|line| !line.is_empty());
         assert!(rows.clone().count() > 3);

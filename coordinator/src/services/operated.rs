@@ -1,22 +1,23 @@
 //! What the operator's verbs work on, and how it is asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
 use tandem_participant::attributes::Attributes;
 use tandem_proto::v1;
 use tandem_protocol::{
-    Coordinator, Entry, ParticipantName, RememberedOutcome, TransactionId, TransactionState,
-    TransactionView,
+    Coordinator, Entry, ParticipantName, Record, RememberedOutcome, TransactionId, TransactionView,
 };
 use tokio::time::timeout;
 use tonic::Status;
 use tonic_types::FieldViolation;
 
-use super::{read_back, status};
+use super::read_back::{self, READ_BACK_MAX};
+use super::status;
 use crate::daemon::{Clock, Handle, Identity, Link, LogReader};
 use crate::error_reason::ErrorReason;
+use crate::xid;
 
 /// The operator's service: the driver, its links and its log.
 #[derive(Debug)]
@@ -110,28 +111,60 @@ impl Operator {
         Ok(record.map_or_else(Vec::new, |record| read_back::purchases(outcome, &record)))
     }
 
-    /// The purchases that a transaction commits or may commit: of one that has ended, from the log.
-    pub(super) async fn entries(
-        &self,
-        view: Option<&TransactionView>,
-    ) -> Result<Vec<Entry>, Status> {
-        let Some(view) = view else {
-            return Ok(Vec::new());
-        };
-        if view.state != TransactionState::Committed {
-            return Ok(view.entries.clone());
-        }
+    /// What a transaction holds. What the log does not give back in time is left out, so that all else is
+    /// seen.
+    pub(super) async fn content(&self, view: &TransactionView) -> Result<Content, Status> {
         let id = view.id.clone();
-        let kept = self.ask(move |core| core.decision(&id)).await?;
-        let decision = match kept.and_then(|kept| kept.position) {
-            Some(position) => self.log.decision(position).await,
+        let outcome = self.ask(move |core| core.outcome(&id)).await?;
+        let record = match &outcome {
+            Some(outcome) => {
+                let read = read_back::record(&self.driver, &self.log, outcome);
+                let read = timeout(READ_BACK_MAX, read).await;
+                read.ok().and_then(Result::ok).flatten()
+            }
             None => None,
         };
-        let decision = decision.filter(|decision| decision.transaction == view.id);
-        Ok(decision
-            .map(|decision| decision.entries)
-            .unwrap_or_default())
+        let mut content = Content {
+            entries: view.entries.clone(),
+            refused: Vec::new(),
+        };
+        if let (Some(outcome), Some(record)) = (&outcome, record) {
+            let all = read_back::purchases(outcome, &record).into_iter();
+            let is_refused = |one: &v1::Purchase| one.state() == v1::PurchaseState::Refused;
+            content.refused = all.filter(is_refused).collect();
+            // Memory has them until the transaction has ended.
+            if let Record::Decided(decision) = record
+                && content.entries.is_empty()
+            {
+                content.entries = decision.entries;
+            }
+        }
+        Ok(content)
     }
+
+    /// The transaction that a request names, or that a branch is of as a store lists it.
+    pub(super) async fn meant(&self, text: &str) -> Result<TransactionId, Status> {
+        let meanings = xid::meanings(text);
+        if meanings.len() <= 1 {
+            let meant = meanings.into_iter().next();
+            return meant.map_or_else(|| transaction_id(text), |(id, _)| Ok(id));
+        }
+        let participants: BTreeSet<ParticipantName> = self.links.keys().cloned().collect();
+        let likeliest = self.ask(move |core| {
+            let is_known = |id: &TransactionId| core.transaction(id).is_some();
+            xid::likeliest(meanings, |name| participants.contains(name), is_known)
+        });
+        likeliest.await?.map_or_else(|| transaction_id(text), Ok)
+    }
+}
+
+/// What a transaction holds.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    /// The purchases that it commits or may commit.
+    pub(super) entries: Vec<Entry>,
+    /// Those that a store refused for good.
+    pub(super) refused: Vec<v1::Purchase>,
 }
 
 /// Reads the id of a transaction as a request has it; the error names the field.

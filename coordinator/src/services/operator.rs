@@ -14,7 +14,7 @@ use tandem_protocol::{
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
-use super::operated::{Operator, transaction_id, unknown};
+use super::operated::{Content, Operator, transaction_id, unknown};
 use super::{owed, purchase_list, repair, settle, status, stock, timeline, validate};
 use crate::audit;
 use crate::daemon::LinkState;
@@ -66,11 +66,14 @@ impl OperatorService for Operator {
         &self,
         request: Request<v1::GetTransactionRequest>,
     ) -> Result<Response<v1::GetTransactionResponse>, Status> {
-        let id = transaction_id(&request.into_inner().transaction_id)?;
+        let id = self.meant(&request.into_inner().transaction_id).await?;
         let view = self.view(&id).await?;
         let read_time = wire_time(self.clock.now());
         let events = view.as_ref().map(timeline::of).unwrap_or_default();
-        let entries = self.entries(view.as_ref()).await?;
+        let Content { entries, refused } = match &view {
+            Some(view) => self.content(view).await?,
+            None => Content::default(),
+        };
         let (truths, owed) = tokio::join!(self.truths(&id), owed::of_entries(self, &entries));
         Ok(Response::new(v1::GetTransactionResponse {
             transaction: view.as_ref().map(summary),
@@ -79,6 +82,8 @@ impl OperatorService for Operator {
             truths,
             read_time: Some(read_time),
             owed,
+            refused,
+            transaction_id: id.to_string(),
         }))
     }
 

@@ -9,16 +9,14 @@ use tandem_protocol::{BranchProgress, PurchaseView, Reply, Timestamp, Transactio
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
+use super::read_back::{self, READ_BACK_MAX};
+use super::status;
 use super::validate::{self, Carried};
-use super::{read_back, status};
 use crate::daemon::{Clock, Handle, LogReader};
 
 /// What is left of a client's deadline for the way back, so that the answer says what is known
 /// instead of coming too late.
 const WAY_BACK_MAX: Duration = Duration::from_millis(50);
-
-/// Longest wait for the log to give a purchase's content back.
-const READ_BACK_MAX: Duration = Duration::from_secs(5);
 
 /// The service.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 //! log afterwards. How long may be waited for the log is the caller's to bound.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tandem_participant::convert::content_to_wire;
 use tandem_proto::v1;
@@ -13,6 +14,9 @@ use tonic::Status;
 use super::{purchase, status};
 use crate::daemon::{Handle, LogReader, Stopped};
 use crate::error_reason::ErrorReason;
+
+/// Longest wait for the log to give back what one transaction holds.
+pub(super) const READ_BACK_MAX: Duration = Duration::from_secs(5);
 
 /// A purchase, and what it holds if it was not refused.
 pub(super) type WithContent = (PurchaseView, Option<v1::PurchaseContent>);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use sqlx::Row;
 use tandem_proto::v1;
 use tandem_tests::{Case, Client, Setup, World, purchase, until};
 use tonic::Code;
@@ -15,6 +16,8 @@ pub(crate) const CASES: &[Case] = &[
     case!(content_of_what_is_in_flight_is_answered on ONE, with down),
     case!(purchases_are_listed_across_a_restart on TWO),
     case!(purchase_that_needs_an_operator_is_listed_as_such on ONE, with down),
+    case!(branch_as_xa_recover_lists_it_is_shown_with_its_purchases on TWO, with down),
+    case!(ended_transaction_is_shown_with_its_purchases on ONE),
     case!(forgotten_purchase_says_how_far_back_the_log_goes on ONE, with forgetful),
 ];
 
@@ -200,6 +203,92 @@ async fn purchase_that_needs_an_operator_is_listed_as_such(world: &World) -> Res
     );
     let told = tandem(world, &["purchase", "list", "--state", "needs-operator"])?;
     ensure!(told.contains("committed, needs an operator"), "{told}");
+    Ok(())
+}
+
+/// What each form of XA RECOVER that the server knows shows of the one branch there is.
+async fn branch_as_listed(world: &World) -> Result<Vec<String>> {
+    let mut session = world.stores.sql().await?;
+    let mut listed = Vec::new();
+    for statement in [
+        "XA RECOVER",
+        "XA RECOVER CONVERT XID",
+        "XA RECOVER FORMAT='SQL'",
+    ] {
+        let Ok(rows) = sqlx::raw_sql(statement).fetch_all(&mut session).await else {
+            continue;
+        };
+        for row in rows {
+            let data: Vec<u8> = row.try_get_unchecked("data")?;
+            listed.push(String::from_utf8(data)?);
+        }
+    }
+    ensure!(listed.len() == 2, "{listed:?}");
+    Ok(listed)
+}
+
+async fn branch_as_xa_recover_lists_it_is_shown_with_its_purchases(world: &World) -> Result<()> {
+    let id = one_in_doubt(world).await?;
+    let mut forms = branch_as_listed(world).await?;
+    forms.push(format!("'{id}','purchases',1952542308"));
+    forms.push(format!("{id}/stock"));
+    world.stores.redis.kill9()?;
+    world.coordinator.launch(&world.start.without_env())?;
+    let client = world.coordinator.client();
+    until("the coordinator answers", SOON, async || {
+        Ok(client.find("p-1").await.is_ok())
+    })
+    .await?;
+    for is_ended in [false, true] {
+        for form in &forms {
+            println!("{form}");
+            let shown = json(world, &["tx", "show", form])?;
+            ensure!(shown["transaction_id"] == id.as_str(), "{form}: {shown}");
+            ensure!(
+                shown["entries"][0]["purchase_id"] == "p-1",
+                "{form}: {shown}"
+            );
+            let state = &shown["transaction"]["state"];
+            ensure!(
+                (state == "TRANSACTION_STATE_COMMITTED") == is_ended,
+                "{shown}"
+            );
+        }
+        if !is_ended {
+            world.stores.redis.restart()?;
+            until("it has ended", SOON, async || {
+                Ok(client.find("p-1").await?.applied)
+            })
+            .await?;
+        }
+    }
+    let unknown = world.tandem(&["tx", "show", "nothing"])?;
+    ensure!(unknown.status.code() == Some(2), "{unknown:?}");
+    Ok(())
+}
+
+async fn ended_transaction_is_shown_with_its_purchases(world: &World) -> Result<()> {
+    world.stores.seed("tea", 10).await?;
+    let client = world.coordinator.client();
+    let made = client.submit(&purchase("p-1", &[("tea", 2)])).await?;
+    ask(&client, &purchase("p-2", &[("tea", 20)])).await;
+    let refused = client.find("p-2").await?;
+    for life in 0..2 {
+        let shown = tandem(world, &["tx", "show", &made.transaction_id])?;
+        ensure!(
+            shown.contains("purchases  1\n") && shown.contains("2 x tea at 1"),
+            "{shown}"
+        );
+        let shown = tandem(world, &["tx", "show", &refused.transaction_id])?;
+        ensure!(
+            shown.contains("purchases  0, 1 refused") && shown.contains("p-2       stock"),
+            "{shown}"
+        );
+        if life == 0 {
+            world.coordinator.kill9()?;
+            world.start_again().await?;
+        }
+    }
     Ok(())
 }
 

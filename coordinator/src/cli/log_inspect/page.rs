@@ -9,6 +9,7 @@ use tandem_protocol::{
     Record, RecordError, Timestamp, TransactionId, TransactionState, TransactionView,
 };
 
+use crate::cli::content::Shown;
 use crate::cli::log_replayed::{Replayed, Unfinished};
 use crate::cli::output::clean;
 use crate::cli::status::causes;
@@ -24,6 +25,7 @@ pub(super) struct Page<'a> {
     replayed: Option<Replayed>,
     pub(super) damage: Vec<String>,
     participants: Option<&'a Participants>,
+    shown: Shown,
     /// Each record, if all are to be printed.
     listed: Vec<(u64, Result<Record, RecordError>)>,
 }
@@ -34,6 +36,7 @@ impl<'a> Page<'a> {
         found: &'a Inspection,
         participants: Option<&'a Participants>,
         list: bool,
+        shown: Shown,
     ) -> Page<'a> {
         let mut damage: Vec<String> = found.damage.iter().map(ToString::to_string).collect();
         let coordinator = found.identity.as_ref().map(|id| id.coordinator_id.parse());
@@ -58,6 +61,7 @@ impl<'a> Page<'a> {
             replayed,
             damage,
             participants,
+            shown,
             listed: listed
                 .map(|(position, bytes)| (position.0, Record::decode(bytes)))
                 .collect(),
@@ -83,7 +87,7 @@ impl<'a> Page<'a> {
                 Ok(record) => [
                     position.to_string(),
                     record.time().map_or_else(|| time::NONE.into(), moment),
-                    log_record::line(record),
+                    log_record::line(record, self.shown),
                 ],
                 Err(error) => [position.to_string(), time::NONE.into(), error.to_string()],
             });
@@ -149,7 +153,7 @@ impl<'a> Page<'a> {
                 Ok(record) => json!({
                     "position": position,
                     "time": record.time().map(moment),
-                    "record": log_record::document(record),
+                    "record": log_record::document(record, self.shown),
                 }),
                 Err(error) => json!({ "position": position, "error": error.to_string() }),
             }).collect::<Vec<_>>(),
@@ -244,7 +248,7 @@ mod tests {
     fn unfinished_decision_says_what_to_do_at_each_kind_of_store() {
         let config: Config = toml::from_str(CONFIG).unwrap();
         let found = unfinished();
-        let page = Page::of(&found, Some(&config.participants), true).text(None);
+        let page = Page::of(&found, Some(&config.participants), true, Shown::default()).text(None);
         assert_eq!(
             page,
             "\
@@ -278,7 +282,7 @@ It is an old copy if one of them tells of an epoch above 1, or of a commit that 
     #[test]
     fn without_a_configuration_both_kinds_of_store_are_told() {
         let found = unfinished();
-        let page = Page::of(&found, None, false).text(None);
+        let page = Page::of(&found, None, false, Shown::default()).text(None);
         assert!(
             page.contains(
                 "  at stock: commit. MySQL, with the default tables: if `XA RECOVER` lists"
@@ -298,7 +302,7 @@ It is an old copy if one of them tells of an epoch above 1, or of a commit that 
     fn damaged_log_shows_what_can_be_read_and_advises_no_roll_back() {
         let mut found = unfinished();
         found.damage.push(Damage::Gap { after: 2, found: 4 });
-        let page = Page::of(&found, None, true);
+        let page = Page::of(&found, None, true, Shown::default());
         let text = page.text(None);
         assert!(text.contains("DAMAGED      batch 4 follows batch 2: those between are gone"));
         assert!(text.contains("decided shop.1.3: p-7 (lamp 2)"), "{text}");
@@ -311,7 +315,7 @@ It is an old copy if one of them tells of an epoch above 1, or of a commit that 
     fn record_that_is_not_one_is_named_with_its_cause() {
         let mut found = unfinished();
         found.records.push((Position(3), vec![0x08, 0x07]));
-        let page = Page::of(&found, None, true);
+        let page = Page::of(&found, None, true, Shown::default());
         let text = page.text(None);
         assert!(
             text.contains(
@@ -339,7 +343,7 @@ It is an old copy if one of them tells of an epoch above 1, or of a commit that 
                 before: ended,
             },
         ]);
-        let page = Page::of(&found, None, false);
+        let page = Page::of(&found, None, false, Shown::default());
         assert!(page.unfinished().is_empty());
         assert!(
             page.text(None)
@@ -354,7 +358,7 @@ It is an old copy if one of them tells of an epoch above 1, or of a commit that 
     #[test]
     fn json_has_what_the_text_has() {
         let found = unfinished();
-        let document = Page::of(&found, None, true).json();
+        let document = Page::of(&found, None, true, Shown::default()).json();
         assert_eq!(document["coordinator_id"], "shop");
         assert_eq!(document["record_count"], 2);
         assert_eq!(document["epoch"], 1);

@@ -1,5 +1,6 @@
 //! A coordinator that answers from memory and remembers what it was asked.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,6 +13,9 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
+
+/// The value of every purchase's attribute `email`.
+pub(crate) const PERSONAL: &str = "ann@example.org";
 
 /// A running fake; stops when dropped.
 pub(crate) struct Fake {
@@ -77,6 +81,10 @@ fn time(seconds: i64) -> Option<Timestamp> {
     Some(Timestamp { seconds, nanos: 0 })
 }
 
+fn attributes() -> BTreeMap<String, String> {
+    [("email".to_owned(), PERSONAL.to_owned())].into()
+}
+
 fn stuck() -> TransactionSummary {
     TransactionSummary {
         transaction_id: "shop.3.1042".into(),
@@ -119,6 +127,11 @@ impl OperatorService for Service {
         let known = request.into_inner().transaction_id == "shop.3.1042";
         Ok(Response::new(GetTransactionResponse {
             transaction: known.then(stuck),
+            entries: vec![Entry {
+                purchase_id: "o-1".into(),
+                attributes: attributes(),
+                ..Entry::default()
+            }],
             truths: vec![ParticipantTruth {
                 participant: "stock".into(),
                 inspected: None,
@@ -214,6 +227,7 @@ impl OperatorService for Service {
             applied: true,
             content: Some(PurchaseContent {
                 customer_id: request.customer_id,
+                attributes: attributes(),
                 ..PurchaseContent::default()
             }),
             ..Purchase::default()
@@ -308,6 +322,7 @@ impl PurchaseService for Service {
             state: PurchaseState::Pending as i32,
             content: is_full.then(|| PurchaseContent {
                 customer_id: "c-1".into(),
+                attributes: attributes(),
                 ..PurchaseContent::default()
             }),
             ..Purchase::default()

@@ -9,7 +9,7 @@ mod serve;
 use std::process::{Output, Stdio};
 
 use assert_cmd::Command;
-use fake::Fake;
+use fake::{Fake, PERSONAL};
 use serde_json::Value;
 
 const SETTLE: [&str; 9] = [
@@ -123,6 +123,27 @@ fn list_of_purchases_goes_on_past_empty_pages_until_there_are_enough() {
 }
 
 #[test]
+fn values_of_attributes_are_printed_only_where_they_are_asked_for() {
+    let fake = Fake::start();
+    for verb in [
+        &["purchase", "get", "o-1"][..],
+        &["purchase", "list"],
+        &["tx", "show", "shop.3.1042"],
+    ] {
+        for form in ["table", "json"] {
+            let asked = [verb, &["--output", form]].concat();
+            let hidden = tandem(&fake.url, &asked);
+            assert!(stdout(&hidden).contains("email"), "{hidden:?}");
+            for said in [stdout(&hidden), stderr(&hidden)] {
+                assert!(!said.contains(PERSONAL), "{asked:?}: {said}");
+            }
+            let shown = tandem(&fake.url, &[&asked[..], &["--show-attributes"]].concat());
+            assert!(stdout(&shown).contains(PERSONAL), "{shown:?}");
+        }
+    }
+}
+
+#[test]
 fn every_table_has_a_json_form() {
     let fake = Fake::start();
     for (args, field, expected) in [
@@ -140,7 +161,7 @@ fn every_table_has_a_json_form() {
         (
             &["purchase", "get", "o-1"],
             "content",
-            r#"{"currency":"","customer_id":"c-1","items":[]}"#,
+            r#"{"attributes":{"email":null},"currency":"","customer_id":"c-1","items":[]}"#,
         ),
     ] {
         let output = tandem(&fake.url, &[args, &["--output", "json"]].concat());
