@@ -63,8 +63,8 @@ impl Carried<'_> {
         match (name, self.item) {
             ("total", _) => money(self.purchase.total_minor()),
             ("items_json", _) => Some(Decided::Json(self.items_json())),
-            ("line_id", Some(item)) if item.line_id.is_empty() => Some(Decided::Null),
-            ("line_id", Some(item)) => Some(Decided::Text(item.line_id.clone())),
+            ("line_id", Some(item)) => Some(text_or_null(&item.line_id)),
+            ("pool", Some(item)) => Some(text_or_null(&item.pool)),
             ("unit_price", Some(item)) => money(item.unit_price_minor.into()),
             ("line_total", Some(item)) => money(item.total_minor()),
             ("line_total_minor", Some(item)) => Some(Decided::Text(item.total_minor().to_string())),
@@ -88,16 +88,25 @@ impl Carried<'_> {
     }
 
     fn items_json(&self) -> Value {
+        let said = |text: &String| (!text.is_empty()).then(|| text.clone());
         let items = self.purchase.items.iter().map(|item| {
             json!({
-                "line_id": (!item.line_id.is_empty()).then_some(&item.line_id),
+                "line_id": said(&item.line_id),
                 "sku": item.sku,
                 "quantity": item.quantity,
                 "unit_price_minor": item.unit_price_minor,
                 "tracked": !item.untracked,
+                "pool": said(&item.pool),
             })
         });
         items.collect()
+    }
+}
+
+fn text_or_null(text: &str) -> Decided {
+    match text {
+        "" => Decided::Null,
+        _ => Decided::Text(text.to_owned()),
     }
 }
 
@@ -235,7 +244,9 @@ mod tests {
             assert!(!carried.is_decided(name, Some(other)), "{name}");
             assert!(!carried.is_decided(name, None), "{name}");
         }
-        assert!(carried.is_decided("line_id", None));
+        for name in ["line_id", "pool"] {
+            assert!(carried.is_decided(name, None), "{name}");
+        }
         assert!(!carried.is_decided("line_id", Some("")));
         assert!(carried.is_decided("attr.gone", Some("whatever")));
     }

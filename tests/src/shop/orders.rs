@@ -58,6 +58,7 @@ fn items(random: &mut Random) -> Vec<v1::Item> {
             unit_price_minor: price - (line as i64) * 5,
             line_id: format!("line-{line}"),
             tracked: None,
+            ..Default::default()
         });
     }
     for (sku, price) in UNTRACKED {
@@ -68,6 +69,7 @@ fn items(random: &mut Random) -> Vec<v1::Item> {
                 unit_price_minor: price,
                 line_id: sku.to_owned(),
                 tracked: Some(false),
+                ..Default::default()
             });
         }
     }

@@ -188,7 +188,8 @@ pub(crate) fn shape(param: &Param, attributes: &Attributes) -> Option<Shape> {
         | Param::Currency
         | Param::TransactionId
         | Param::Sku
-        | Param::LineId => Shape::Text,
+        | Param::LineId
+        | Param::Pool => Shape::Text,
         Param::TotalMinor
         | Param::Quantity
         | Param::UnitPriceMinor

@@ -65,6 +65,7 @@ fn most(param: &Param, attributes: &Attributes) -> Option<Most> {
         Param::Quantity => Most::Number(rules::QUANTITY_MAX.into()),
         Param::ItemNumber => Most::Number(rules::ITEMS_MAX as i128),
         Param::LineId => Most::Characters(rules::LINE_ID_BYTES_MAX),
+        Param::Pool => Most::Characters(rules::POOL_BYTES_MAX),
         Param::LineTotalMinor => Most::Number(rules::TOTAL_MINOR_MAX),
         Param::Tracked => Most::Number(1),
         Param::Attribute(name) => Most::Characters(attributes.get(name)?.characters_max()?),

@@ -86,8 +86,8 @@ fn value(sql: &mut String, param: &Param, values: &Values<'_>, of: Of<'_>) -> Op
         Param::ItemsJson => encode::text(sql, &items_json(purchase)),
         Param::Attribute(name) => return attribute(sql, name, values, purchase),
         Param::Sku => encode::text(sql, &item().1.sku),
-        Param::LineId if item().1.line_id.is_empty() => sql.push_str("NULL"),
-        Param::LineId => encode::text(sql, &item().1.line_id),
+        Param::LineId => text_or_null(sql, &item().1.line_id),
+        Param::Pool => text_or_null(sql, &item().1.pool),
         Param::Quantity => encode::integer(sql, item().1.quantity),
         Param::UnitPriceMinor => encode::integer(sql, item().1.unit_price_minor),
         Param::UnitPrice => {
@@ -101,6 +101,13 @@ fn value(sql: &mut String, param: &Param, values: &Values<'_>, of: Of<'_>) -> Op
         }
     }
     Some(())
+}
+
+fn text_or_null(sql: &mut String, text: &str) {
+    match text {
+        "" => sql.push_str("NULL"),
+        _ => encode::text(sql, text),
+    }
 }
 
 fn decimal(of: &Purchase, minor: i128) -> Option<String> {
@@ -160,17 +167,18 @@ pub(crate) fn why_unfit<'a>(
     })
 }
 
-/// `[{"line_id":null,"sku":"lamp","quantity":2,"unit_price_minor":1999,"tracked":true},…]`, in the order of
+/// `[{"line_id":null,"sku":"lamp","quantity":2,"unit_price_minor":1999,"tracked":true,"pool":null},…]`, in the order of
 /// the items.
 fn items_json(purchase: &Purchase) -> String {
     let items = purchase.items.iter().map(|item| {
-        let line_id = (!item.line_id.is_empty()).then_some(&item.line_id);
+        let said = |text: &String| (!text.is_empty()).then(|| text.clone());
         serde_json::json!({
-            "line_id": line_id,
+            "line_id": said(&item.line_id),
             "sku": item.sku,
             "quantity": item.quantity,
             "unit_price_minor": item.unit_price_minor,
             "tracked": !item.untracked,
+            "pool": said(&item.pool),
         })
     });
     serde_json::Value::from_iter(items).to_string()

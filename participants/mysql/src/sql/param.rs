@@ -23,6 +23,7 @@ pub(crate) enum Param {
     LineTotalMinor,
     LineTotal,
     Tracked,
+    Pool,
     ItemNumber,
 }
 
@@ -31,7 +32,7 @@ const ATTRIBUTE: &str = "attr.";
 
 impl Param {
     /// All but the attributes, which the configuration names.
-    pub(crate) const NAMED: [(&'static str, Param); 17] = [
+    pub(crate) const NAMED: [(&'static str, Param); 18] = [
         ("purchase_id", Param::PurchaseId),
         ("customer_id", Param::CustomerId),
         ("currency", Param::Currency),
@@ -48,6 +49,7 @@ impl Param {
         ("line_total_minor", Param::LineTotalMinor),
         ("line_total", Param::LineTotal),
         ("tracked", Param::Tracked),
+        ("pool", Param::Pool),
         ("item_number", Param::ItemNumber),
     ];
 
@@ -81,6 +83,7 @@ impl Param {
             | Param::LineTotalMinor
             | Param::LineTotal
             | Param::Tracked
+            | Param::Pool
             | Param::ItemNumber => true,
             Param::PurchaseId
             | Param::CustomerId
