@@ -5,14 +5,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::Mutex;
 
 use anyhow::{Context, Result, ensure};
 use futures::future::LocalBoxFuture;
 use libtest_mimic::{Completion, Trial};
 use tandem_servers::PortLease;
 use tandem_tests::{
-    Answer, Asked, Machine, Pair, PairName, Setup, World, conclude, purchase, run, skipped,
+    Answer, Asked, Machine, Pair, PairName, Setup, World, conclude, purchase, python_environment,
+    run, skipped,
 };
 
 fn main() -> ExitCode {
@@ -39,7 +39,7 @@ fn trial(
 ) -> Trial {
     let pair = pair.clone();
     Trial::ignorable_test(format!("{name}::{pair}"), move || {
-        let python = match environment() {
+        let python = match python_environment() {
             Ok(python) => python,
             Err(reason) => return Ok(Completion::ignored_with(format!("{reason:#}"))),
         };
@@ -108,56 +108,6 @@ async fn client_from_reflection(world: &World, python: &Path) -> Result<()> {
         ])
         .await?;
     ensure!(books.committed == 1, "{books}");
-    Ok(())
-}
-
-/// The interpreter of a virtual environment with the packages, made once a target folder.
-fn environment() -> Result<PathBuf> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _made_once = ONE_AT_A_TIME.lock().unwrap();
-    let folder_of_it = std::env::current_exe()?
-        .ancestors()
-        .nth(2)
-        .context("this program is in no target folder")?
-        .join("tandem-python");
-    let python = folder_of_it.join("bin/python");
-    let complete = folder_of_it.join("complete");
-    if complete.exists() {
-        return Ok(python);
-    }
-    quietly(
-        Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&folder_of_it),
-    )
-    .context("no virtual environment (apt-get install python3-venv)")?;
-    quietly(
-        Command::new(&python)
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-            ])
-            .arg("--requirement")
-            .arg(folder().join("requirements.txt")),
-    )
-    .context("no packages from PyPI")?;
-    std::fs::write(complete, "")?;
-    Ok(python)
-}
-
-fn quietly(command: &mut Command) -> Result<()> {
-    let output = command.output().with_context(|| format!("{command:?}"))?;
-    let said = [output.stdout, output.stderr].concat();
-    let last = String::from_utf8_lossy(&said);
-    let last = last.lines().rev().find(|line| !line.trim().is_empty());
-    ensure!(
-        output.status.success(),
-        "{command:?} failed: {}",
-        last.unwrap_or_default()
-    );
     Ok(())
 }
 

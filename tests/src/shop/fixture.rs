@@ -75,7 +75,8 @@ fn participants(stores: &Stores) -> Result<String> {
         .replace(":6379/", &format!(":{}/", stores.redis.port())))
 }
 
-async fn fill(stores: &Stores, carts: u64) -> Result<()> {
+/// Customers, open carts and products.
+pub(super) async fn fill(stores: &Stores, carts: u64) -> Result<()> {
     let customers: Vec<String> = (0..CUSTOMERS)
         .map(|n| format!("('{}', 'Customer {n}')", customer(n)))
         .collect();

@@ -4,6 +4,7 @@
 mod buyers;
 mod checker;
 mod fixture;
+pub mod guide;
 mod orders;
 mod personal;
 mod tampered;
