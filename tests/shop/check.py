@@ -4,7 +4,8 @@
 Usage: check.py --mysql PORT --redis PORT --before FILE --told FILE
 
 It knows the shop and nothing of tandem: it reads with the stores' own command line clients (mariadb or mysql,
-redis-cli). --before is one JSON document: products (sku, name, price, stock), customers (ref, name), carts
+redis-cli). --before is one JSON document: products (sku, name, price, and stock in each
+warehouse), default_warehouse, customers (ref, name), carts
 (id, customer), all carts open; hours_east, the zone in which the server's DATETIMEs are. --told has a JSON
 document a line for each purchase: the order as it was submitted, the outcome (committed, refused, unknown),
 and when it was asked for and answered, in seconds since 1970. An unknown one is looked up: all of it has to be
@@ -111,7 +112,7 @@ class Shop:
         self.customers = {row["ref"]: row for row in customers}
         columns = ["id", "ref", "customer_id", "cart_id", "email", "address", "details", "total", "currency"]
         self.orders = list(stores.rows("orders", columns + ["coupon", "state", "ordered_at"]))
-        columns = ["id", "order_id", "position", "sku", "quantity", "price"]
+        columns = ["id", "order_id", "position", "sku", "warehouse", "quantity", "price"]
         self.lines = by(stores.rows("order_lines", columns), "order_id")
         columns = ["id", "order_id", "reference", "amount", "state"]
         self.payments = by(stores.rows("payments", columns), "order_id")
@@ -178,6 +179,7 @@ class Shop:
             check.row(f"line {position} of {ref}", line, {
                 "position": position,
                 "sku": item["sku"],
+                "warehouse": item["pool"] or None,
                 "quantity": item["quantity"],
                 "price": money(item["unit_price_minor"], currency),
             })
@@ -227,21 +229,23 @@ class Shop:
         for told in made:
             for item in told["order"]["items"]:
                 if item["tracked"]:
-                    sold[item["sku"]] += item["quantity"]
+                    warehouse = item["pool"] or self.before["default_warehouse"]
+                    sold[item["sku"], warehouse] += item["quantity"]
         for product in self.before["products"]:
             sku = product["sku"]
             found = self.stores.redis("HGETALL", f"product:{sku}")
-            units = sold.pop(sku, 0)
-            check.compared["units"] += units
-            left = product["stock"] - units
-            fields = {"name": product["name"], "price": str(product["price"]), "stock": str(left)}
+            fields = {"name": product["name"], "price": str(product["price"])}
+            for warehouse, units in product["stock"].items():
+                gone = sold.pop((sku, warehouse), 0)
+                check.compared["units"] += gone
+                fields[f"stock-{warehouse}"] = str(units - gone)
             check.row(f"product {sku}", found, fields)
             # What stands beside the shop's own fields has to be named apart from them.
             strange = [name for name in found.keys() - fields.keys() if not name.startswith("witness:")]
             if strange:
                 check.differs(f"product {sku}: fields {strange}")
-        for sku, units in sold.items():
-            check.differs(f"product {sku}: {units} units were sold, and there is no such product")
+        for (sku, warehouse), units in sold.items():
+            check.differs(f"product {sku}: {units} units were sold, and {warehouse} has no such product")
         products = {f"product:{product['sku']}" for product in self.before["products"]}
         others = set(self.stores.redis("KEYS", "product:*")) - products
         if others:

@@ -35,6 +35,7 @@ CREATE TABLE order_lines (
   order_id BIGINT UNSIGNED NOT NULL,
   position SMALLINT UNSIGNED NOT NULL,
   sku VARCHAR(128) NOT NULL,
+  warehouse VARCHAR(20) NULL,
   quantity INT UNSIGNED NOT NULL,
   price DECIMAL(12,2) NOT NULL,
   UNIQUE (order_id, position),

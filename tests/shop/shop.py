@@ -11,6 +11,11 @@ import redis
 DIGITS = {"EUR": 2, "USD": 2, "JPY": 0}
 
 
+def field(line):
+    """Of a product's hash: its stock in the line's warehouse."""
+    return "stock-" + line.get("warehouse", "tokyo")
+
+
 class OutOfStock(Exception):
     """There is less of it than was ordered."""
 
@@ -24,13 +29,13 @@ class Shop:
         """Gives the order's number."""
         tracked = [line for line in order["lines"] if self.kv.exists(f"product:{line['sku']}")]
         for line in tracked:
-            if int(self.kv.hget(f"product:{line['sku']}", "stock")) < line["quantity"]:
+            if int(self.kv.hget(f"product:{line['sku']}", field(line))) < line["quantity"]:
                 raise OutOfStock(line["sku"])
         with self.db.cursor() as sql:
             number = self.insert(sql, order)
         self.db.commit()
         for line in tracked:
-            self.kv.hincrby(f"product:{line['sku']}", "stock", -line["quantity"])
+            self.kv.hincrby(f"product:{line['sku']}", field(line), -line["quantity"])
         return number
 
     def insert(self, sql, order):
@@ -47,8 +52,10 @@ class Shop:
         number = sql.lastrowid
         for position, line in enumerate(order["lines"], 1):
             sql.execute(
-                "INSERT INTO order_lines (order_id, position, sku, quantity, price) VALUES (%s, %s, %s, %s, %s)",
-                (number, position, line["sku"], line["quantity"], line["price_minor"] / unit),
+                "INSERT INTO order_lines (order_id, position, sku, warehouse, quantity, price) "
+                "VALUES (%s, %s, %s, %s, %s, %s)",
+                (number, position, line["sku"], line.get("warehouse"), line["quantity"],
+                 line["price_minor"] / unit),
             )
         sql.execute("UPDATE carts SET state = 'ordered' WHERE id = %s", (order["cart"],))
         sql.execute(
@@ -70,7 +77,7 @@ ORDER = {
     "coupon": "SAVE3",
     "lines": [
         {"sku": "lamp", "quantity": 2, "price_minor": 1999},
-        {"sku": "lamp", "quantity": 1, "price_minor": 1499},
+        {"sku": "lamp", "quantity": 1, "price_minor": 1499, "warehouse": "koeln"},
         {"sku": "shipping", "quantity": 1, "price_minor": 490},
     ],
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sqlx::AssertSqlSafe;
 
 use crate::coordinator::Start;
@@ -18,7 +18,10 @@ pub(super) const CUSTOMERS: u64 = 50;
 /// Rows in one INSERT.
 const ROWS_MAX: u64 = 2_000;
 
-/// Sku, name, price in minor units of the currency, units in stock. Of the last there is not enough.
+/// Each product has a stock in either; what is said of none is sold from the first.
+pub(super) const WAREHOUSES: [&str; 2] = ["tokyo", "koeln"];
+
+/// Sku, name, price in minor units of the currency, units in each warehouse. Of the last there is not enough.
 pub(super) const PRODUCTS: [(&str, &str, i64, i64); 7] = [
     ("lamp", "Lamp \u{201e}Möwe\u{201c}", 1999, 10_000_000),
     ("mug", "Mug, 0.3 l", 750, 10_000_000),
@@ -107,12 +110,14 @@ pub(super) async fn fill(stores: &Stores, carts: u64) -> Result<()> {
     }
     let mut kv = stores.kv().await?;
     for (sku, name, price, stock) in PRODUCTS {
-        redis::cmd("HSET")
+        let mut command = redis::cmd("HSET");
+        command
             .arg(format!("product:{sku}"))
-            .arg(&["name", name, "price", &price.to_string()])
-            .arg(&["stock", &stock.to_string()])
-            .query_async::<()>(&mut kv)
-            .await?;
+            .arg(&["name", name, "price", &price.to_string()]);
+        for warehouse in WAREHOUSES {
+            command.arg(format!("stock-{warehouse}")).arg(stock);
+        }
+        command.query_async::<()>(&mut kv).await?;
     }
     Ok(())
 }
@@ -120,6 +125,10 @@ pub(super) async fn fill(stores: &Stores, carts: u64) -> Result<()> {
 /// What the shop held before the first purchase, for the checker.
 pub(super) fn before(carts: u64) -> Value {
     let products = PRODUCTS.map(|(sku, name, price, stock)| {
+        let stock: Map<String, Value> = WAREHOUSES
+            .into_iter()
+            .map(|warehouse| (warehouse.to_owned(), json!(stock)))
+            .collect();
         json!({"sku": sku, "name": name, "price": price, "stock": stock})
     });
     let customers: Vec<Value> = (0..CUSTOMERS)
@@ -128,7 +137,10 @@ pub(super) fn before(carts: u64) -> Value {
     let carts: Vec<Value> = (0..carts)
         .map(|n| json!({"id": cart(n), "customer": customer(n)}))
         .collect();
-    json!({"products": products, "customers": customers, "carts": carts, "hours_east": 9})
+    json!({
+        "products": products, "customers": customers, "carts": carts, "hours_east": 9,
+        "default_warehouse": WAREHOUSES[0],
+    })
 }
 
 /// The reference of the customer whose cart this is.

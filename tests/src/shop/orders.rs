@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tandem_proto::v1;
 
 use crate::random::Random;
-use crate::shop::fixture::{CUSTOMERS, PRODUCTS, cart, customer};
+use crate::shop::fixture::{CUSTOMERS, PRODUCTS, WAREHOUSES, cart, customer};
 
 /// In each personal value, and nowhere else.
 pub(super) const PERSONAL: &str = "Pers0nal";
@@ -58,7 +58,7 @@ fn items(random: &mut Random) -> Vec<v1::Item> {
             unit_price_minor: price - (line as i64) * 5,
             line_id: format!("line-{line}"),
             tracked: None,
-            ..Default::default()
+            pool: (*random.one_of(&["", WAREHOUSES[0], WAREHOUSES[1]])).to_owned(),
         });
     }
     for (sku, price) in UNTRACKED {
@@ -69,7 +69,7 @@ fn items(random: &mut Random) -> Vec<v1::Item> {
                 unit_price_minor: price,
                 line_id: sku.to_owned(),
                 tracked: Some(false),
-                ..Default::default()
+                pool: String::new(),
             });
         }
     }
@@ -123,7 +123,7 @@ pub(super) fn as_json(order: &v1::SubmitPurchaseRequest) -> Value {
         .map(|item| {
             json!({
                 "sku": item.sku, "quantity": item.quantity, "unit_price_minor": item.unit_price_minor,
-                "tracked": item.tracked.unwrap_or(true),
+                "tracked": item.tracked.unwrap_or(true), "pool": item.pool,
             })
         })
         .collect();
