@@ -117,16 +117,15 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         links.clone(),
         (event_sender, events),
     );
-    let identity = Identity {
-        coordinator: id,
-        epoch: begun.epoch,
-        log_id: begun.log_id,
-    };
     let (stop, stopping) = watch::channel(false);
     let operator = Operator::new(
         handle.clone(),
         clock,
-        identity,
+        Identity {
+            coordinator: id,
+            epoch: begun.epoch,
+            log_id: begun.log_id,
+        },
         links.clone(),
         LogReader::new(begun.log.clone(), READS_MAX),
         config.attributes.clone(),

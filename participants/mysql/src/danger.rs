@@ -49,6 +49,8 @@ pub(crate) enum Danger {
         zone: String,
         /// What it is where that is `SYSTEM`.
         system: String,
+        /// That of tandem's sessions.
+        ours: String,
     },
     NoUniqueKey(Doubt),
     /// For a person, each column or key that takes different rows for the same.
@@ -216,15 +218,7 @@ impl Danger {
                 tables::ALTER_BRANCHES
             ),
             Danger::IdFoldsCase(column) => column.detail(),
-            Danger::TimeZoneDiffers { zone, system } => {
-                let is = if zone == "SYSTEM" { system } else { zone };
-                format!(
-                    "the server's time zone is {is} and tandem's sessions are in UTC: NOW(), CURRENT_TIMESTAMP, \
-                     columns that have it for default, and :purchase_time in a DATETIME column are not as in \
-                     sessions of the app; set time_zone = \"{zone}\" to have them so, or time_zone = \
-                     \"+00:00\" if UTC is meant"
-                )
-            }
+            Danger::TimeZoneDiffers { zone, system, ours } => time_zone_differs(zone, system, ours),
             Danger::NoUniqueKey(doubt) => doubt.detail(),
             Danger::KeyTooNarrow(keys) => format!(
                 "purchases are refused that nobody has made: {}; make the key of all that tells them apart",
@@ -299,6 +293,25 @@ impl Doubt {
             ),
         }
     }
+}
+
+fn time_zone_differs(zone: &str, system: &str, ours: &str) -> String {
+    let is = if zone == "SYSTEM" { system } else { zone };
+    let (ours, meant) = match ours {
+        "SYSTEM" => (
+            format!("in the machine's, {system}, as time_zone = \"SYSTEM\" says"),
+            "the offset or the name of the machine's if that is meant",
+        ),
+        _ => (
+            "in UTC".to_owned(),
+            "time_zone = \"+00:00\" if UTC is meant",
+        ),
+    };
+    format!(
+        "the server's time zone is {is} and tandem's sessions are {ours}: NOW(), CURRENT_TIMESTAMP, columns that \
+         have it for default, and :purchase_time in a DATETIME column are not as in sessions of the app; set \
+         time_zone = \"{zone}\" to have them so, or {meant}"
+    )
 }
 
 #[cfg(test)]

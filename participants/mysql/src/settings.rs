@@ -128,8 +128,8 @@ pub(crate) struct Checked {
     pub(crate) address: String,
     pub(crate) templates: Templates,
     pub(crate) default_schema: bool,
-    /// Whether the file says in which time zone sessions are.
-    pub(crate) says_time_zone: bool,
+    /// Whether the file says for sure in which time zone sessions are.
+    pub(crate) means_time_zone: bool,
     pub(crate) accept: Vec<String>,
     pub(crate) sessions_max: usize,
     pub(crate) connect_timeout: Duration,
@@ -221,7 +221,7 @@ impl Settings {
             address,
             templates: Templates::parse(&statements, &self.attributes)?,
             default_schema,
-            says_time_zone: self.time_zone.is_some(),
+            means_time_zone: self.time_zone.as_deref().is_some_and(is_sure),
             accept: self.accept,
             sessions_max: usize::try_from(sessions_max).expect("at most 256"),
             connect_timeout: Duration::from_millis(connect),
@@ -231,6 +231,11 @@ impl Settings {
             create_tables: self.create_tables,
         })
     }
+}
+
+/// Whether a time zone is meant for sure: `SYSTEM` is taken for the server's own, and is the machine's.
+fn is_sure(zone: &str) -> bool {
+    !zone.eq_ignore_ascii_case("SYSTEM")
 }
 
 /// Whether a server could know a time zone by this text. It is written into a statement between quotes.

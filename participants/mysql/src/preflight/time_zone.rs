@@ -26,21 +26,24 @@ pub(crate) async fn is_even(
 }
 
 /// Whether statements of the app's would mean another time than in its own sessions, and nothing says that
-/// this is meant. Compared in winter and in summer, so that the answer does not come and go with them.
+/// this is meant: `SYSTEM` is the machine's zone, and not what the server gives its sessions. Compared in winter and in summer, so that the answer does not come and go with them.
 pub(crate) async fn of(
     store: &Store,
     session: &mut Session,
     deadline: Instant,
 ) -> Result<Option<Danger>, PacketFailure> {
-    if store.settings.says_time_zone || store.settings.default_schema {
+    if store.settings.means_time_zone || store.settings.default_schema {
         return Ok(None);
     }
-    let is_utc = |noon: &str| {
-        format!("IFNULL(CONVERT_TZ('{noon}', '+00:00', @@GLOBAL.time_zone) = '{noon}', 1)")
+    let is_same = |noon: &str| {
+        let [ours, theirs] = ["SESSION", "GLOBAL"]
+            .map(|whose| format!("CONVERT_TZ('{noon}', '+00:00', @@{whose}.time_zone)"));
+        format!("IFNULL({ours} = {theirs}, 1)")
     };
-    let [winter, summer] = NOONS.map(is_utc);
-    let query =
-        format!("SELECT {winter} AND {summer}, @@GLOBAL.time_zone, @@GLOBAL.system_time_zone");
+    let [winter, summer] = NOONS.map(is_same);
+    let query = format!(
+        "SELECT {winter} AND {summer}, @@GLOBAL.time_zone, @@GLOBAL.system_time_zone, @@SESSION.time_zone"
+    );
     let rows = session.query(&query, deadline).await?;
     let Some(row) = rows.first() else {
         return Ok(None);
@@ -49,5 +52,6 @@ pub(crate) async fn of(
     Ok(differs.then_some(Danger::TimeZoneDiffers {
         zone: answer::field(row, 1)?,
         system: answer::field(row, 2)?,
+        ours: answer::field(row, 3)?,
     }))
 }

@@ -69,6 +69,13 @@ pub(crate) async fn the_time_zone_is_told_until_it_is_said(stand: Stand) {
     let finding = told(None).await.1.expect("it differs");
     let advice = finding.detail.contains("set time_zone = \"+09:00\"");
     assert!(finding.accepted && advice, "{finding:?}");
+    // The machine is not at +09:00, which nobody means who says SYSTEM.
+    let finding = told(Some("SYSTEM")).await.1.expect("it differs");
+    let advice = finding.detail.contains("set time_zone = \"+09:00\"");
+    assert!(
+        advice && finding.detail.contains("the machine's"),
+        "{finding:?}"
+    );
     for (number, (zone, made)) in [
         ("+00:00", "2026-03-01 12:00:00.007"),
         ("+09:00", "2026-03-01 21:00:00.007"),
