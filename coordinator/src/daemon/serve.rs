@@ -25,8 +25,8 @@ use crate::config::Config;
 use crate::services::validate::Carried;
 use crate::services::{Operator, Purchases};
 
-/// Longest message of a client, in bytes: a purchase with 100 items of the longest sku takes
-/// about 15 KB.
+/// Longest message of a client, in bytes: the largest purchase that the limits can be set to allow takes
+/// about 46 KB.
 const CLIENT_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes of a transaction's entries in its decision record: below the log's bound for a record,
@@ -338,5 +338,63 @@ fn settings(config: &Config) -> Settings {
         retention_purchases_max: config.retention.purchases_max,
         retention_age_min: RETENTION_AGE_MIN,
         closing_age: CLOSING_AGE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use prost::Message;
+    use tandem_participant::rules;
+    use tandem_proto::v1;
+    use tandem_protocol::entry_bytes;
+
+    use super::*;
+    use crate::services::validate;
+
+    /// All that the limits can be set to allow fits into one message, and into the record of a decision.
+    #[test]
+    fn the_largest_purchase_fits_everywhere() {
+        let long = |bytes: usize, number: usize| format!("{number:x>bytes$}");
+        let item = |number| v1::Item {
+            sku: long(rules::SKU_BYTES_MAX, number),
+            quantity: rules::QUANTITY_MAX,
+            unit_price_minor: -1,
+            line_id: long(rules::LINE_ID_BYTES_MAX, number),
+            tracked: Some(false),
+            pool: long(rules::POOL_BYTES_MAX, number),
+        };
+        let name = |number| format!("a{number:_>31}");
+        let bytes = rules::ATTRIBUTE_BYTES_MAX / rules::ATTRIBUTES_MAX - name(0).len();
+        let names: Vec<String> = (0..rules::ATTRIBUTES_MAX).map(name).collect();
+        let attribute = |name: &String| (name.clone(), "x".repeat(bytes));
+        let mut request = v1::SubmitPurchaseRequest {
+            purchase_id: long(rules::PURCHASE_ID_BYTES_MAX, 0),
+            customer_id: long(rules::CUSTOMER_ID_BYTES_MAX, 0),
+            items: (1..rules::ITEMS_MAX).map(item).collect(),
+            currency: "EUR".into(),
+            wait_for: 0,
+            attributes: names.iter().map(attribute).collect(),
+        };
+        request.items.push(v1::Item {
+            quantity: 1_000,
+            unit_price_minor: rules::UNIT_PRICE_MINOR_MAX,
+            ..item(0)
+        });
+        assert!(request.encoded_len() <= CLIENT_MESSAGE_BYTES_MAX);
+        let declared = |name: &String| {
+            let kind = tandem_participant::attributes::AttributeType::Text;
+            let attribute = tandem_participant::attributes::Attribute::new(kind);
+            (name.clone(), attribute)
+        };
+        let carried = Carried {
+            attributes: names.iter().map(declared).collect(),
+            attributes_max: rules::ATTRIBUTES_MAX,
+            attribute_bytes_max: rules::ATTRIBUTE_BYTES_MAX,
+        };
+        let purchase = validate::purchase(request, &carried).unwrap();
+        let bytes = entry_bytes(&purchase);
+        assert!(bytes <= TRANSACTION_BYTES_MAX, "{bytes}");
     }
 }
