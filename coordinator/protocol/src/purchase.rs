@@ -238,7 +238,6 @@ impl Reason {
 mod tests {
     use super::*;
 
-    /// What is in logs already must stay readable.
     #[test]
     fn a_stock_is_told_by_its_name() {
         for (sku, pool, name) in [("tea", "", "tea"), ("tea", "paris", "tea{paris}")] {
@@ -251,6 +250,7 @@ mod tests {
         }
     }
 
+    /// What is in logs already must stay readable.
     #[test]
     fn entry_is_one_message_of_its_number_and_its_purchase() {
         let entry = Entry {

@@ -19,8 +19,8 @@ use crate::totals::ParticipantTotals;
 /// The newest format that this version writes and reads; it reads all before it too.
 ///
 /// 1: as first released. 2: a decision on purchases that carry attributes, line ids, untracked items or
-/// pools; totals of stocks in pools. A record has the lowest that tells all of it, so that an earlier version goes on with a log in which nothing
-/// of that is used, and refuses one of which it would leave something out.
+/// pools; totals of stocks in pools. A record has the lowest that tells all of it, so that an earlier version
+/// goes on with a log in which nothing of that is used, and refuses one of which it would leave something out.
 pub(crate) const RECORD_FORMAT: u32 = 2;
 
 /// Bytes of a refusal's detail that the log keeps.

@@ -1,9 +1,9 @@
 //! What else a row has of what a purchase carries, against what was decided.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tandem_participant::attributes::{AttributeType, Attributes, time_micros};
 use tandem_participant::audit_question::comparable;
-use tandem_participant::money;
+use tandem_participant::{items_json, money};
 use tandem_protocol::{Item, Purchase};
 
 /// How far a time in a row may be from the decided one, in microseconds: a column may keep whole seconds.
@@ -62,7 +62,7 @@ impl Carried<'_> {
         };
         match (name, self.item) {
             ("total", _) => money(self.purchase.total_minor()),
-            ("items_json", _) => Some(Decided::Json(self.items_json())),
+            ("items_json", _) => Some(Decided::Json(items_json(self.purchase))),
             ("line_id", Some(item)) => Some(text_or_null(&item.line_id)),
             ("pool", Some(item)) => Some(text_or_null(&item.pool)),
             ("unit_price", Some(item)) => money(item.unit_price_minor.into()),
@@ -85,21 +85,6 @@ impl Carried<'_> {
             AttributeType::Time => Decided::Micros(time_micros(value)?),
             AttributeType::Json => Decided::Json(serde_json::from_str(value).ok()?),
         })
-    }
-
-    fn items_json(&self) -> Value {
-        let said = |text: &String| (!text.is_empty()).then(|| text.clone());
-        let items = self.purchase.items.iter().map(|item| {
-            json!({
-                "line_id": said(&item.line_id),
-                "sku": item.sku,
-                "quantity": item.quantity,
-                "unit_price_minor": item.unit_price_minor,
-                "tracked": !item.untracked,
-                "pool": said(&item.pool),
-            })
-        });
-        items.collect()
     }
 }
 

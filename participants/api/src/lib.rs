@@ -13,6 +13,7 @@ pub mod clock;
 pub mod conformance;
 pub mod convert;
 mod error;
+mod items_json;
 pub mod money;
 mod participant;
 pub mod rules;
@@ -26,6 +27,7 @@ pub use call::{
 };
 pub use client::{RemoteParticipant, Timeouts};
 pub use error::Error;
+pub use items_json::items_json;
 pub use participant::Participant;
 pub use server::ParticipantServer;
 pub use tandem_protocol::{

@@ -85,8 +85,8 @@ async fn content_is_answered_before_and_after_a_restart(world: &World) -> Result
     Ok(())
 }
 
-async fn content_of_what_is_in_flight_is_answered(world: &World) -> Result<()> {
-    one_in_doubt(world).await?;
+/// A client of the coordinator, started again while Redis is dead and a purchase is in doubt.
+async fn with_redis_dead(world: &World) -> Result<Client> {
     world.stores.redis.kill9()?;
     world.coordinator.launch(&world.start.without_env())?;
     let client = world.coordinator.client();
@@ -94,6 +94,12 @@ async fn content_of_what_is_in_flight_is_answered(world: &World) -> Result<()> {
         Ok(client.find("p-1").await.is_ok())
     })
     .await?;
+    Ok(client)
+}
+
+async fn content_of_what_is_in_flight_is_answered(world: &World) -> Result<()> {
+    one_in_doubt(world).await?;
+    let client = with_redis_dead(world).await?;
     let found = client.find("p-1").await?;
     ensure!(
         found.state() == v1::PurchaseState::Committed && !found.applied,
@@ -232,13 +238,7 @@ async fn branch_as_xa_recover_lists_it_is_shown_with_its_purchases(world: &World
     let mut forms = branch_as_listed(world).await?;
     forms.push(format!("'{id}','purchases',1952542308"));
     forms.push(format!("{id}/stock"));
-    world.stores.redis.kill9()?;
-    world.coordinator.launch(&world.start.without_env())?;
-    let client = world.coordinator.client();
-    until("the coordinator answers", SOON, async || {
-        Ok(client.find("p-1").await.is_ok())
-    })
-    .await?;
+    let client = with_redis_dead(world).await?;
     for is_ended in [false, true] {
         for form in &forms {
             println!("{form}");

@@ -1,7 +1,7 @@
 //! The values that a statement's parameters stand for, written into it.
 
 use tandem_participant::attributes::{AttributeType, Attributes, time_micros};
-use tandem_participant::money;
+use tandem_participant::{items_json, money};
 use tandem_protocol::{Entry, Item, Purchase, Timestamp, TransactionId};
 
 use crate::sql::encode;
@@ -83,7 +83,7 @@ fn value(sql: &mut String, param: &Param, values: &Values<'_>, of: Of<'_>) -> Op
         Param::Total => sql.push_str(&decimal(purchase, purchase.total_minor())?),
         Param::TransactionId => encode::text(sql, &values.begun.transaction.to_string()),
         Param::PurchaseTime => encode::time(sql, values.begun.time),
-        Param::ItemsJson => encode::text(sql, &items_json(purchase)),
+        Param::ItemsJson => encode::text(sql, &items_json(purchase).to_string()),
         Param::Attribute(name) => return attribute(sql, name, values, purchase),
         Param::Sku => encode::text(sql, &item().1.sku),
         Param::LineId => text_or_null(sql, &item().1.line_id),
@@ -165,21 +165,4 @@ pub(crate) fn why_unfit<'a>(
         }
         _ => None,
     })
-}
-
-/// `[{"line_id":null,"sku":"lamp","quantity":2,"unit_price_minor":1999,"tracked":true,"pool":null},…]`, in the order of
-/// the items.
-fn items_json(purchase: &Purchase) -> String {
-    let items = purchase.items.iter().map(|item| {
-        let said = |text: &String| (!text.is_empty()).then(|| text.clone());
-        serde_json::json!({
-            "line_id": said(&item.line_id),
-            "sku": item.sku,
-            "quantity": item.quantity,
-            "unit_price_minor": item.unit_price_minor,
-            "tracked": !item.untracked,
-            "pool": said(&item.pool),
-        })
-    });
-    serde_json::Value::from_iter(items).to_string()
 }
