@@ -58,7 +58,16 @@ pub fn run_suite(suite: &str, cases: &[Case]) -> ExitCode {
             });
         }
     }
-    conclude(suite, &machine, trials)
+    let mut arguments = Arguments::from_args();
+    // A case mostly waits: for servers to start, for deadlines, for pauses that the daemon makes.
+    arguments
+        .test_threads
+        .get_or_insert_with(|| 2 * processors());
+    conclude_as(suite, &machine, &arguments, trials)
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn is_installed(program: &str) -> bool {
@@ -73,11 +82,19 @@ pub fn skipped(name: String, reason: String) -> Trial {
 
 /// Runs trials and prints what they ran on.
 pub fn conclude(suite: &str, machine: &Machine, trials: Vec<Trial>) -> ExitCode {
-    let arguments = Arguments::from_args();
+    conclude_as(suite, machine, &Arguments::from_args(), trials)
+}
+
+fn conclude_as(
+    suite: &str,
+    machine: &Machine,
+    arguments: &Arguments,
+    trials: Vec<Trial>,
+) -> ExitCode {
     if !arguments.list {
         println!("{suite}: {}", machine.servers());
     }
-    libtest_mimic::run(&arguments, trials).exit_code()
+    libtest_mimic::run(arguments, trials).exit_code()
 }
 
 /// Runs something asynchronous; a panic in it is a failure like another.
