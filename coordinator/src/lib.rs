@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 mod error_reason;
+mod explain;
 mod hex;
 pub mod logging;
 #[cfg(test)]

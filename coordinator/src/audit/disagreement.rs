@@ -6,7 +6,7 @@ use tandem_protocol::{HeuristicKind, ParticipantName, Standing, TransactionId};
 /// The kinds of disagreement. Their names on the wire are the variants' in UPPER_SNAKE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::AsRefStr, strum::VariantArray)]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
-pub(super) enum DisagreementKind {
+pub(crate) enum DisagreementKind {
     RowMissing,
     RowDiffers,
     RowWithoutDecision,
@@ -26,7 +26,8 @@ pub(super) enum DisagreementKind {
 }
 
 impl DisagreementKind {
-    fn meaning(self) -> &'static str {
+    /// What it means, as a clause.
+    pub(crate) fn meaning(self) -> &'static str {
         match self {
             DisagreementKind::RowMissing => {
                 "the purchase was decided and its row was acknowledged; somebody has removed it \

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 pub use auditor::Auditor;
+pub(crate) use disagreement::DisagreementKind;
 
 /// Parts of the answer that wait for a slow reader.
 const ANSWERS_MAX: usize = 64;

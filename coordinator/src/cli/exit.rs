@@ -5,7 +5,7 @@ use strum::VariantArray;
 /// The exit codes, by their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::VariantArray)]
 #[repr(u8)]
-pub(super) enum Exit {
+pub(crate) enum Exit {
     Done = 0,
     Negative = 1,
     Usage = 2,
@@ -14,7 +14,8 @@ pub(super) enum Exit {
 }
 
 impl Exit {
-    fn meaning(self) -> &'static str {
+    /// What it says, as a clause.
+    pub(crate) fn meaning(self) -> &'static str {
         match self {
             Exit::Done => "done",
             Exit::Negative => "refused, or the answer is negative",

@@ -9,6 +9,7 @@ mod config_check;
 mod connection;
 mod content;
 mod exit;
+mod explain;
 mod forgotten;
 mod json;
 mod log_advice;
@@ -17,7 +18,7 @@ mod log_inspect;
 mod log_record;
 mod log_replayed;
 mod log_work;
-mod names;
+pub(crate) mod names;
 pub mod output;
 pub mod participant;
 mod participants;
@@ -47,8 +48,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub(crate) use exit::Exit;
 pub use exit::exit_codes;
-#[cfg(test)]
 pub(crate) use status::code_name;
 pub use verb_failure::VerbFailure;
 
@@ -88,6 +89,26 @@ impl Config {
     pub fn run(self) -> Result<(), VerbFailure> {
         match self {
             Config::Check(args) => on_one_thread(args.run()),
+        }
+    }
+}
+
+/// The verbs that ask nobody.
+#[derive(Debug, Subcommand)]
+pub enum Help {
+    /// What a code means that tandem prints, how it comes about, and what to do
+    #[command(long_about = explain::ABOUT, after_help = exit_codes())]
+    Explain(explain::Args),
+}
+
+impl Help {
+    /// Prints what is known.
+    ///
+    /// # Errors
+    /// [`VerbFailure`], to be shown by [`finish`].
+    pub fn run(self) -> Result<(), VerbFailure> {
+        match self {
+            Help::Explain(args) => args.run(),
         }
     }
 }

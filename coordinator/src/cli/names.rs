@@ -6,7 +6,7 @@ use tandem_proto::v1::{
 };
 
 /// The name of an enum's number on the wire.
-pub(super) trait WireEnum: TryFrom<i32> {
+pub(crate) trait WireEnum: TryFrom<i32> {
     /// What every name of the enum begins with.
     const PREFIX: &'static str;
 
@@ -15,7 +15,7 @@ pub(super) trait WireEnum: TryFrom<i32> {
 }
 
 /// The proto's name of a number; `9` for one that this version does not know.
-pub(super) fn full<E: WireEnum>(number: i32) -> String {
+pub(crate) fn full<E: WireEnum>(number: i32) -> String {
     match E::try_from(number) {
         Ok(value) => value.wire_name().to_owned(),
         Err(_) => number.to_string(),
@@ -23,7 +23,7 @@ pub(super) fn full<E: WireEnum>(number: i32) -> String {
 }
 
 /// The name in a person's words: `rolled-back`.
-pub(super) fn word<E: WireEnum>(number: i32) -> String {
+pub(crate) fn word<E: WireEnum>(number: i32) -> String {
     match E::try_from(number) {
         Ok(value) => {
             let name = value.wire_name();

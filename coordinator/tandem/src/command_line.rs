@@ -1,7 +1,7 @@
 //! What the binary takes on its command line.
 
 use clap::{Parser, Subcommand};
-use tandem::cli::{Client, Config, Log, exit_codes, participant, serve};
+use tandem::cli::{Client, Config, Help, Log, exit_codes, participant, serve};
 
 /// Makes a purchase atomic over MySQL and Redis.
 #[derive(Debug, Parser)]
@@ -32,6 +32,9 @@ pub enum Command {
     /// Check a configuration before it is used
     #[command(subcommand)]
     Config(Config),
+    /// A verb that asks nobody.
+    #[command(flatten)]
+    Help(Help),
     /// A verb that asks a running coordinator.
     #[command(flatten)]
     Client(Client),

@@ -29,6 +29,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Client(verb) => verb.run(),
+        Command::Help(verb) => verb.run(),
         Command::Log(verb) => verb.run(),
         Command::Config(verb) => verb.run(),
         Command::Serve(args) => return start(&args.log, || Config::load(&args.config), serve),

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::Finding;
 
-/// The name of its finding.
-const ACCESS_DENIED: &str = "ACCESS_DENIED";
+/// The finding that a store denies tandem the access.
+pub const ACCESS_DENIED: &str = "ACCESS_DENIED";
 
 /// Pauses before it is tried again. The first is for an account that was just being made anew; the
 /// third try in a row is the one that locks where three are allowed, so it comes late.

@@ -10,7 +10,8 @@ use crate::call::Finding;
 #[derive(Debug, Clone, thiserror::Error, strum::EnumDiscriminants)]
 #[strum_discriminants(
     name(ErrorKind),
-    vis(pub(crate)),
+    vis(pub),
+    doc = "Which of them it is.",
     derive(strum::AsRefStr, strum::EnumString, strum::VariantArray),
     strum(serialize_all = "SCREAMING_SNAKE_CASE")
 )]

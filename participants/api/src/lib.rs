@@ -19,14 +19,14 @@ mod participant;
 pub mod rules;
 pub mod server;
 
-pub use admission::Admission;
+pub use admission::{ACCESS_DENIED, Admission};
 pub use call::{
     Acknowledged, BranchState, BranchTruth, CheckedStore, Commit, Committed, Description, Enlist,
     Enlisted, Finding, Forget, Hold, KnownCoordinator, Look, Looked, Prepare, Recall, Recalled,
     RollBack, RolledBack, Stock, Voted,
 };
 pub use client::{RemoteParticipant, Timeouts};
-pub use error::Error;
+pub use error::{Error, ErrorKind};
 pub use items_json::items_json;
 pub use participant::Participant;
 pub use server::ParticipantServer;

@@ -1,7 +1,7 @@
 //! What is found of a server and its tables that people must know: each with its name, its severity and
 //! its text. Adding one without them does not compile; its name is in the operator's manual besides.
 
-use strum::{AsRefStr, VariantNames};
+use strum::{AsRefStr, EnumDiscriminants, VariantArray, VariantNames};
 use tandem_participant::Finding;
 
 use crate::sql::tables;
@@ -10,8 +10,16 @@ use crate::sql::tables;
 pub(crate) const PACKET_BYTES_MIN: usize = 1 << 20;
 
 /// One thing that was found. Its name, for `accept` and for people, is the variant's in capitals.
-#[derive(Debug, Clone, PartialEq, Eq, AsRefStr, VariantNames)]
+#[derive(Debug, Clone, PartialEq, Eq, AsRefStr, VariantNames, EnumDiscriminants)]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+#[strum_discriminants(
+    name(FindingName),
+    vis(pub),
+    doc = "Every finding of a MySQL participant. What each means is in the runbook.",
+    allow(missing_docs),
+    derive(AsRefStr, VariantArray),
+    strum(serialize_all = "SCREAMING_SNAKE_CASE")
+)]
 pub(crate) enum Danger {
     FlushLogNotAtCommit {
         value: String,

@@ -35,6 +35,7 @@ mod store;
 
 pub use branch::refusal;
 pub use by_hand::{commit_by_hand, end_by_hand, newest_by_hand, take_back_by_hand};
+pub use danger::FindingName;
 pub use mysql_participant::MysqlParticipant;
 pub use records::xid;
 pub use session::codes;

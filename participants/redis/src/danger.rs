@@ -1,7 +1,7 @@
 //! What is found of a server that people must know: each with its name and its text. Adding one without
 //! them does not compile; its name is in the operator's manual besides.
 
-use strum::{AsRefStr, VariantNames};
+use strum::{AsRefStr, EnumDiscriminants, VariantArray, VariantNames};
 use tandem_participant::Finding;
 
 /// Lowest major version: scripts with a shebang came with Redis 7.0.
@@ -9,8 +9,16 @@ pub(crate) const MAJOR_MIN: u64 = 7;
 
 /// One thing that was found, with what the server has said. Its name, for `accept` and for people, is the
 /// variant's in capitals.
-#[derive(Debug, Clone, PartialEq, Eq, AsRefStr, VariantNames)]
+#[derive(Debug, Clone, PartialEq, Eq, AsRefStr, VariantNames, EnumDiscriminants)]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+#[strum_discriminants(
+    name(FindingName),
+    vis(pub),
+    doc = "Every finding of a Redis participant. What each means is in the runbook.",
+    allow(missing_docs),
+    derive(AsRefStr, VariantArray),
+    strum(serialize_all = "SCREAMING_SNAKE_CASE")
+)]
 pub(crate) enum Danger {
     /// Why a torn end of the append-only file can't be cut off, and what mends it.
     AofNotRewritten(String),

@@ -1,0 +1,38 @@
+//! Findings that every kind of store, or the configuration, may have.
+
+use strum::VariantArray;
+use tandem_participant::ACCESS_DENIED;
+
+use super::{Entry, Group, Text};
+use crate::config::missing::Missing;
+
+pub(super) fn entries() -> Vec<Entry> {
+    let missing = Missing::VARIANTS.iter();
+    let missing = missing.map(|one| Entry::new(Group::Finding, one.as_ref(), text(*one)));
+    let denied = Entry::new(Group::Finding, ACCESS_DENIED, DENIED);
+    missing.chain([denied]).collect()
+}
+
+fn text(missing: Missing) -> Text {
+    match missing {
+        Missing::NoStockParticipant => Text {
+            means: "no participant keeps the stock: purchases would be committed and no unit deducted",
+            cause: "The configuration has no Redis participant, and no sidecar that may keep stock.",
+            act: "Add one such as [participants.stock.redis]; or, if that is meant, accept = [\"NO_STOCK_PARTICIPANT\"] in \
+                  [coordinator].",
+        },
+        Missing::NoRecordParticipant => Text {
+            means: "no participant keeps a record: purchases would be committed and no row written",
+            cause: "The configuration has no MySQL participant, and no sidecar that may keep records.",
+            act: "Add one such as [participants.purchases.mysql]; or, if that is meant, accept = \
+                  [\"NO_RECORD_PARTICIPANT\"] in [coordinator].",
+        },
+    }
+}
+
+const DENIED: Text = Text {
+    means: "the store does not let tandem in; connections that are there serve on",
+    cause: "The password, the account or a right was changed, or the account is locked.",
+    act: "Mend it at the store, then `tandem participants retry NAME` has it tried at once. A changed url takes a restart. \
+          Until then it is tried every 300 seconds at most, so that no account is locked by it.",
+};
