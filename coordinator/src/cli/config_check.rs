@@ -65,6 +65,8 @@ enum File {
 struct Report {
     /// What is wrong with the file.
     refusal: Option<String>,
+    /// What is unsafe about its secrets.
+    warnings: Vec<String>,
     stores: Vec<(ParticipantName, Result<CheckedStore, Error>)>,
 }
 
@@ -87,6 +89,7 @@ impl Args {
 
     async fn look(&self, report: &mut Report) -> Result<(), VerbFailure> {
         let file = File::load(&self.config)?;
+        report.warnings = file.warnings().to_vec();
         if self.offline {
             return Ok(());
         }
@@ -130,6 +133,14 @@ impl File {
         })
     }
 
+    fn warnings(&self) -> &[String] {
+        match self {
+            File::Daemon(config) => &config.warnings,
+            File::Mysql(file) => &file.warnings,
+            File::Redis(file) => &file.warnings,
+        }
+    }
+
     fn participants(&self) -> anyhow::Result<Participants> {
         Ok(match self {
             File::Daemon(config) => daemon::participants(config)?,
@@ -168,6 +179,9 @@ impl Report {
             Some(refusal) => format!("REFUSED: {}\n", refusal.trim_end()),
             None => format!("{}: keeps its rules\n", path.display()),
         };
+        for warning in &self.warnings {
+            let _ = writeln!(text, "warning: {}", clean(warning));
+        }
         for (name, checked) in &self.stores {
             match checked {
                 Ok(store) => add_store(&mut text, name, store),
@@ -203,6 +217,7 @@ impl Report {
         json!({
             "file": path.display().to_string(),
             "refusal": self.refusal,
+            "warnings": self.warnings,
             "participants": stores.collect::<Vec<_>>(),
         })
     }

@@ -5,15 +5,18 @@
 
 mod limits;
 pub mod missing;
+mod outside;
 mod participants;
 mod positions;
 mod rules;
+mod shown;
+mod source;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, Error};
+use serde::de::{Deserializer, Error};
 use tandem_participant::attributes::Attributes;
 use tandem_protocol::{CoordinatorId, ParticipantName};
 
@@ -23,6 +26,7 @@ use missing::{Missing, missing};
 pub use participants::{
     MysqlSettings, ParticipantSettings, Participants, RedisSettings, SidecarEndpoint,
 };
+use source::Source;
 
 /// The file of `tandem serve --config FILE`.
 #[derive(Debug, Clone, Deserialize)]
@@ -43,6 +47,9 @@ pub struct Config {
     /// Who takes part, by name; at least one.
     #[serde(deserialize_with = "participants::at_least_one")]
     pub participants: Participants,
+    /// What is unsafe about the file's secrets, for a person.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 }
 
 /// The section `[coordinator]`.
@@ -78,6 +85,9 @@ pub struct MysqlSidecar {
     /// The store, as in `[participants.NAME.mysql]`.
     #[serde(deserialize_with = "participants::mysql")]
     pub mysql: MysqlSettings,
+    /// What is unsafe about the file's secrets, for a person.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 }
 
 /// The file of `tandem participant redis --config FILE`.
@@ -89,6 +99,9 @@ pub struct RedisSidecar {
     /// The store, as in `[participants.NAME.redis]`.
     #[serde(deserialize_with = "participants::redis")]
     pub redis: RedisSettings,
+    /// What is unsafe about the file's secrets, for a person.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 }
 
 /// The section `[sidecar]`.
@@ -150,8 +163,10 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Malformed`] or [`ConfigError::Lacking`], for a person.
     pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let mut config: Config = read(path, text)?;
-        let positions: positions::OfDaemon = read(path, text)?;
+        let source = Source::parse(path, text)?;
+        let mut config: Config = source.read()?;
+        let positions: positions::OfDaemon = source.read()?;
+        config.warnings = source.warnings;
         for (name, settings) in &mut config.participants {
             if let ParticipantSettings::Mysql(settings) = settings {
                 positions.note(text, name.as_str(), settings);
@@ -188,8 +203,10 @@ impl MysqlSidecar {
     /// # Errors
     /// [`ConfigError::Malformed`], for a person.
     pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let mut sidecar: MysqlSidecar = read(path, text)?;
-        let positions: positions::OfSidecar = read(path, text)?;
+        let source = Source::parse(path, text)?;
+        let mut sidecar: MysqlSidecar = source.read()?;
+        let positions: positions::OfSidecar = source.read()?;
+        sidecar.warnings = source.warnings;
         positions.note(text, &mut sidecar.mysql);
         declare(&sidecar.attributes, &mut sidecar.mysql, path)?;
         Ok(sidecar)
@@ -210,7 +227,10 @@ impl RedisSidecar {
     /// # Errors
     /// [`ConfigError::Malformed`], for a person.
     pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        read(path, text)
+        let source = Source::parse(path, text)?;
+        let mut sidecar: RedisSidecar = source.read()?;
+        sidecar.warnings = source.warnings;
+        Ok(sidecar)
     }
 }
 
@@ -234,13 +254,6 @@ fn load<T>(path: &Path, read: fn(&Path, &str) -> Result<T, ConfigError>) -> Resu
     read(path, &text)
 }
 
-fn read<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
-    toml::from_str(text).map_err(|error| ConfigError::Malformed {
-        path: path.into(),
-        report: without_passwords(&error.to_string()),
-    })
-}
-
 /// Gives the statements the attributes that the file declares; one that they use and that is not declared is
 /// refused where the statement stands.
 fn declare(
@@ -260,28 +273,6 @@ fn declare(
              the participants"
         ),
     })
-}
-
-/// The text with the passwords of its URLs starred out, since a report ends in logs.
-fn without_passwords(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find("://") {
-        let (before, after) = rest.split_at(start + "://".len());
-        shown.push_str(before);
-        // A password may hold anything by mistake, so the last @ of the line counts.
-        let url = after.lines().next().unwrap_or_default();
-        rest = match (url.find(':'), url.rfind('@')) {
-            (Some(colon), Some(at)) if colon < at => {
-                shown.push_str(&url[..colon]);
-                shown.push_str(":***");
-                &after[at..]
-            }
-            _ => after,
-        };
-    }
-    shown.push_str(rest);
-    shown
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl OfSidecar {
 }
 
 /// The line and the column at which so many bytes are before.
-fn position(text: &str, bytes: usize) -> Option<Position> {
+pub(super) fn position(text: &str, bytes: usize) -> Option<Position> {
     let before = text.get(..bytes)?;
     let line = before.rsplit('\n').next().unwrap_or_default();
     Some(Position {

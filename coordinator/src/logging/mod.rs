@@ -106,6 +106,13 @@ pub fn init(filter: &str) -> anyhow::Result<Log> {
     Ok(Log(()))
 }
 
+/// Says what a configuration warns of.
+pub fn warn_of(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
 /// A wrong filter is a usage error.
 fn check(filter: &str) -> Result<String, String> {
     parse(filter)

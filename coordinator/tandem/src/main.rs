@@ -74,11 +74,13 @@ fn start<C>(
 
 /// `tandem serve`.
 fn serve(config: Config) -> anyhow::Result<()> {
+    logging::warn_of(&config.warnings);
     run(config.limits.worker_threads, daemon::serve(config))
 }
 
 /// `tandem participant mysql`.
 fn serve_mysql(config: MysqlSidecar) -> anyhow::Result<()> {
+    logging::warn_of(&config.warnings);
     let participant = MysqlParticipant::new(config.sidecar.name.clone(), config.mysql)?;
     let role = daemon::serve_participant(config.sidecar, Arc::new(participant));
     run(SIDECAR_THREADS, role)
@@ -86,6 +88,7 @@ fn serve_mysql(config: MysqlSidecar) -> anyhow::Result<()> {
 
 /// `tandem participant redis`.
 fn serve_redis(config: RedisSidecar) -> anyhow::Result<()> {
+    logging::warn_of(&config.warnings);
     let participant = RedisParticipant::new(config.sidecar.name.clone(), config.redis)?;
     let role = daemon::serve_participant(config.sidecar, Arc::new(participant));
     run(SIDECAR_THREADS, role)

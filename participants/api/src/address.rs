@@ -26,6 +26,14 @@ pub fn unencoded(url: &str) -> Option<&'static str> {
     None
 }
 
+/// Whether a URL that is not [`unencoded`] gives its user a password.
+pub fn has_password(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map(|(user, _)| user);
+    user.is_some_and(|user| user.contains(':'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,6 +28,10 @@ pub struct Settings {
     /// clients breaks XA.
     pub url: SecretString,
 
+    /// The user's password, where the url has none: as it is, not percent-encoded.
+    #[serde(default)]
+    pub password: Option<SecretString>,
+
     /// The statements that record a purchase, run in this order in each branch. Without them
     /// purchases go to the tables `purchases` and `purchase_items`, which are created if missing.
     #[serde(default)]
@@ -92,6 +96,9 @@ pub enum SettingsError {
     /// The url ends its password early.
     #[error("url: {0}")]
     Unencoded(&'static str),
+    /// Two passwords for one user.
+    #[error("the url has a password, and password or password_file gives another: leave one out")]
+    TwoPasswords,
     /// The time zone is none.
     #[error(
         "time_zone must be an offset such as \"+09:00\", a zone such as \"Europe/Berlin\", or \"SYSTEM\", not \
@@ -144,6 +151,7 @@ impl Settings {
     pub fn new(url: SecretString) -> Self {
         Self {
             url,
+            password: None,
             statements: None,
             attributes: Attributes::default(),
             time_zone: None,
@@ -191,7 +199,14 @@ impl Settings {
         if !is_time_zone(zone) {
             return Err(SettingsError::TimeZone(zone.to_owned()));
         }
-        let (options, address) = server(self.url.expose_secret(), zone)?;
+        let url = self.url.expose_secret();
+        let (mut options, address) = server(url, zone)?;
+        if let Some(password) = &self.password {
+            if tandem_participant::address::has_password(url) {
+                return Err(SettingsError::TwoPasswords);
+            }
+            options = options.password(password.expose_secret());
+        }
         let second = 1_000;
         let sessions_max = in_range("sessions_max", self.sessions_max, 1, 256)?;
         let lock_wait = in_range("lock_wait_timeout_s", self.lock_wait_timeout_s, 1, 60)?;
@@ -327,6 +342,26 @@ mod tests {
             .checked()
             .expect("valid");
         assert_eq!(checked.address, "db.example:3307/shop");
+    }
+
+    #[test]
+    fn password_stands_in_the_url_or_beside_it() {
+        let beside = |url: &str| {
+            let mut settings = settings(url);
+            settings.password = Some("h#n/t@r:2".to_owned().into());
+            settings.checked()
+        };
+        for url in [
+            "mysql://me@h/d",
+            "mysql://h/d",
+            "mysql://me@h/d?ssl-ca=a:b@c",
+        ] {
+            let checked = beside(url).expect("valid");
+            let spelled = checked.options.to_url_lossy();
+            assert_eq!(spelled.password(), Some("h%23n%2Ft%40r%3A2"), "{url}");
+        }
+        let both = beside("mysql://me:other@h/d").expect_err("two passwords");
+        assert!(both.to_string().contains("leave one out"), "{both}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use redis::IntoConnectionInfo;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tandem_participant::rules;
@@ -22,6 +23,9 @@ pub struct Settings {
     /// Where the server is: `redis://[user:password@]host[:port][/database]`, `rediss://…` for
     /// TLS, or `redis+unix:///path/to/socket`. It must be the primary.
     pub url: SecretString,
+    /// The user's password, where the url has none: as it is, not percent-encoded.
+    #[serde(default)]
+    pub password: Option<SecretString>,
     /// The key that holds the stock of one sku as an integer; `{sku}` stands for the sku.
     /// Default `stock:{sku}`. With `stock_field` the hash of one product (`product:{sku}`), of whose fields
     /// the stock is one. Not together with `stock_hash`.
@@ -85,6 +89,9 @@ pub enum SettingsError {
     /// The URL ends its password early.
     #[error("url: {0}")]
     Unencoded(&'static str),
+    /// Two passwords for one user.
+    #[error("the url has a password, and password or password_file gives another: leave one out")]
+    TwoPasswords,
     /// Both ways to keep stock.
     #[error(
         "stock_key and stock_hash exclude each other: the stock is in one key a sku, or in one hash"
@@ -189,6 +196,7 @@ impl Settings {
     pub fn at(url: impl Into<String>) -> Settings {
         Settings {
             url: SecretString::from(url.into()),
+            password: None,
             stock_key: None,
             stock_hash: None,
             stock_field: None,
@@ -224,9 +232,17 @@ impl Settings {
         if let Some(what) = tandem_participant::address::unencoded(url) {
             return Err(SettingsError::Unencoded(what));
         }
-        redis::Client::open(url)
-            .and_then(|client| Entrance::new(&client))
-            .map_err(|error| SettingsError::Url(error.category().to_owned()))
+        let unusable = |error: redis::RedisError| SettingsError::Url(error.category().to_owned());
+        let mut server = url.into_connection_info().map_err(unusable)?;
+        if let Some(password) = &self.password {
+            let user = server.redis_settings().clone();
+            if user.password().is_some() {
+                return Err(SettingsError::TwoPasswords);
+            }
+            server = server.set_redis_settings(user.set_password(password.expose_secret()));
+        }
+        let client = redis::Client::open(server).map_err(unusable)?;
+        Entrance::new(&client).map_err(unusable)
     }
 
     /// Checks everything but the URL.
@@ -498,6 +514,22 @@ mod tests {
                 s.stock_field = Some(field.into());
             });
             assert!(said_of.contains(said), "{said_of}");
+        }
+    }
+
+    #[test]
+    fn password_stands_in_the_url_or_beside_it() {
+        let beside = |url: &str| {
+            let mut settings = Settings::at(url);
+            settings.password = Some("h#n/t@r:2".to_owned().into());
+            settings
+                .entrance()
+                .map(|entrance| entrance.user().to_owned())
+        };
+        assert_eq!(beside("redis://me@h").as_deref(), Ok("me"));
+        assert_eq!(beside("redis://h/3").as_deref(), Ok("default"));
+        for two in ["redis://me:other@h", "redis+unix:///s?pass=other"] {
+            assert_eq!(beside(two), Err(SettingsError::TwoPasswords));
         }
     }
 
