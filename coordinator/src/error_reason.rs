@@ -32,6 +32,10 @@ pub(crate) enum ErrorReason {
     LogNotRead,
     /// As many purchases wait as may.
     QueueFull,
+    /// Nothing tells who calls, or what tells it is not known.
+    CallerUnknown,
+    /// Who calls may not call this.
+    RoleMissing,
     /// The message can't be read.
     MalformedMessage,
     /// The message is longer than it may be.
@@ -176,6 +180,8 @@ impl ErrorReason {
             ErrorReason::LogNotRead => {
                 Meaning::settled(Code::Unavailable, "Nothing was changed. Ask again.")
             }
+            ErrorReason::CallerUnknown => Meaning::told(Code::Unauthenticated),
+            ErrorReason::RoleMissing => Meaning::told(Code::PermissionDenied),
             ErrorReason::MalformedMessage | ErrorReason::MessageTooLong => {
                 Meaning::told(Code::InvalidArgument)
             }

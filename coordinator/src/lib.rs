@@ -1,5 +1,6 @@
 //! tandem: the coordinator's daemon, and the verbs of its command line.
 
+pub mod access;
 pub mod audit;
 pub mod cli;
 pub mod config;

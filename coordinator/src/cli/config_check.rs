@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use tandem_mysql::MysqlParticipant;
-use tandem_participant::{CheckedStore, Error, Finding, Participant};
+use tandem_participant::{CheckedStore, Error, Participant};
 use tandem_proto::v1;
 use tandem_protocol::ParticipantName;
 use tandem_redis::RedisParticipant;
@@ -203,7 +203,7 @@ impl Report {
             let store = checked.as_ref().ok();
             let about = store.map(|store| &store.description);
             let findings = about.into_iter().flat_map(|about| &about.findings);
-            let findings = findings.map(|one| as_json::finding(&wire(one)));
+            let findings = findings.map(|one| as_json::finding(&one.clone().into()));
             json!({
                 "name": name.as_str(),
                 "kind": about.map(|about| &about.kind),
@@ -235,7 +235,7 @@ fn add_store(text: &mut String, name: &ParticipantName, store: &CheckedStore) {
         let _ = writeln!(text, "{name}: REFUSED: {}", clean(fault));
     }
     for finding in &about.findings {
-        let finding = wire(finding);
+        let finding: v1::Finding = finding.clone().into();
         let _ = writeln!(
             text,
             "{name}: {}: {}: {}",
@@ -243,16 +243,6 @@ fn add_store(text: &mut String, name: &ParticipantName, store: &CheckedStore) {
             clean(&finding.name),
             clean(&finding.detail)
         );
-    }
-}
-
-/// It as operators are shown it by a coordinator.
-fn wire(finding: &Finding) -> v1::Finding {
-    v1::Finding {
-        name: finding.name.clone(),
-        detail: finding.detail.clone(),
-        accepted: finding.accepted,
-        told: finding.told,
     }
 }
 

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tandem_proto::v1::operator_service_client::OperatorServiceClient;
 use tandem_proto::v1::purchase_service_client::PurchaseServiceClient;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::metadata::AsciiMetadataValue;
+use tonic::transport::{Channel, Uri};
 use tonic::{Request, Response, Status};
 
+use super::credentials::Credentials;
 use super::output::{Output, clean};
 use super::{VerbFailure, status, time};
 
@@ -26,6 +28,8 @@ pub(super) struct Common {
     /// How to print data
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
+    #[command(flatten)]
+    credentials: Box<Credentials>,
 }
 
 /// Arguments of an operator's verb.
@@ -85,7 +89,8 @@ impl Admin {
             role: "the coordinator's admin listener",
             flag: "--admin (or TANDEM_ADMIN)",
             endpoint: &self.endpoint,
-            timeout: self.common.timeout,
+            common: &self.common,
+            authorization: self.common.credentials.authorization()?,
         };
         let channel = target.connect().await?;
         let client =
@@ -124,7 +129,8 @@ impl Server {
             role: "the coordinator",
             flag: "--server (or TANDEM_SERVER)",
             endpoint: &self.endpoint,
-            timeout: self.common.timeout,
+            common: &self.common,
+            authorization: self.common.credentials.authorization()?,
         };
         let mut client = PurchaseServiceClient::new(target.connect().await?);
         target.answer(call(&mut client, target.request(question)).await)
@@ -135,12 +141,13 @@ struct Target<'a> {
     role: &'static str,
     flag: &'static str,
     endpoint: &'a Uri,
-    timeout: Duration,
+    common: &'a Common,
+    authorization: Option<AsciiMetadataValue>,
 }
 
 impl Target<'_> {
     async fn connect(&self) -> Result<Channel, VerbFailure> {
-        let endpoint = Endpoint::from(self.endpoint.clone());
+        let endpoint = self.common.credentials.endpoint(self.endpoint)?;
         let cause = match tokio::time::timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
             Ok(Ok(channel)) => return Ok(channel),
             Ok(Err(error)) => clean(&status::causes(&error)),
@@ -156,7 +163,11 @@ impl Target<'_> {
 
     fn request<Q>(&self, question: Q) -> Request<Q> {
         let mut request = Request::new(question);
-        request.set_timeout(self.timeout);
+        request.set_timeout(self.common.timeout);
+        if let Some(authorization) = &self.authorization {
+            let metadata = request.metadata_mut();
+            metadata.insert("authorization", authorization.clone());
+        }
         request
     }
 
@@ -166,7 +177,7 @@ impl Target<'_> {
             Err(status) if status::is_lost(&status) => Err(VerbFailure::NoAnswer {
                 role: self.role,
                 endpoint: self.endpoint.to_string(),
-                timeout: self.timeout,
+                timeout: self.common.timeout,
                 cause: status::lost(&status),
             }),
             Err(status) => Err(VerbFailure::Refused(Box::new(status))),
@@ -176,10 +187,10 @@ impl Target<'_> {
 
 fn endpoint(text: &str) -> Result<Uri, String> {
     let uri = text.parse::<Uri>().map_err(|error| error.to_string())?;
-    if uri.scheme_str() == Some("http") && uri.host().is_some() {
+    if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() {
         Ok(uri)
     } else {
-        Err("must be a URL such as http://127.0.0.1:7650".to_owned())
+        Err("must be a URL such as http://127.0.0.1:7650 or https://shop.example:7650".to_owned())
     }
 }
 

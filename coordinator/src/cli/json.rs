@@ -53,6 +53,7 @@ pub(super) fn participants(answer: &ListParticipantsResponse) -> Value {
             "purchases": queue.purchases,
             "purchases_apart": queue.purchases_apart,
         })),
+        "findings": list(&answer.findings, finding),
     })
 }
 

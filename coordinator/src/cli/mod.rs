@@ -8,6 +8,7 @@ mod audit;
 mod config_check;
 mod connection;
 mod content;
+mod credentials;
 mod exit;
 mod explain;
 mod forgotten;

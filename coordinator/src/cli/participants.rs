@@ -65,6 +65,12 @@ fn render(answer: &ListParticipantsResponse, now: jiff::Timestamp, width: Option
     ];
     page.push_str(&table(header, rows, width));
     page.push('\n');
+    let coordinator = clean(&answer.coordinator_id);
+    remark_findings(
+        &mut page,
+        &format!("coordinator {coordinator}"),
+        &answer.findings,
+    );
     for status in &answer.participants {
         remarks(&mut page, answer, status, now);
     }
@@ -126,15 +132,8 @@ fn remarks(
     if let Some(loss) = &status.loss {
         remark_loss(page, &name, loss, now);
     }
-    let findings = status.description.iter().flat_map(|d| &d.findings);
-    for finding in findings {
-        let verdict = verdict(finding);
-        let _ = write!(
-            page,
-            "\n{name}: {verdict}: {}: {}",
-            clean(&finding.name),
-            clean(&finding.detail)
-        );
+    if let Some(description) = &status.description {
+        remark_findings(page, &name, &description.findings);
     }
     for branch in &status.foreign_branches {
         let since = time::both(branch.prepare_time.as_ref(), now);
@@ -156,6 +155,18 @@ fn remarks(
         let _ = write!(
             page,
             "\n{name}: prepared and {whose}, never touched: {id} (since {since})"
+        );
+    }
+}
+
+fn remark_findings(page: &mut String, of: &str, findings: &[Finding]) {
+    for finding in findings {
+        let verdict = verdict(finding);
+        let _ = write!(
+            page,
+            "\n{of}: {verdict}: {}: {}",
+            clean(&finding.name),
+            clean(&finding.detail)
         );
     }
 }
@@ -275,6 +286,12 @@ mod tests {
                 purchases: 12,
                 purchases_apart: 3,
             }),
+            findings: vec![Finding {
+                name: "PLAINTEXT".into(),
+                detail: "listen = 10.0.0.5:7650 is plain text".into(),
+                accepted: true,
+                told: false,
+            }],
         };
         assert_eq!(
             render(&answer, now(), None),
@@ -286,6 +303,7 @@ NAME       STATE  SINCE      WAITING  KIND   SERVER            ADDRESS
 purchases  up     2h 5m ago  0        mysql  MariaDB 10.11.14  127.0.0.1:3306
 stock      down   20s ago    4        -      -                 -
 
+coordinator shop: unsafe, accepted by the configuration: PLAINTEXT: listen = 10.0.0.5:7650 is plain text
 purchases: had lost 500 commits that it had acknowledged, found 2026-03-01T11:59:00.000Z (1m ago): \
 498 carried out again from the log, 2 were still there, 3 units could not be deducted (2 are owed now, as `tandem stock SKU` tells); done 59s ago
 purchases: may have lost more: those from shop.1.7 before shop.2.9 are past the log's memory; compare \

@@ -3,7 +3,9 @@
 //! `tandem.example.toml` beside this crate explains each key. A file that breaks a rule is refused
 //! with its line, its column and what was expected.
 
+mod access;
 mod limits;
+mod listener;
 pub mod missing;
 mod outside;
 mod participants;
@@ -12,7 +14,6 @@ mod rules;
 mod shown;
 mod source;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -21,7 +22,9 @@ use tandem_participant::attributes::Attributes;
 use tandem_protocol::{CoordinatorId, ParticipantName};
 
 use crate::store_kind::StoreKind;
+pub use access::{Access, Tls};
 pub use limits::{Limits, Retention};
+pub use listener::Listener;
 use missing::{Missing, missing};
 pub use participants::{
     MysqlSettings, ParticipantSettings, Participants, RedisSettings, SidecarEndpoint,
@@ -44,6 +47,10 @@ pub struct Config {
     /// What purchases may carry besides.
     #[serde(default)]
     pub attributes: Attributes,
+    /// How connections are encrypted; plain text without it.
+    pub tls: Option<Tls>,
+    /// Who may do what; everybody everything without it.
+    pub access: Option<Access>,
     /// Who takes part, by name; at least one.
     #[serde(deserialize_with = "participants::at_least_one")]
     pub participants: Participants,
@@ -63,11 +70,9 @@ pub struct Coordinator {
     #[serde(deserialize_with = "rules::folder")]
     pub data_dir: PathBuf,
     /// Where clients connect.
-    #[serde(deserialize_with = "rules::listener")]
-    pub listen: SocketAddr,
+    pub listen: Listener,
     /// Where operators connect.
-    #[serde(deserialize_with = "rules::listener")]
-    pub admin_listen: SocketAddr,
+    pub admin_listen: Listener,
     /// What the participants need not keep.
     #[serde(default)]
     pub accept: Vec<Missing>,
@@ -79,6 +84,10 @@ pub struct Coordinator {
 pub struct MysqlSidecar {
     /// Who the sidecar is and where it listens.
     pub sidecar: Sidecar,
+    /// How connections are encrypted; plain text without it.
+    pub tls: Option<Tls>,
+    /// Who may call; everybody without it.
+    pub access: Option<Access>,
     /// What purchases may carry besides, as the coordinator's file declares it.
     #[serde(default)]
     pub attributes: Attributes,
@@ -96,6 +105,10 @@ pub struct MysqlSidecar {
 pub struct RedisSidecar {
     /// Who the sidecar is and where it listens.
     pub sidecar: Sidecar,
+    /// How connections are encrypted; plain text without it.
+    pub tls: Option<Tls>,
+    /// Who may call; everybody without it.
+    pub access: Option<Access>,
     /// The store, as in `[participants.NAME.redis]`.
     #[serde(deserialize_with = "participants::redis")]
     pub redis: RedisSettings,
@@ -112,8 +125,7 @@ pub struct Sidecar {
     #[serde(deserialize_with = "rules::parsed")]
     pub name: ParticipantName,
     /// Where the coordinator connects.
-    #[serde(deserialize_with = "rules::listener")]
-    pub listen: SocketAddr,
+    pub listen: Listener,
 }
 
 /// A configuration that can't be used.
@@ -154,6 +166,7 @@ impl Config {
         let mut config: Config = load(path, Self::read)?;
         if let Some(folder) = path.parent() {
             config.coordinator.data_dir = folder.join(&config.coordinator.data_dir);
+            access::resolve(folder, config.tls.as_mut(), config.access.as_mut());
         }
         Ok(config)
     }
@@ -167,6 +180,7 @@ impl Config {
         let mut config: Config = source.read()?;
         let positions: positions::OfDaemon = source.read()?;
         config.warnings = source.warnings;
+        config.check_access(path)?;
         for (name, settings) in &mut config.participants {
             if let ParticipantSettings::Mysql(settings) = settings {
                 positions.note(text, name.as_str(), settings);
@@ -183,6 +197,23 @@ impl Config {
         }
     }
 
+    /// Its listeners, each with its key.
+    pub fn listeners(&self) -> [(&'static str, &Listener); 2] {
+        [
+            ("listen", &self.coordinator.listen),
+            ("admin_listen", &self.coordinator.admin_listen),
+        ]
+    }
+
+    fn check_access(&self, path: &Path) -> Result<(), ConfigError> {
+        check_access(
+            path,
+            self.tls.as_ref(),
+            self.access.as_ref(),
+            &self.listeners(),
+        )
+    }
+
     /// What participants of these kinds do not keep, if that is not accepted.
     pub fn lacks(&self, kinds: impl IntoIterator<Item = Option<StoreKind>>) -> Option<Missing> {
         missing(kinds).filter(|missing| !self.coordinator.accept.contains(missing))
@@ -195,7 +226,11 @@ impl MysqlSidecar {
     /// # Errors
     /// [`ConfigError`], for a person.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        load(path, Self::read)
+        let mut file: Self = load(path, Self::read)?;
+        if let Some(folder) = path.parent() {
+            access::resolve(folder, file.tls.as_mut(), file.access.as_mut());
+        }
+        Ok(file)
     }
 
     /// Checks the text of a file; `path` is for the error.
@@ -209,6 +244,8 @@ impl MysqlSidecar {
         sidecar.warnings = source.warnings;
         positions.note(text, &mut sidecar.mysql);
         declare(&sidecar.attributes, &mut sidecar.mysql, path)?;
+        let (tls, access) = (sidecar.tls.as_ref(), sidecar.access.as_ref());
+        check_access(path, tls, access, &sidecar.sidecar.listeners())?;
         Ok(sidecar)
     }
 }
@@ -219,7 +256,11 @@ impl RedisSidecar {
     /// # Errors
     /// [`ConfigError`], for a person.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        load(path, Self::read)
+        let mut file: Self = load(path, Self::read)?;
+        if let Some(folder) = path.parent() {
+            access::resolve(folder, file.tls.as_mut(), file.access.as_mut());
+        }
+        Ok(file)
     }
 
     /// Checks the text of a file; `path` is for the error.
@@ -230,14 +271,38 @@ impl RedisSidecar {
         let source = Source::parse(path, text)?;
         let mut sidecar: RedisSidecar = source.read()?;
         sidecar.warnings = source.warnings;
+        let (tls, access) = (sidecar.tls.as_ref(), sidecar.access.as_ref());
+        check_access(path, tls, access, &sidecar.sidecar.listeners())?;
         Ok(sidecar)
+    }
+}
+
+impl Sidecar {
+    /// Its only listener, with its key.
+    pub fn listeners(&self) -> [(&'static str, &Listener); 1] {
+        [("listen", &self.listen)]
+    }
+}
+
+fn check_access(
+    path: &Path,
+    tls: Option<&Tls>,
+    access: Option<&Access>,
+    listeners: &[(&str, &Listener)],
+) -> Result<(), ConfigError> {
+    match access::refusal(tls, access, listeners) {
+        None => Ok(()),
+        Some(report) => Err(ConfigError::Malformed {
+            path: path.into(),
+            report,
+        }),
     }
 }
 
 /// A [`Coordinator`] whose values agree with each other.
 fn coordinator<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Coordinator, D::Error> {
     let coordinator = Coordinator::deserialize(deserializer)?;
-    if coordinator.listen == coordinator.admin_listen {
+    if coordinator.listen.address == coordinator.admin_listen.address {
         return Err(D::Error::custom(format!(
             "listen and admin_listen are both {}; operators need an address of their own",
             coordinator.listen
@@ -275,5 +340,7 @@ fn declare(
     })
 }
 
+#[cfg(test)]
+mod access_tests;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -30,18 +29,6 @@ where
     }
 
     deserializer.deserialize_str(Parse(PhantomData))
-}
-
-/// An address to listen at. Port 0 would be another port at each start, which no client can know.
-pub(super) fn listener<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let address = text.parse().ok().filter(|a: &SocketAddr| a.port() != 0);
-    address.ok_or_else(|| {
-        D::Error::invalid_value(
-            Unexpected::Str(&text),
-            &"an IP address and a port, as in \"127.0.0.1:7650\"",
-        )
-    })
 }
 
 /// A path that is not empty.

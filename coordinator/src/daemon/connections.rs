@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -21,11 +21,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tonic::transport::server::Connected;
 
+use super::stream::{Begun, Stream as PeerStream};
+use super::tls::Tls;
+use crate::access::Who;
 use crate::logging::Seldom;
 
-/// How long a peer that has connected may take to begin to speak HTTP/2, which every client does at
-/// once.
-const FIRST_WORDS_MAX: Duration = Duration::from_secs(5);
+/// How long a peer that has connected may take to begin to speak HTTP/2, its TLS included, which every client
+/// does at once.
+pub(super) const FIRST_WORDS_MAX: Duration = Duration::from_secs(5);
 
 /// The least that a peer says first, in bytes: the preface and the head of a SETTINGS frame (RFC 9113,
 /// 3.4 and 4.1).
@@ -34,19 +37,22 @@ const FIRST_WORDS_BYTES: usize = 24 + 9;
 /// After a connection could not be taken, which the kernel would otherwise be asked for in a circle.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The connections of `listener`, `max` at once. `of` says whose they are.
+/// The connections of `listener`, `max` at once, through TLS if there is any. `of` says whose they are.
 pub(super) fn incoming(
     listener: TcpListener,
     of: &'static str,
     max: usize,
+    tls: Option<Tls>,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let all = Arc::new(Connections {
         of,
         max,
+        tls,
         places: Arc::new(Semaphore::new(max)),
         open: Mutex::default(),
         turned_away: Seldom::default(),
         not_accepted: Seldom::default(),
+        not_begun: Seldom::default(),
     });
     stream::unfold((listener, all), |(listener, all)| async {
         let connection = all.accept(&listener).await;
@@ -58,10 +64,12 @@ pub(super) fn incoming(
 struct Connections {
     of: &'static str,
     max: usize,
+    tls: Option<Tls>,
     places: Arc<Semaphore>,
     open: Mutex<Open>,
     turned_away: Seldom,
     not_accepted: Seldom,
+    not_begun: Seldom,
 }
 
 /// Those that are not being closed, by the order in which they came.
@@ -118,8 +126,9 @@ impl Connections {
         open.next += 1;
         open.by_number.insert(number, Arc::clone(&activity));
         drop(open);
+        let tls = self.tls.as_ref().map(|tls| Arc::clone(&tls.borrow()));
         Connection {
-            stream,
+            stream: PeerStream::new(stream, tls),
             silence: Some(Box::pin(tokio::time::sleep(FIRST_WORDS_MAX))),
             heard_bytes: 0,
             activity,
@@ -151,6 +160,8 @@ impl Open {
 /// What happens on one connection; a call finds it among its request's extensions.
 #[derive(Debug)]
 pub(super) struct Activity {
+    /// Who the peer is, as its certificate says; set before its first call.
+    names: OnceLock<Vec<Who>>,
     calls: Mutex<Calls>,
     closing: AtomicBool,
     /// The task that reads and writes.
@@ -166,6 +177,7 @@ struct Calls {
 impl Activity {
     fn new() -> Activity {
         Activity {
+            names: OnceLock::new(),
             calls: Mutex::default(),
             closing: AtomicBool::new(false),
             task: AtomicWaker::new(),
@@ -176,6 +188,11 @@ impl Activity {
     pub(super) fn call(self: &Arc<Self>) -> Call {
         self.lock().under_way += 1;
         Call(Arc::clone(self))
+    }
+
+    /// Who calls, as far as the connection tells.
+    pub(super) fn names(&self) -> &[Who] {
+        self.names.get().map_or(&[], Vec::as_slice)
     }
 
     fn close(&self) {
@@ -209,7 +226,7 @@ impl Drop for Call {
 #[derive(Debug)]
 pub(super) struct Connection {
     // Closed before its place is given to another.
-    stream: TcpStream,
+    stream: PeerStream,
     /// Until the peer has said its first words.
     silence: Option<Pin<Box<Sleep>>>,
     heard_bytes: usize,
@@ -222,6 +239,27 @@ pub(super) struct Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.all.lock().by_number.remove(&self.number);
+    }
+}
+
+impl Connection {
+    fn poll_heard(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_begun(context))?.poll_read(context, buffer)
+    }
+
+    fn poll_begun(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Pin<&mut Begun>>> {
+        let all = &self.all;
+        let begun = self.stream.poll_begun(context, &self.activity.names);
+        begun.map_err(|error| {
+            if let Some(times) = all.not_begun.happened() {
+                tracing::warn!(of = all.of, times, %error, "a peer's TLS could not begin");
+            }
+            error
+        })
     }
 }
 
@@ -243,10 +281,7 @@ impl AsyncRead for Connection {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        if Pin::new(&mut self.stream)
-            .poll_read(context, buffer)?
-            .is_ready()
-        {
+        if self.poll_heard(context, buffer)?.is_ready() {
             self.heard_bytes = self
                 .heard_bytes
                 .saturating_add(buffer.filled().len() - before);
@@ -274,7 +309,7 @@ impl AsyncWrite for Connection {
         if self.activity.is_closing(context) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        ready!(self.poll_begun(context))?.poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -285,19 +320,20 @@ impl AsyncWrite for Connection {
         if self.activity.is_closing(context) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        ready!(self.poll_begun(context))?.poll_write_vectored(context, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        // TCP's and TLS's are.
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(self.poll_begun(context))?.poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        ready!(self.poll_begun(context))?.poll_shutdown(context)
     }
 }
 
@@ -315,7 +351,7 @@ mod tests {
     async fn one_more_is_turned_away_only_while_all_are_at_work() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = pin!(incoming(listener, "clients", 2));
+        let mut incoming = pin!(incoming(listener, "clients", 2, None));
         let mut peers = Vec::new();
         let mut served = Vec::new();
         for _ in 0..2 {

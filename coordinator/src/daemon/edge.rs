@@ -1,14 +1,15 @@
 //! What all listeners have in common: how they are opened, and what every call passes.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::stream::Stream;
 use pin_project_lite::pin_project;
+use tandem_participant::{ActsFor, reread};
 use tandem_proto::FILE_DESCRIPTOR_SET;
 use tokio::net::TcpListener;
 use tonic::body::Body;
@@ -20,6 +21,9 @@ use tower::{Layer, Service};
 
 use super::connections::{self, Activity, Call, Connection};
 use super::open_files;
+use super::tls::{self, Tls};
+use crate::access::{Admitted, CalledBy, Gate, Tokens};
+use crate::config;
 use crate::services::named;
 
 /// A dead peer is noticed after this much silence and an unanswered ping.
@@ -30,7 +34,7 @@ pub(super) type Services = Router<Stack<EdgeLayer, Identity>>;
 
 /// A server that describes itself, to clients of both versions of gRPC reflection: Python's own
 /// knows only the older one.
-pub(super) fn server() -> anyhow::Result<Services> {
+pub(super) fn server(gate: &Arc<Gate>) -> anyhow::Result<Services> {
     let descriptors = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -39,39 +43,69 @@ pub(super) fn server() -> anyhow::Result<Services> {
     let invalid = "the descriptors of the wire contract";
     Ok(Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
-        .layer(EdgeLayer)
+        .layer(EdgeLayer(Arc::clone(gate)))
         .add_service(descriptors().build_v1().context(invalid)?)
         .add_service(descriptors().build_v1alpha().context(invalid)?))
 }
 
-/// Listens at an address, for at most `max` connections at once.
+/// Listens where the configuration says, for at most `max` connections at once; through TLS where there is any,
+/// unless plain text is asked for.
 pub(super) async fn bind(
-    address: SocketAddr,
+    at: &config::Listener,
     of: &'static str,
     max: usize,
-) -> anyhow::Result<impl Stream<Item = io::Result<Connection>>> {
-    let listener = TcpListener::bind(address).await.map_err(|error| {
+    tls: Option<&Tls>,
+) -> anyhow::Result<impl Stream<Item = io::Result<Connection>> + use<>> {
+    let listener = TcpListener::bind(at.address).await.map_err(|error| {
         let remedy = open_files::remedy(&error);
-        anyhow::Error::new(error).context(format!("can't listen on {address}{remedy}"))
+        anyhow::Error::new(error).context(format!("can't listen on {at}{remedy}"))
     })?;
-    Ok(connections::incoming(listener, of, max))
+    if at.is_exposed(tls.is_some()) {
+        tracing::warn!(of, listen = %at, "plain text, that others can read and change");
+    }
+    let tls = tls.filter(|_| !at.plaintext).cloned();
+    Ok(connections::incoming(listener, of, max, tls))
+}
+
+/// The gate and the TLS of a process's listeners; their files are read again when they change.
+pub(super) fn guard(
+    tls: Option<&config::Tls>,
+    access: Option<&config::Access>,
+) -> anyhow::Result<(Arc<Gate>, Option<Tls>)> {
+    let tls = tls.map(tls::tls).transpose()?;
+    let Some(access) = access else {
+        return Ok((Arc::new(Gate::open()), tls));
+    };
+    let tokens = access.tokens_file.as_ref().map(|path| {
+        let read = |files: &[Vec<u8>]| Tokens::read(&files.concat());
+        reread("tokens_file of [access]", vec![path.clone()], read)
+    });
+    let tokens = tokens.transpose().context("[access] tokens_file")?;
+    Ok((Arc::new(Gate::new(access, tokens)), tls))
 }
 
 /// Puts [`Edge`] before the services of a listener.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct EdgeLayer;
+#[derive(Debug, Clone)]
+pub(super) struct EdgeLayer(Arc<Gate>);
 
 impl<S> Layer<S> for EdgeLayer {
     type Service = Edge<S>;
 
     fn layer(&self, services: S) -> Edge<S> {
-        Edge(services)
+        Edge {
+            services,
+            gate: Arc::clone(&self.0),
+        }
     }
 }
 
-/// Lets the connection know of its calls, and names what no service could read.
+/// Lets on whom the gate admits, lets the connection know of its calls, and names what no service could
+/// read.
 #[derive(Debug, Clone)]
-pub(super) struct Edge<S>(S);
+pub(super) struct Edge<S> {
+    services: S,
+    gate: Arc<Gate>,
+}
 
 impl<S> Service<Request<Body>> for Edge<S>
 where
@@ -82,14 +116,33 @@ where
     type Future = Answering<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(context)
+        self.services.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        Answering {
-            call: request.extensions().get().map(Activity::call),
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let activity: Option<&Arc<Activity>> = request.extensions().get();
+        let names = activity.map_or(&[][..], |activity| activity.names());
+        let call = activity.map(Activity::call);
+        let path = request.uri().path();
+        let Admitted { by, acts_for } = match self.gate.admit(names, path, request.headers()) {
+            Ok(admitted) => admitted,
+            Err(status) => {
+                return Answering::Refused {
+                    answer: Some(status.into_http()),
+                };
+            }
+        };
+        if let Some(by) = by {
+            request.extensions_mut().insert(CalledBy(by));
+        }
+        // Without it a call may be for anybody, which is not said for each purchase.
+        if acts_for != ActsFor::Anyone {
+            request.extensions_mut().insert(acts_for);
+        }
+        Answering::Asked {
+            call,
             method: request.uri().clone(),
-            answer: self.0.call(request),
+            answer: self.services.call(request),
         }
     }
 }
@@ -97,11 +150,17 @@ where
 pin_project! {
     /// An answer on its way. A future of its own: a box for it costs each purchase 2 us of processor
     /// time.
-    pub(super) struct Answering<F> {
-        #[pin]
-        answer: F,
-        call: Option<Call>,
-        method: Uri,
+    #[project = AnsweringProjection]
+    pub(super) enum Answering<F> {
+        /// By a service.
+        Asked {
+            #[pin]
+            answer: F,
+            call: Option<Call>,
+            method: Uri,
+        },
+        /// By the gate.
+        Refused { answer: Option<Response<Body>> },
     }
 }
 
@@ -112,9 +171,22 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let answer = ready!(this.answer.poll(context));
-        *this.call = None;
-        Poll::Ready(answer.map(|answer| named(this.method.path(), answer)))
+        match self.project() {
+            AnsweringProjection::Asked {
+                answer,
+                call,
+                method,
+            } => {
+                let answer = ready!(answer.poll(context));
+                *call = None;
+                Poll::Ready(answer.map(|answer| named(method.path(), answer)))
+            }
+            AnsweringProjection::Refused { answer } => {
+                Poll::Ready(Ok(answer.take().unwrap_or_default()))
+            }
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

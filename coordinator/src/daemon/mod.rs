@@ -17,6 +17,8 @@ mod sidecar;
 mod signals;
 mod start_check;
 mod stepped;
+mod stream;
+mod tls;
 
 pub use clock::Clock;
 pub use crash_point::{CrashPoint, StoreStep, VARIABLE as CRASH_POINT_VARIABLE};

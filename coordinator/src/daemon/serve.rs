@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tandem_participant::{Acknowledged, Enlist, Participant};
+use tandem_participant::{Acknowledged, Enlist, Finding, Participant};
 use tandem_proto::v1::operator_service_server::OperatorServiceServer;
 use tandem_proto::v1::purchase_service_server::PurchaseServiceServer;
 use tandem_protocol::{Coordinator, CoordinatorId, Epoch, ParticipantName, Settings, Timestamp};
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::clock::Clock;
 use super::driver::{Driver, Events};
-use super::edge::{bind, server};
+use super::edge::{bind, guard, server};
 use super::link::{Link, LinkState, Times};
 use super::log::{self, Begun};
 use super::log_reader::{LogReader, READS_MAX};
@@ -21,6 +21,7 @@ use super::open_files;
 use super::participants::participants;
 use super::signals::Signals;
 use super::start_check;
+use crate::access::findings;
 use crate::config::Config;
 use crate::services::validate::Carried;
 use crate::services::{Operator, Purchases};
@@ -76,6 +77,8 @@ pub struct Identity {
     pub epoch: Epoch,
     /// Its log.
     pub log_id: String,
+    /// What is unsafe about how it listens.
+    pub findings: Vec<Finding>,
 }
 
 /// Runs the coordinator until a signal asks for its end, or until going on would be unsafe, which is an
@@ -125,6 +128,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
             coordinator: id,
             epoch: begun.epoch,
             log_id: begun.log_id,
+            findings: findings(&config.listeners(), config.tls.is_some()),
         },
         links.clone(),
         LogReader::new(begun.log.clone(), READS_MAX),
@@ -233,12 +237,20 @@ async fn listen(
     links: &BTreeMap<ParticipantName, Arc<Link>>,
     stopping: &watch::Receiver<bool>,
 ) -> anyhow::Result<impl Future<Output = ()>> {
+    let (gate, tls) = guard(config.tls.as_ref(), config.access.as_ref())?;
     let clients_max = open_files::clients_max();
-    let clients = bind(config.coordinator.listen, "clients", clients_max).await?;
+    let clients = bind(
+        &config.coordinator.listen,
+        "clients",
+        clients_max,
+        tls.as_ref(),
+    )
+    .await?;
     let operators = bind(
-        config.coordinator.admin_listen,
+        &config.coordinator.admin_listen,
         "operators",
         open_files::OPERATORS_MAX,
+        tls.as_ref(),
     )
     .await?;
     let (health_reporter, health) = tonic_health::server::health_reporter();
@@ -248,11 +260,11 @@ async fn listen(
     ));
     let purchases =
         PurchaseServiceServer::new(purchases).max_decoding_message_size(CLIENT_MESSAGE_BYTES_MAX);
-    let clients = server()?
+    let clients = server(&gate)?
         .add_service(health.clone())
         .add_service(purchases)
         .serve_with_incoming_shutdown(clients, stopped(stopping.clone()));
-    let operators = server()?
+    let operators = server(&gate)?
         .add_service(health)
         .add_service(OperatorServiceServer::new(operator))
         .serve_with_incoming_shutdown(operators, stopped(stopping.clone()));

@@ -7,12 +7,13 @@ use tandem_participant::{Participant, ParticipantServer};
 use tokio::sync::watch;
 
 use super::crash_point;
-use super::edge::{bind, server};
+use super::edge::{bind, guard, server};
 use super::open_files;
 use super::serve::stopped;
 use super::signals::Signals;
 use super::stepped::Stepped;
-use crate::config::Sidecar;
+use crate::access::findings;
+use crate::config::{Access, Sidecar, Tls};
 
 /// How long open calls may take to end after a signal.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
@@ -21,6 +22,8 @@ const CLOSE_MAX: Duration = Duration::from_secs(10);
 /// coordinator's next call to the next process.
 pub async fn serve_participant(
     sidecar: Sidecar,
+    tls: Option<Tls>,
+    access: Option<Access>,
     participant: Arc<dyn Participant>,
 ) -> anyhow::Result<()> {
     // Unwrapped otherwise, since every call would pay for it.
@@ -30,9 +33,14 @@ pub async fn serve_participant(
         participant
     };
     let mut signals = Signals::listen()?;
-    let incoming = bind(sidecar.listen, "coordinators", open_files::clients_max()).await?;
+    let findings = findings(&sidecar.listeners(), tls.is_some());
+    let (gate, tls) = guard(tls.as_ref(), access.as_ref())?;
+    let max = open_files::clients_max();
+    let incoming = bind(&sidecar.listen, "coordinators", max, tls.as_ref()).await?;
     let (health_reporter, health) = tonic_health::server::health_reporter();
-    let service = ParticipantServer::new(participant).into_service();
+    let service = ParticipantServer::new(participant)
+        .with_findings(findings)
+        .into_service();
     health_reporter
         .set_service_status(
             "tandem.v1.ParticipantService",
@@ -41,7 +49,7 @@ pub async fn serve_participant(
         .await;
     let (stop, stopping) = watch::channel(false);
     let mut serving = tokio::spawn(
-        server()?
+        server(&gate)?
             .add_service(health)
             .add_service(service)
             .serve_with_incoming_shutdown(incoming, stopped(stopping)),

@@ -28,6 +28,8 @@ fn text(reason: ErrorReason) -> Text {
         ErrorReason::OutcomeCommitted => OUTCOME_COMMITTED,
         ErrorReason::LogNotRead => LOG_NOT_READ,
         ErrorReason::QueueFull => QUEUE_FULL,
+        ErrorReason::CallerUnknown => CALLER_UNKNOWN,
+        ErrorReason::RoleMissing => ROLE_MISSING,
         ErrorReason::MalformedMessage => MALFORMED_MESSAGE,
         ErrorReason::MessageTooLong => MESSAGE_TOO_LONG,
         ErrorReason::UnknownMethod => UNKNOWN_METHOD,
@@ -47,6 +49,22 @@ fn text(reason: ErrorReason) -> Text {
         ErrorReason::StoreUnavailable => STORE_UNAVAILABLE,
     }
 }
+
+const CALLER_UNKNOWN: Text = Text {
+    means: "nothing tells who calls, or the token is none that is known; nothing was done",
+    cause: "The configuration has [access], and the call came with no certificate and no token, or with a token that \
+            was exchanged or taken away.",
+    act: "Give `tandem` --certificate-file and --key-file, or --token-file; give a client the same in its library. A \
+          token that was put into tokens_file counts within two seconds.",
+};
+
+const ROLE_MISSING: Text = Text {
+    means: "who calls is known, and may not call this; nothing was done",
+    cause: "[access] or tokens_file gives him another role, or names him nowhere. The answer says who he is taken for, \
+            and which role it takes.",
+    act: "If he is to have it, add the name that the answer says to the list of that role in [access], and restart; or \
+          give him a token with the role, which takes no restart.",
+};
 
 const PURCHASE_ID_REUSED: Text = Text {
     means: "this purchase id is known with another content; nothing was written",

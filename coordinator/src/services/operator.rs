@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status};
 
 use super::operated::{Content, Operator, transaction_id, unknown};
 use super::{owed, purchase_list, repair, settle, status, stock, timeline, validate};
+use crate::access::Signature;
 use crate::audit;
 use crate::daemon::LinkState;
 
@@ -115,7 +116,7 @@ impl OperatorService for Operator {
         &self,
         request: Request<v1::SettleTransactionRequest>,
     ) -> Result<Response<v1::SettleTransactionResponse>, Status> {
-        let answer = settle::answer(self, request.into_inner()).await?;
+        let answer = settle::answer(self, &Signature::of(&request), request.into_inner()).await?;
         Ok(Response::new(answer))
     }
 
@@ -123,7 +124,7 @@ impl OperatorService for Operator {
         &self,
         request: Request<v1::RepairTransactionRequest>,
     ) -> Result<Response<v1::RepairTransactionResponse>, Status> {
-        let repairs = repair::answer(self, request.into_inner()).await?;
+        let repairs = repair::answer(self, &Signature::of(&request), request.into_inner()).await?;
         Ok(Response::new(v1::RepairTransactionResponse { repairs }))
     }
 
@@ -211,6 +212,13 @@ impl OperatorService for Operator {
             epoch: self.identity.epoch.0,
             log_id: self.identity.log_id.clone(),
             queue: Some(queue),
+            findings: self
+                .identity
+                .findings
+                .iter()
+                .cloned()
+                .map(Into::into)
+                .collect(),
         }))
     }
 

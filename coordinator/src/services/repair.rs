@@ -12,6 +12,7 @@ use tonic::Status;
 
 use super::operated::{Operator, transaction_id, unknown};
 use super::{status, validate};
+use crate::access::Signature;
 use crate::daemon::Link;
 use crate::error_reason::ErrorReason;
 use crate::plural::count;
@@ -22,8 +23,10 @@ const NAMED_MAX: usize = 20;
 /// Repairs what is asked for, or says what would be done.
 pub(super) async fn answer(
     operator: &Operator,
-    request: v1::RepairTransactionRequest,
+    signature: &Signature,
+    mut request: v1::RepairTransactionRequest,
 ) -> Result<Vec<v1::BranchRepair>, Status> {
+    signature.name(&mut request.operator);
     let broken = validate::who_and_why(&request.reason, &request.operator);
     if !broken.is_empty() {
         return Err(status::invalid(broken));
@@ -47,7 +50,7 @@ pub(super) async fn answer(
                 transaction: id.clone(),
                 participant: name,
                 reason: request.reason.clone(),
-                operator: request.operator.clone(),
+                operator: signature.sign(&request.operator),
             };
             carry_out(operator, repair, link, decision).await?
         });

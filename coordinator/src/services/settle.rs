@@ -9,14 +9,18 @@ use tonic_types::FieldViolation;
 
 use super::operated::{Operator, transaction_id};
 use super::{status, validate};
+use crate::access::Signature;
 use crate::error_reason::ErrorReason;
 
 /// Records what a person says, or says what would be recorded and what each store says.
 pub(super) async fn answer(
     operator: &Operator,
-    request: v1::SettleTransactionRequest,
+    signature: &Signature,
+    mut request: v1::SettleTransactionRequest,
 ) -> Result<v1::SettleTransactionResponse, Status> {
-    let settlement = settlement(&request)?;
+    signature.name(&mut request.operator);
+    let mut settlement = settlement(&request)?;
+    settlement.operator = signature.sign(&settlement.operator);
     let link = operator.link(&request.participant)?;
     let (id, name) = (&settlement.transaction, &settlement.participant);
     let contradicts_decision = {

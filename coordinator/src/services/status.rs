@@ -42,7 +42,7 @@ pub fn invalid(mut violations: Vec<FieldViolation>) -> Status {
 }
 
 /// An error with a reason that a program can branch on.
-pub(super) fn error(
+pub(crate) fn error(
     reason: ErrorReason,
     message: impl Into<String>,
     metadata: HashMap<String, String>,

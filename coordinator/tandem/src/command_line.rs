@@ -37,7 +37,7 @@ pub enum Command {
     Help(Help),
     /// A verb that asks a running coordinator.
     #[command(flatten)]
-    Client(Client),
+    Client(Box<Client>),
 }
 
 #[cfg(test)]

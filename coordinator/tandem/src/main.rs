@@ -82,7 +82,12 @@ fn serve(config: Config) -> anyhow::Result<()> {
 fn serve_mysql(config: MysqlSidecar) -> anyhow::Result<()> {
     logging::warn_of(&config.warnings);
     let participant = MysqlParticipant::new(config.sidecar.name.clone(), config.mysql)?;
-    let role = daemon::serve_participant(config.sidecar, Arc::new(participant));
+    let role = daemon::serve_participant(
+        config.sidecar,
+        config.tls,
+        config.access,
+        Arc::new(participant),
+    );
     run(SIDECAR_THREADS, role)
 }
 
@@ -90,7 +95,12 @@ fn serve_mysql(config: MysqlSidecar) -> anyhow::Result<()> {
 fn serve_redis(config: RedisSidecar) -> anyhow::Result<()> {
     logging::warn_of(&config.warnings);
     let participant = RedisParticipant::new(config.sidecar.name.clone(), config.redis)?;
-    let role = daemon::serve_participant(config.sidecar, Arc::new(participant));
+    let role = daemon::serve_participant(
+        config.sidecar,
+        config.tls,
+        config.access,
+        Arc::new(participant),
+    );
     run(SIDECAR_THREADS, role)
 }
 

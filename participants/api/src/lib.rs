@@ -2,6 +2,7 @@
 //! implement, its gRPC client and server sides, and the conformance suite that any participant
 //! must pass.
 
+mod acts_for;
 pub mod address;
 mod admission;
 pub mod attributes;
@@ -16,9 +17,11 @@ mod error;
 mod items_json;
 pub mod money;
 mod participant;
+mod reread;
 pub mod rules;
 pub mod server;
 
+pub use acts_for::ActsFor;
 pub use admission::{ACCESS_DENIED, Admission};
 pub use call::{
     Acknowledged, BranchState, BranchTruth, CheckedStore, Commit, Committed, Description, Enlist,
@@ -29,6 +32,7 @@ pub use client::{RemoteParticipant, Timeouts};
 pub use error::{Error, ErrorKind};
 pub use items_json::items_json;
 pub use participant::Participant;
+pub use reread::{FilesError, reread};
 pub use server::ParticipantServer;
 pub use tandem_protocol::{
     CommitEvidence, Debt, HeuristicKind, PreparedBranch, PreparedId, RefusedEntry, Repaired, Vote,

@@ -13,10 +13,12 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
+use crate::acts_for::ActsFor;
 use crate::audit_question::AuditQuestion;
 use crate::convert::{MESSAGE_BYTES_MAX, branches_to_wire, repaired_to_wire, voted_to_wire};
 use crate::{
-    Commit, Enlist, Error, Forget, Look, Participant, Prepare, Recall, RollBack, clock, rules,
+    Commit, Enlist, Error, Finding, Forget, Look, Participant, Prepare, Recall, RollBack, clock,
+    rules,
 };
 
 /// Most calls that run at the participant at once. Calls beyond it wait for their turn until
@@ -30,6 +32,7 @@ pub const CALLS_IN_FLIGHT_MAX: usize = 256;
 #[derive(Clone)]
 pub struct ParticipantServer {
     participant: Arc<dyn Participant>,
+    findings: Arc<[Finding]>,
     permits: Arc<Semaphore>,
     calls: TaskTracker,
 }
@@ -39,9 +42,17 @@ impl ParticipantServer {
     pub fn new(participant: Arc<dyn Participant>) -> Self {
         Self {
             participant,
+            findings: Arc::default(),
             permits: Arc::new(Semaphore::new(CALLS_IN_FLIGHT_MAX)),
             calls: TaskTracker::new(),
         }
+    }
+
+    /// Tells these findings too, of how it is served, wherever the store is described.
+    #[must_use]
+    pub fn with_findings(mut self, findings: Vec<Finding>) -> Self {
+        self.findings = findings.into();
+        self
     }
 
     /// The service to add to a tonic router, with its message limits set. Clones share one
@@ -98,13 +109,21 @@ impl fmt::Debug for ParticipantServer {
     }
 }
 
+/// For whom a call may be made, and what it asks.
+fn opened<Q>(mut request: Request<Q>) -> (ActsFor, Q) {
+    let acts_for = request.extensions_mut().remove();
+    (acts_for.unwrap_or(ActsFor::Anyone), request.into_inner())
+}
+
 #[tonic::async_trait]
 impl ParticipantService for ParticipantServer {
     async fn look(
         &self,
         request: Request<v1::LookRequest>,
     ) -> Result<Response<v1::LookResponse>, Status> {
-        let look = Look::try_from(request.into_inner())?;
+        let (acts_for, request) = opened(request);
+        let look = Look::try_from(request)?;
+        acts_for.check([&look.coordinator])?;
         let looked = self.run(|p| async move { p.look(&look).await }).await?;
         Ok(Response::new(looked.into()))
     }
@@ -113,7 +132,9 @@ impl ParticipantService for ParticipantServer {
         &self,
         request: Request<v1::EnlistRequest>,
     ) -> Result<Response<v1::EnlistResponse>, Status> {
-        let enlist = Enlist::try_from(request.into_inner())?;
+        let (acts_for, request) = opened(request);
+        let enlist = Enlist::try_from(request)?;
+        acts_for.check([&enlist.coordinator])?;
         let answer = self.run(|p| async move { p.enlist(&enlist).await }).await?;
         Ok(Response::new(answer.into()))
     }
@@ -122,7 +143,9 @@ impl ParticipantService for ParticipantServer {
         &self,
         request: Request<v1::PrepareRequest>,
     ) -> Result<Response<v1::PrepareResponse>, Status> {
-        let prepare = Prepare::try_from(request.into_inner())?;
+        let (acts_for, request) = opened(request);
+        let prepare = Prepare::try_from(request)?;
+        acts_for.check([&prepare.transaction.coordinator])?;
         let voted = self
             .run(|p| async move { p.prepare(&prepare).await })
             .await?;
@@ -133,7 +156,9 @@ impl ParticipantService for ParticipantServer {
         &self,
         request: Request<v1::CommitRequest>,
     ) -> Result<Response<v1::CommitResponse>, Status> {
-        let commit = Commit::try_from(request.into_inner())?;
+        let (acts_for, request) = opened(request);
+        let commit = Commit::try_from(request)?;
+        acts_for.check([&commit.transaction.coordinator])?;
         let committed = self.run(|p| async move { p.commit(&commit).await }).await?;
         Ok(Response::new(committed.into()))
     }
@@ -142,7 +167,9 @@ impl ParticipantService for ParticipantServer {
         &self,
         request: Request<v1::CommitRequest>,
     ) -> Result<Response<v1::RepairResponse>, Status> {
-        let commit = Commit::try_from(request.into_inner())?;
+        let (acts_for, request) = opened(request);
+        let commit = Commit::try_from(request)?;
+        acts_for.check([&commit.transaction.coordinator])?;
         let repaired = self.run(|p| async move { p.repair(&commit).await }).await?;
         Ok(Response::new(repaired_to_wire(repaired)))
     }
@@ -151,7 +178,9 @@ impl ParticipantService for ParticipantServer {
         &self,
         request: Request<v1::RollBackRequest>,
     ) -> Result<Response<v1::RollBackResponse>, Status> {
-        let roll_back = RollBack::try_from(request.into_inner())?;
+        let (acts_for, request) = opened(request);
+        let roll_back = RollBack::try_from(request)?;
+        acts_for.check([&roll_back.transaction.coordinator])?;
         let done = self
             .run(|p| async move { p.roll_back(&roll_back).await })
             .await?;
@@ -172,13 +201,14 @@ impl ParticipantService for ParticipantServer {
         &self,
         request: Request<v1::InspectRequest>,
     ) -> Result<Response<v1::InspectResponse>, Status> {
+        let (acts_for, request) = opened(request);
         let id: TransactionId = request
-            .into_inner()
             .transaction_id
             .parse()
             .map_err(|error| Error::Invalid {
                 detail: format!("transaction_id: {error}"),
             })?;
+        acts_for.check([&id.coordinator])?;
         let truth = self.run(|p| async move { p.inspect(&id).await }).await?;
         Ok(Response::new(truth.into_wire(clock::now())))
     }
@@ -187,7 +217,9 @@ impl ParticipantService for ParticipantServer {
         &self,
         request: Request<v1::ForgetRequest>,
     ) -> Result<Response<v1::ForgetResponse>, Status> {
-        let forget = Forget::try_from(request.into_inner())?;
+        let (acts_for, request) = opened(request);
+        let forget = Forget::try_from(request)?;
+        acts_for.check([&forget.before.coordinator])?;
         self.run(|p| async move { p.forget(&forget).await }).await?;
         Ok(Response::new(v1::ForgetResponse {}))
     }
@@ -196,7 +228,9 @@ impl ParticipantService for ParticipantServer {
         &self,
         request: Request<v1::RecallRequest>,
     ) -> Result<Response<v1::RecallResponse>, Status> {
-        let recall = Recall::try_from(request.into_inner())?;
+        let (acts_for, request) = opened(request);
+        let recall = Recall::try_from(request)?;
+        acts_for.check([&recall.coordinator])?;
         let recalled = self.run(|p| async move { p.recall(&recall).await }).await?;
         Ok(Response::new(recalled.into()))
     }
@@ -205,7 +239,8 @@ impl ParticipantService for ParticipantServer {
         &self,
         _request: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeResponse>, Status> {
-        let description = self.run(|p| async move { p.describe().await }).await?;
+        let mut description = self.run(|p| async move { p.describe().await }).await?;
+        description.findings.extend_from_slice(&self.findings);
         Ok(Response::new(description.into()))
     }
 

@@ -5,6 +5,7 @@
 
 mod descriptors;
 mod role;
+mod secured;
 mod signals;
 mod stderr;
 mod unread;

@@ -316,20 +316,25 @@ impl TryFrom<v1::InspectResponse> for BranchTruth {
     }
 }
 
-impl From<Description> for v1::DescribeResponse {
-    fn from(description: Description) -> Self {
-        let finding = |finding: Finding| v1::Finding {
+impl From<Finding> for v1::Finding {
+    fn from(finding: Finding) -> Self {
+        Self {
             name: finding.name,
             detail: finding.detail,
             accepted: finding.accepted,
             told: finding.told,
-        };
+        }
+    }
+}
+
+impl From<Description> for v1::DescribeResponse {
+    fn from(description: Description) -> Self {
         Self {
             kind: description.kind,
             server: description.server,
             address: description.address,
             incarnation: description.incarnation,
-            findings: description.findings.into_iter().map(finding).collect(),
+            findings: description.findings.into_iter().map(Into::into).collect(),
         }
     }
 }

@@ -22,6 +22,7 @@ impl Stand {
             coordinator: coordinator(),
             epoch: Epoch(1),
             log_id: "log-1".into(),
+            findings: Vec::new(),
         };
         let operator = Operator::new(
             self.handle.clone(),
