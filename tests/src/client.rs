@@ -8,6 +8,9 @@ use tandem_proto::v1::purchase_service_client::PurchaseServiceClient;
 use tandem_protocol::sku_and_pool;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 /// Longest wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -22,6 +25,7 @@ const OPERATOR_MAX: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone)]
 pub struct Client {
     service: PurchaseServiceClient<Channel>,
+    health: HealthClient<Channel>,
     deadline: Duration,
 }
 
@@ -54,12 +58,18 @@ pub fn purchase(purchase_id: &str, items: &[(&str, u32)]) -> v1::SubmitPurchaseR
 }
 
 impl Client {
+    /// A client of a connection, with so long for each call.
+    pub fn over(channel: Channel, deadline: Duration) -> Client {
+        Client {
+            health: HealthClient::new(channel.clone()),
+            service: PurchaseServiceClient::new(channel),
+            deadline,
+        }
+    }
+
     /// A client that connects when it has something to ask.
     pub(crate) fn lazy(port: u16) -> Client {
-        Client {
-            service: PurchaseServiceClient::new(lazy(port)),
-            deadline: Duration::from_secs(30),
-        }
+        Client::over(lazy(port), Duration::from_secs(30))
     }
 
     /// The same, but it gives up a connection that is half open.
@@ -69,16 +79,26 @@ impl Client {
             .keep_alive_timeout(PING)
             .keep_alive_while_idle(true)
             .connect_lazy();
-        Client {
-            service: PurchaseServiceClient::new(channel),
-            ..Client::lazy(port)
-        }
+        Client::over(channel, Duration::from_secs(30))
     }
 
     /// The same client with another deadline for each call.
     pub fn with_deadline(mut self, deadline: Duration) -> Client {
         self.deadline = deadline;
         self
+    }
+
+    /// Whether the coordinator says that it serves purchases (`grpc.health.v1`).
+    ///
+    /// # Errors
+    /// The coordinator's, or the transport's.
+    #[allow(clippy::result_large_err)]
+    pub async fn is_serving(&self) -> Result<bool, Status> {
+        let request = HealthCheckRequest {
+            service: "tandem.v1.PurchaseService".to_owned(),
+        };
+        let answer = self.health.clone().check(request).await?.into_inner();
+        Ok(answer.status() == ServingStatus::Serving)
     }
 
     /// Submits a purchase.

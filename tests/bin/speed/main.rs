@@ -15,6 +15,7 @@ mod limits;
 mod measure;
 mod meter;
 mod neighbours;
+mod overload;
 mod pace;
 mod plan;
 mod report;
@@ -65,6 +66,8 @@ enum Verb {
     },
     /// What a purchase that can't be made costs the others
     Neighbours(neighbours::Args),
+    /// What far more purchases than can be made cost those that are
+    Overload(overload::Args),
     #[command(name = call::VERB, hide = true)]
     ServeNothing { port: u16 },
     #[command(name = force_rate::VERB, hide = true)]
@@ -125,6 +128,7 @@ fn main() -> Result<()> {
         }
         Some(Verb::Growth { question }) => Runtime::new()?.block_on(growth::answer(&question)),
         Some(Verb::Neighbours(args)) => Runtime::new()?.block_on(neighbours::measure(&args)),
+        Some(Verb::Overload(args)) => Runtime::new()?.block_on(overload::measure(&args)),
         None => compare(&args.compare),
     }
 }
