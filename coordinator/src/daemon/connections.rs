@@ -23,6 +23,7 @@ use tonic::transport::server::Connected;
 
 use super::stream::{Begun, Stream as PeerStream};
 use super::tls::Tls;
+use super::turnstile::{Turn, Turnstile};
 use crate::access::Who;
 use crate::logging::Seldom;
 
@@ -37,17 +38,20 @@ const FIRST_WORDS_BYTES: usize = 24 + 9;
 /// After a connection could not be taken, which the kernel would otherwise be asked for in a circle.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The connections of `listener`, `max` at once, through TLS if there is any. `of` says whose they are.
+/// The connections of `listener`, `max` at once, through TLS if there is any, and past a turnstile if they
+/// may be many. `of` says whose they are.
 pub(super) fn incoming(
     listener: TcpListener,
     of: &'static str,
     max: usize,
     tls: Option<Tls>,
+    turnstile: Option<Arc<Turnstile>>,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let all = Arc::new(Connections {
         of,
         max,
         tls,
+        turnstile,
         places: Arc::new(Semaphore::new(max)),
         open: Mutex::default(),
         turned_away: Seldom::default(),
@@ -65,6 +69,7 @@ struct Connections {
     of: &'static str,
     max: usize,
     tls: Option<Tls>,
+    turnstile: Option<Arc<Turnstile>>,
     places: Arc<Semaphore>,
     open: Mutex<Open>,
     turned_away: Seldom,
@@ -120,7 +125,7 @@ impl Connections {
         // Without it an answer of several frames waits for the client's delayed acknowledgement, 40 ms.
         // A peer that has gone already is noticed by reading.
         let _ = stream.set_nodelay(true);
-        let activity = Arc::new(Activity::new());
+        let activity = Arc::new(Activity::default());
         let mut open = self.lock();
         let number = open.next;
         open.next += 1;
@@ -158,7 +163,7 @@ impl Open {
 }
 
 /// What happens on one connection; a call finds it among its request's extensions.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Activity {
     /// Who the peer is, as its certificate says; set before its first call.
     names: OnceLock<Vec<Who>>,
@@ -166,6 +171,7 @@ pub(super) struct Activity {
     closing: AtomicBool,
     /// The task that reads and writes.
     task: AtomicWaker,
+    pub(super) turn: Turn,
 }
 
 #[derive(Debug, Default)]
@@ -175,15 +181,6 @@ struct Calls {
 }
 
 impl Activity {
-    fn new() -> Activity {
-        Activity {
-            names: OnceLock::new(),
-            calls: Mutex::default(),
-            closing: AtomicBool::new(false),
-            task: AtomicWaker::new(),
-        }
-    }
-
     /// A call is under way until the guard is dropped.
     pub(super) fn call(self: &Arc<Self>) -> Call {
         self.lock().under_way += 1;
@@ -197,6 +194,11 @@ impl Activity {
 
     fn close(&self) {
         self.closing.store(true, Ordering::Release);
+        self.task.wake();
+    }
+
+    /// Has the connection look again whether it may read.
+    pub(super) fn wake(&self) {
         self.task.wake();
     }
 
@@ -280,6 +282,13 @@ impl AsyncRead for Connection {
         if self.activity.is_closing(context) {
             return Poll::Ready(Ok(()));
         }
+        // Who has not spoken yet is known to be silent only by reading.
+        if self.silence.is_none()
+            && let Some(turnstile) = &self.all.turnstile
+            && !turnstile.lets_on(&self.activity)
+        {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         if self.poll_heard(context, buffer)?.is_ready() {
             self.heard_bytes = self
@@ -351,7 +360,7 @@ mod tests {
     async fn one_more_is_turned_away_only_while_all_are_at_work() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = pin!(incoming(listener, "clients", 2, None));
+        let mut incoming = pin!(incoming(listener, "clients", 2, None, None));
         let mut peers = Vec::new();
         let mut served = Vec::new();
         for _ in 0..2 {
@@ -380,7 +389,7 @@ mod tests {
     #[test]
     fn who_never_called_makes_room_first_and_who_is_calling_never_does() {
         let mut open = Open::default();
-        let all: Vec<Arc<Activity>> = (0..4).map(|_| Arc::new(Activity::new())).collect();
+        let all: Vec<Arc<Activity>> = (0..4).map(|_| Arc::default()).collect();
         for (number, activity) in (0..).zip(&all) {
             open.by_number.insert(number, Arc::clone(activity));
         }

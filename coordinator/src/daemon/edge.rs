@@ -22,6 +22,7 @@ use tower::{Layer, Service};
 use super::connections::{self, Activity, Call, Connection};
 use super::open_files;
 use super::tls::{self, Tls};
+use super::turnstile::Turnstile;
 use crate::access::{Admitted, CalledBy, Gate, Tokens};
 use crate::config;
 use crate::services::named;
@@ -49,12 +50,13 @@ pub(super) fn server(gate: &Arc<Gate>) -> anyhow::Result<Services> {
 }
 
 /// Listens where the configuration says, for at most `max` connections at once; through TLS where there is any,
-/// unless plain text is asked for.
+/// unless plain text is asked for; past a turnstile where callers may be many.
 pub(super) async fn bind(
     at: &config::Listener,
     of: &'static str,
     max: usize,
     tls: Option<&Tls>,
+    turnstile: Option<Arc<Turnstile>>,
 ) -> anyhow::Result<impl Stream<Item = io::Result<Connection>> + use<>> {
     let listener = TcpListener::bind(at.address).await.map_err(|error| {
         let remedy = open_files::remedy(&error);
@@ -64,7 +66,7 @@ pub(super) async fn bind(
         tracing::warn!(of, listen = %at, "plain text, that others can read and change");
     }
     let tls = tls.filter(|_| !at.plaintext).cloned();
-    Ok(connections::incoming(listener, of, max, tls))
+    Ok(connections::incoming(listener, of, max, tls, turnstile))
 }
 
 /// The gate and the TLS of a process's listeners; their files are read again when they change.

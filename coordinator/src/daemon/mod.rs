@@ -19,6 +19,7 @@ mod start_check;
 mod stepped;
 mod stream;
 mod tls;
+mod turnstile;
 
 pub use clock::Clock;
 pub use crash_point::{CrashPoint, StoreStep, VARIABLE as CRASH_POINT_VARIABLE};

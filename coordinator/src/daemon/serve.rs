@@ -21,6 +21,7 @@ use super::open_files;
 use super::participants::participants;
 use super::signals::Signals;
 use super::start_check;
+use super::turnstile::Turnstile;
 use crate::access::findings;
 use crate::config::Config;
 use crate::services::validate::Carried;
@@ -244,6 +245,7 @@ async fn listen(
         "clients",
         clients_max,
         tls.as_ref(),
+        Some(Turnstile::watching()),
     )
     .await?;
     let operators = bind(
@@ -251,6 +253,7 @@ async fn listen(
         "operators",
         open_files::OPERATORS_MAX,
         tls.as_ref(),
+        None,
     )
     .await?;
     let (health_reporter, health) = tonic_health::server::health_reporter();

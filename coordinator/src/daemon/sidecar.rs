@@ -36,7 +36,7 @@ pub async fn serve_participant(
     let findings = findings(&sidecar.listeners(), tls.is_some());
     let (gate, tls) = guard(tls.as_ref(), access.as_ref())?;
     let max = open_files::clients_max();
-    let incoming = bind(&sidecar.listen, "coordinators", max, tls.as_ref()).await?;
+    let incoming = bind(&sidecar.listen, "coordinators", max, tls.as_ref(), None).await?;
     let (health_reporter, health) = tonic_health::server::health_reporter();
     let service = ParticipantServer::new(participant)
         .with_findings(findings)

@@ -135,7 +135,7 @@ async fn serve(services: Services, tls: Option<&Tls>) -> u16 {
         address: std::net::SocketAddr::from(([127, 0, 0, 1], port)),
         plaintext: false,
     };
-    let incoming = bind(&at, "peers", 1_000, tls).await.unwrap();
+    let incoming = bind(&at, "peers", 1_000, tls, None).await.unwrap();
     tokio::spawn(services.serve_with_incoming(incoming));
     port
 }
