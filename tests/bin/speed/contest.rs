@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -110,12 +111,14 @@ pub(crate) async fn play(
             Some(Pace::start(begun, rate, total as u64, clients))
         }
     };
+    let begun = Arc::new(AtomicU64::new(0));
     let clients = buyers.into_iter().enumerate().map(|(number, buyer)| {
         let client = Client {
             number,
             turn: turn.clone(),
             window,
             pace: pace.clone(),
+            begun: Arc::clone(&begun),
         };
         tokio::spawn(client.run(buyer))
     });
@@ -145,6 +148,8 @@ struct Client {
     turn: Turn,
     window: Window,
     pace: Option<Arc<Pace>>,
+    /// Purchases of all clients.
+    begun: Arc<AtomicU64>,
 }
 
 impl Client {
@@ -155,7 +160,8 @@ impl Client {
                 break;
             };
             let turn = &self.turn;
-            let cart = turn.workload.cart(&turn.name, self.number, number);
+            let serial = self.begun.fetch_add(1, Ordering::Relaxed);
+            let cart = turn.workload.cart(&turn.name, self.number, number, serial);
             let answer = buyer.buy(&cart).await?;
             let answered = Instant::now();
             ensure!(

@@ -11,9 +11,11 @@ use crate::contest::{Load, Turn};
 use crate::contestant::Contestant;
 use crate::contestant::dtmrs::Kept;
 use crate::forces::Forces;
+use crate::orders::InLog;
 use crate::plan::Part;
-use crate::scene::{Binlog, Place, Scene, Setting};
+use crate::scene::{Binlog, Setting};
 use crate::score::Score;
+use crate::stage::Stage;
 
 /// Clients that may be busy at once in an open loop: as many as an app would have connections.
 const OPEN_CLIENTS: usize = 256;
@@ -47,6 +49,8 @@ pub(crate) struct Measured {
     pub(crate) series: BTreeMap<Contestant, f64>,
     /// The highest resident memory of each coordinator.
     pub(crate) memory_kib: Vec<(&'static str, u64)>,
+    /// What a purchase takes in the decision log, where that is looked at.
+    pub(crate) in_log: Option<InLog>,
 }
 
 impl Measured {
@@ -75,15 +79,18 @@ pub(crate) async fn all(
     manner: &Manner,
 ) -> Result<Vec<Measured>> {
     let mut measured = Vec::new();
-    let mut scene: Option<Scene> = None;
+    let mut stage: Option<Stage> = None;
     let mut before: Option<Part> = None;
     for (number, part) in parts.into_iter().enumerate() {
-        let same = before
-            .as_ref()
-            .is_some_and(|before| before.store == part.store && before.binlog == part.binlog);
+        let is_same = |before: &Part| {
+            // A shop's log is closed at the end of its part.
+            let is_shop = before.sells_shops_orders() || part.sells_shops_orders();
+            before.store == part.store && before.binlog == part.binlog && !is_shop
+        };
+        let same = before.as_ref().is_some_and(is_same);
         if !same {
             // The old servers end first.
-            drop(scene.take());
+            drop(stage.take());
             let setting = Setting {
                 machine,
                 store: part.store,
@@ -91,28 +98,30 @@ pub(crate) async fn all(
                 limits: manner.limits.clone(),
                 forces: Forces::new(manner.force)?,
                 dtmrs: manner.dtmrs.clone(),
+                shop: part.sells_shops_orders(),
             };
-            scene = Some(Scene::start(setting).await?);
+            stage = Some(Stage::start(setting).await?);
         }
-        let scene = scene.as_ref().context("the servers were just started")?;
-        measured.push(one(scene, number, part.clone(), manner).await?);
+        let stage = stage.as_ref().context("the servers were just started")?;
+        measured.push(one(stage, number, part.clone(), manner).await?);
         before = Some(part);
     }
     Ok(measured)
 }
 
-async fn one(scene: &Scene, number: usize, part: Part, manner: &Manner) -> Result<Measured> {
+async fn one(stage: &Stage, number: usize, part: Part, manner: &Manner) -> Result<Measured> {
     let binlog = match part.binlog {
         Binlog::On => "on",
         Binlog::Off => "off",
     };
     let mut measured = Measured {
-        servers: format!("{}, binlog {binlog}", scene.stores.names()),
+        servers: format!("{}, binlog {binlog}", stage.stores().names()),
         part,
         closed: BTreeMap::new(),
         open: BTreeMap::new(),
         series: BTreeMap::new(),
         memory_kib: Vec::new(),
+        in_log: None,
     };
     eprintln!("{}, {}", measured.servers, measured.part.workload.title());
     let turn = |load, name| Turn {
@@ -126,7 +135,7 @@ async fn one(scene: &Scene, number: usize, part: Part, manner: &Manner) -> Resul
         for round in 0..manner.rounds {
             let turn = turn(Load::Closed { clients }, format!("c{clients}-{round}"));
             for &contestant in &measured.part.contestants {
-                let score = play(scene, contestant, &turn).await?;
+                let score = play(stage, contestant, &turn).await?;
                 let sum = measured.closed.entry((clients, contestant));
                 sum.or_insert_with(Score::new).add(&score);
             }
@@ -141,7 +150,7 @@ async fn one(scene: &Scene, number: usize, part: Part, manner: &Manner) -> Resul
             let turn = turn(Load::Open { rate, clients }, format!("o{part}-{round}"));
             let contestants = measured.part.contestants.iter();
             for &contestant in contestants.filter(|contestant| !contestant.is_limit()) {
-                let score = play(scene, contestant, &turn).await?;
+                let score = play(stage, contestant, &turn).await?;
                 let sum = measured.open.entry((rate.round() as u64, contestant));
                 sum.or_insert_with(Score::new).add(&score);
             }
@@ -151,17 +160,12 @@ async fn one(scene: &Scene, number: usize, part: Part, manner: &Manner) -> Resul
         let contestants = measured.part.contestants.iter();
         for &contestant in contestants.filter(|one| **one != Contestant::Call) {
             let turn = turn(Load::Closed { clients: 1 }, "series".to_owned());
-            let forces = series(scene, contestant, &turn, manner).await?;
+            let forces = series(stage, contestant, &turn, manner).await?;
             measured.series.insert(contestant, forces);
         }
     }
-    for (name, place) in [
-        ("participants inside", Place::Inside),
-        ("with sidecars", Place::Sidecars),
-    ] {
-        let memory = scene.tandem(place).coordinator.peak_memory_kib()?;
-        measured.memory_kib.push((name, memory));
-    }
+    measured.memory_kib = stage.memory_kib()?;
+    measured.in_log = stage.close_log().await?;
     Ok(measured)
 }
 
@@ -184,29 +188,29 @@ pub(crate) fn peak(
 
 /// Lets each force cost more, and sees by how many times as much a lone purchase takes longer.
 async fn series(
-    scene: &Scene,
+    stage: &Stage,
     contestant: Contestant,
     turn: &Turn,
     manner: &Manner,
 ) -> Result<f64> {
     let mut times = Vec::new();
     for cost in SERIES_COSTS {
-        scene.forces.cost(Some(cost))?;
+        stage.forces().cost(Some(cost))?;
         let turn = Turn {
             name: format!("{}-{}", turn.name, cost.as_micros()),
             ..turn.clone()
         };
-        let score = play(scene, contestant, &turn).await?;
+        let score = play(stage, contestant, &turn).await?;
         times.push(score.latency_ms(0.5));
     }
-    scene.forces.cost(manner.force)?;
+    stage.forces().cost(manner.force)?;
     let longer = (SERIES_COSTS[1] - SERIES_COSTS[0]).as_secs_f64() * 1e3;
     Ok((times[1] - times[0]) / longer)
 }
 
-async fn play(scene: &Scene, contestant: Contestant, turn: &Turn) -> Result<Score> {
-    let score = contestant
-        .play(scene, turn)
+async fn play(stage: &Stage, contestant: Contestant, turn: &Turn) -> Result<Score> {
+    let score = stage
+        .play(contestant, turn)
         .await
         .with_context(|| format!("{} with {}", contestant.title(), turn.load))?;
     eprintln!(

@@ -21,6 +21,13 @@ pub(crate) struct Part {
     pub(crate) series: bool,
 }
 
+impl Part {
+    /// Whether what is sold is a shop's own, which wants stores of its own.
+    pub(crate) fn sells_shops_orders(&self) -> bool {
+        self.workload.order().is_some()
+    }
+}
+
 const ALL_CLIENTS: [usize; 7] = [1, 8, 32, 64, 128, 256, 1_024];
 
 const MAIN: Part = Part {
@@ -52,6 +59,18 @@ pub(crate) fn full() -> Vec<Part> {
             workload,
             contestants: two.clone(),
             clients: vec![1, 64, 256],
+            ..MAIN
+        });
+    }
+    for workload in [
+        Workload::Orders,
+        Workload::LargeOrders,
+        Workload::LongOrders,
+    ] {
+        parts.push(Part {
+            workload,
+            contestants: two.clone(),
+            clients: vec![32, 128, 1_024],
             ..MAIN
         });
     }

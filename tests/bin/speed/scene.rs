@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use sqlx::{AssertSqlSafe, Executor};
 use tandem_servers::Process;
+use tandem_tests::shop::fixture;
 use tandem_tests::{
     Coordinator, Judge, Machine, PairName, Sidecar, SidecarKind, Start, Stores, StoresOptions,
 };
@@ -102,6 +103,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) forces: Forces,
     /// The competitor's program, and where it is to keep its transactions.
     pub(crate) dtmrs: Option<(PathBuf, Kept)>,
+    /// Whether what is sold is a shop's own (`tests/shop`), by a coordinator with its mapping.
+    pub(crate) shop: bool,
 }
 
 impl Scene {
@@ -221,6 +224,11 @@ impl Party<'_> {
         Ok(processes)
     }
 
+    /// The stores' processes.
+    pub(crate) fn store_processes(&self) -> Result<Vec<(&'static str, u32)>> {
+        store_processes(self.stores)
+    }
+
     /// Waits until nothing is prepared or held.
     pub(crate) async fn quiet(&self) -> Result<()> {
         let operator = self.tandem.coordinator.operator();
@@ -254,10 +262,14 @@ fn inside(
     env: &[(String, String)],
     folder: &TempDir,
 ) -> Result<Tandem> {
+    let participants = match setting.shop {
+        true => fixture::participants(stores)?,
+        false => participants(stores),
+    };
     Ok(Tandem {
         coordinator: coordinator(INSIDE, folder.path().join("inside"))?,
         sidecars: Vec::new(),
-        start: start(setting, participants(stores), env),
+        start: start(setting, participants, env),
     })
 }
 
@@ -268,18 +280,27 @@ async fn stores(setting: &Setting<'_>, env: &[(String, String)]) -> Result<Store
         Store::Mysql97 => PairName::MysqlRedis,
     };
     let pair = setting.machine.pair(pair).map_err(anyhow::Error::msg)?;
-    let mut mysql_args = vec![format!("--max-connections={MYSQL_CONNECTIONS_MAX}").into()];
+    let options = match setting.shop {
+        true => fixture::stores(),
+        false => StoresOptions::default(),
+    };
+    let mut mysql_args = options.mysql_args.clone();
+    mysql_args.push(format!("--max-connections={MYSQL_CONNECTIONS_MAX}").into());
     if setting.binlog == Binlog::Off {
         mysql_args.push("--skip-log-bin".into());
     }
     let options = StoresOptions {
         env: env.iter().map(|(k, v)| (k.into(), v.into())).collect(),
         mysql_args,
-        ..StoresOptions::default()
+        ..options
     };
     let stores = Stores::start(&pair, options).await?;
-    create_tables(&stores).await?;
-    seed(&stores).await?;
+    if setting.shop {
+        fixture::lay_out(&stores).await?;
+    } else {
+        create_tables(&stores).await?;
+        seed(&stores).await?;
+    }
     Ok(stores)
 }
 

@@ -3,7 +3,7 @@
 
 mod buyers;
 mod checker;
-mod fixture;
+pub mod fixture;
 pub mod guide;
 mod orders;
 mod personal;

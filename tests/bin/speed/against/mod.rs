@@ -14,9 +14,10 @@ use tandem_proto::v1::WaitFor;
 use tandem_tests::Machine;
 
 use crate::contest::{Load, Turn};
-use crate::contestant::through_tandem;
+use crate::contestant::{Contestant, through_tandem};
 use crate::forces::Forces;
 use crate::measure::Manner;
+use crate::orders;
 use crate::plan::Part;
 use crate::scene::{Alone, Setting};
 use interval::Interval;
@@ -134,11 +135,15 @@ impl Against {
             limits: self.manner.limits.clone(),
             forces: Forces::new(self.manner.force)?,
             dtmrs: None,
+            shop: part.workload.order().is_some(),
         };
         let who = program.map_or("this build".to_owned(), |path| path.display().to_string());
         let alone = Alone::start(setting, program).await;
         let alone = alone.with_context(|| who.clone())?;
-        let score = through_tandem::play(alone.party(), turn, WaitFor::Applied).await;
+        let score = match part.workload.order() {
+            Some(_) => orders::play(alone.party(), Contestant::Tandem, turn).await,
+            None => through_tandem::play(alone.party(), turn, WaitFor::Applied).await,
+        };
         Ok(score
             .with_context(|| format!("{who} with {}", turn.load))?
             .per_second())

@@ -73,21 +73,17 @@ impl Contestant {
 
     /// Takes a turn. An error if the stores then do not agree with the answers.
     pub(crate) async fn play(self, scene: &Scene, turn: &Turn) -> Result<Score> {
-        let turn = Turn {
-            name: format!("{}-{self:?}", turn.name),
-            ..turn.clone()
-        };
-        let tandem = |place, wait| through_tandem::play(scene.party(place), &turn, wait);
+        let tandem = |place, wait| through_tandem::play(scene.party(place), turn, wait);
         match self {
-            Contestant::Naive => naive::play(scene, &turn).await,
-            Contestant::Wrapped => wrapped::play(scene, &turn).await,
+            Contestant::Naive => naive::play(scene, turn).await,
+            Contestant::Wrapped => wrapped::play(scene, turn).await,
             Contestant::Tandem => tandem(Place::Inside, WaitFor::Applied).await,
             Contestant::Decided => tandem(Place::Inside, WaitFor::Decided).await,
             Contestant::Sidecars => tandem(Place::Sidecars, WaitFor::Applied).await,
             Contestant::SidecarsDecided => tandem(Place::Sidecars, WaitFor::Decided).await,
-            Contestant::Dtmrs => dtmrs::play(scene, &turn).await,
-            Contestant::Insert => insert::play(scene, &turn).await,
-            Contestant::Call => call::play(scene, &turn).await,
+            Contestant::Dtmrs => dtmrs::play(scene, turn).await,
+            Contestant::Insert => insert::play(scene, turn).await,
+            Contestant::Call => call::play(scene, turn).await,
         }
     }
 }

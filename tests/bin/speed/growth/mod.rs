@@ -6,8 +6,6 @@ mod totals;
 mod under_load;
 mod unfinished;
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -153,6 +151,7 @@ impl Ground {
             limits: format!("[retention]\npurchases_max = {retained_max}\n"),
             forces: Forces::new(force)?,
             dtmrs: None,
+            shop: false,
         })
         .await
     }
@@ -160,20 +159,6 @@ impl Ground {
 
 fn whole(minutes: f64) -> Result<Duration> {
     Ok(Duration::try_from_secs_f64(minutes * 60.0)?)
-}
-
-/// Bytes of all files in a folder.
-fn bytes_in(folder: &Path) -> Result<u64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        bytes += if entry.file_type()?.is_dir() {
-            bytes_in(&entry.path())?
-        } else {
-            entry.metadata()?.len()
-        };
-    }
-    Ok(bytes)
 }
 
 /// Bytes that Redis has in use.

@@ -8,9 +8,10 @@ use tandem_proto::v1::WaitFor;
 use tandem_tests::Machine;
 
 use super::prepared::{Transactions, both, lay_foundations};
-use super::{Ground, bytes_in, redis_bytes};
+use super::{Ground, redis_bytes};
 use crate::contest::{Load, Turn};
 use crate::contestant::through_tandem;
+use crate::folder::bytes_in;
 use crate::scene::{Place, Scene};
 use crate::workload::Workload;
 

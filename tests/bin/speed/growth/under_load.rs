@@ -12,8 +12,9 @@ use tandem_servers::Server;
 use tandem_tests::{Answer, Client, Machine, purchase};
 use tokio::time::sleep;
 
-use super::{Absentee, Ground, bytes_in, redis_bytes};
+use super::{Absentee, Ground, redis_bytes};
 use crate::contestant::CHANNELS;
+use crate::folder::bytes_in;
 use crate::pace::Pace;
 use crate::scene::{Place, Scene};
 use crate::workload::Workload;
@@ -164,7 +165,7 @@ async fn buy(client: Client, number: usize, pace: Arc<Pace>, told: Arc<Told>) {
         if pace.next().await.is_none() {
             return;
         }
-        let cart = Workload::Skus.cart("load", number, bought);
+        let cart = Workload::Skus.cart("load", number, bought, 0);
         let asked = purchase(&cart.purchase_id, &[(&cart.skus[0], 1)]);
         let count = match Answer::of(&client.submit(&asked).await) {
             Answer::Committed { .. } => &told.bought,

@@ -38,6 +38,9 @@ fn part(measured: &Measured) -> Value {
         "closed": closed.collect::<Vec<_>>(),
         "open": open.collect::<Vec<_>>(),
         "forces_in_series": series.collect::<serde_json::Map<_, _>>(),
+        "log_bytes_per_purchase": measured.in_log.map(|log| json!({
+            "records": log.record_bytes, "files": log.file_bytes,
+        })),
         "coordinator_memory_kib": memory.collect::<serde_json::Map<_, _>>(),
     })
 }

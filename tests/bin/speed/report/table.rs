@@ -33,6 +33,13 @@ pub(crate) fn part(measured: &Measured) -> Result<String, fmt::Error> {
             writeln!(text, "{:NAME$}{forces:>CELL$.1}", contestant.title())?;
         }
     }
+    if let Some(log) = measured.in_log {
+        writeln!(
+            text,
+            "\ndecision log: {:.0} bytes of records for each purchase, {:.0} of its files",
+            log.record_bytes, log.file_bytes
+        )?;
+    }
     let memory: Vec<String> = measured
         .memory_kib
         .iter()
