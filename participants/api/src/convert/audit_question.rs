@@ -82,10 +82,10 @@ impl TryFrom<v1::ParticipantAuditRequest> for AuditQuestion {
                     let rule = format!("must hold at most {}", AuditQuestion::SKUS_MAX);
                     return Err(invalid("deducted.skus", rule));
                 }
-                if let Some(index) = deducted.skus.iter().position(|sku| !rules::is_sku(sku)) {
+                if let Some(index) = deducted.skus.iter().position(|sku| !rules::is_stock(sku)) {
                     return Err(invalid(
                         format_args!("deducted.skus[{index}]"),
-                        rules::SKU_RULE,
+                        rules::STOCK_RULE,
                     ));
                 }
                 AuditQuestion::Deducted {

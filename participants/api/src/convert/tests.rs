@@ -10,6 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::*;
+use crate::audit_question::AuditQuestion;
 use crate::error::ErrorKind;
 use crate::{
     BranchState, BranchTruth, Commit, Committed, Enlist, Enlisted, Forget, HeuristicKind, Prepare,
@@ -298,6 +299,32 @@ fn a_foreign_branch_keeps_its_text() {
         }],
     };
     assert_eq!(field(branches_from_wire(answer)), "branches[0].id");
+}
+
+/// What a sidecar makes of the question how much was deducted of these.
+fn asked_of(skus: &[&str]) -> Result<AuditQuestion, Error> {
+    let asked = AuditQuestion::Deducted {
+        coordinator: "shop".parse().unwrap(),
+        skus: skus.iter().map(|sku| (*sku).to_owned()).collect(),
+    };
+    v1::ParticipantAuditRequest::from(&asked).try_into()
+}
+
+#[test]
+fn counts_of_deductions_are_asked_for_by_stock() {
+    for skus in [&["tea", "tea{paris}"][..], &[]] {
+        let AuditQuestion::Deducted { skus: heard, .. } = asked_of(skus).unwrap() else {
+            panic!("another question");
+        };
+        assert_eq!(heard, skus);
+    }
+    for wrong in ["", "tea{", "tea{a b}", "t ea"] {
+        assert_eq!(
+            field(asked_of(&["tea", wrong])),
+            "deducted.skus[1]",
+            "{wrong}"
+        );
+    }
 }
 
 #[test]
