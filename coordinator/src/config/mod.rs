@@ -343,4 +343,6 @@ fn declare(
 #[cfg(test)]
 mod access_tests;
 #[cfg(test)]
+mod before;
+#[cfg(test)]
 mod tests;
