@@ -12,6 +12,7 @@ use tandem_proto::v1::LinkState;
 use tandem_servers::{PortLease, Process, guarded};
 
 use crate::client::{Client, Operator};
+use crate::personal::SearchedLog;
 use crate::programs::Build;
 use crate::wait::until;
 
@@ -52,6 +53,8 @@ pub struct Coordinator {
     data_dir: PathBuf,
     clients: PortLease,
     operators: PortLease,
+    // Searched when the process is gone.
+    log: SearchedLog,
 }
 
 impl Coordinator {
@@ -73,6 +76,7 @@ impl Coordinator {
             id: id.to_owned(),
             build: Build::default(),
             data_dir: folder.join("log"),
+            log: SearchedLog(folder.join("coordinator.log")),
             folder,
             clients: PortLease::take(None)?,
             operators: PortLease::take(None)?,
@@ -117,7 +121,7 @@ impl Coordinator {
             .args(["serve", "--config"])
             .arg(self.config_path())
             .envs(start.env.iter().map(|(name, value)| (name, value)));
-        *slot = Some(Process::start(command, &self.log_path())?);
+        *slot = Some(Process::start(command, &self.log.0)?);
         Ok(true)
     }
 
@@ -311,7 +315,7 @@ impl Coordinator {
 
     /// All that it has said.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.log_path()).unwrap_or_default()
+        self.log.text()
     }
 
     /// The end of what it has said.
@@ -366,10 +370,6 @@ impl Coordinator {
     /// Its configuration file.
     pub fn config_path(&self) -> PathBuf {
         self.folder.join("tandem.toml")
-    }
-
-    fn log_path(&self) -> PathBuf {
-        self.folder.join("coordinator.log")
     }
 
     fn pid(&self) -> Result<nix::unistd::Pid> {

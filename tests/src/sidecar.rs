@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tandem_servers::{PortLease, Process, guarded};
 
+use crate::personal::SearchedLog;
 use crate::programs::Build;
 use crate::wait::until;
 
@@ -51,6 +52,8 @@ pub struct Sidecar {
     build: Build,
     folder: PathBuf,
     port: PortLease,
+    // Searched when the process is gone.
+    log: SearchedLog,
 }
 
 impl Sidecar {
@@ -85,6 +88,7 @@ impl Sidecar {
             process: Mutex::new(None),
             kind,
             build: Build::default(),
+            log: SearchedLog(folder.join("sidecar.log")),
             folder,
             port,
         };
@@ -215,9 +219,14 @@ impl Sidecar {
         format!("http://127.0.0.1:{}", self.port.port())
     }
 
+    /// All that it has said.
+    pub fn log(&self) -> String {
+        self.log.text()
+    }
+
     /// The end of what it has said.
     pub fn log_tail(&self) -> String {
-        let log = fs::read_to_string(self.folder.join("sidecar.log")).unwrap_or_default();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }

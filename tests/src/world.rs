@@ -13,6 +13,7 @@ use crate::disk::Disk;
 use crate::judge::{Books, Judge};
 use crate::links::Links;
 use crate::machine::Pair;
+use crate::personal::tell_of;
 use crate::programs::tandem_program;
 use crate::proxy::Proxy;
 use crate::sidecar::{Sidecar, SidecarKind};
@@ -212,17 +213,27 @@ impl World {
         Ok(())
     }
 
-    /// Runs a verb of the command line against this coordinator.
+    /// Runs a verb of the command line against this coordinator. A personal value that it tells without being
+    /// asked for it is printed, which fails `tests/run`.
     ///
     /// # Errors
     /// If the program can't be run.
     pub fn tandem(&self, arguments: &[&str]) -> Result<Output> {
-        Command::new(tandem_program()?)
+        let output = Command::new(tandem_program()?)
             .args(arguments)
             .env("TANDEM_ADMIN", self.coordinator.operator_url())
             .env("TANDEM_SERVER", self.coordinator.client_url())
             .output()
-            .context("run tandem")
+            .context("run tandem")?;
+        if !arguments.contains(&"--show-attributes") {
+            for said in [&output.stdout, &output.stderr] {
+                tell_of(
+                    &format!("tandem {arguments:?}"),
+                    &String::from_utf8_lossy(said),
+                );
+            }
+        }
+        Ok(output)
     }
 
     /// A folder of the case's own.

@@ -12,6 +12,7 @@ use tandem_servers::{PortLease, Process, guarded};
 use tempfile::TempDir;
 
 use crate::machine::Pair;
+use crate::personal::PERSONAL;
 use crate::programs::tandem_program;
 use crate::shop::fixture::{fill, run_sql, sources, stores};
 use crate::stores::Stores;
@@ -22,6 +23,9 @@ const CARTS: u64 = 100;
 
 /// How long the coordinator may take until both stores are up.
 const UP_MAX: Duration = Duration::from_secs(40);
+
+/// Of the shop's order.
+const EMAIL: &str = "cleo@example.org";
 
 /// A block of the document between fences.
 #[derive(Debug, PartialEq, Eq)]
@@ -105,6 +109,7 @@ impl Scratch {
             _leases: leases,
         };
         let shop = fs::read_to_string(sources().join("shop.py"))?;
+        let shop = shop.replace(EMAIL, &personal_email());
         fs::write(place_of(&scratch, "shop.py"), scratch.with_ports(&shop))?;
         Ok(scratch)
     }
@@ -253,9 +258,10 @@ impl Scratch {
                 row.try_get::<i64, _>(6)?,
                 row.try_get::<bool, _>(7)?,
             );
+            let email = personal_email();
             let wanted = (
                 reference,
-                "cleo@example.org",
+                email.as_str(),
                 true,
                 "SAVE3",
                 "C-0",
@@ -273,9 +279,14 @@ impl Scratch {
         // Two from the one and one from the other, by either.
         let wanted = [10_000_000 - 4, 10_000_000 - 2];
         ensure!(stock == wanted, "{stock:?} lamps");
-        ensure!(!self.log().contains("cleo@"), "{}", self.log());
+        ensure!(!self.log().contains(PERSONAL), "{}", self.log());
         Ok(())
     }
+}
+
+/// What the shop's order has instead, to be found wherever it is told.
+fn personal_email() -> String {
+    format!("{PERSONAL}.{EMAIL}")
 }
 
 /// All blocks, in their order.

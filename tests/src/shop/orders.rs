@@ -3,11 +3,9 @@
 use serde_json::{Value, json};
 use tandem_proto::v1;
 
+use crate::personal::PERSONAL;
 use crate::random::Random;
 use crate::shop::fixture::{CUSTOMERS, PRODUCTS, WAREHOUSES, cart, customer};
-
-/// In each personal value, and nowhere else.
-pub(super) const PERSONAL: &str = "Pers0nal";
 
 /// Of a hundred purchases so many are of each kind that has to be refused.
 const BAD_PERCENT: u64 = 1;

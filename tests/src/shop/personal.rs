@@ -2,9 +2,9 @@
 
 use anyhow::{Result, ensure};
 
+use crate::personal::PERSONAL;
 use crate::shop::buyers::{Outcome, Told};
 use crate::shop::fixture::PRODUCTS;
-use crate::shop::orders::PERSONAL;
 use crate::world::World;
 
 /// Purchases of each kind that are shown.

@@ -15,7 +15,7 @@ use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 /// The value of every purchase's attribute `email`.
-pub(crate) const PERSONAL: &str = "ann@example.org";
+pub(crate) const PERSONAL: &str = "Pers0nal.ann@example.org";
 
 /// A running fake; stops when dropped.
 pub(crate) struct Fake {

@@ -269,8 +269,8 @@ pub(crate) async fn lines_are_of_their_order_with_locked_counters(stand: Stand) 
 
 pub(crate) async fn what_the_server_says_of_a_personal_attribute_is_not_told(stand: Stand) {
     let participant = shop(&stand).await;
-    let taken = "ann@secret.example";
-    let long = "b".repeat(30) + "@secret.example";
+    let taken = "Pers0nal.ann@secret.example";
+    let long = "b".repeat(30) + "Pers0nal@secret.example";
     bought(&participant, 1, vec![order(0, "o-1", &[("email", taken)])]).await;
     // By itself, and beside others.
     for (sequence, others) in [(2, 0), (3, 2)] {
