@@ -34,8 +34,8 @@ struct Args {
     /// Appended to the MySQL server's arguments
     #[arg(long, allow_hyphen_values = true, value_name = "ARG")]
     mysql_arg: Vec<OsString>,
-    /// On a shop's own schema: order numbers, a foreign key, a trigger, a view, and servers whose unusual
-    /// settings the seed draws anew every few rounds
+    /// With the orders of a shop that was there before tandem (tests/shop), compared by its own checker, on
+    /// servers whose unusual settings the seed draws anew every few rounds
     #[arg(long)]
     shop: bool,
     /// The build (`TANDEM_BIN`) is one from before deductions were counted: what it does wrong is found

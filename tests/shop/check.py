@@ -8,7 +8,8 @@ redis-cli). --before is one JSON document: products (sku, name, price, and stock
 warehouse), default_warehouse, customers (ref, name), carts
 (id, customer), all carts open; hours_east, the zone in which the server's DATETIMEs are. --told has a JSON
 document a line for each purchase: the order as it was submitted, the outcome (committed, refused, unknown),
-and when it was asked for and answered, in seconds since 1970. An unknown one is looked up: all of it has to be
+and when it was asked for and answered, in seconds since 1970; noted, if it is there, until when the shop's trigger
+may have noted the order, where that was inserted again. An unknown one is looked up: all of it has to be
 there, or nothing. Prints each difference; exits with 0 if there is none, with 1 if there are some.
 """
 
@@ -154,9 +155,12 @@ class Shop:
         total = money(sum(i["quantity"] * i["unit_price_minor"] for i in order["items"]), currency)
         details = attributes.get("details")
 
-        def in_time(cell):
+        def in_time(cell, until=told["answered"]):
             at = moment(cell, self.before["hours_east"])
-            return told["asked"] - CLOCK_S <= at <= told["answered"] + CLOCK_S
+            return told["asked"] - CLOCK_S <= at <= until + CLOCK_S
+
+        def noted_in_time(cell):
+            return in_time(cell, told.get("noted", told["answered"]))
 
         row = {**row, "total": exact(row["total"]), "details": document(row["details"])}
         check.row(f"order {ref}", row, {
@@ -190,7 +194,7 @@ class Shop:
         })
         self.compare_one(check, f"note of {ref}", self.notes.pop(number, []), "total", {
             "total": total,
-            "noted_at": in_time,
+            "noted_at": noted_in_time,
         })
 
     @staticmethod

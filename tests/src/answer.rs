@@ -78,6 +78,13 @@ impl Answer {
         }
     }
 
+    /// Whether the same id may be tried again once somebody has put a row right, or what is asked for; where nobody
+    /// does that, it is as good as final.
+    pub(crate) fn is_about_rows(&self) -> bool {
+        const REASONS: [&str; 3] = ["NO_SUCH_ROW", "TOO_MANY_ROWS", "INVALID_ARGUMENT"];
+        matches!(self, Answer::NotMade { reason } if REASONS.contains(&reason.as_str()))
+    }
+
     /// Whether asking again could bring another answer.
     pub fn is_final(&self) -> bool {
         matches!(self, Answer::Committed { .. } | Answer::Refused { .. })

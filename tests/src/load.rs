@@ -1,6 +1,6 @@
 //! Clients that buy without pause, repeat what got no final answer, and remember every answer.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::answer::{Answer, Asked};
 use crate::client::{Client, purchase};
 use crate::random::Random;
-use crate::schema::{CUSTOMERS, Schema};
+use crate::shop::orders::order;
 use crate::wait::until;
 
 /// A client's deadline for one call: short, so that calls which a dead process swallowed are
@@ -42,6 +42,22 @@ impl Wait {
     }
 }
 
+/// What is bought.
+#[derive(Debug, Clone)]
+pub(crate) enum Goods {
+    /// Some units of some of these.
+    Skus(Vec<String>),
+    /// A shop's own orders, of which some must be refused.
+    Orders {
+        /// Carts that are ordered so far, by all clients; of each two one stays open.
+        begun: Arc<AtomicU64>,
+        /// Whether some want the cart or the payment of the same client's order before.
+        repeats: bool,
+        /// Whether some have its id, in capitals.
+        twins: bool,
+    },
+}
+
 /// Clients under way.
 #[derive(Debug)]
 pub struct Load {
@@ -66,25 +82,17 @@ impl Load {
         seed: u64,
         skus: &[&str],
     ) -> Load {
-        Load::start_at(
-            (Schema::Tandem, false),
-            connections,
-            clients,
-            prefix,
-            seed,
-            skus,
-        )
+        let skus = skus.iter().map(|sku| (*sku).to_owned()).collect();
+        Load::start_at(&Goods::Skus(skus), connections, clients, prefix, seed)
     }
 
-    /// The same where purchases are kept in this schema; some ask for what it does not take, and some, if
-    /// that is wanted, for the id of an order before in capitals.
+    /// The same of whatever is bought.
     pub(crate) fn start_at(
-        (schema, twins): (Schema, bool),
+        goods: &Goods,
         connections: &[Client],
         clients: usize,
         prefix: &str,
         seed: u64,
-        skus: &[&str],
     ) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
@@ -93,8 +101,7 @@ impl Load {
         for number in 0..clients {
             let buyer = Buyer {
                 number,
-                schema,
-                twins,
+                goods: goods.clone(),
                 served: Arc::clone(&served),
                 waits: Vec::new(),
                 client: connections[number % connections.len()]
@@ -102,7 +109,7 @@ impl Load {
                     .with_deadline(CALL_MAX),
                 prefix: format!("{prefix}-{number}"),
                 random: Random::new(seed.wrapping_add(number as u64)),
-                skus: skus.iter().map(|sku| (*sku).to_owned()).collect(),
+                before: None,
                 stop: Arc::clone(&stop),
             };
             tasks.spawn(buyer.run());
@@ -154,13 +161,12 @@ impl Load {
 struct Buyer {
     client: Client,
     number: usize,
-    schema: Schema,
-    twins: bool,
+    goods: Goods,
     served: Arc<[Mutex<Option<Instant>>]>,
     waits: Vec<Wait>,
     prefix: String,
     random: Random,
-    skus: Vec<String>,
+    before: Option<SubmitPurchaseRequest>,
     stop: Arc<AtomicBool>,
 }
 
@@ -180,30 +186,24 @@ impl Buyer {
     }
 
     fn choose(&mut self, number: usize) -> SubmitPurchaseRequest {
-        let mut items: Vec<(&str, u32)> = Vec::new();
-        for _ in 0..self.random.between(1, 3) {
-            let sku = self.skus[self.random.number() as usize % self.skus.len()].as_str();
-            if items.iter().all(|(other, _)| *other != sku) {
-                items.push((sku, self.random.between(1, 3) as u32));
+        let id = format!("{}-{number}", self.prefix);
+        match &self.goods {
+            Goods::Skus(skus) => some_of(skus, &id, &mut self.random),
+            Goods::Orders {
+                begun,
+                repeats,
+                twins,
+            } => {
+                // An order may want a stranger's cart: the next one, which nobody else wants.
+                let cart = begun.fetch_add(2, Ordering::Relaxed);
+                let mut chosen = order(cart, false, &mut self.random);
+                chosen.purchase_id = id;
+                if let Some(before) = &self.before {
+                    repeat(&mut chosen, before, (*repeats, *twins), &mut self.random);
+                }
+                self.before = Some(chosen.clone());
+                chosen
             }
-        }
-        let mut chosen = purchase(&format!("{}-{number}", self.prefix), &items);
-        if self.schema == Schema::Shop {
-            self.shop(number, &mut chosen);
-        }
-        chosen
-    }
-
-    /// A customer of the shop, or nobody's; a currency that it takes, or another; an id of an order before.
-    fn shop(&mut self, number: usize, chosen: &mut SubmitPurchaseRequest) {
-        (*self.random.one_of(&CUSTOMERS)).clone_into(&mut chosen.customer_id);
-        match self.random.between(0, 30) {
-            0 => "nobody@example.org".clone_into(&mut chosen.customer_id),
-            1 => "GBP".clone_into(&mut chosen.currency),
-            2 if number > 0 && self.twins => {
-                chosen.purchase_id = format!("{}-{}", self.prefix, number - 1).to_uppercase();
-            }
-            _ => {}
         }
     }
 
@@ -228,7 +228,8 @@ impl Buyer {
         let mut stopped_since = None;
         loop {
             let answer = Answer::of(&self.client.submit(purchase).await);
-            let is_final = answer.is_final();
+            let is_shop = matches!(self.goods, Goods::Orders { .. });
+            let is_final = answer.is_final() || is_shop && answer.is_about_rows();
             // The same answer many times is one thing to remember.
             if answers.last() != Some(&answer) {
                 answers.push(answer);
@@ -248,4 +249,44 @@ impl Buyer {
             tokio::time::sleep(pause).await;
         }
     }
+}
+
+/// Gives an order now and then what the client's order before has, which one of them at most can have: its cart, its
+/// payment, its id in capitals where that is the same to the shop.
+fn repeat(
+    chosen: &mut SubmitPurchaseRequest,
+    before: &SubmitPurchaseRequest,
+    (repeats, twins): (bool, bool),
+    random: &mut Random,
+) {
+    let mut take = |name: &str| {
+        let value = before.attributes.get(name).cloned();
+        chosen
+            .attributes
+            .extend(value.map(|value| (name.to_owned(), value)));
+    };
+    match random.between(0, 60) {
+        // A twin has none.
+        0 | 1 if twins && before.purchase_id.starts_with(char::is_lowercase) => {
+            chosen.purchase_id = before.purchase_id.to_uppercase()
+        }
+        2 if repeats => take("payment"),
+        3 if repeats => {
+            take("cart");
+            before.customer_id.clone_into(&mut chosen.customer_id);
+        }
+        _ => {}
+    }
+}
+
+/// A few units of a few of these.
+fn some_of(skus: &[String], id: &str, random: &mut Random) -> SubmitPurchaseRequest {
+    let mut items: Vec<(&str, u32)> = Vec::new();
+    for _ in 0..random.between(1, 3) {
+        let sku = skus[random.number() as usize % skus.len()].as_str();
+        if items.iter().all(|(other, _)| *other != sku) {
+            items.push((sku, random.between(1, 3) as u32));
+        }
+    }
+    purchase(id, &items)
 }

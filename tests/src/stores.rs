@@ -14,7 +14,7 @@ use tandem_protocol::sku_and_pool;
 use tandem_servers::{Flavor, Folder, LaunchOptions, MysqlOptions, MysqlServer, RedisServer};
 
 use crate::machine::Pair;
-use crate::schema::Schema;
+use crate::schema::{self, Schema};
 
 /// The app's database.
 const DATABASE: &str = "shop";
@@ -43,6 +43,8 @@ pub struct StoresOptions {
     pub stock: StockPlace,
     /// Where purchases are kept.
     pub schema: Schema,
+    /// Whether ids are in a column that takes upper and lower case for the same; in a shop's schema only.
+    pub ids_fold_case: bool,
     /// Below which folder Redis' data go, if elsewhere than `folder`.
     pub redis_folder: Option<PathBuf>,
     /// Whether participants connect as an app's user does, who is no administrator: `read_only`
@@ -66,6 +68,8 @@ pub enum StockPlace {
     Products,
     /// `stock:{pool}:{sku}`, a key each, `main` where no pool is named.
     Pools,
+    /// `product:{sku}`, a hash each, with the field `stock-{pool}`, as [`Schema::Shop`] has it.
+    Warehouses,
 }
 
 /// The two servers, with an empty database and no stock.
@@ -123,11 +127,15 @@ impl Stores {
         if options.app_user {
             root.execute(AssertSqlSafe(stores.grants())).await?;
         }
-        if let Some(ddl) = options.schema.ddl() {
-            let mut shop = stores.sql().await?;
-            sqlx::raw_sql(ddl).execute(&mut shop).await?;
-            shop.close().await?;
+        let mut shop = stores.sql().await?;
+        for ddl in options.schema.ddl() {
+            sqlx::raw_sql(*ddl).execute(&mut shop).await?;
         }
+        if options.ids_fold_case {
+            shop.execute("ALTER TABLE orders MODIFY ref VARCHAR(64) NULL")
+                .await?;
+        }
+        shop.close().await?;
         root.close().await?;
         Ok(stores)
     }
@@ -195,6 +203,10 @@ impl Stores {
                     .await?;
             }
             StockPlace::Pools => kv.set::<_, _, ()>(key_in_pool(sku), units).await?,
+            StockPlace::Warehouses => {
+                let (product, field) = field_of_product(sku);
+                kv.hset::<_, _, _, ()>(product, field, units).await?;
+            }
         }
         self.seeded.lock().unwrap().insert(sku.to_owned(), units);
         Ok(())
@@ -211,6 +223,10 @@ impl Stores {
             StockPlace::Hash => kv.hget("warehouse", sku).await?,
             StockPlace::Products => kv.hget(format!("product:{sku}"), "stock").await?,
             StockPlace::Pools => kv.get(key_in_pool(sku)).await?,
+            StockPlace::Warehouses => {
+                let (product, field) = field_of_product(sku);
+                kv.hget(product, field).await?
+            }
         })
     }
 
@@ -239,8 +255,10 @@ impl Stores {
     /// The participants' tables of a coordinator's configuration, both in its process.
     pub fn participants(&self) -> String {
         format!(
-            "[participants.purchases.mysql]\n{}\n[participants.stock.redis]\n{}",
+            "{}[participants.purchases.mysql]\n{}\n{}\n[participants.stock.redis]\n{}",
+            self.schema.attributes(),
             self.mysql_settings(),
+            self.schema.statements("participants.purchases.mysql"),
             self.redis_settings()
         )
     }
@@ -253,7 +271,8 @@ impl Stores {
     /// The same, its server reached at another port.
     pub fn mysql_settings_at(&self, port: u16) -> String {
         let user = if self.app_user { APP_USER } else { "root" };
-        format!("url = \"mysql://{user}@127.0.0.1:{port}/{DATABASE}\"\n")
+        let more = self.schema.mysql_settings();
+        format!("url = \"mysql://{user}@127.0.0.1:{port}/{DATABASE}\"\n{more}")
     }
 
     /// Settings of the Redis participant.
@@ -264,10 +283,15 @@ impl Stores {
     /// The same, its server reached at another port.
     pub fn redis_settings_at(&self, port: u16) -> String {
         let stock = match self.stock {
-            StockPlace::Key => "stock_key = \"stock:{sku}\"",
-            StockPlace::Hash => "stock_hash = \"warehouse\"",
-            StockPlace::Products => "stock_key = \"product:{sku}\"\nstock_field = \"stock\"",
-            StockPlace::Pools => "stock_key = \"stock:{pool}:{sku}\"\ndefault_pool = \"main\"",
+            StockPlace::Key => "stock_key = \"stock:{sku}\"".to_owned(),
+            StockPlace::Hash => "stock_hash = \"warehouse\"".to_owned(),
+            StockPlace::Products => {
+                "stock_key = \"product:{sku}\"\nstock_field = \"stock\"".to_owned()
+            }
+            StockPlace::Pools => {
+                "stock_key = \"stock:{pool}:{sku}\"\ndefault_pool = \"main\"".to_owned()
+            }
+            StockPlace::Warehouses => schema::shops_stock(),
         };
         let user = if self.app_user { "shop:shop@" } else { "" };
         let more = &self.redis_settings;
@@ -281,6 +305,12 @@ fn key_in_pool(stock: &str) -> String {
         (sku, "") => format!("stock:main:{sku}"),
         (sku, pool) => format!("stock:{pool}:{sku}"),
     }
+}
+
+/// Of the name of a stock in a warehouse: the product's hash, and its field.
+fn field_of_product(stock: &str) -> (String, String) {
+    let (sku, pool) = sku_and_pool(stock);
+    (format!("product:{sku}"), format!("stock-{pool}"))
 }
 
 fn redis_user(forbidden: Option<&str>) -> Vec<OsString> {

@@ -116,10 +116,12 @@ impl World {
             ] {
                 let place = folder.path().join(kind.name());
                 let statements = match kind {
-                    SidecarKind::Mysql => stores.schema.statements(),
-                    SidecarKind::Redis => "",
+                    SidecarKind::Mysql => {
+                        stores.schema.statements("mysql") + stores.schema.attributes()
+                    }
+                    SidecarKind::Redis => String::new(),
                 };
-                let settings = settings + &setup.sidecar_settings + statements;
+                let settings = settings + &setup.sidecar_settings + &statements;
                 let program = setup.program.clone();
                 sidecars.push(Sidecar::start_build(kind, place, &settings, program).await?);
             }
@@ -131,7 +133,8 @@ impl World {
                 None => sidecar.port(),
             };
             let tables = sidecars.iter().map(|one| one.participant_at(port(one)));
-            tables.collect::<Vec<String>>().join("\n")
+            let tables = tables.collect::<Vec<String>>().join("\n");
+            stores.schema.attributes().to_owned() + &tables
         } else {
             stores.participants()
         };
@@ -239,6 +242,15 @@ impl World {
     /// A folder of the case's own.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// All that tandem's processes have said.
+    pub(crate) fn all_logs(&self) -> Vec<String> {
+        let sidecars = self.sidecars.iter().map(Sidecar::log);
+        [self.coordinator.log()]
+            .into_iter()
+            .chain(sidecars)
+            .collect()
     }
 
     /// What all processes said last, for the report of a failure.

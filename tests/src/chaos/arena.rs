@@ -15,11 +15,13 @@ use crate::chaos::by_hand::ByHand;
 use crate::chaos::ground::Ground;
 use crate::chaos::kind::Armed;
 use crate::chaos::mistake::Mistake;
+use crate::chaos::shop::Shop;
 use crate::chaos::time::FileEnd;
 use crate::disk::Disk;
 use crate::links::{LinkName, Links};
 use crate::machine::Pair;
 use crate::parts::Part;
+use crate::schema::Schema;
 use crate::stores::StoresOptions;
 use crate::world::{LIMITS, Setup, World};
 
@@ -54,6 +56,8 @@ pub(super) struct Arena {
     pub(super) copies: AtomicU32,
     pub(super) ground: Ground,
     pub(super) mistake: Option<Mistake>,
+    /// The shop, if purchases are kept in one's own schema.
+    pub(super) shop: Option<Shop>,
     /// The how many-th world it is.
     pub(super) number: u32,
     /// Held by who stops and starts a store: MySQL's and Redis'.
@@ -76,6 +80,7 @@ impl Arena {
                 redis_forbidden: ground.forbidden,
                 stock: ground.stock,
                 schema: ground.schema,
+                ids_fold_case: ground.folds,
                 ..StoresOptions::default()
             },
             limits: format!("{LIMITS}{MORE_LIMITS}"),
@@ -85,8 +90,14 @@ impl Arena {
             sidecar_settings: "connect_timeout_ms = 1000\n".to_owned(),
             ..Setup::default()
         };
+        let world = World::new(pair, setup).await?;
+        let shop = match ground.schema {
+            Schema::Tandem => None,
+            Schema::Shop => Some(Shop::open(&world.stores).await?),
+        };
         Ok(Arena {
-            world: World::new(pair, setup).await?,
+            world,
+            shop,
             by_hand: Mutex::default(),
             ends: Mutex::default(),
             troubles: Troubles::default(),

@@ -8,6 +8,7 @@ use tandem_servers::Flavor;
 use crate::machine::Pair;
 use crate::random::Random;
 use crate::schema::Schema;
+use crate::shop::fixture;
 use crate::stores::StockPlace;
 
 /// What a world is opened with.
@@ -19,6 +20,8 @@ pub(super) struct Ground {
     pub(super) redis_settings: String,
     pub(super) stock: StockPlace,
     pub(super) schema: Schema,
+    /// Whether ids are in a column that takes upper and lower case for the same.
+    pub(super) folds: bool,
     /// Whether the build under test is one that counts nothing.
     pub(super) is_older: bool,
     /// Of the rights of the participant's user at Redis, as `ACL SETUSER` takes it.
@@ -43,17 +46,12 @@ const SESSIONS: [&[&str]; 5] = [
         "sql_mode = 'ANSI_QUOTES'",
     ],
 ];
-const MYSQL: [&[&str]; 5] = [
+const MYSQL: [&[&str]; 4] = [
     &["", "--innodb-rollback-on-timeout=ON"],
     &[
         "--innodb-autoinc-lock-mode=0",
         "--innodb-autoinc-lock-mode=1",
         "--innodb-autoinc-lock-mode=2",
-    ],
-    &[
-        "",
-        "--default-time-zone=+09:00",
-        "--default-time-zone=-11:00",
     ],
     &[
         "",
@@ -85,7 +83,7 @@ const REDIS: [&[&str]; 6] = [
 ];
 
 impl Ground {
-    /// A shop's own schema on servers as somebody may have set them.
+    /// A shop's own schema, which wants servers at +09:00, as somebody may have set them besides.
     pub(super) fn draw(pair: &Pair, random: &mut Random) -> Ground {
         let mut one_of_each = |lists: &[&[&'static str]]| -> Vec<&'static str> {
             let drawn = lists.iter().map(|list| *random.one_of(list));
@@ -98,7 +96,8 @@ impl Ground {
             mysql.extend(of_mariadb);
         }
         let redis = one_of_each(&REDIS);
-        let mut mysql_args: Vec<OsString> = mysql.into_iter().map(OsString::from).collect();
+        let mut mysql_args = fixture::stores().mysql_args;
+        mysql_args.extend(mysql.into_iter().map(OsString::from));
         if !sessions.is_empty() {
             let set = format!("--init-connect=SET SESSION {}", sessions.join(", "));
             mysql_args.push(set.into());
@@ -110,8 +109,9 @@ impl Ground {
                 .flat_map(|args| args.split(' '))
                 .map(OsString::from)
                 .collect(),
-            stock: *random.one_of(&[StockPlace::Key, StockPlace::Hash, StockPlace::Products]),
+            stock: StockPlace::Warehouses,
             schema: Schema::Shop,
+            folds: random.between(0, 1) == 1,
             ..Ground::default()
         }
     }
@@ -123,9 +123,10 @@ impl fmt::Display for Ground {
         let args: Vec<String> = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
         write!(
             f,
-            "{:?} schema, stock by {:?}, {}",
+            "{:?} schema, stock by {:?}, {}{}",
             self.schema,
             self.stock,
+            if self.folds { "ids fold case, " } else { "" },
             args.join(" ")
         )
     }

@@ -19,6 +19,7 @@ use super::kind::Kind;
 use crate::coordinator::copy_folder;
 use crate::links::LinkName;
 use crate::parts::Part;
+use crate::schema::Schema;
 
 /// Much longer than what a purchase may take that nothing has hit.
 const DELAY: Duration = Duration::from_secs(2);
@@ -137,7 +138,12 @@ impl Arena {
             }
             (Some(Mistake::DeductedTwice), Moment::Quiet) => {
                 let mut kv = self.world.stores.kv().await?;
-                let once_more = cmd("DECRBY").arg("stock:tea").arg(1).to_owned();
+                let once_more = match self.ground.schema {
+                    Schema::Tandem => cmd("DECRBY").arg("stock:tea").arg(1).to_owned(),
+                    Schema::Shop => cmd("HINCRBY")
+                        .arg(&["product:lamp", "stock-tokyo", "-1"])
+                        .to_owned(),
+                };
                 let (): () = once_more.query_async(&mut kv).await?;
             }
             (Some(Mistake::UnseenPast), Moment::Quiet) => self.put_back_unseen()?,

@@ -8,6 +8,7 @@ mod by_hand;
 mod ground;
 mod kind;
 mod mistake;
+mod shop;
 mod strike;
 mod tally;
 mod time;
@@ -19,7 +20,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, block_in_place};
 use tokio::time::sleep;
 
 use crate::answer::Asked;
@@ -28,7 +29,7 @@ use crate::disk::Disk;
 use crate::dump;
 use crate::judge::{Books, Judge};
 use crate::links::LinkName;
-use crate::load::Load;
+use crate::load::{Goods, Load};
 use crate::machine::Pair;
 use crate::parts::Part;
 use crate::programs::tandem_program;
@@ -38,6 +39,7 @@ use by_hand::Verb;
 use ground::Ground;
 use kind::{Armed, Deck, Fault, Hand};
 use mistake::Moment;
+use shop::scarce_sku;
 
 pub use availability::Service;
 pub use kind::Kind;
@@ -228,8 +230,10 @@ impl Plan {
         let said = ground.to_string();
         let arena = Arena::open(&self.pair, ground, self.mistake, number).await;
         let arena = Arc::new(arena.with_context(|| format!("world {number}: {said}"))?);
-        for sku in PLENTY {
-            arena.world.stores.seed(sku, 1_000_000_000).await?;
+        if arena.shop.is_none() {
+            for sku in PLENTY {
+                arena.world.stores.seed(sku, 1_000_000_000).await?;
+            }
         }
         Ok(arena)
     }
@@ -247,7 +251,10 @@ async fn round(
     arena.rows_lost.store(false, Ordering::Relaxed);
     arena.troubles.clear();
     let opening = arena.troubles.begin();
-    world.stores.seed(SCARCE, 60).await?;
+    match &arena.shop {
+        Some(shop) => shop.begin_round(&world.stores).await?,
+        None => world.stores.seed(SCARCE, 60).await?,
+    }
     world.stores.take_stock().await?;
     arena.remember_end()?;
     arena.copy_for_mistake()?;
@@ -261,15 +268,13 @@ async fn round(
         }
     }
     let prefix = prefix(hand.number);
-    let mut skus = PLENTY.to_vec();
-    skus.push(SCARCE);
     let port = arena.links()?.of(LinkName::Clients).port();
     let connections = [0; CONNECTIONS].map(|_| Coordinator::client_through(port));
     let seed = hand.random.number();
-    // Where a row is lost or ended by hand, its twin may take its place, and nobody could repair it.
     let keeps_rows = |fault: &Fault| !(fault.kind.loses_rows() || fault.kind.is_by_hand());
-    let shop = (arena.ground.schema, hand.faults.iter().all(keeps_rows));
-    let load = Load::start_at(shop, &connections, CLIENTS, &prefix, seed, &skus);
+    let keeps_rows = hand.faults.iter().all(keeps_rows);
+    let goods = arena.goods(keeps_rows);
+    let load = Load::start_at(&goods, &connections, CLIENTS, &prefix, seed);
     // Who is armed may die at any moment from the beginning on.
     let armed = match hand.armed {
         Some(_) => Some(opening),
@@ -320,6 +325,10 @@ async fn round(
     judge.quiet(&world.coordinator.operator()).await?;
     arena.err(Moment::Quiet).await?;
     let books = judge.judge(&prefix, records).await?;
+    if let Some(shop) = &arena.shop {
+        shop.note(records, &waits, !keeps_rows);
+        block_in_place(|| shop.check(world))?;
+    }
     if !arena.ground.is_older {
         world.counts_agree()?;
     }
@@ -329,7 +338,8 @@ async fn round(
     arena.judge_ends(hand)?;
     // Units that are being given back may be gone or there in a moment: who wants one of the last is told to
     // try again.
-    for wait in waits.iter_mut().filter(|wait| wait.wants(SCARCE)) {
+    let scarce = arena.shop.as_ref().map_or(SCARCE, |_| scarce_sku());
+    for wait in waits.iter_mut().filter(|wait| wait.wants(scarce)) {
         wait.before.clear();
     }
     let service = availability::judge(&arena.troubles, recovered, &waits);
@@ -390,6 +400,22 @@ fn prefix(number: u32) -> String {
 }
 
 impl Arena {
+    /// What is bought in a round.
+    fn goods(&self, keeps_rows: bool) -> Goods {
+        match &self.shop {
+            None => {
+                let skus = PLENTY.iter().chain([&SCARCE]);
+                Goods::Skus(skus.map(|sku| (*sku).to_owned()).collect())
+            }
+            // What is lost or ended by hand could not be repaired if another one had taken its place.
+            Some(shop) => Goods::Orders {
+                begun: Arc::clone(&shop.begun),
+                repeats: keeps_rows,
+                twins: keeps_rows && self.ground.folds,
+            },
+        }
+    }
+
     /// A process that was not killed ends only where it must.
     fn judge_ends(&self, hand: &Hand) -> Result<()> {
         let committed = self.by_hand.lock().unwrap().clone();

@@ -96,7 +96,7 @@ impl Buyers {
                     if number >= purchases {
                         return Ok(told);
                     }
-                    told.push(buy(&client, order(number, &mut random), &mut random).await?);
+                    told.push(buy(&client, order(number, true, &mut random), &mut random).await?);
                 }
             });
         }
@@ -136,7 +136,9 @@ async fn buy(
         let outcome = match answer {
             Answer::Committed { transaction } => Some(Outcome::Committed(transaction)),
             Answer::Refused { reason } => Some(Outcome::Refused(reason)),
-            Answer::NotMade { reason } if is_about_rows(&reason) => Some(Outcome::Refused(reason)),
+            Answer::NotMade { ref reason } if answer.is_about_rows() => {
+                Some(Outcome::Refused(reason.clone()))
+            }
             Answer::NotMade { .. } => None,
             Answer::Unknown { .. } => {
                 (random.between(1, GIVEN_UP_OF) == 1).then_some(Outcome::Unknown)
@@ -157,11 +159,6 @@ async fn buy(
         );
         tokio::time::sleep(random.millis(10, 60)).await;
     }
-}
-
-/// What the same id may be tried again with, once somebody has put a row right, which nobody does here.
-fn is_about_rows(reason: &str) -> bool {
-    ["NO_SUCH_ROW", "TOO_MANY_ROWS", "INVALID_ARGUMENT"].contains(&reason)
 }
 
 fn now() -> f64 {

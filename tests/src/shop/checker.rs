@@ -5,28 +5,30 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
-use crate::shop::buyers::Told;
-use crate::shop::fixture::{before, sources};
+use crate::shop::fixture::sources;
 use crate::world::World;
 
-pub(super) struct Checker {
+/// The program with what it is given.
+pub(crate) struct Checker {
     arguments: Vec<String>,
     script: PathBuf,
 }
 
 impl Checker {
-    /// Writes down what was there before and what was told.
+    /// Writes down what was there before and what was told, a document for each purchase, as `check.py` wants
+    /// both.
     ///
     /// # Errors
     /// If that can't be written.
-    pub(super) fn new(world: &World, carts: u64, told: &[Told]) -> Result<Checker> {
+    pub(crate) fn new(world: &World, before: &Value, told: &[Value]) -> Result<Checker> {
         let (before_path, told_path) = (
             world.folder().join("before.json"),
             world.folder().join("told.jsonl"),
         );
-        fs::write(&before_path, before(carts).to_string())?;
-        let lines = told.iter().map(|one| one.as_json().to_string() + "\n");
+        fs::write(&before_path, before.to_string())?;
+        let lines = told.iter().map(|one| one.to_string() + "\n");
         fs::write(&told_path, lines.collect::<String>())?;
         let arguments = [
             ("--mysql", world.stores.mysql.port().to_string()),
@@ -47,7 +49,7 @@ impl Checker {
     ///
     /// # Errors
     /// If it can't be run, or ends without having compared.
-    pub(super) fn differences(&self) -> Result<Vec<String>> {
+    pub(crate) fn differences(&self) -> Result<Vec<String>> {
         let output = Command::new("python3")
             .arg(&self.script)
             .args(&self.arguments)

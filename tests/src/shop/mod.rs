@@ -2,10 +2,10 @@
 //! knows the shop only (`tests/shop/check.py`).
 
 mod buyers;
-mod checker;
+pub(crate) mod checker;
 pub mod fixture;
 pub mod guide;
-mod orders;
+pub(crate) mod orders;
 mod personal;
 mod tampered;
 
@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::judge::Judge;
 use crate::kill::{Victim, kill_and_heal};
@@ -78,7 +79,8 @@ async fn run(world: &World, plan: &Plan) -> Result<()> {
     judge.quiet(&world.coordinator.operator()).await?;
     println!("sold in {} s", started.elapsed().as_secs());
     ensure_all_kinds(&told)?;
-    let checker = Checker::new(world, plan.purchases + 1, &told)?;
+    let lines: Vec<Value> = told.iter().map(Told::as_json).collect();
+    let checker = Checker::new(world, &fixture::before(plan.purchases + 1), &lines)?;
     let differences = checker.differences()?;
     ensure!(differences.is_empty(), "{}", differences.join("\n"));
     tampered::audit_agrees(world)?;

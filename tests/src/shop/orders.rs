@@ -5,16 +5,18 @@ use tandem_proto::v1;
 
 use crate::personal::PERSONAL;
 use crate::random::Random;
-use crate::shop::fixture::{CUSTOMERS, PRODUCTS, WAREHOUSES, cart, customer};
+use crate::shop::fixture::{CUSTOMERS, PRODUCTS, UNTRACKED, WAREHOUSES, cart, customer};
 
 /// Of a hundred purchases so many are of each kind that has to be refused.
 const BAD_PERCENT: u64 = 1;
 
-/// What has no stock: sku, price in minor units.
-const UNTRACKED: [(&str, i64); 3] = [("shipping", 490), ("gift-wrap", 250), ("discount", -300)];
-
-/// Purchase `number` of a run; the others' carts and payments follow from their numbers.
-pub(super) fn order(number: u64, random: &mut Random) -> v1::SubmitPurchaseRequest {
+/// Purchase `number` of a run; the others' carts and payments follow from their numbers. Some want what another one
+/// has, if that is wanted.
+pub(crate) fn order(
+    number: u64,
+    wants_anothers: bool,
+    random: &mut Random,
+) -> v1::SubmitPurchaseRequest {
     let mut order = v1::SubmitPurchaseRequest {
         purchase_id: format!("order-{number}"),
         customer_id: customer(number),
@@ -41,7 +43,12 @@ pub(super) fn order(number: u64, random: &mut Random) -> v1::SubmitPurchaseReque
             .attributes
             .insert("details".to_owned(), details(number, random).to_string());
     }
-    spoil(&mut order, number, random);
+    spoil(
+        &mut order,
+        number,
+        wants_anothers && number >= CUSTOMERS,
+        random,
+    );
     order
 }
 
@@ -92,16 +99,21 @@ fn details(number: u64, random: &mut Random) -> Value {
 }
 
 /// Each kind that must be refused; what makes it so is in the shop's tables and products, and nowhere else.
-fn spoil(order: &mut v1::SubmitPurchaseRequest, number: u64, random: &mut Random) {
+fn spoil(
+    order: &mut v1::SubmitPurchaseRequest,
+    number: u64,
+    wants_anothers: bool,
+    random: &mut Random,
+) {
     let mut set = |name: &str, value: String| order.attributes.insert(name.to_owned(), value);
     match random.between(0, 100 / BAD_PERCENT - 1) {
         0 => "C-nobody".clone_into(&mut order.customer_id),
         1 => "GBP".clone_into(&mut order.currency),
         2 => "no-such-lamp".clone_into(&mut order.items[0].sku),
-        // Somebody else's cart, and one of the customer's own that is ordered already.
+        // A stranger's cart, and one of the customer's own that is ordered already.
         3 => drop(set("cart", cart(number + 1).to_string())),
-        4 if number >= CUSTOMERS => drop(set("cart", cart(number - CUSTOMERS).to_string())),
-        5 if number >= CUSTOMERS => drop(set("payment", payment(number - CUSTOMERS))),
+        4 if wants_anothers => drop(set("cart", cart(number - CUSTOMERS).to_string())),
+        5 if wants_anothers => drop(set("payment", payment(number - CUSTOMERS))),
         6 | 7 => {
             let (sku, _, price, _) = PRODUCTS[PRODUCTS.len() - 1];
             order.items.truncate(1);
@@ -114,7 +126,7 @@ fn spoil(order: &mut v1::SubmitPurchaseRequest, number: u64, random: &mut Random
 }
 
 /// A purchase as the checker reads it.
-pub(super) fn as_json(order: &v1::SubmitPurchaseRequest) -> Value {
+pub(crate) fn as_json(order: &v1::SubmitPurchaseRequest) -> Value {
     let items: Vec<Value> = order
         .items
         .iter()

@@ -1,7 +1,7 @@
 //! Units that somebody has deducted with tandem's own script, against an abort: taken back at Redis as
 //! tandem says.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tandem_participant::{Commit, Participant};
 use tandem_protocol::{Entry, Epoch, Item, Purchase};
 use tandem_redis::RedisParticipant;
@@ -31,6 +31,7 @@ async fn commit_behind_its_back(world: &World, id: &str, place: StockPlace) -> R
             settings.stock_key = Some("stock:{pool}:{sku}".into());
             settings.default_pool = Some("main".into());
         }
+        StockPlace::Warehouses => bail!("no case sells from a shop's own products"),
     }
     let stock = RedisParticipant::new("stock".parse()?, settings)?;
     let transaction: tandem_protocol::TransactionId = id.parse()?;
@@ -119,7 +120,7 @@ async fn takes_it_back(world: &World, place: StockPlace) -> Result<()> {
         let fill = |one: &String| {
             let one = one.replace("SKU", &sku).replace("UNITS", &units);
             let hash = match place {
-                StockPlace::Products => "product:tea",
+                StockPlace::Products | StockPlace::Warehouses => "product:tea",
                 StockPlace::Key | StockPlace::Pools | StockPlace::Hash => "warehouse",
             };
             one.replace("HASH", hash).replace("FIELD", "stock")
@@ -132,7 +133,7 @@ async fn takes_it_back(world: &World, place: StockPlace) -> Result<()> {
             ensure!(row.chars().nth(character - 1) == Some('1'), "{row}");
             at_redis(world, &filled(with_keys)).await?;
         }
-        StockPlace::Products => {
+        StockPlace::Products | StockPlace::Warehouses => {
             let row: String = redis_says(world, &command(with_keys, "GET witness")?).await?;
             ensure!(row.chars().nth(character - 1) == Some('1'), "{row}");
             at_redis(world, &filled(with_a_field)).await?;
