@@ -19,7 +19,7 @@ use crate::stores::Stores;
 use crate::world::World;
 
 /// Open carts at the beginning of a round; a purchase that finds none any more is refused.
-const CARTS: u64 = 5_000;
+const CARTS: u64 = 10_000;
 
 /// What there is of the product that is sold out in each round, in each warehouse.
 const SCARCE_UNITS: i64 = 60;
