@@ -34,6 +34,7 @@ mod tests {
     use strum::VariantArray;
 
     use super::*;
+    use crate::config::Address;
     use crate::manual;
 
     #[test]
@@ -48,7 +49,8 @@ mod tests {
     fn plain_text_is_found_where_others_can_reach_it() {
         let found = |address: &str, plaintext, has_tls| {
             let address = address.parse().unwrap();
-            let at = Listener { address, plaintext };
+            let mut at = Listener::new(Address::Tcp(address));
+            at.plaintext = plaintext;
             findings(&[("listen", &at)], has_tls).len()
         };
         for (address, plaintext, has_tls, expected) in [

@@ -129,3 +129,41 @@ fn denied(by: &str, path: &str, needed: &str) -> Status {
     let message = format!("nothing was done: {path} takes {needed}, which {by} has not");
     status::error(ErrorReason::RoleMissing, message, HashMap::new(), None)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tonic::Code;
+
+    use super::*;
+
+    const LOOK: &str = "/tandem.v1.OperatorService/ListParticipants";
+    const SETTLE: &str = "/tandem.v1.OperatorService/SettleTransaction";
+
+    fn code(gate: &Gate, uid: u32, path: &str) -> Code {
+        let admitted = gate.admit(&[Who::Uid(uid)], path, &HeaderMap::new());
+        admitted.map_or_else(|status| status.code(), |_| Code::Ok)
+    }
+
+    #[test]
+    fn user_of_a_socket_may_do_what_his_number_is_granted() {
+        let access: config::Access =
+            toml::from_str("operator = [\"uid:4242\"]\noperator_admin = [\"uid:4243\"]\n").unwrap();
+        let gate = Gate::new(&access, None);
+        let own = nix::unistd::geteuid().as_raw();
+        for (uid, look, settle) in [
+            (4_242, Code::Ok, Code::PermissionDenied),
+            (4_243, Code::Ok, Code::Ok),
+            (4_244, Code::PermissionDenied, Code::PermissionDenied),
+            (0, Code::Ok, Code::Ok),
+            (own, Code::Ok, Code::Ok),
+        ] {
+            assert_eq!(code(&gate, uid, LOOK), look, "{uid}");
+            assert_eq!(code(&gate, uid, SETTLE), settle, "{uid}");
+        }
+        assert_eq!(code(&Gate::open(), 4_244, SETTLE), Code::Ok);
+        let admitted = Gate::open().admit(&[Who::Uid(4_244)], SETTLE, &HeaderMap::new());
+        assert_eq!(admitted.unwrap().by.as_deref(), Some("uid 4244"));
+    }
+}

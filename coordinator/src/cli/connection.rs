@@ -1,16 +1,18 @@
 //! The way to a running coordinator; every step has a deadline.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tandem_proto::v1::operator_service_client::OperatorServiceClient;
 use tandem_proto::v1::purchase_service_client::PurchaseServiceClient;
 use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::{Channel, Uri};
+use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
+use super::address::{self, At};
 use super::credentials::Credentials;
 use super::output::{Output, clean};
-use super::{VerbFailure, status, time};
+use super::{VerbFailure, person, status, time};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
@@ -35,15 +37,15 @@ pub(super) struct Common {
 /// Arguments of an operator's verb.
 #[derive(Debug, clap::Args)]
 pub(super) struct Admin {
-    /// The coordinator's admin listener
-    #[arg(
-        long = "admin",
-        env = "TANDEM_ADMIN",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:7651",
-        value_parser = endpoint
-    )]
-    endpoint: Uri,
+    /// The coordinator's admin listener: http://HOST:PORT, https://HOST:PORT or unix:PATH
+    ///
+    /// Without it, and without --config: the only socket /run/tandem/*/admin.sock that there is, else
+    /// http://127.0.0.1:7651.
+    #[arg(long = "admin", env = "TANDEM_ADMIN", value_name = "URL", value_parser = At::parse)]
+    at: Option<At>,
+    /// The coordinator's configuration file, which says where its admin listener is
+    #[arg(long, value_name = "FILE", conflicts_with = "at")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -57,9 +59,9 @@ pub(super) struct Server {
         env = "TANDEM_SERVER",
         value_name = "URL",
         default_value = "http://127.0.0.1:7650",
-        value_parser = endpoint
+        value_parser = At::parse
     )]
-    endpoint: Uri,
+    at: At,
     #[command(flatten)]
     pub common: Common,
 }
@@ -83,12 +85,30 @@ impl Admin {
         self.connect().await?.call(question, call).await
     }
 
+    /// Where the coordinator is: as the command line says, or as is found.
+    fn at(&self) -> Result<At, VerbFailure> {
+        match (&self.at, &self.config) {
+            (Some(at), _) => Ok(at.clone()),
+            (None, Some(config)) => address::of_config(config),
+            (None, None) => address::found(),
+        }
+    }
+
+    /// Who acts: as he is named, else as the environment says. A unix socket tells the coordinator his user
+    /// where neither does.
+    pub(super) fn person(&self, named: Option<&str>) -> Result<String, VerbFailure> {
+        match person::or_default(named) {
+            Err(VerbFailure::Usage(_)) if self.at()?.is_socket() => Ok(String::new()),
+            person => person,
+        }
+    }
+
     /// Connects.
     pub(super) async fn connect(&self) -> Result<Connected<'_>, VerbFailure> {
         let target = Target {
             role: "the coordinator's admin listener",
             flag: "--admin (or TANDEM_ADMIN)",
-            endpoint: &self.endpoint,
+            at: self.at()?,
             common: &self.common,
             authorization: self.common.credentials.authorization()?,
         };
@@ -128,7 +148,7 @@ impl Server {
         let target = Target {
             role: "the coordinator",
             flag: "--server (or TANDEM_SERVER)",
-            endpoint: &self.endpoint,
+            at: self.at.clone(),
             common: &self.common,
             authorization: self.common.credentials.authorization()?,
         };
@@ -140,14 +160,14 @@ impl Server {
 struct Target<'a> {
     role: &'static str,
     flag: &'static str,
-    endpoint: &'a Uri,
+    at: At,
     common: &'a Common,
     authorization: Option<AsciiMetadataValue>,
 }
 
 impl Target<'_> {
     async fn connect(&self) -> Result<Channel, VerbFailure> {
-        let endpoint = self.common.credentials.endpoint(self.endpoint)?;
+        let endpoint = self.common.credentials.endpoint(&self.at)?;
         let cause = match tokio::time::timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
             Ok(Ok(channel)) => return Ok(channel),
             Ok(Err(error)) => clean(&status::causes(&error)),
@@ -155,7 +175,7 @@ impl Target<'_> {
         };
         Err(VerbFailure::Unreachable {
             role: self.role,
-            endpoint: self.endpoint.to_string(),
+            endpoint: self.at.to_string(),
             flag: self.flag,
             cause,
         })
@@ -176,21 +196,12 @@ impl Target<'_> {
             Ok(response) => Ok(response.into_inner()),
             Err(status) if status::is_lost(&status) => Err(VerbFailure::NoAnswer {
                 role: self.role,
-                endpoint: self.endpoint.to_string(),
+                endpoint: self.at.to_string(),
                 timeout: self.common.timeout,
                 cause: status::lost(&status),
             }),
             Err(status) => Err(VerbFailure::Refused(Box::new(status))),
         }
-    }
-}
-
-fn endpoint(text: &str) -> Result<Uri, String> {
-    let uri = text.parse::<Uri>().map_err(|error| error.to_string())?;
-    if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() {
-        Ok(uri)
-    } else {
-        Err("must be a URL such as http://127.0.0.1:7650 or https://shop.example:7650".to_owned())
     }
 }
 

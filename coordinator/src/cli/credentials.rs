@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, Uri};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 use super::VerbFailure;
+use super::address::At;
 
 /// What shows who asks, and whom to believe.
 #[derive(Debug, clap::Args)]
@@ -35,15 +36,16 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// The endpoint at `uri`, through TLS if that is https.
-    pub(super) fn endpoint(&self, uri: &Uri) -> Result<Endpoint, VerbFailure> {
-        let endpoint = Endpoint::from(uri.clone());
-        if uri.scheme_str() != Some("https") {
+    /// The endpoint there, through TLS if that is https.
+    pub(super) fn endpoint(&self, at: &At) -> Result<Endpoint, VerbFailure> {
+        let endpoint = Endpoint::from_shared(at.as_str().to_owned());
+        let endpoint = endpoint.map_err(|error| VerbFailure::Usage(format!("{at}: {error}")))?;
+        if !at.is_encrypted() {
             return Ok(endpoint);
         }
         let Some(ca_file) = &self.ca_file else {
             return Err(VerbFailure::Usage(format!(
-                "{uri} is encrypted: name the CA of its certificate with --ca-file (or TANDEM_CA_FILE)"
+                "{at} is encrypted: name the CA of its certificate with --ca-file (or TANDEM_CA_FILE)"
             )));
         };
         let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca_file)?));

@@ -3,6 +3,7 @@
 //!
 //! Data goes to stdout, everything else to stderr.
 
+mod address;
 mod advice;
 mod audit;
 mod config_check;

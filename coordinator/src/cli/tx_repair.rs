@@ -70,7 +70,7 @@ pub struct Args {
 
 impl Args {
     pub(super) async fn run(self) -> Result<(), VerbFailure> {
-        let operator = person::or_default(self.operator.as_deref())?;
+        let operator = self.admin.person(self.operator.as_deref())?;
         let Some(id) = &self.transaction else {
             let order = Order {
                 participant: self.participant.as_ref(),

@@ -68,7 +68,7 @@ enum Ended {
 
 impl Args {
     pub(super) async fn run(self) -> Result<(), VerbFailure> {
-        let operator = person::or_default(self.operator.as_deref())?;
+        let operator = self.admin.person(self.operator.as_deref())?;
         let preview = self.ask(&operator, true).await?;
         if self.admin.common.output == Output::Table {
             output::data(&render_preview(&self, &preview))?;

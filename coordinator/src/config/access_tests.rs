@@ -114,3 +114,44 @@ fn who_has_which_role_is_read_and_paths_start_at_the_file() {
         ]
     );
 }
+
+#[test]
+fn socket_has_a_path_that_can_be_connected_to_and_a_mode() {
+    let socket = |listen: &str| match load(&file(listen, "")).unwrap().coordinator.listen.address {
+        Address::Unix(socket) => socket,
+        Address::Tcp(address) => panic!("{address}"),
+    };
+    let plain = socket("\"unix:/run/shop.sock\"");
+    assert_eq!(
+        (plain.path.as_path(), plain.mode),
+        (Path::new("/run/shop.sock"), 0o660)
+    );
+    let told = "{ address = \"unix:shop.sock\", mode = \"0600\", group = \"ops\" }";
+    let told = socket(told);
+    assert!(told.path.is_absolute(), "{:?}", told.path);
+    assert_eq!((told.mode, told.group.as_deref()), (0o600, Some("ops")));
+    let long = format!("\"unix:/{}\"", "x".repeat(107));
+    let report = refusal(&long, "");
+    assert!(
+        report.contains("108 bytes, and 107 is the most"),
+        "{report}"
+    );
+    for wrong in [
+        "\"unix:\"",
+        "{ address = \"unix:/s\", mode = \"0888\" }",
+        "{ address = \"unix:/s\", mode = \"1777\" }",
+        "{ address = \"127.0.0.1:7650\", mode = \"0600\" }",
+    ] {
+        assert!(refusal(wrong, "").contains("line 4"), "{wrong}");
+    }
+}
+
+#[test]
+fn operators_have_a_socket_where_the_file_names_none() {
+    let text = file("\"127.0.0.1:7650\"", "").replace("admin_listen = \"127.0.0.1:7651\"\n", "");
+    let config = load(&text).unwrap();
+    assert_eq!(config.coordinator.admin_listen, None);
+    let [first, second] = config.admin_sockets().map(|socket| socket.path);
+    assert_eq!(first, Path::new("/run/tandem/shop/admin.sock"));
+    assert_eq!(second, config.coordinator.data_dir.join("admin.sock"));
+}

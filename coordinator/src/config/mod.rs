@@ -24,12 +24,18 @@ use tandem_protocol::{CoordinatorId, ParticipantName};
 use crate::store_kind::StoreKind;
 pub use access::{Access, Tls};
 pub use limits::{Limits, Retention};
-pub use listener::Listener;
+pub use listener::{Address, Listener, Socket};
 use missing::{Missing, missing};
 pub use participants::{
     MysqlSettings, ParticipantSettings, Participants, RedisSettings, SidecarEndpoint,
 };
 use source::Source;
+
+/// Where each coordinator has a folder of its own for what lives as long as its process.
+pub const RUN_FOLDER: &str = "/run/tandem";
+
+/// The name of the socket of operators where the configuration says nothing of it.
+pub const SOCKET: &str = "admin.sock";
 
 /// The file of `tandem serve --config FILE`.
 #[derive(Debug, Clone, Deserialize)]
@@ -71,8 +77,8 @@ pub struct Coordinator {
     pub data_dir: PathBuf,
     /// Where clients connect.
     pub listen: Listener,
-    /// Where operators connect.
-    pub admin_listen: Listener,
+    /// Where operators connect; a socket of [`Config::admin_sockets`] where nothing is said.
+    pub admin_listen: Option<Listener>,
     /// What the participants need not keep.
     #[serde(default)]
     pub accept: Vec<Missing>,
@@ -166,7 +172,16 @@ impl Config {
         let mut config: Config = load(path, Self::read)?;
         if let Some(folder) = path.parent() {
             config.coordinator.data_dir = folder.join(&config.coordinator.data_dir);
+            config.coordinator.listen.resolve(folder);
+            if let Some(listener) = &mut config.coordinator.admin_listen {
+                listener.resolve(folder);
+            }
             access::resolve(folder, config.tls.as_mut(), config.access.as_mut());
+            for settings in config.participants.values_mut() {
+                if let ParticipantSettings::Sidecar(sidecar) = settings {
+                    sidecar.resolve(folder);
+                }
+            }
         }
         Ok(config)
     }
@@ -197,12 +212,18 @@ impl Config {
         }
     }
 
-    /// Its listeners, each with its key.
-    pub fn listeners(&self) -> [(&'static str, &Listener); 2] {
-        [
-            ("listen", &self.coordinator.listen),
-            ("admin_listen", &self.coordinator.admin_listen),
-        ]
+    /// Its listeners that the file names, each with its key.
+    pub fn listeners(&self) -> Vec<(&'static str, &Listener)> {
+        let admin = self.coordinator.admin_listen.as_ref();
+        let admin = admin.map(|listener| ("admin_listen", listener));
+        let clients = ("listen", &self.coordinator.listen);
+        std::iter::once(clients).chain(admin).collect()
+    }
+
+    /// Where operators connect if the file does not say it: in the first folder that can be made.
+    pub fn admin_sockets(&self) -> [Socket; 2] {
+        let run = Path::new(RUN_FOLDER).join(self.coordinator.id.as_str());
+        [run, self.coordinator.data_dir.clone()].map(|folder| Socket::new(folder.join(SOCKET)))
     }
 
     fn check_access(&self, path: &Path) -> Result<(), ConfigError> {
@@ -228,6 +249,7 @@ impl MysqlSidecar {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut file: Self = load(path, Self::read)?;
         if let Some(folder) = path.parent() {
+            file.sidecar.listen.resolve(folder);
             access::resolve(folder, file.tls.as_mut(), file.access.as_mut());
         }
         Ok(file)
@@ -258,6 +280,7 @@ impl RedisSidecar {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut file: Self = load(path, Self::read)?;
         if let Some(folder) = path.parent() {
+            file.sidecar.listen.resolve(folder);
             access::resolve(folder, file.tls.as_mut(), file.access.as_mut());
         }
         Ok(file)
@@ -302,7 +325,8 @@ fn check_access(
 /// A [`Coordinator`] whose values agree with each other.
 fn coordinator<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Coordinator, D::Error> {
     let coordinator = Coordinator::deserialize(deserializer)?;
-    if coordinator.listen.address == coordinator.admin_listen.address {
+    let admin = coordinator.admin_listen.as_ref();
+    if admin.is_some_and(|admin| admin.address == coordinator.listen.address) {
         return Err(D::Error::custom(format!(
             "listen and admin_listen are both {}; operators need an address of their own",
             coordinator.listen

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
 use tandem_protocol::ParticipantName;
@@ -32,9 +33,37 @@ pub enum ParticipantSettings {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SidecarEndpoint {
-    /// Where it listens: `http://HOST:PORT`.
+    /// Where it listens: `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`.
     #[serde(deserialize_with = "endpoint")]
-    pub endpoint: Uri,
+    pub endpoint: String,
+    /// For https: the CAs of its certificate.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate that it is shown; that of `[tls]` where there is none.
+    pub certificate_file: Option<PathBuf>,
+    /// Its key.
+    pub key_file: Option<PathBuf>,
+    /// The token that it is shown.
+    pub token_file: Option<PathBuf>,
+}
+
+impl SidecarEndpoint {
+    /// Whether it is reached through TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.endpoint.starts_with("https://")
+    }
+
+    /// Makes relative paths start at `folder`.
+    pub(super) fn resolve(&mut self, folder: &Path) {
+        let files = [
+            &mut self.ca_file,
+            &mut self.certificate_file,
+            &mut self.key_file,
+            &mut self.token_file,
+        ];
+        for path in files.into_iter().flatten() {
+            *path = folder.join(&*path);
+        }
+    }
 }
 
 /// Participants, of which there is at least one.
@@ -134,16 +163,20 @@ pub(super) fn redis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RedisS
     Ok(settings)
 }
 
-fn endpoint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uri, D::Error> {
+fn endpoint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
+    if text.starts_with("unix:/") {
+        return Ok(text);
+    }
     let uri = text.parse::<Uri>().ok();
     let usable = uri.filter(|uri| {
-        uri.scheme_str() == Some("http") && uri.port_u16().is_some() && uri.path() == "/"
+        let is_known = matches!(uri.scheme_str(), Some("http" | "https"));
+        is_known && uri.port_u16().is_some() && uri.path() == "/"
     });
-    usable.ok_or_else(|| {
+    usable.map(|uri| uri.to_string()).ok_or_else(|| {
         D::Error::invalid_value(
             Unexpected::Str(&text),
-            &"an endpoint, as in \"http://127.0.0.1:7660\"",
+            &"an endpoint, as in \"http://127.0.0.1:7660\", \"https://stock.example:7660\" or \"unix:/PATH\"",
         )
     })
 }

@@ -275,7 +275,7 @@ fn listener_without_a_port_is_refused() {
 fn endpoint_that_is_not_http_is_refused() {
     for bad in [
         "127.0.0.1:7660",
-        "https://h:1",
+        "ftp://h:1",
         "http://host",
         "http://h:1/path",
     ] {

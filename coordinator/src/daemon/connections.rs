@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use futures::stream::{self, Stream};
 use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tonic::transport::server::Connected;
 
+use super::listening::{Listening, Peer};
 use super::stream::{Begun, Stream as PeerStream};
 use super::tls::Tls;
 use super::turnstile::{Turn, Turnstile};
@@ -41,7 +41,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The connections of `listener`, `max` at once, through TLS if there is any, and past a turnstile if they
 /// may be many. `of` says whose they are.
 pub(super) fn incoming(
-    listener: TcpListener,
+    listener: Listening,
     of: &'static str,
     max: usize,
     tls: Option<Tls>,
@@ -85,10 +85,10 @@ struct Open {
 }
 
 impl Connections {
-    async fn accept(self: &Arc<Self>, listener: &TcpListener) -> Connection {
+    async fn accept(self: &Arc<Self>, listener: &Listening) -> Connection {
         loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (peer, who) = match listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     if let Some(times) = self.not_accepted.happened() {
                         tracing::warn!(of = self.of, times, %error, "a connection could not be taken");
@@ -98,7 +98,7 @@ impl Connections {
                 }
             };
             if let Some(place) = self.place().await {
-                return self.admit(stream, place);
+                return self.admit(peer, who, place);
             }
             if let Some(times) = self.turned_away.happened() {
                 tracing::warn!(
@@ -121,11 +121,13 @@ impl Connections {
         places.acquire_owned().await.ok()
     }
 
-    fn admit(self: &Arc<Self>, stream: TcpStream, place: OwnedSemaphorePermit) -> Connection {
-        // Without it an answer of several frames waits for the client's delayed acknowledgement, 40 ms.
-        // A peer that has gone already is noticed by reading.
-        let _ = stream.set_nodelay(true);
-        let activity = Arc::new(Activity::default());
+    fn admit(
+        self: &Arc<Self>,
+        peer: Peer,
+        who: Option<Who>,
+        place: OwnedSemaphorePermit,
+    ) -> Connection {
+        let activity = Arc::new(Activity::new(who));
         let mut open = self.lock();
         let number = open.next;
         open.next += 1;
@@ -133,7 +135,7 @@ impl Connections {
         drop(open);
         let tls = self.tls.as_ref().map(|tls| Arc::clone(&tls.borrow()));
         Connection {
-            stream: PeerStream::new(stream, tls),
+            stream: PeerStream::new(peer, tls),
             silence: Some(Box::pin(tokio::time::sleep(FIRST_WORDS_MAX))),
             heard_bytes: 0,
             activity,
@@ -165,7 +167,7 @@ impl Open {
 /// What happens on one connection; a call finds it among its request's extensions.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    /// Who the peer is, as its certificate says; set before its first call.
+    /// Who the peer is, as its user or its certificate says; set before its first call.
     names: OnceLock<Vec<Who>>,
     calls: Mutex<Calls>,
     closing: AtomicBool,
@@ -181,6 +183,13 @@ struct Calls {
 }
 
 impl Activity {
+    fn new(who: Option<Who>) -> Activity {
+        Activity {
+            names: who.map_or_else(OnceLock::new, |who| OnceLock::from(vec![who])),
+            ..Activity::default()
+        }
+    }
+
     /// A call is under way until the guard is dropped.
     pub(super) fn call(self: &Arc<Self>) -> Call {
         self.lock().under_way += 1;
@@ -333,7 +342,7 @@ impl AsyncWrite for Connection {
     }
 
     fn is_write_vectored(&self) -> bool {
-        // TCP's and TLS's are.
+        // All of them are.
         true
     }
 
@@ -353,6 +362,7 @@ mod tests {
 
     use futures::StreamExt;
     use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -360,7 +370,7 @@ mod tests {
     async fn one_more_is_turned_away_only_while_all_are_at_work() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = pin!(incoming(listener, "clients", 2, None, None));
+        let mut incoming = pin!(incoming(Listening::Tcp(listener), "clients", 2, None, None));
         let mut peers = Vec::new();
         let mut served = Vec::new();
         for _ in 0..2 {

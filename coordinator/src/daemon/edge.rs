@@ -11,7 +11,6 @@ use futures::stream::Stream;
 use pin_project_lite::pin_project;
 use tandem_participant::{ActsFor, reread};
 use tandem_proto::FILE_DESCRIPTOR_SET;
-use tokio::net::TcpListener;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response, Uri};
 use tonic::transport::Server;
@@ -20,7 +19,7 @@ use tower::layer::util::{Identity, Stack};
 use tower::{Layer, Service};
 
 use super::connections::{self, Activity, Call, Connection};
-use super::open_files;
+use super::listening::Listening;
 use super::tls::{self, Tls};
 use super::turnstile::Turnstile;
 use crate::access::{Admitted, CalledBy, Gate, Tokens};
@@ -58,15 +57,12 @@ pub(super) async fn bind(
     tls: Option<&Tls>,
     turnstile: Option<Arc<Turnstile>>,
 ) -> anyhow::Result<impl Stream<Item = io::Result<Connection>> + use<>> {
-    let listener = TcpListener::bind(at.address).await.map_err(|error| {
-        let remedy = open_files::remedy(&error);
-        anyhow::Error::new(error).context(format!("can't listen on {at}{remedy}"))
-    })?;
+    let listening = Listening::at(&at.address).await?;
     if at.is_exposed(tls.is_some()) {
         tracing::warn!(of, listen = %at, "plain text, that others can read and change");
     }
-    let tls = tls.filter(|_| !at.plaintext).cloned();
-    Ok(connections::incoming(listener, of, max, tls, turnstile))
+    let tls = tls.filter(|_| at.is_encrypted(true)).cloned();
+    Ok(connections::incoming(listening, of, max, tls, turnstile))
 }
 
 /// The gate and the TLS of a process's listeners; their files are read again when they change.

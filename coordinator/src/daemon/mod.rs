@@ -7,6 +7,7 @@ mod crash_point;
 mod driver;
 mod edge;
 mod link;
+mod listening;
 mod log;
 mod log_reader;
 mod notes;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tandem_participant::{Participant, RemoteParticipant, Timeouts};
+use tandem_participant::{Credentials, Participant, RemoteParticipant, Timeouts};
 use tandem_protocol::ParticipantName;
 
-use crate::config::{Config, ParticipantSettings};
+use crate::config::{Config, ParticipantSettings, SidecarEndpoint};
 
 /// Each that the configuration names, not connected yet.
 pub fn participants(
@@ -35,13 +35,29 @@ fn participant(
             name.clone(),
             settings.clone(),
         )?),
-        ParticipantSettings::Sidecar(sidecar) => Arc::new(RemoteParticipant::new(
+        ParticipantSettings::Sidecar(sidecar) => Arc::new(RemoteParticipant::with_credentials(
             name.clone(),
-            &sidecar.endpoint.to_string(),
+            &sidecar.endpoint,
             Timeouts {
                 call: config.limits.call_timeout,
                 ..Timeouts::default()
             },
+            &credentials(sidecar, config),
         )?),
     })
+}
+
+/// What a sidecar is shown: what its table names, else the certificate that clients are shown too.
+fn credentials(sidecar: &SidecarEndpoint, config: &Config) -> Credentials {
+    let own = sidecar
+        .certificate_file
+        .clone()
+        .zip(sidecar.key_file.clone());
+    let tls = config.tls.as_ref().filter(|_| sidecar.is_encrypted());
+    let shared = tls.map(|tls| (tls.certificate_file.clone(), tls.key_file.clone()));
+    Credentials {
+        ca_file: sidecar.ca_file.clone(),
+        own: own.or(shared),
+        token_file: sidecar.token_file.clone(),
+    }
 }

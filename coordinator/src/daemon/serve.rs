@@ -23,7 +23,7 @@ use super::signals::Signals;
 use super::start_check;
 use super::turnstile::Turnstile;
 use crate::access::findings;
-use crate::config::Config;
+use crate::config::{Address, Config, Listener};
 use crate::services::validate::Carried;
 use crate::services::{Operator, Purchases};
 
@@ -248,8 +248,9 @@ async fn listen(
         Some(Turnstile::watching()),
     )
     .await?;
+    let admin_listen = admin_listen(config)?;
     let operators = bind(
-        &config.coordinator.admin_listen,
+        &admin_listen,
         "operators",
         open_files::OPERATORS_MAX,
         tls.as_ref(),
@@ -272,7 +273,7 @@ async fn listen(
         .add_service(OperatorServiceServer::new(operator))
         .serve_with_incoming_shutdown(operators, stopped(stopping.clone()));
     tracing::info!(
-        clients = %config.coordinator.listen, operators = %config.coordinator.admin_listen,
+        clients = %config.coordinator.listen, operators = %admin_listen,
         clients_max, "listening"
     );
     let both = tokio::spawn(async move {
@@ -287,6 +288,18 @@ async fn listen(
         // A panic in a listener was logged by the runtime; there is nothing else to end.
         let _ = both.await;
     })
+}
+
+/// Where operators connect: as the file says, else at a socket in the first folder that can be made.
+fn admin_listen(config: &Config) -> anyhow::Result<Listener> {
+    if let Some(listener) = &config.coordinator.admin_listen {
+        return Ok(listener.clone());
+    }
+    let [in_run, in_data_dir] = config.admin_sockets();
+    let folder = in_run.path.parent();
+    let is_there = folder.is_some_and(|folder| std::fs::create_dir_all(folder).is_ok());
+    let socket = if is_there { in_run } else { in_data_dir };
+    Ok(Listener::new(Address::Unix(socket)))
 }
 
 pub(super) async fn stopped(mut stopping: watch::Receiver<bool>) {

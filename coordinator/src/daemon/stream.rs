@@ -6,28 +6,28 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
-use tokio::net::TcpStream;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 use tokio_util::either::Either;
 
+use super::listening::Peer;
 use crate::access::{self, Who};
 
 /// A stream to read and write.
-pub(super) type Begun = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+pub(super) type Begun = Either<Peer, Box<TlsStream<Peer>>>;
 
 /// A peer's stream. Its TLS begins with the first reading or writing, in the connection's own task, so that
 /// a peer that is slow at it keeps nobody else from being accepted.
 pub(super) enum Stream {
     /// What comes before the first byte is under way.
-    Beginning(Box<Accept<TcpStream>>),
+    Beginning(Box<Accept<Peer>>),
     /// It has begun.
     Begun(Begun),
 }
 
 impl Stream {
-    pub(super) fn new(socket: TcpStream, tls: Option<Arc<ServerConfig>>) -> Stream {
+    pub(super) fn new(socket: Peer, tls: Option<Arc<ServerConfig>>) -> Stream {
         match tls {
             None => Stream::Begun(Either::Left(socket)),
             Some(tls) => Stream::Beginning(Box::new(TlsAcceptor::from(tls).accept(socket))),

@@ -10,13 +10,13 @@ use async_trait::async_trait;
 use tandem_proto::v1;
 use tandem_proto::v1::participant_service_client::ParticipantServiceClient;
 use tandem_protocol::{CoordinatorId, ParticipantName, TransactionId};
+use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
 use crate::audit_question::{AuditAnswer, AuditQuestion};
-use crate::convert::{
-    MESSAGE_BYTES_MAX, branches_from_wire, error_from_status, repaired_from_wire, voted_from_wire,
-};
+use crate::convert::{branches_from_wire, error_from_status, repaired_from_wire, voted_from_wire};
+use crate::way::{Credentials, Way, way};
 use crate::{
     BranchTruth, Commit, Committed, Description, Enlist, Enlisted, Error, Forget, Look, Looked,
     Participant, Prepare, PreparedBranch, Recall, Recalled, Repaired, RollBack, RolledBack, Stock,
@@ -65,36 +65,50 @@ pub struct RemoteParticipant {
     name: ParticipantName,
     endpoint: String,
     timeouts: Timeouts,
-    client: Client,
+    way: watch::Receiver<Way>,
 }
 
 impl RemoteParticipant {
-    /// The participant `name` at `endpoint`: `http://HOST:PORT` or `unix:/PATH`. Connects to
-    /// nothing yet, but must be called within a tokio runtime.
+    /// The participant `name` at `endpoint`: `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`.
+    /// Connects to nothing yet, but must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the endpoint is neither.
+    /// [`Error::Invalid`] when the endpoint is none of these; https takes [`Credentials`].
     pub fn new(name: ParticipantName, endpoint: &str, timeouts: Timeouts) -> Result<Self, Error> {
-        let channel = parse(endpoint)
+        Self::with_credentials(name, endpoint, timeouts, &Credentials::default())
+    }
+
+    /// The same, known by these.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the endpoint is none of these, or the credentials can't be used.
+    pub fn with_credentials(
+        name: ParticipantName,
+        endpoint: &str,
+        timeouts: Timeouts,
+        credentials: &Credentials,
+    ) -> Result<Self, Error> {
+        let to = parse(endpoint)
             .ok_or_else(|| Error::Invalid {
                 detail: format!(
-                    "endpoint {endpoint:?} of participant {name} must be http://HOST:PORT or \
-                     unix:/PATH"
+                    "endpoint {endpoint:?} of participant {name} must be http://HOST:PORT, \
+                     https://HOST:PORT or unix:/PATH"
                 ),
             })?
             .connect_timeout(timeouts.connect)
             .http2_keep_alive_interval(timeouts.keepalive_interval)
             .keep_alive_timeout(timeouts.keepalive_answer)
             .keep_alive_while_idle(true)
-            .tcp_nodelay(true)
-            .connect_lazy();
+            .tcp_nodelay(true);
+        let is_encrypted = endpoint.starts_with("https://");
+        let way = way(to, is_encrypted, credentials).map_err(|what| Error::Invalid {
+            detail: format!("participant {name} at {endpoint}: {what}"),
+        })?;
         Ok(Self {
             name,
             endpoint: endpoint.into(),
             timeouts,
-            client: Client::new(channel)
-                .max_decoding_message_size(MESSAGE_BYTES_MAX)
-                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+            way,
         })
     }
 
@@ -136,7 +150,16 @@ impl RemoteParticipant {
         request.set_timeout(deadline);
         // The request's own timeout begins when a connection is there; this one also bounds the
         // wait for it.
-        match tokio::time::timeout(deadline, rpc(self.client.clone(), request)).await {
+        let Way {
+            client,
+            authorization,
+        } = self.way.borrow().clone();
+        if let Some(authorization) = authorization {
+            request
+                .metadata_mut()
+                .insert("authorization", authorization);
+        }
+        match tokio::time::timeout(deadline, rpc(client, request)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(status),
             Err(_) => Err(Status::deadline_exceeded(method)),
@@ -157,11 +180,13 @@ impl RemoteParticipant {
             Code::Unimplemented => Error::Invalid {
                 detail: format!("{self} does not serve tandem.v1.ParticipantService/{method}"),
             },
-            Code::InvalidArgument | Code::Unauthenticated | Code::PermissionDenied => {
-                Error::Invalid {
-                    detail: format!("{self} refused {method}: {}", chain(status)),
-                }
-            }
+            Code::InvalidArgument => Error::Invalid {
+                detail: format!("{self} refused {method}: {}", chain(status)),
+            },
+            // Nothing was done, and it will be as soon as the sidecar grants it.
+            Code::Unauthenticated | Code::PermissionDenied => Error::Unavailable {
+                detail: format!("{self} refused {method}: {}", chain(status)),
+            },
             // Nothing else tells whether it took effect.
             _ => Error::Unavailable {
                 detail: format!("{self} did not answer {method}: {}", chain(status)),
@@ -404,6 +429,7 @@ impl Participant for RemoteParticipant {
 fn parse(endpoint: &str) -> Option<Endpoint> {
     let named = endpoint
         .strip_prefix("http://")
+        .or_else(|| endpoint.strip_prefix("https://"))
         .or_else(|| endpoint.strip_prefix("unix:"))
         .is_some_and(|rest| !rest.is_empty());
     if named {

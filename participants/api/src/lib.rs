@@ -20,6 +20,7 @@ mod participant;
 mod reread;
 pub mod rules;
 pub mod server;
+mod way;
 
 pub use acts_for::ActsFor;
 pub use admission::{ACCESS_DENIED, Admission};
@@ -37,3 +38,4 @@ pub use server::ParticipantServer;
 pub use tandem_protocol::{
     CommitEvidence, Debt, HeuristicKind, PreparedBranch, PreparedId, RefusedEntry, Repaired, Vote,
 };
+pub use way::Credentials;

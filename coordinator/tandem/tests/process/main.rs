@@ -7,5 +7,6 @@ mod descriptors;
 mod role;
 mod secured;
 mod signals;
+mod socket;
 mod stderr;
 mod unread;

@@ -131,10 +131,8 @@ async fn serve(services: Services, tls: Option<&Tls>) -> u16 {
         })
         .unwrap();
     drop(at);
-    let at = config::Listener {
-        address: std::net::SocketAddr::from(([127, 0, 0, 1], port)),
-        plaintext: false,
-    };
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let at = config::Listener::new(config::Address::Tcp(address));
     let incoming = bind(&at, "peers", 1_000, tls, None).await.unwrap();
     tokio::spawn(services.serve_with_incoming(incoming));
     port

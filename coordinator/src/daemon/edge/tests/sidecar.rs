@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 
 use memory_participant::{MemoryParticipant, MemoryStore};
-use tandem_participant::{Look, Participant, ParticipantServer};
+use tandem_participant::{
+    Credentials, Error, Look, Participant, ParticipantServer, RemoteParticipant, Timeouts,
+};
 use tandem_proto::v1;
 use tandem_proto::v1::participant_service_client::ParticipantServiceClient;
 use tonic::Response;
@@ -135,4 +137,82 @@ async fn only_its_own_coordinator_reaches_a_sidecars_store() {
     let coordinator = "shop".parse().unwrap();
     let looked = participant.look(&Look { coordinator }).await.unwrap();
     assert!(looked.known.is_some());
+}
+
+/// A coordinator's own way to a sidecar, by its certificate.
+#[tokio::test]
+async fn coordinator_is_served_while_certificates_are_exchanged_under_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (Ca::new(), Ca::new());
+    let (tls, access) = sections(folder.path(), &old, &old.issue("localhost"));
+    let (gate, tls) = guard(Some(&tls), Some(&access)).unwrap();
+    let participant = Arc::new(MemoryParticipant::new(MemoryStore::new(None)));
+    let service = ParticipantServer::new(participant).into_service();
+    let port = serve(server(&gate).unwrap().add_service(service), tls.as_ref()).await;
+    let own = folder.path().join("own");
+    std::fs::create_dir(&own).unwrap();
+    let ca_file = own.join("ca.pem");
+    std::fs::write(&ca_file, old.pem()).unwrap();
+    let credentials = Credentials {
+        ca_file: Some(ca_file.clone()),
+        own: Some(old.issue("shop.example").write(&own)),
+        token_file: None,
+    };
+    let to = |credentials: &Credentials| {
+        let (name, at) = (
+            "stock".parse().unwrap(),
+            format!("https://localhost:{port}"),
+        );
+        RemoteParticipant::with_credentials(name, &at, Timeouts::default(), credentials)
+    };
+    let coordinator = to(&credentials).unwrap();
+    let coordinator_id: tandem_protocol::CoordinatorId = "shop".parse().unwrap();
+    let look = Look {
+        coordinator: coordinator_id,
+    };
+
+    let load = async {
+        let (mut asked, mut by_new) = (0, false);
+        while !by_new {
+            coordinator.look(&look).await.unwrap();
+            asked += 1;
+            // Who believes only the new CA, and shows what only it has signed, gets in at the end.
+            by_new = asked % 50 == 0
+                && new
+                    .connect(port, Some(&new.issue("shop.example")))
+                    .await
+                    .is_ok();
+        }
+        asked
+    };
+    let exchange = async {
+        // Both sides believe both CAs first; then each shows its new certificate.
+        let both = old.pem() + &new.pem();
+        std::fs::write(folder.path().join("ca.pem"), &both).unwrap();
+        std::fs::write(&ca_file, &both).unwrap();
+        let next = folder.path().join("next");
+        std::fs::create_dir(&next).unwrap();
+        let next = Credentials {
+            own: Some(new.issue("shop.example").write(&next)),
+            ..credentials.clone()
+        };
+        while to(&next).unwrap().look(&look).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        new.issue("localhost").write(folder.path());
+        new.issue("shop.example").write(&own);
+    };
+    let (asked, ()) = tokio::join!(load, exchange);
+    assert!(asked > 50, "{asked}");
+    coordinator.look(&look).await.unwrap();
+
+    // By a certificate that is not of a coordinator's it is refused, and that may pass.
+    let client = Credentials {
+        own: Some(new.issue("client.example").write(folder.path())),
+        ..credentials.clone()
+    };
+    let refused = to(&client).unwrap().look(&look).await.unwrap_err();
+    assert!(matches!(refused, Error::Unavailable { .. }), "{refused}");
+    let none = Credentials::default();
+    assert!(matches!(to(&none), Err(Error::Invalid { .. })));
 }
