@@ -25,10 +25,11 @@ pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0  everything agrees
   1  something disagrees; it is printed
-  2  nothing that was compared disagrees, but not everything could be compared, or nothing was there
-     to be; or the command line is wrong
+  2  the command line is wrong
   3  the coordinator can't be reached
-  4  no final answer: the audit was cut short";
+  4  no final answer: the audit was cut short
+  5  nothing that was compared disagrees, but not everything could be compared, or nothing was there
+     to be";
 
 /// Disagreements that are kept to be printed as one document.
 const DISAGREEMENTS_MAX: usize = 1_000;
@@ -159,7 +160,7 @@ impl Findings {
             return Err(VerbFailure::Unknown("the audit was cut short".to_owned()));
         };
         if summary.disagreements > 0 {
-            Err(VerbFailure::Negative(String::new()))
+            Err(VerbFailure::Disagreement)
         } else if !self.unchecked.is_empty() {
             Err(VerbFailure::Incomplete(
                 "not everything could be compared; see above".to_owned(),
@@ -228,7 +229,7 @@ mod tests {
         assert!(found(0, &[]).verdict().is_ok());
         assert!(matches!(
             found(1, &["stock: down"]).verdict(),
-            Err(VerbFailure::Negative(_))
+            Err(VerbFailure::Disagreement)
         ));
         assert!(matches!(
             found(0, &["stock: down"]).verdict(),

@@ -11,6 +11,7 @@ pub(crate) enum Exit {
     Usage = 2,
     Unreachable = 3,
     Open = 4,
+    Incomplete = 5,
 }
 
 impl Exit {
@@ -22,6 +23,9 @@ impl Exit {
             Exit::Usage => "the command line or the configuration is wrong",
             Exit::Unreachable => "the server can't be reached; nothing was asked of it",
             Exit::Open => "no final answer: what was asked may have taken effect; ask again",
+            Exit::Incomplete => {
+                "nothing that was looked at is wrong, and not all could be looked at"
+            }
         }
     }
 }

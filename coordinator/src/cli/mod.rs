@@ -49,10 +49,12 @@ mod verb_failure;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use output::Output;
 
 pub(crate) use exit::Exit;
 pub use exit::exit_codes;
 pub(crate) use status::code_name;
+pub(crate) use verb_failure::FailureKind;
 pub use verb_failure::VerbFailure;
 
 /// `tandem log …`
@@ -201,11 +203,15 @@ fn on_one_thread(verb: impl Future<Output = Result<(), VerbFailure>>) -> Result<
     runtime.block_on(verb)
 }
 
-/// Says on stderr, by `note`, what failed, if anything did, and gives the exit code.
-pub fn finish(done: Result<(), VerbFailure>, note: impl FnOnce(&str)) -> ExitCode {
+/// Says on stderr, by `note`, what failed, if anything did, to a program on stdout too, and gives the exit
+/// code.
+pub fn finish(done: Result<(), VerbFailure>, form: Output, note: impl FnOnce(&str)) -> ExitCode {
     let Err(failure) = done else {
         return ExitCode::SUCCESS;
     };
+    if form == Output::Json {
+        output::failure(&failure.document());
+    }
     let text = failure.to_string();
     if !text.is_empty() {
         note(&text);

@@ -1,6 +1,7 @@
 //! Where the words go: data to stdout, all else to stderr.
 
 use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -14,6 +15,33 @@ pub enum Output {
     Table,
     /// One JSON document; fields are named as in the proto files, times are RFC 3339
     Json,
+}
+
+/// Whether stdout has a document already: a program reads one, whatever a verb comes to after it.
+static HAS_DOCUMENT: AtomicBool = AtomicBool::new(false);
+
+impl Output {
+    /// The form that a command line asks for.
+    pub fn of(matches: &clap::ArgMatches) -> Output {
+        match matches.subcommand() {
+            Some((_, verb)) => Output::of(verb),
+            None => {
+                let given = matches.try_get_one::<Output>("output");
+                given.ok().flatten().copied().unwrap_or_default()
+            }
+        }
+    }
+
+    /// The form that a command line asks for that can't be read.
+    pub fn of_words(words: impl Iterator<Item = String>) -> Output {
+        let words: Vec<String> = words.collect();
+        let is_json = words.iter().any(|word| word == "--output=json")
+            || words.windows(2).any(|pair| pair == ["--output", "json"]);
+        match is_json {
+            true => Output::Json,
+            false => Output::Table,
+        }
+    }
 }
 
 /// Prints data.
@@ -34,7 +62,16 @@ pub fn data(text: &str) -> Result<(), VerbFailure> {
 /// # Errors
 /// As [`data`].
 pub fn json(document: &Value) -> Result<(), VerbFailure> {
+    HAS_DOCUMENT.store(true, Ordering::Relaxed);
     data(&format!("{document:#}"))
+}
+
+/// Prints why a verb failed, unless a document is there that says what it came to.
+pub(super) fn failure(document: &Value) {
+    if !HAS_DOCUMENT.load(Ordering::Relaxed) {
+        // stderr has it too.
+        let _ = json(document);
+    }
 }
 
 /// Says something that is not data.

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use serde_json::{Value, json};
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
+use tonic_types::{FieldViolation, StatusExt};
 
 use super::output::clean;
 use super::time;
@@ -81,6 +82,26 @@ pub(super) fn explain(status: &Status) -> String {
     text
 }
 
+/// The status for a program, with all its details.
+pub(super) fn document(status: &Status) -> Value {
+    let details = status.get_error_details();
+    let violation =
+        |one: &FieldViolation| json!({"field": one.field, "description": one.description});
+    let violations = details
+        .bad_request()
+        .map(|request| &request.field_violations);
+    let violations: Vec<Value> = violations.into_iter().flatten().map(violation).collect();
+    let delay = details.retry_info().and_then(|retry| retry.retry_delay);
+    json!({
+        "code": code_name(status.code()),
+        "reason": details.error_info().map(|info| &info.reason),
+        "detail": status.message(),
+        "metadata": details.error_info().map(|info| &info.metadata),
+        "field_violations": violations,
+        "retry_delay_ms": delay.map(|delay| delay.as_millis()),
+    })
+}
+
 /// What is known of an answer that did not come.
 pub(super) fn lost(status: &Status) -> String {
     let code = code_name(status.code());
@@ -154,7 +175,7 @@ pub(crate) fn code_name(code: Code) -> &'static str {
 mod tests {
     use std::time::Duration;
 
-    use tonic_types::{ErrorDetails, FieldViolation};
+    use tonic_types::ErrorDetails;
 
     use super::*;
 
@@ -229,6 +250,28 @@ mod tests {
             "refused: 10000 purchases wait [RESOURCE_EXHAUSTED QUEUE_FULL]\n  \
              try again in 1s 200ms\n\
              Nothing was written. Submit it again with the same --id."
+        );
+    }
+
+    #[test]
+    fn program_is_told_the_reason_and_when_to_try_again() {
+        let mut details = ErrorDetails::with_error_info(
+            "LOCKED",
+            "tandem",
+            std::collections::HashMap::from([("sku".to_owned(), "lamp".to_owned())]),
+        );
+        details.set_retry_info(Some(Duration::from_millis(1200)));
+        let status = Status::with_error_details(Code::Aborted, "row is held", details);
+        assert_eq!(
+            document(&status),
+            json!({
+                "code": "ABORTED",
+                "reason": "LOCKED",
+                "detail": "row is held",
+                "metadata": {"sku": "lamp"},
+                "field_violations": [],
+                "retry_delay_ms": 1200,
+            })
         );
     }
 

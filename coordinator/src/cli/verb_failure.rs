@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tonic::Status;
 
 use super::exit::Exit;
@@ -10,7 +11,15 @@ use super::{status, time};
 use crate::config::ConfigError;
 
 /// Why a verb failed. Its text is for a person and may be empty where stdout has said it all.
-#[derive(Debug, thiserror::Error)]
+///
+/// The `code` of a failure in JSON is the variant's name in UPPER_SNAKE, but that of an answer is gRPC's.
+#[derive(Debug, thiserror::Error, strum::EnumDiscriminants)]
+#[strum_discriminants(
+    name(FailureKind),
+    vis(pub(crate)),
+    derive(strum::AsRefStr, strum::VariantArray),
+    strum(serialize_all = "SCREAMING_SNAKE_CASE")
+)]
 pub enum VerbFailure {
     /// The server answered that it did not do it.
     #[error("{}", status::explain(.0))]
@@ -18,6 +27,9 @@ pub enum VerbFailure {
     /// An answer was given and printed, and it is negative; the text says what remains to be said.
     #[error("{0}")]
     Negative(String),
+    /// What was compared disagrees; it was printed.
+    #[error("")]
+    Disagreement,
     /// Nothing that was looked at is wrong, and not everything could be looked at.
     #[error("{0}")]
     Incomplete(String),
@@ -81,17 +93,34 @@ impl VerbFailure {
         ExitCode::from(self.exit() as u8)
     }
 
+    /// It for a program: what it is, the reason of an answer, and what a person is told.
+    pub(super) fn document(&self) -> Value {
+        let exit_status = self.exit() as u8;
+        match self {
+            VerbFailure::Refused(answer) => {
+                let mut document = status::document(answer);
+                document["exit_status"] = json!(exit_status);
+                document
+            }
+            _ => json!({
+                "code": FailureKind::from(self).as_ref(),
+                "reason": null,
+                "detail": self.to_string(),
+                "exit_status": exit_status,
+            }),
+        }
+    }
+
     fn exit(&self) -> Exit {
         match self {
             VerbFailure::ClosedPipe => Exit::Done,
             VerbFailure::Refused(answer) if status::is_open(answer) => Exit::Open,
-            VerbFailure::Refused(_) | VerbFailure::Negative(_) | VerbFailure::Other(_) => {
-                Exit::Negative
-            }
-            VerbFailure::Usage(_)
-            | VerbFailure::Config(_)
-            | VerbFailure::Unusable
-            | VerbFailure::Incomplete(_) => Exit::Usage,
+            VerbFailure::Refused(_)
+            | VerbFailure::Negative(_)
+            | VerbFailure::Disagreement
+            | VerbFailure::Other(_) => Exit::Negative,
+            VerbFailure::Usage(_) | VerbFailure::Config(_) | VerbFailure::Unusable => Exit::Usage,
+            VerbFailure::Incomplete(_) => Exit::Incomplete,
             VerbFailure::Unreachable { .. } | VerbFailure::Unasked => Exit::Unreachable,
             VerbFailure::NoAnswer { .. } | VerbFailure::Unknown(_) => Exit::Open,
         }

@@ -24,7 +24,7 @@ fn text(exit: Exit) -> Text {
             "Read what was printed; `tandem explain` of the code in brackets says more.",
         ),
         Exit::Usage => (
-            "A flag, a value or the file is wrong. Of `tandem audit`: not everything could be compared.",
+            "A flag, a value or the file is wrong.",
             "Mend what is named; `--help` lists what the verb takes.",
         ),
         Exit::Unreachable => (
@@ -34,6 +34,10 @@ fn text(exit: Exit) -> Text {
         Exit::Open => (
             "The deadline passed, the connection broke, or the answer is that the outcome is not known yet.",
             "Ask again: every verb is safe to repeat, a purchase with the same id.",
+        ),
+        Exit::Incomplete => (
+            "Of `tandem audit`: a store was down, the log has forgotten a part of the time, or a column can't be compared.",
+            "Mend what NOT COMPARED names, or ask for less.",
         ),
     };
     Text {

@@ -8,6 +8,7 @@ mod answers;
 mod branch_errors;
 mod disagreements;
 mod exits;
+mod failures;
 mod findings;
 mod heuristics;
 mod mysql_findings;
@@ -22,7 +23,7 @@ use strum::VariantArray;
 pub(crate) use symptoms::Symptom;
 
 /// Names that are closer than this to what was asked for may have been meant; 1 is the same name.
-const ALIKE: f64 = 0.75;
+const ALIKE: f64 = 0.8;
 
 /// What is said of a code. Each is a sentence or more; the first one has no capital and no full stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,7 @@ pub(crate) enum Group {
     Link,
     Purchase,
     Repair,
+    Failure,
     Exit,
 }
 
@@ -87,6 +89,9 @@ impl Group {
             Group::Link => "A participant's state (`tandem participants`)",
             Group::Purchase => "A purchase's state (`tandem purchase get`)",
             Group::Repair => "What came of a repair (`tandem tx repair`)",
+            Group::Failure => {
+                "Why a verb failed, where no server has answered (`code` with `--output json`)"
+            }
             Group::Exit => "Exit status of a verb",
         }
     }
@@ -108,6 +113,7 @@ impl Group {
             Group::Link => states::links(),
             Group::Purchase => states::purchases(),
             Group::Repair => states::repairs(),
+            Group::Failure => failures::entries(),
             Group::Exit => exits::entries(),
         }
     }

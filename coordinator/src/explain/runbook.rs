@@ -90,9 +90,8 @@ mod tests {
     #[test]
     fn runbook_is_what_explain_says() {
         let written = include_str!("../../docs/runbook.md");
-        assert_eq!(
-            written,
-            markdown(),
+        assert!(
+            written == markdown(),
             "write it anew: tandem explain --markdown > coordinator/docs/runbook.md"
         );
     }

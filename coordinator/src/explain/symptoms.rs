@@ -73,7 +73,7 @@ impl Symptom {
             ],
         },
         Symptom {
-            seen: "`tandem audit` exits with 2",
+            seen: "`tandem audit` exits with 5",
             steps: &[
                 "Nothing disagrees, and NOT COMPARED says what could not be compared.",
                 "A store that was down: `tandem participants`, then audit again. NOT_AUDITED: `tandem explain \

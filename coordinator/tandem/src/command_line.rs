@@ -1,6 +1,9 @@
 //! What the binary takes on its command line.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 use tandem::cli::{Client, Config, Help, Log, exit_codes, participant, serve};
 
 /// Makes a purchase atomic over MySQL and Redis.
@@ -26,6 +29,19 @@ pub enum Command {
     /// Look at a decision log while no coordinator runs on it
     #[command(subcommand)]
     Log(Log),
+    /// Print what makes a shell complete commands: tandem completions bash > FILE
+    #[command(after_help = exit_codes())]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write a man page for each verb into a folder
+    #[command(after_help = exit_codes())]
+    Man {
+        /// The folder; it is made if it is not there
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Name the steps at which a process can be told to die, for tests of recovery
     #[command(hide = true)]
     Steps,

@@ -1,10 +1,13 @@
 //! The one binary: the coordinator, the sidecars, and the verbs of clients and operators.
 
+mod for_shells;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
+use tandem::cli::output::Output;
 use tandem::cli::participant::SidecarKind;
 use tandem::cli::{VerbFailure, finish, output, steps};
 use tandem::config::{Config, ConfigError, MysqlSidecar, RedisSidecar};
@@ -27,7 +30,16 @@ const DEV_LOG_FILTER: &str = "warn";
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let matches = match Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return misused(&error),
+    };
+    let form = Output::of(&matches);
+    let command = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli.command,
+        Err(error) => return misused(&error),
+    };
+    let done = match command {
         Command::Client(verb) => verb.run(),
         Command::Help(verb) => verb.run(),
         Command::Log(verb) => verb.run(),
@@ -41,8 +53,23 @@ fn main() -> ExitCode {
         }
         Command::Dev(args) => develop(args),
         Command::Steps => steps::run(),
+        Command::Completions { shell } => for_shells::completions(shell),
+        Command::Man { folder } => for_shells::man(&folder),
     };
-    finish(done, output::note)
+    finish(done, form, output::note)
+}
+
+/// What clap says of a command line that it does not take, or of one that asks for help.
+fn misused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let form = Output::of_words(std::env::args());
+    let failure = VerbFailure::Usage(error.to_string().trim_end().to_owned());
+    finish(Err(failure), form, |_| {
+        // In colours where stderr is a terminal.
+        let _ = error.print();
+    })
 }
 
 /// `tandem dev`, which runs this same program.
@@ -64,12 +91,12 @@ fn start<C>(
 ) -> ExitCode {
     let log = match logging::init(&log.filter) {
         Ok(log) => log,
-        Err(error) => return finish(Err(error.into()), output::note),
+        Err(error) => return finish(Err(error.into()), Output::Table, output::note),
     };
     let done = load()
         .map_err(VerbFailure::from)
         .and_then(|config| Ok(role(config)?));
-    finish(done, |text| log.say(text))
+    finish(done, Output::Table, |text| log.say(text))
 }
 
 /// `tandem serve`.
