@@ -12,6 +12,7 @@ pub mod logging;
 #[cfg(test)]
 mod manual;
 mod plural;
+mod recover;
 pub mod services;
 pub mod store_kind;
 mod xid;

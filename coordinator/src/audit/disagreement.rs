@@ -177,7 +177,7 @@ pub(super) fn of_hold(
         }
         (Some(id), _) => format!(
             "no verb: ask whoever runs that coordinator; if nobody does, {}",
-            tandem_redis::release_by_hand(id, participant)
+            tandem_redis::release_by_hand(None, id, participant)
         ),
         (None, _) => {
             "no verb: ask whoever runs that coordinator; if nobody does, remove the transaction \

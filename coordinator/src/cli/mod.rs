@@ -30,6 +30,7 @@ mod purchase;
 mod purchase_get;
 mod purchase_list;
 mod purchase_submit;
+mod recover;
 #[cfg(test)]
 mod samples;
 pub mod serve;
@@ -93,6 +94,26 @@ impl Config {
     pub fn run(self) -> Result<(), VerbFailure> {
         match self {
             Config::Check(args) => on_one_thread(args.run()),
+        }
+    }
+}
+
+/// The verbs that ask the stores themselves, whether a coordinator runs or not.
+#[derive(Debug, Subcommand)]
+pub enum Stores {
+    /// What each store holds of transactions that have not ended, what is to become of it, and why
+    #[command(long_about = recover::ABOUT, after_help = recover::EXIT_CODES)]
+    Recover(recover::Args),
+}
+
+impl Stores {
+    /// Asks, and prints the answer.
+    ///
+    /// # Errors
+    /// [`VerbFailure`], to be shown by [`finish`].
+    pub fn run(self) -> Result<(), VerbFailure> {
+        match self {
+            Stores::Recover(args) => on_one_thread(args.run()),
         }
     }
 }

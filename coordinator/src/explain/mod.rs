@@ -12,6 +12,7 @@ mod failures;
 mod findings;
 mod heuristics;
 mod mysql_findings;
+mod recovery;
 mod redis_findings;
 mod refusals;
 pub(crate) mod runbook;
@@ -56,6 +57,7 @@ pub(crate) enum Group {
     Status,
     BranchError,
     Heuristic,
+    Recovery,
     Disagreement,
     Finding,
     MysqlFinding,
@@ -79,6 +81,9 @@ impl Group {
             Group::Status => "gRPC's own codes",
             Group::BranchError => "Why a participant's call failed",
             Group::Heuristic => "How a branch was ended against its decision",
+            Group::Recovery => {
+                "What is to become of a transaction, and why (`tandem recover --look`)"
+            }
             Group::Disagreement => "What `tandem audit` finds",
             Group::Finding => "Findings of the configuration and of every store",
             Group::MysqlFinding => "Findings of MySQL and MariaDB",
@@ -103,6 +108,7 @@ impl Group {
             Group::Status => statuses::entries(),
             Group::BranchError => branch_errors::entries(),
             Group::Heuristic => heuristics::entries(),
+            Group::Recovery => recovery::entries(),
             Group::Disagreement => disagreements::entries(),
             Group::Finding => findings::entries(),
             Group::MysqlFinding => mysql_findings::entries(),

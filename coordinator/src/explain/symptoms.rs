@@ -104,6 +104,16 @@ impl Symptom {
             ],
         },
         Symptom {
+            seen: "The coordinator's machine or its log is gone",
+            steps: &[
+                "Start nothing with an empty folder under the same id: the stores refuse it.",
+                "`tandem recover --look --config FILE` asks both stores what they hold and says of each transaction what \
+                 is to become of it and why, with the exact statements; `tandem explain` of the word in capitals.",
+                "What it says that it can't know is a person's to choose: compare the rows and the shelf.",
+                "When nothing is prepared any more: a new coordinator.id and an empty data_dir.",
+            ],
+        },
+        Symptom {
             seen: "`tandem serve` ended by itself",
             steps: &[
                 "Its last line on stderr says why: a force of the log failed, or it was fenced by a newer coordinator.",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
-use tandem::cli::{Client, Config, Help, Log, exit_codes, participant, serve};
+use tandem::cli::{Client, Config, Help, Log, Stores, exit_codes, participant, serve};
 
 /// Makes a purchase atomic over MySQL and Redis.
 #[derive(Debug, Parser)]
@@ -48,6 +48,9 @@ pub enum Command {
     /// Check a configuration before it is used
     #[command(subcommand)]
     Config(Config),
+    /// A verb that asks the stores themselves.
+    #[command(flatten)]
+    Stores(Stores),
     /// A verb that asks nobody.
     #[command(flatten)]
     Help(Help),

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
     };
     let done = match command {
         Command::Client(verb) => verb.run(),
+        Command::Stores(verb) => verb.run(),
         Command::Help(verb) => verb.run(),
         Command::Log(verb) => verb.run(),
         Command::Config(verb) => verb.run(),

@@ -86,6 +86,19 @@ pub fn end_by_hand(transaction: &TransactionId, participant: &ParticipantName) -
     )
 }
 
+/// How to commit a branch that is prepared: text for a person, with the statement between backticks.
+pub fn commit_prepared_by_hand(
+    transaction: &TransactionId,
+    participant: &ParticipantName,
+) -> String {
+    format!("`XA COMMIT {}`", xid::literal(transaction, participant))
+}
+
+/// How to release a branch that is prepared: text for a person, with the statement between backticks.
+pub fn release_by_hand(transaction: &TransactionId, participant: &ParticipantName) -> String {
+    format!("`XA ROLLBACK {}`", xid::literal(transaction, participant))
+}
+
 /// How to take back what somebody has committed against a decision: text for a person, with each
 /// statement between backticks. It is written for the default tables.
 pub fn take_back_by_hand(transaction: &TransactionId, participant: &ParticipantName) -> String {

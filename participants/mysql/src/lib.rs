@@ -34,7 +34,10 @@ mod sql;
 mod store;
 
 pub use branch::refusal;
-pub use by_hand::{commit_by_hand, end_by_hand, newest_by_hand, take_back_by_hand};
+pub use by_hand::{
+    commit_by_hand, commit_prepared_by_hand, end_by_hand, newest_by_hand, release_by_hand,
+    take_back_by_hand,
+};
 pub use danger::FindingName;
 pub use mysql_participant::MysqlParticipant;
 pub use records::xid;

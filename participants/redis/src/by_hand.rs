@@ -17,17 +17,29 @@ pub fn commit_by_hand(
     participant: &ParticipantName,
     entries: &[Entry],
 ) -> String {
-    let hand = Hand::of(settings, participant);
+    let place = Hand::of(settings, participant).place;
     let mut units: BTreeMap<String, u64> = BTreeMap::new();
     for item in entries.iter().flat_map(|entry| entry.purchase.tracked()) {
         *units
-            .entry(hand.place.name_of(&item.sku, &item.pool))
+            .entry(place.name_of(&item.sku, &item.pool))
             .or_default() += u64::from(item.quantity);
     }
+    commit_units_by_hand(settings, transaction, participant, &units)
+}
+
+/// How to deduct `units` of each stock for a transaction, with what the store remembers of that and, if they are
+/// held for it, their release: text as of [`commit_by_hand`].
+pub fn commit_units_by_hand(
+    settings: Option<&Settings>,
+    transaction: &TransactionId,
+    participant: &ParticipantName,
+    units: &BTreeMap<String, u64>,
+) -> String {
+    let hand = Hand::of(settings, participant);
     let (coordinator, member) = (&transaction.coordinator, member(transaction));
     let mut commands = Vec::new();
     for (stock, units) in units {
-        commands.extend(hand.deduct(coordinator, &stock, units));
+        commands.extend(hand.deduct(coordinator, stock, *units));
     }
     let (committed, released) = (
         hand.keys.committed(coordinator),
@@ -96,9 +108,13 @@ pub fn end_by_hand(transaction: &TransactionId, participant: &ParticipantName) -
 }
 
 /// How to give back what is held for a transaction, as text for a person with each command between
-/// backticks. It is written for the default prefix.
-pub fn release_by_hand(transaction: &TransactionId, participant: &ParticipantName) -> String {
-    let hand = Hand::of(None, participant);
+/// backticks. Without settings it is written for the default prefix.
+pub fn release_by_hand(
+    settings: Option<&Settings>,
+    transaction: &TransactionId,
+    participant: &ParticipantName,
+) -> String {
+    let hand = Hand::of(settings, participant);
     hand.release(&hand.keys.branch(transaction))
 }
 

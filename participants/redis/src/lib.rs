@@ -60,7 +60,8 @@ mod view;
 mod wanted;
 
 pub use by_hand::{
-    commit_by_hand, count_by_hand, end_by_hand, newest_by_hand, release_by_hand, take_back_by_hand,
+    commit_by_hand, commit_units_by_hand, count_by_hand, end_by_hand, newest_by_hand,
+    release_by_hand, take_back_by_hand,
 };
 pub use danger::FindingName;
 pub use participant::RedisParticipant;

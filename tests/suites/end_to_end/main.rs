@@ -26,6 +26,7 @@ mod preloaded;
 mod process;
 mod purchases;
 mod reading;
+mod recover;
 mod redis_forgets;
 mod refusals;
 mod repair;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         stale_log::CASES,
         log_folders::CASES,
         log_by_hand::CASES,
+        recover::CASES,
         log_apart::CASES,
         log_refused::CASES,
         clock::CASES,
