@@ -232,10 +232,10 @@ mod tests {
             assert!(!turnstile.lets_on(one), "it stands there once");
         }
         let mut share = Share {
-            shut: Some(2),
+            shut: Some(4),
             ..Share::default()
         };
-        turnstile.turn(&mut share, ROUND_AIM);
+        turnstile.turn(&mut share, LONG);
         let may: Vec<bool> = all.iter().map(|one| turnstile.lets_on(one)).collect();
         assert_eq!(may, [true, true, false]);
         assert!(!turnstile.lets_on(&all[0]), "its turn is over");
