@@ -5,6 +5,7 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+mod doctor;
 mod error_reason;
 mod explain;
 mod hex;

@@ -115,7 +115,7 @@ impl Coordinator {
         {
             return Ok(false);
         }
-        fs::write(self.config_path(), self.config(start))?;
+        self.write_config(start)?;
         let mut command = guarded(self.build.program()?);
         command
             .args(["serve", "--config"])
@@ -123,6 +123,14 @@ impl Coordinator {
             .envs(start.env.iter().map(|(name, value)| (name, value)));
         *slot = Some(Process::start(command, &self.log.0)?);
         Ok(true)
+    }
+
+    /// Writes its configuration, for a verb that reads one.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn write_config(&self, start: &Start) -> Result<()> {
+        Ok(fs::write(self.config_path(), self.config(start))?)
     }
 
     /// Starts the process and waits until every participant is enlisted.

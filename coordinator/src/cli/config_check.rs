@@ -1,23 +1,19 @@
 //! `tandem config check`: a configuration against its own rules and against its stores, without a trace.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use tandem_mysql::MysqlParticipant;
-use tandem_participant::{CheckedStore, Error, Participant};
+use tandem_participant::{CheckedStore, Error};
 use tandem_proto::v1;
 use tandem_protocol::ParticipantName;
-use tandem_redis::RedisParticipant;
 
+use super::config_file::{ConfigArgs, ConfigFile};
 use super::output::{self, Output, clean};
 use super::participants::verdict;
 use super::{VerbFailure, json as as_json};
-use crate::config::{Config, ConfigError, MysqlSidecar, RedisSidecar};
-use crate::daemon;
+use crate::config::Config;
 use crate::store_kind::StoreKind;
 
 pub(super) const ABOUT: &str = "\
@@ -40,24 +36,14 @@ Exit codes:
 /// Arguments of `tandem config check`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The configuration file
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    file: ConfigArgs,
     /// Check the file alone and connect to nothing
     #[arg(long)]
     offline: bool,
     /// How data is printed
     #[arg(long, value_enum, default_value_t)]
     output: Output,
-}
-
-type Participants = BTreeMap<ParticipantName, Arc<dyn Participant>>;
-
-/// A file of one of the kinds that there are.
-enum File {
-    Daemon(Box<Config>),
-    Mysql(Box<MysqlSidecar>),
-    Redis(Box<RedisSidecar>),
 }
 
 /// What was found.
@@ -81,14 +67,14 @@ impl Args {
             Err(other) => return Err(other),
         }
         match self.output {
-            Output::Json => output::json(&report.document(&self.config))?,
-            Output::Table => output::data(&report.text(&self.config))?,
+            Output::Json => output::json(&report.document(&self.file.config))?,
+            Output::Table => output::data(&report.text(&self.file.config))?,
         }
         report.verdict()
     }
 
     async fn look(&self, report: &mut Report) -> Result<(), VerbFailure> {
-        let file = File::load(&self.config)?;
+        let file = ConfigFile::load(&self.file)?;
         report.warnings = file.warnings().to_vec();
         if self.offline {
             return Ok(());
@@ -99,7 +85,7 @@ impl Args {
             (name.clone(), checked)
         });
         report.stores = join_all(checks).await;
-        if let File::Daemon(config) = &file {
+        if let ConfigFile::Daemon(config) = &file {
             report.refusal = lacking(config, &report.stores);
         }
         Ok(())
@@ -107,7 +93,7 @@ impl Args {
 }
 
 /// What nobody keeps, now that sidecars have said what they are.
-fn lacking(
+pub(super) fn lacking(
     config: &Config,
     stores: &[(ParticipantName, Result<CheckedStore, Error>)],
 ) -> Option<String> {
@@ -117,45 +103,6 @@ fn lacking(
         configured.or_else(|| told.map(|store| StoreKind::of_name(&store.description.kind)))
     });
     config.lacks(kinds).map(|missing| missing.to_string())
-}
-
-impl File {
-    /// Reads it as what it has sections of.
-    fn load(path: &Path) -> Result<File, ConfigError> {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let sections: toml::Table = text.parse().unwrap_or_default();
-        Ok(match sections.contains_key("sidecar") {
-            false => File::Daemon(Box::new(Config::load(path)?)),
-            true if sections.contains_key("redis") => {
-                File::Redis(Box::new(RedisSidecar::load(path)?))
-            }
-            true => File::Mysql(Box::new(MysqlSidecar::load(path)?)),
-        })
-    }
-
-    fn warnings(&self) -> &[String] {
-        match self {
-            File::Daemon(config) => &config.warnings,
-            File::Mysql(file) => &file.warnings,
-            File::Redis(file) => &file.warnings,
-        }
-    }
-
-    fn participants(&self) -> anyhow::Result<Participants> {
-        Ok(match self {
-            File::Daemon(config) => daemon::participants(config)?,
-            File::Mysql(file) => {
-                let name = file.sidecar.name.clone();
-                let one = MysqlParticipant::new(name.clone(), file.mysql.clone())?;
-                BTreeMap::from([(name, Arc::new(one) as Arc<dyn Participant>)])
-            }
-            File::Redis(file) => {
-                let name = file.sidecar.name.clone();
-                let one = RedisParticipant::new(name.clone(), file.redis.clone())?;
-                BTreeMap::from([(name, Arc::new(one) as Arc<dyn Participant>)])
-            }
-        })
-    }
 }
 
 impl Report {

@@ -7,9 +7,12 @@ mod address;
 mod advice;
 mod audit;
 mod config_check;
+pub mod config_file;
+mod config_print;
 mod connection;
 mod content;
 mod credentials;
+pub mod doctor;
 mod exit;
 mod explain;
 mod forgotten;
@@ -84,16 +87,20 @@ pub enum Config {
     /// Check a configuration file, and its stores, without leaving a trace
     #[command(long_about = config_check::ABOUT, after_help = config_check::EXIT_CODES)]
     Check(config_check::Args),
+    /// Print a configuration as it takes effect, every setting with a comment
+    #[command(long_about = config_print::ABOUT, after_help = exit_codes())]
+    Print(config_print::Args),
 }
 
 impl Config {
-    /// Checks, and prints what was found.
+    /// Looks at the file, and prints what it is told to.
     ///
     /// # Errors
     /// [`VerbFailure`], to be shown by [`finish`].
     pub fn run(self) -> Result<(), VerbFailure> {
         match self {
             Config::Check(args) => on_one_thread(args.run()),
+            Config::Print(args) => args.run(),
         }
     }
 }

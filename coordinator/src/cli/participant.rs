@@ -1,7 +1,6 @@
 //! `tandem participant mysql|redis`.
 
-use std::path::PathBuf;
-
+use super::config_file::ConfigArgs;
 use crate::logging::LogArgs;
 
 /// Which store the sidecar stands beside.
@@ -16,9 +15,9 @@ pub enum SidecarKind {
 /// Arguments of both kinds.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The configuration file: a section [sidecar] with name and listen, and one for the store
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    /// The configuration
+    #[command(flatten)]
+    pub file: ConfigArgs,
     /// What to log.
     #[command(flatten)]
     pub log: LogArgs,

@@ -8,9 +8,12 @@ mod limits;
 mod listener;
 pub mod missing;
 mod outside;
+mod overrides;
 mod participants;
 mod positions;
+pub(crate) mod print;
 mod rules;
+mod settings;
 mod shown;
 mod source;
 
@@ -26,6 +29,7 @@ pub use access::{Access, Tls};
 pub use limits::{Limits, Retention};
 pub use listener::{Address, Listener, Socket};
 use missing::{Missing, missing};
+pub use overrides::Override;
 pub use participants::{
     MysqlSettings, ParticipantSettings, Participants, RedisSettings, SidecarEndpoint,
 };
@@ -169,7 +173,15 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], for a person.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Config = load(path, Self::read)?;
+        Self::load_with(path, &[])
+    }
+
+    /// The same, with these settings in place of the file's and of the environment's.
+    ///
+    /// # Errors
+    /// [`ConfigError`], for a person.
+    pub fn load_with(path: &Path, set: &[Override]) -> Result<Self, ConfigError> {
+        let mut config: Config = load(path, set, Self::read_with)?;
         if let Some(folder) = path.parent() {
             config.coordinator.data_dir = folder.join(&config.coordinator.data_dir);
             config.coordinator.listen.resolve(folder);
@@ -191,7 +203,11 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Malformed`] or [`ConfigError::Lacking`], for a person.
     pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let source = Source::parse(path, text)?;
+        Self::read_with(path, text, &[])
+    }
+
+    fn read_with(path: &Path, text: &str, set: &[Override]) -> Result<Self, ConfigError> {
+        let source = Source::parse(path, text, set)?;
         let mut config: Config = source.read()?;
         let positions: positions::OfDaemon = source.read()?;
         config.warnings = source.warnings;
@@ -242,12 +258,12 @@ impl Config {
 }
 
 impl MysqlSidecar {
-    /// Reads and checks the file at `path`.
+    /// Reads and checks the file at `path`, with these settings in place of its own.
     ///
     /// # Errors
     /// [`ConfigError`], for a person.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut file: Self = load(path, Self::read)?;
+    pub fn load_with(path: &Path, set: &[Override]) -> Result<Self, ConfigError> {
+        let mut file: Self = load(path, set, Self::read_with)?;
         if let Some(folder) = path.parent() {
             file.sidecar.listen.resolve(folder);
             access::resolve(folder, file.tls.as_mut(), file.access.as_mut());
@@ -260,7 +276,11 @@ impl MysqlSidecar {
     /// # Errors
     /// [`ConfigError::Malformed`], for a person.
     pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let source = Source::parse(path, text)?;
+        Self::read_with(path, text, &[])
+    }
+
+    fn read_with(path: &Path, text: &str, set: &[Override]) -> Result<Self, ConfigError> {
+        let source = Source::parse(path, text, set)?;
         let mut sidecar: MysqlSidecar = source.read()?;
         let positions: positions::OfSidecar = source.read()?;
         sidecar.warnings = source.warnings;
@@ -273,12 +293,12 @@ impl MysqlSidecar {
 }
 
 impl RedisSidecar {
-    /// Reads and checks the file at `path`.
+    /// Reads and checks the file at `path`, with these settings in place of its own.
     ///
     /// # Errors
     /// [`ConfigError`], for a person.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut file: Self = load(path, Self::read)?;
+    pub fn load_with(path: &Path, set: &[Override]) -> Result<Self, ConfigError> {
+        let mut file: Self = load(path, set, Self::read_with)?;
         if let Some(folder) = path.parent() {
             file.sidecar.listen.resolve(folder);
             access::resolve(folder, file.tls.as_mut(), file.access.as_mut());
@@ -291,7 +311,11 @@ impl RedisSidecar {
     /// # Errors
     /// [`ConfigError::Malformed`], for a person.
     pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let source = Source::parse(path, text)?;
+        Self::read_with(path, text, &[])
+    }
+
+    fn read_with(path: &Path, text: &str, set: &[Override]) -> Result<Self, ConfigError> {
+        let source = Source::parse(path, text, set)?;
         let mut sidecar: RedisSidecar = source.read()?;
         sidecar.warnings = source.warnings;
         let (tls, access) = (sidecar.tls.as_ref(), sidecar.access.as_ref());
@@ -335,12 +359,17 @@ fn coordinator<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Coordinator
     Ok(coordinator)
 }
 
-fn load<T>(path: &Path, read: fn(&Path, &str) -> Result<T, ConfigError>) -> Result<T, ConfigError> {
+fn load<T>(
+    path: &Path,
+    set: &[Override],
+    read: fn(&Path, &str, &[Override]) -> Result<T, ConfigError>,
+) -> Result<T, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
         path: path.into(),
         source,
     })?;
-    read(path, &text)
+    let set = [&Override::of_environment()[..], set].concat();
+    read(path, &text, &set)
 }
 
 /// Gives the statements the attributes that the file declares; one that they use and that is not declared is

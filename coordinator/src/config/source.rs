@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue, Deserializer};
 
 use super::ConfigError;
 use super::outside::{self, OutsideError};
+use super::overrides::Override;
 use super::positions::position;
 use super::shown::malformed;
 
@@ -25,6 +26,8 @@ pub(super) struct Source<'t> {
     path: &'t Path,
     text: &'t str,
     table: Spanned<DeTable<'t>>,
+    /// What is said in place of the file's; each stands behind the text, at its number.
+    overrides: &'t [Override],
     taken: Vec<Taken>,
     /// What is unsafe about it and keeps nobody from using it.
     pub(super) warnings: Vec<String>,
@@ -46,24 +49,46 @@ impl Taken {
 }
 
 impl<'t> Source<'t> {
-    /// Parses the text, and fills in what the environment and files of secrets have.
+    /// Parses the text, puts the overrides in its place, and fills in what the environment and files of secrets
+    /// have.
     ///
     /// # Errors
     /// [`ConfigError::Malformed`] with the place.
-    pub(super) fn parse(path: &'t Path, text: &'t str) -> Result<Self, ConfigError> {
-        let table = DeTable::parse(text).map_err(|error| malformed(path, &error.to_string()))?;
+    pub(super) fn parse(
+        path: &'t Path,
+        text: &'t str,
+        overrides: &'t [Override],
+    ) -> Result<Self, ConfigError> {
+        let mut table =
+            DeTable::parse(text).map_err(|error| malformed(path, &error.to_string()))?;
+        for (number, one) in overrides.iter().enumerate() {
+            let put = one.put_into(table.get_mut(), behind(text) + number);
+            put.map_err(|error| {
+                malformed(path, &format!("{}: {}", one.origin(), error.message()))
+            })?;
+        }
         let mut source = Self {
             path,
             text,
             table,
+            overrides,
             taken: Vec::new(),
             warnings: Vec::new(),
         };
-        source.fill_in().map_err(|(error, at)| {
-            let place = position(text, at).map(|at| format!("{at}: "));
-            malformed(path, &format!("{}{error}", place.unwrap_or_default()))
-        })?;
+        if let Err((error, at)) = source.fill_in() {
+            let place = match source.overridden(at) {
+                Some(origin) => format!("{origin}: "),
+                None => position(text, at).map_or_else(String::new, |at| format!("{at}: ")),
+            };
+            return Err(malformed(path, &format!("{place}{error}")));
+        }
         Ok(source)
+    }
+
+    /// Who has said, in place of the file, what stands at this place.
+    fn overridden(&self, at: usize) -> Option<&str> {
+        let number = at.checked_sub(behind(self.text))?;
+        self.overrides.get(number).map(Override::origin)
     }
 
     /// It as a type reads it.
@@ -72,8 +97,15 @@ impl<'t> Source<'t> {
     /// [`ConfigError::Malformed`] with the place, without what came from outside.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         T::deserialize(Deserializer::from(self.table.clone())).map_err(|mut error| {
-            error.set_input(Some(self.text));
-            let told = self.taken.iter().fold(error.to_string(), |told, taken| {
+            let at = error.span().map_or(0, |span| span.start);
+            let told = match self.overridden(at) {
+                Some(origin) => format!("{origin}: {}", error.message()),
+                None => {
+                    error.set_input(Some(self.text));
+                    error.to_string()
+                }
+            };
+            let told = self.taken.iter().fold(told, |told, taken| {
                 let value = taken.value.expose_secret();
                 let escaped = value.escape_debug().to_string();
                 let told = told.replace(value, &taken.written);
@@ -107,6 +139,11 @@ impl<'t> Source<'t> {
             .sort_by_key(|taken| std::cmp::Reverse(taken.value.expose_secret().len()));
         Ok(())
     }
+}
+
+/// The first place that is none of the text's.
+fn behind(text: &str) -> usize {
+    text.len() + 1
 }
 
 /// The tables of the stores in a daemon's file and in a sidecar's.

@@ -4,6 +4,7 @@
 //! The codes are the closed lists of the code itself. Each list has a file here whose `match` has to name all
 //! of it, so that a code without its entry does not compile.
 
+pub(crate) mod ailments;
 mod answers;
 mod branch_errors;
 mod disagreements;
@@ -62,6 +63,7 @@ pub(crate) enum Group {
     Finding,
     MysqlFinding,
     RedisFinding,
+    Ailment,
     Transaction,
     Branch,
     StoreTruth,
@@ -88,6 +90,7 @@ impl Group {
             Group::Finding => "Findings of the configuration and of every store",
             Group::MysqlFinding => "Findings of MySQL and MariaDB",
             Group::RedisFinding => "Findings of Redis and Valkey",
+            Group::Ailment => "What `tandem doctor` finds besides",
             Group::Transaction => "A transaction's state (`tandem tx list`, `tandem tx show`)",
             Group::Branch => "What the coordinator believes of a branch (`tandem tx show`)",
             Group::StoreTruth => "What a store itself says of a branch (`tandem tx show`)",
@@ -113,6 +116,7 @@ impl Group {
             Group::Finding => findings::entries(),
             Group::MysqlFinding => mysql_findings::entries(),
             Group::RedisFinding => redis_findings::entries(),
+            Group::Ailment => ailments::entries(),
             Group::Transaction => states::transactions(),
             Group::Branch => states::branches(),
             Group::StoreTruth => states::truths(),

@@ -34,8 +34,15 @@ fn text(name: FindingName) -> Text {
         FindingName::TriggerUnsound => TRIGGER_UNSOUND,
         FindingName::ColumnTooSmall => COLUMN_TOO_SMALL,
         FindingName::NotAudited => NOT_AUDITED,
+        FindingName::RightMissing => RIGHT_MISSING,
     }
 }
+
+const RIGHT_MISSING: Text = Text {
+    means: "tandem's user may not do all that it needs; what becomes of purchases without each right stands beside it",
+    cause: "The account was never granted it, or it was revoked. `tandem doctor` has tried each right.",
+    act: "Run the GRANT statements that `tandem doctor` prints; `tandem doctor --grants` prints all that is needed.",
+};
 
 const FLUSH_LOG_NOT_AT_COMMIT: Text = Text {
     means: "a crash loses prepared branches and committed purchases",

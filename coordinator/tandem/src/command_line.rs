@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
-use tandem::cli::{Client, Config, Help, Log, Stores, exit_codes, participant, serve};
+use tandem::cli::{
+    Client, Config, Help, Log, Stores, doctor, exit_codes, participant, serve,
+};
 
 /// Makes a purchase atomic over MySQL and Redis.
 #[derive(Debug, Parser)]
@@ -54,6 +56,9 @@ pub enum Command {
     /// A verb that asks nobody.
     #[command(flatten)]
     Help(Help),
+    /// Find what keeps a coordinator from its work, and what mends it
+    #[command(long_about = doctor::ABOUT, after_help = doctor::EXIT_CODES)]
+    Doctor(doctor::Args),
     /// A verb that asks a running coordinator.
     #[command(flatten)]
     Client(Box<Client>),

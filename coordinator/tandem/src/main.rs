@@ -45,12 +45,27 @@ fn main() -> ExitCode {
         Command::Help(verb) => verb.run(),
         Command::Log(verb) => verb.run(),
         Command::Config(verb) => verb.run(),
-        Command::Serve(args) => return start(&args.log, || Config::load(&args.config), serve),
+        Command::Doctor(args) => args.run(),
+        Command::Serve(args) => {
+            return start(
+                &args.log,
+                || Config::load_with(&args.file.config, &args.file.set),
+                serve,
+            );
+        }
         Command::Participant(SidecarKind::Mysql(args)) => {
-            return start(&args.log, || MysqlSidecar::load(&args.config), serve_mysql);
+            return start(
+                &args.log,
+                || MysqlSidecar::load_with(&args.file.config, &args.file.set),
+                serve_mysql,
+            );
         }
         Command::Participant(SidecarKind::Redis(args)) => {
-            return start(&args.log, || RedisSidecar::load(&args.config), serve_redis);
+            return start(
+                &args.log,
+                || RedisSidecar::load_with(&args.file.config, &args.file.set),
+                serve_redis,
+            );
         }
         Command::Dev(args) => develop(args),
         Command::Steps => steps::run(),

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod conformance;
 pub mod convert;
 mod error;
+mod examination;
 mod items_json;
 pub mod money;
 mod participant;
@@ -31,6 +32,7 @@ pub use call::{
 };
 pub use client::{RemoteParticipant, Timeouts};
 pub use error::{Error, ErrorKind};
+pub use examination::{Examined, Remedy, Trial};
 pub use items_json::items_json;
 pub use participant::Participant;
 pub use reread::{FilesError, reread};

@@ -11,6 +11,7 @@ use crate::call::{
     Looked, Prepare, Recall, Recalled, RollBack, RolledBack, Stock, Voted,
 };
 use crate::error::Error;
+use crate::examination::Examined;
 
 /// A store's side of two-phase commit.
 ///
@@ -90,6 +91,16 @@ pub trait Participant: fmt::Debug + Send + Sync + 'static {
             description: self.describe().await?,
             faults: Vec::new(),
         })
+    }
+
+    /// What [`Participant::check`] says, what mends it, and how a trial transaction goes. For a person who wants
+    /// to know before purchases do; it leaves nothing at the store.
+    async fn examine(&self) -> Result<Examined, Error> {
+        let checked = self.check().await?;
+        Ok(Examined::looked_at(
+            checked,
+            "this participant tries nothing",
+        ))
     }
 
     /// Connects to the store anew because a person asks for it: also where the store has denied the

@@ -4,6 +4,7 @@
 use strum::{AsRefStr, EnumDiscriminants, VariantArray, VariantNames};
 use tandem_participant::Finding;
 
+use crate::rights::Right;
 use crate::sql::tables;
 
 /// Smallest `max_allowed_packet`, in bytes: one purchase of 100 items has to fit with room to spare.
@@ -69,6 +70,8 @@ pub(crate) enum Danger {
     ColumnTooSmall(Vec<String>),
     /// For a person, each thing that an audit leaves out.
     NotAudited(Vec<String>),
+    /// What the user may not do, and needs.
+    RightMissing(Vec<Right>),
 }
 
 /// A column of purchases' ids that takes two ids for the same one.
@@ -92,8 +95,16 @@ pub(crate) enum Engine {
         /// The view or trigger that leads to it; `None` where a statement names it.
         by: Option<String>,
     },
-    /// For a person, what was not looked at, and why.
-    Unseen(String),
+    Unseen(Unseen),
+}
+
+/// What was not looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unseen {
+    /// For a person.
+    pub(crate) why: String,
+    /// What would let it be seen, as GRANT takes it, before TO.
+    pub(crate) grant: Option<String>,
 }
 
 /// What is in doubt about the keys of the tables that keep purchases' ids.
@@ -150,8 +161,11 @@ impl Danger {
             | Danger::PacketTooSmall { .. }
             | Danger::Galera { .. }
             | Danger::NoUniqueKey(Doubt::Missing(_)) => Severity::Refused,
+            Danger::RightMissing(rights) if rights.iter().any(|right| right.is_needed()) => Severity::Refused,
+            // Without it others are delayed, or less is told.
+            Danger::RightMissing(_)
             // They lack what only a recovery from the stores alone would need.
-            Danger::TablesOfOldLayout { .. }
+            | Danger::TablesOfOldLayout { .. }
             // They refuse purchases that nobody has made and lose none.
             | Danger::IdFoldsCase(_)
             | Danger::KeyTooNarrow(_)
@@ -246,6 +260,10 @@ impl Danger {
                  is accepted: {}",
                 left_out.join("; ")
             ),
+            Danger::RightMissing(rights) => {
+                let named: Vec<String> = rights.iter().map(Right::to_string).collect();
+                format!("tandem's user may not do what it needs: {}", named.join("; "))
+            }
         }
     }
 }
@@ -255,18 +273,15 @@ impl FoldingColumn {
         let FoldingColumn {
             table,
             column,
-            column_type,
-            character_set,
             collation,
-            is_nullable,
+            ..
         } = self;
-        let not_null = if *is_nullable { "" } else { " NOT NULL" };
         format!(
             "column {column} of {table} is of collation {collation}, which takes ids that differ in case \
-             for the same: the second is refused as CONSTRAINT_VIOLATED though it was never made; ALTER \
-             TABLE {table} MODIFY {column} {column_type} CHARACTER SET {character_set} COLLATE \
-             {character_set}_bin{not_null}, with the column's default and comment if it has them; foreign \
-             keys on it are to be dropped before and made again"
+             for the same: the second is refused as CONSTRAINT_VIOLATED though it was never made; {}, with \
+             the column's default and comment if it has them; foreign keys on it are to be dropped before \
+             and made again",
+            self.unfolded()
         )
     }
 }
@@ -282,7 +297,7 @@ impl Engine {
                     by.unwrap_or_default()
                 )
             }
-            Engine::Unseen(why) => why.clone(),
+            Engine::Unseen(unseen) => unseen.why.clone(),
         }
     }
 }

@@ -28,6 +28,8 @@ mod enlistment;
 mod mysql_participant;
 mod preflight;
 mod records;
+mod remedy;
+mod rights;
 mod session;
 mod settings;
 mod sql;

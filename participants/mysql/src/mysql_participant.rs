@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use tandem_participant::audit_question::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     Admission, BranchTruth, CheckedStore, Commit, Committed, Description, Enlist, Enlisted, Error,
-    Forget, Look, Looked, Participant, Prepare, PreparedBranch, Recall, Recalled, Repaired,
-    RollBack, RolledBack, Stock, Voted,
+    Examined, Forget, Look, Looked, Participant, Prepare, PreparedBranch, Recall, Recalled,
+    Repaired, RollBack, RolledBack, Stock, Voted,
 };
 use tandem_protocol::{ParticipantName, TransactionId};
 
 use crate::branch::{audit_pages, commit, inspect, prepare, repair, roll_back};
 use crate::enlistment::{enlist, forget, look, recall};
-use crate::preflight::{check, describe};
+use crate::preflight::{check, describe, examine};
 use crate::session::dial::Dial;
 use crate::session::one_server::OneServer;
 use crate::session::sessions::{House, Sessions};
@@ -124,6 +124,10 @@ impl Participant for MysqlParticipant {
 
     async fn check(&self) -> Result<CheckedStore, Error> {
         check::check(&self.store).await
+    }
+
+    async fn examine(&self) -> Result<Examined, Error> {
+        examine::examine(&self.store).await
     }
 
     async fn reconnect(&self) -> Result<(), Error> {

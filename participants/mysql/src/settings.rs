@@ -9,6 +9,7 @@ use sqlx::mysql::MySqlConnectOptions;
 use tandem_participant::attributes::Attributes;
 
 use crate::danger::Danger;
+use crate::rights::{self, Right};
 use crate::sql::statement::{Position, Statement};
 use crate::sql::statement_error::{StatementError, StatementsError};
 use crate::sql::tables;
@@ -134,6 +135,8 @@ pub(crate) struct Checked {
     /// `HOST:PORT/DATABASE`, or the socket's path: for people, without credentials.
     pub(crate) address: String,
     pub(crate) templates: Templates,
+    /// The least that the user must be allowed.
+    pub(crate) rights: Vec<Right>,
     pub(crate) default_schema: bool,
     /// Whether the file says for sure in which time zone sessions are.
     pub(crate) means_time_zone: bool,
@@ -230,11 +233,15 @@ impl Settings {
             }
         }
         let default_schema = self.statements.is_none();
-        let statements = self.statements.unwrap_or_else(tables::default_statements);
+        let statements = self.statements.clone();
+        let statements = statements.unwrap_or_else(tables::default_statements);
+        let templates = Templates::parse(&statements, &self.attributes)?;
+        let database = options.get_database().unwrap_or_default();
         Ok(Checked {
+            rights: rights::needed(&self, database, &templates),
             options,
             address,
-            templates: Templates::parse(&statements, &self.attributes)?,
+            templates,
             default_schema,
             means_time_zone: self.time_zone.as_deref().is_some_and(is_sure),
             accept: self.accept,

@@ -98,7 +98,7 @@ impl RedisParticipant {
     }
 
     /// Tries each command that a script uses, for this user. Gives what is missing and how to grant it.
-    async fn try_commands(&self, what: &str) -> Result<Option<String>, Error> {
+    pub(crate) async fn try_commands(&self, what: &str) -> Result<Option<String>, Error> {
         let (stock, _) = self.place.key_and_field(TRIAL_SKU, "");
         let mut call = scripts::TRIAL.prepare_invoke();
         for key in self.keys.scratch() {

@@ -84,6 +84,11 @@ impl Entrance {
         })
     }
 
+    /// The database in the url.
+    pub(crate) fn database(&self) -> i64 {
+        self.database
+    }
+
     /// The user in the url, for people.
     pub(crate) fn user(&self) -> &str {
         &self.user

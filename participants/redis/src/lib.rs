@@ -49,13 +49,17 @@ mod danger;
 mod describe;
 mod enlist;
 mod entrance;
+mod examine;
 mod keys;
 mod participant;
 mod place;
 mod refusal;
+mod remedy;
 mod reply;
+mod rights;
 mod scripts;
 mod settings;
+mod trial;
 mod view;
 mod wanted;
 

@@ -11,8 +11,8 @@ use redis::{Script, pipe};
 use tandem_participant::audit_question::{AuditAnswer, AuditQuestion};
 use tandem_participant::{
     BranchTruth, Commit, CommitEvidence, Committed, Debt, Description, Enlist, Enlisted, Error,
-    Finding, Forget, HeuristicKind, Look, Looked, Participant, Prepare, PreparedBranch, Recall,
-    Recalled, RefusedEntry, Repaired, RollBack, RolledBack, Stock, Vote, Voted,
+    Examined, Finding, Forget, HeuristicKind, Look, Looked, Participant, Prepare, PreparedBranch,
+    Recall, Recalled, RefusedEntry, Repaired, RollBack, RolledBack, Stock, Vote, Voted,
 };
 use tandem_protocol::{CoordinatorId, Entry, Item, ParticipantName, TransactionId, sku_and_pool};
 
@@ -23,9 +23,10 @@ use crate::keys::{self, Keys};
 use crate::place::{Location, StockPlace};
 use crate::refusal::{self, NoStock};
 use crate::reply::Row;
-use crate::scripts;
+use crate::rights::Rights;
 use crate::settings::{Settings, SettingsError, Wait};
 use crate::wanted::Wanted;
+use crate::{scripts, trial};
 
 /// Transactions that one call of the forget script drops at most: about 5 ms of the server's time.
 const FORGET_BATCH_MAX: usize = 2_000;
@@ -37,6 +38,10 @@ pub struct RedisParticipant {
     accept: Vec<String>,
     pub(crate) wait: Option<Wait>,
     pub(crate) connection: Connection,
+    /// The least that its user needs.
+    pub(crate) rights: Rights,
+    /// For a transaction on keys that nothing else has.
+    pub(crate) trial_settings: Settings,
     learnt: Mutex<Learnt>,
 }
 
@@ -58,6 +63,8 @@ impl RedisParticipant {
         let place = settings.stock_place()?;
         let entrance = settings.entrance()?;
         Ok(RedisParticipant {
+            rights: settings.rights()?,
+            trial_settings: trial::settings(&settings),
             wait: settings.wait(),
             connection: Connection::new(
                 entrance,
@@ -78,6 +85,14 @@ impl RedisParticipant {
 
     /// Everything unsafe that is known of the server.
     pub(crate) fn findings_of(&self, seen: &Seen) -> Vec<Finding> {
+        let dangers = self.dangers_of(seen).into_iter();
+        dangers
+            .map(|danger| danger.into_finding(&self.accept))
+            .collect()
+    }
+
+    /// The same by what was found.
+    pub(crate) fn dangers_of(&self, seen: &Seen) -> Vec<Danger> {
         let learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
         let Learnt { torn_end, rights } = learnt.clone();
         let dangers = describe::dangers(seen).into_iter();
@@ -85,7 +100,6 @@ impl RedisParticipant {
             .chain((!self.keys.counts()).then_some(Danger::StockNotCounted))
             .chain(torn_end.map(Danger::AofNotRewritten))
             .chain(rights.map(Danger::RightMissing))
-            .map(|danger| danger.into_finding(&self.accept))
             .collect()
     }
 
@@ -332,6 +346,10 @@ impl Participant for RedisParticipant {
             incarnation: life.ok().and_then(|(life,)| life).unwrap_or_default(),
             findings,
         })
+    }
+
+    async fn examine(&self) -> Result<Examined, Error> {
+        self.look_and_try().await
     }
 
     async fn reconnect(&self) -> Result<(), Error> {

@@ -91,6 +91,13 @@ pub(crate) static MIGRATE: LazyLock<Script> = LazyLock::new(|| {
     ))
 });
 
+pub(crate) static RIGHTS: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        "#!lua flags=no-writes,allow-oom\n",
+        include_str!("scripts/rights.lua"),
+    ))
+});
+
 pub(crate) static TRIAL: LazyLock<Script> = LazyLock::new(|| {
     Script::new(concat!(
         "#!lua flags=allow-oom\n",

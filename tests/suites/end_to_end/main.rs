@@ -10,6 +10,7 @@ mod clock;
 mod crashes;
 mod deadlines;
 mod deductions;
+mod doctor;
 mod following;
 mod helpers;
 mod log_apart;
@@ -70,6 +71,8 @@ fn main() -> ExitCode {
         mysql_is_older::CASES,
         mysql_snapshot::CASES,
         settings::CASES,
+        doctor::rights::CASES,
+        doctor::planted::CASES,
     ];
     tandem_tests::run_suite("end_to_end", &cases.concat())
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 
+use crate::danger::Unseen;
 use crate::session::answer;
 use crate::session::connection::Session;
 use crate::session::failure::PacketFailure;
@@ -20,8 +21,8 @@ const DEPTH_MAX: usize = 16;
 pub(crate) struct Behind {
     /// Tables by schema and name, each with the view or trigger that leads to it.
     pub(crate) tables: BTreeMap<(String, String), String>,
-    /// What could not be looked into: for a person, why.
-    pub(crate) unseen: Vec<String>,
+    /// What could not be looked into.
+    pub(crate) unseen: Vec<Unseen>,
     /// For a person, what triggers do that a branch should not.
     pub(crate) unsound: Vec<String>,
 }
@@ -85,10 +86,13 @@ impl Behind {
             let (schema, name) = (answer::field(row, 0)?, answer::field(row, 1)?);
             let definition = answer::field(row, 2)?;
             if definition.is_empty() {
-                self.unseen.push(format!(
-                    "the tables behind view {schema}.{name} can't be seen: GRANT SHOW VIEW ON \
-                     `{schema}`.`{name}` to tandem's user"
-                ));
+                let grant = format!("SHOW VIEW ON `{schema}`.`{name}`");
+                self.unseen.push(Unseen {
+                    why: format!(
+                        "the tables behind view {schema}.{name} can't be seen: GRANT {grant} to tandem's user"
+                    ),
+                    grant: Some(grant),
+                });
             }
             let by = format!("view {schema}.{name}");
             let tables = kept_by_server::of_view(&definition);
@@ -114,10 +118,13 @@ impl Behind {
             let body = answer::field(row, 2)?;
             let by = format!("trigger {schema}.{name}");
             if kept_by_server::calls(&body) {
-                self.unseen.push(format!(
-                    "{by} calls a procedure, into which tandem does not look: see to it that all that it \
-                     writes is of InnoDB"
-                ));
+                self.unseen.push(Unseen {
+                    why: format!(
+                        "{by} calls a procedure, into which tandem does not look: see to it that all that it \
+                         writes is of InnoDB"
+                    ),
+                    grant: None,
+                });
             }
             if let Some(what) = kept_by_server::outlives(&body) {
                 self.unsound.push(format!("{by} uses {what}"));
@@ -147,7 +154,7 @@ async fn triggers_hidden(
     session: &mut Session,
     schemas: &BTreeSet<String>,
     deadline: Instant,
-) -> Result<Vec<String>, PacketFailure> {
+) -> Result<Vec<Unseen>, PacketFailure> {
     let mine = "PRIVILEGE_TYPE = 'TRIGGER' AND GRANTEE = CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', 1), \
                 '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')";
     let select = |schema: &String| {
@@ -165,10 +172,14 @@ async fn triggers_hidden(
     for row in &rows {
         let (schema, sees) = (answer::field(row, 0)?, answer::field(row, 1)?);
         if sees == "0" {
-            hidden.push(format!(
-                "what triggers write was not looked at: GRANT TRIGGER ON `{schema}`.* to tandem's user, or see to \
-                 it that they write InnoDB tables only"
-            ));
+            let grant = format!("TRIGGER ON `{schema}`.*");
+            hidden.push(Unseen {
+                why: format!(
+                    "what triggers write was not looked at: GRANT {grant} to tandem's user, or see to it that \
+                     they write InnoDB tables only"
+                ),
+                grant: Some(grant),
+            });
         }
     }
     Ok(hidden)

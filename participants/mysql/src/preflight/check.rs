@@ -1,10 +1,12 @@
 //! All that can be looked at before a coordinator works with the server, without a trace.
 
 use tandem_participant::{CheckedStore, Error};
+use tokio::time::Instant;
 
 use crate::preflight::describe;
 use crate::preflight::layout::{self, Tables};
 use crate::preflight::{findings, rehearsal};
+use crate::session::connection::Session;
 use crate::store::Store;
 
 /// Looks at the server's settings, tandem's tables and the app's statements. What may have to be made or
@@ -15,23 +17,7 @@ pub(crate) async fn check(store: &Store) -> Result<CheckedStore, Error> {
     let findings = findings::findings(store, &mut session, deadline)
         .await
         .map_err(|failure| failure.into_error("checking the server's settings"))?;
-    let mut faults = Vec::new();
-    let there = match layout::look(store, &mut session, deadline).await {
-        Err(Error::Invalid { detail }) => {
-            faults.push(detail);
-            None
-        }
-        there => Some(there?),
-    };
-    if there == Some(Tables::Missing) {
-        let refused = layout::rehearse(store, &mut session, deadline).await?;
-        faults.extend(refused);
-    }
-    // Statements of the default tables run once these are there.
-    if there == Some(Tables::Present) || !store.settings.default_schema {
-        let refused = rehearsal::of_statements(store, &mut session, deadline).await?;
-        faults.extend(refused);
-    }
+    let faults = faults(store, &mut session, deadline).await?;
     let mut description = describe::of(store, session.server.name.clone());
     description.findings = findings;
     session.give_back();
@@ -39,4 +25,30 @@ pub(crate) async fn check(store: &Store) -> Result<CheckedStore, Error> {
         description,
         faults,
     })
+}
+
+/// What would keep every purchase from being made, each for a person.
+pub(crate) async fn faults(
+    store: &Store,
+    session: &mut Session,
+    deadline: Instant,
+) -> Result<Vec<String>, Error> {
+    let mut faults = Vec::new();
+    let there = match layout::look(store, session, deadline).await {
+        Err(Error::Invalid { detail }) => {
+            faults.push(detail);
+            None
+        }
+        there => Some(there?),
+    };
+    if there == Some(Tables::Missing) {
+        let refused = layout::rehearse(store, session, deadline).await?;
+        faults.extend(refused);
+    }
+    // Statements of the default tables run once these are there.
+    if there == Some(Tables::Present) || !store.settings.default_schema {
+        let refused = rehearsal::of_statements(store, session, deadline).await?;
+        faults.extend(refused);
+    }
+    Ok(faults)
 }

@@ -13,12 +13,24 @@ use crate::session::failure::PacketFailure;
 use crate::session::server::Flavour;
 use crate::store::Store;
 
-/// Everything found, accepted or not.
+/// Everything found, accepted or not, for people.
 pub(crate) async fn findings(
     store: &Store,
     session: &mut Session,
     deadline: Instant,
 ) -> Result<Vec<Finding>, PacketFailure> {
+    let found = dangers(store, session, deadline).await?;
+    let accept = &store.settings.accept;
+    let findings = found.into_iter().map(|danger| danger.into_finding(accept));
+    Ok(findings.collect())
+}
+
+/// Everything found.
+pub(crate) async fn dangers(
+    store: &Store,
+    session: &mut Session,
+    deadline: Instant,
+) -> Result<Vec<Danger>, PacketFailure> {
     let mut found = variables::of(session, deadline).await?;
     found.extend(replica(session, deadline).await?);
     found.extend(engines::of(store, session, deadline).await?);
@@ -34,9 +46,7 @@ pub(crate) async fn findings(
     if !(store.settings.default_schema && columns.are_unknown()) {
         found.extend(of_columns(store, session, &columns, deadline).await?);
     }
-    let accept = &store.settings.accept;
-    let findings = found.into_iter().map(|danger| danger.into_finding(accept));
-    Ok(findings.collect())
+    Ok(found)
 }
 
 /// What is found of the columns that the statements write.

@@ -3,7 +3,7 @@
 use tandem_participant::Error;
 
 /// The two families of servers, which differ in syntax and in what a session may do after `XA PREPARE`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Flavour {
     MariaDb,
