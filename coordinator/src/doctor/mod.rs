@@ -39,12 +39,9 @@ pub(crate) async fn look_at_stores(
 pub(crate) async fn look_at_machine(config: &Config, report: &mut Report) {
     let coordinator = &config.coordinator;
     let mut machine = Subject::named(MACHINE);
-    for (setting, listener) in [
-        ("listen", &coordinator.listen),
-        ("admin_listen", &coordinator.admin_listen),
-    ] {
-        let is_encrypted = config.tls.is_some() && !listener.plaintext;
-        listener::look(setting, listener.address, is_encrypted, &mut machine).await;
+    for (setting, listener) in config.listeners() {
+        let is_encrypted = listener.is_encrypted(config.tls.is_some());
+        listener::look(setting, listener, is_encrypted, &mut machine).await;
     }
     let dir = coordinator.data_dir.clone();
     let id = coordinator.id.to_string();

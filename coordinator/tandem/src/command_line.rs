@@ -4,9 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
-use tandem::cli::{
-    Client, Config, Help, Log, Stores, doctor, exit_codes, participant, serve,
-};
+use tandem::cli::{Client, Config, Help, Log, Stores, doctor, exit_codes, participant, serve};
 
 /// Makes a purchase atomic over MySQL and Redis.
 #[derive(Debug, Parser)]
