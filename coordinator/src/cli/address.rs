@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tonic::transport::Uri;
 
 use super::VerbFailure;
-use crate::config::{Address, Config, RUN_FOLDER, SOCKET};
+use crate::config::{Config, RUN_FOLDER, SOCKET};
 
 /// Where it was always, and still is if nothing else is found.
 const USUAL: &str = "http://127.0.0.1:7651";
@@ -61,27 +61,9 @@ impl fmt::Display for At {
 /// Where the coordinator of this configuration has its operators connect.
 pub(super) fn of_config(path: &Path) -> Result<At, VerbFailure> {
     let config = Config::load(path)?;
-    let has_tls = config.tls.is_some();
-    let Some(listener) = &config.coordinator.admin_listen else {
-        let places = config.admin_sockets().map(|socket| socket.path);
-        let there = places.iter().find(|path| path.exists());
-        return there.map(|path| At::socket(path)).ok_or_else(|| {
-            let places: Vec<String> = places
-                .iter()
-                .map(|path| path.display().to_string())
-                .collect();
-            VerbFailure::Usage(format!(
-                "{} names no admin_listen, and there is no socket {}: the coordinator does not run",
-                path.display(),
-                places.join(" or ")
-            ))
-        });
-    };
-    Ok(match &listener.address {
-        Address::Unix(socket) => At::socket(&socket.path),
-        Address::Tcp(address) if has_tls && !listener.plaintext => At(format!("https://{address}")),
-        Address::Tcp(address) => At(format!("http://{address}")),
-    })
+    let url = config.operators_url();
+    url.map(At)
+        .map_err(|why| VerbFailure::Usage(format!("{} {why}", path.display())))
 }
 
 /// The only socket that there is, else where it was always.

@@ -133,7 +133,7 @@ fn a_sidecars_file_is_accepted_as_before() {
     let text = "[sidecar]\nname = \"ledger\"\nlisten = \"127.0.0.1:7660\"\n\n[mysql]\n\
                 url = \"mysql://app:secret@127.0.0.1:3306/shop\"\n";
     std::fs::write(&path, text).unwrap();
-    let sidecar = MysqlSidecar::load(&path).unwrap();
+    let sidecar = MysqlSidecar::read(&path, text).unwrap();
     assert_eq!(sidecar.sidecar.name.as_str(), "ledger");
     assert_eq!(sidecar.attributes.names().count(), 0);
 }

@@ -242,6 +242,32 @@ impl Config {
         [run, self.coordinator.data_dir.clone()].map(|folder| Socket::new(folder.join(SOCKET)))
     }
 
+    /// The URL at which operators connect: `http://HOST:PORT`, `https://HOST:PORT`, or `unix:PATH` of a socket that
+    /// is there.
+    ///
+    /// # Errors
+    /// That no socket is there, as the end of a sentence about the file.
+    pub fn operators_url(&self) -> Result<String, String> {
+        let unix = |path: &Path| format!("unix:{}", path.display());
+        let Some(listener) = &self.coordinator.admin_listen else {
+            let places = self.admin_sockets().map(|socket| socket.path);
+            let there = places.iter().find(|path| path.exists());
+            return there.map(|path| unix(path)).ok_or_else(|| {
+                let [first, second] = places.each_ref().map(|path| path.display());
+                format!(
+                    "names no admin_listen, and there is no socket {first} or {second}: the coordinator does not run"
+                )
+            });
+        };
+        Ok(match &listener.address {
+            Address::Unix(socket) => unix(&socket.path),
+            Address::Tcp(address) if listener.is_encrypted(self.tls.is_some()) => {
+                format!("https://{address}")
+            }
+            Address::Tcp(address) => format!("http://{address}"),
+        })
+    }
+
     fn check_access(&self, path: &Path) -> Result<(), ConfigError> {
         check_access(
             path,

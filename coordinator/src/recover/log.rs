@@ -180,11 +180,12 @@ impl Folder {
 
 impl Running {
     async fn of(config: &Config) -> Result<Running, String> {
-        let address = config.coordinator.admin_listen.address;
+        let url = config.operators_url();
+        let url = url.map_err(|why| format!("a process has the log open; the file {why}"))?;
         let told = |why: String| {
-            format!("a process has the log open, and does not answer at {address}: {why}")
+            format!("a process has the log open, and does not answer at {url}: {why}")
         };
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        let endpoint = Endpoint::from_shared(url.clone())
             .map_err(|error| told(error.to_string()))?
             .connect_timeout(config.limits.call_timeout)
             .timeout(config.limits.call_timeout);
