@@ -5,7 +5,9 @@ use std::fmt;
 
 use crate::session::server::Flavour;
 use crate::settings::{Settings, SettingsError};
+use crate::sql::kept::Kept;
 use crate::sql::kept_by_server::{self, Named};
+use crate::sql::param::Param;
 use crate::sql::tables;
 use crate::sql::templates::Templates;
 
@@ -103,7 +105,10 @@ pub(crate) fn needed(settings: &Settings, database: &str, templates: &Templates)
     for statement in &statements {
         rights.extend(of_statement(&statement.sql, database));
     }
-    for (_, kept) in templates.keeping_ids() {
+    // An audit finds rows by the purchase's id, or by the key of their order.
+    let kept = templates.each().filter_map(|one| one.kept.as_ref());
+    let found = |kept: &&Kept| kept.column(Param::PurchaseId).is_some() || kept.parent.is_some();
+    for kept in kept.filter(found) {
         let named = kept_by_server::of_trigger(&format!("FROM {}", kept.table));
         rights.extend(named.into_iter().map(|table| Right {
             on: place(&table, database),

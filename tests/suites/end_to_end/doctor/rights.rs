@@ -24,6 +24,12 @@ async fn doctor_prints_rights_that_suffice_and_names_each_that_is_missing(
     let bought = ask(&client, &purchase("p-1", &[("tea", 2)])).await;
     ensure_committed(&bought)?;
     ensure!(world.stores.stock("tea").await? == Some(8));
+    let audited = world.tandem(&["audit"])?;
+    ensure!(
+        audited.status.success(),
+        "{}",
+        String::from_utf8_lossy(&audited.stdout)
+    );
     let beside = patient.ask()?;
     ensure!(beside.seen.is_empty() && beside.code == 0, "{beside:?}");
     world.coordinator.stop()?;
