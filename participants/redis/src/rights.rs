@@ -11,7 +11,7 @@ use crate::scripts;
 use crate::settings::{Settings, SettingsError};
 
 /// What the scripts use, and what is asked without one. A test compares it with the scripts.
-const IN_SCRIPTS: [&str; 34] = [
+const IN_SCRIPTS: [&str; 36] = [
     "del",
     "exists",
     "get",
@@ -48,18 +48,23 @@ const IN_SCRIPTS: [&str; 34] = [
     "info",
     "config|get",
     "bgrewriteaof",
+    "multi",
+    "exec",
 ];
 
 /// What is used where fields may expire, from Redis 7.4 and Valkey 9 on.
 const OF_FIELDS: [&str; 2] = ["hpexpireat", "hpexpiretime"];
 
 /// Commands that no script runs, each as it is asked about.
-const SENT: [(&str, &str); 5] = [
+const SENT: [(&str, &str); 7] = [
     ("ping", "PING"),
     ("script|load", "SCRIPT LOAD x"),
     ("info", "INFO"),
     ("config|get", "CONFIG GET appendonly"),
     ("bgrewriteaof", "BGREWRITEAOF"),
+    // An audit sees stocks and their counts at one moment.
+    ("multi", "MULTI"),
+    ("exec", "EXEC"),
 ];
 
 /// The user of a connection that names none.
@@ -222,6 +227,8 @@ mod tests {
             "info",
             "config|get",
             "bgrewriteaof",
+            "multi",
+            "exec",
         ];
         let granted = IN_SCRIPTS.iter().chain(&OF_FIELDS);
         let granted: BTreeSet<String> = granted

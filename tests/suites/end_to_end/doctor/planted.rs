@@ -253,7 +253,7 @@ async fn doctor_finds_what_is_planted_and_its_advice_mends_it(world: &World) -> 
     world.coordinator.stop()?;
     let mut found = 0;
     for (number, planted) in PLANTED.iter().enumerate() {
-        if planted.at == At::Mysql && !patient.is_mysql() || !is_tried(number, 6) {
+        if planted.at == At::Mysql && !patient.is_mysql() || !is_tried(number, 12) {
             continue;
         }
         for statement in planted.plant {

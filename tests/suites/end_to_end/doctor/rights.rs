@@ -45,7 +45,7 @@ async fn doctor_prints_rights_that_suffice_and_names_each_that_is_missing(
         rights.extend(taken_one_by_one(&line, patient.is_mysql()));
     }
     for (number, (take, right)) in rights.iter().enumerate() {
-        if !is_tried(number, 8) {
+        if !is_tried(number, 16) {
             continue;
         }
         // Whoever has no account of the other kind is told nothing of it.
