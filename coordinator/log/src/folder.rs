@@ -143,7 +143,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// The bytes of all files at and below `path`, as far as they can be read.
-pub(crate) fn size(path: &Path) -> u64 {
+pub fn size(path: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(path) else {
         return fs::metadata(path).map_or(0, |file| file.len());
     };

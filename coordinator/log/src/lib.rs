@@ -47,6 +47,7 @@ use std::time::Duration;
 pub use batch::{BATCH_BYTES_MAX, RECORD_BYTES_MAX};
 pub use committer::LAZY_FORCE_MAX_MS;
 pub use error::{AppendError, CloseError, Damage, OpenError};
+pub use folder::size as bytes_at;
 pub use inspect::{Inspection, inspect};
 pub use mark::IDENTITY_BYTES_MAX;
 pub use refused::Refused;

@@ -8,7 +8,7 @@ use tonic::Status;
 use tonic::codegen::http::{HeaderMap, HeaderValue};
 
 use super::grant::Grant;
-use super::role::{Needs, needs};
+use super::role::{Needs, Role, needs};
 use super::{Tokens, Who};
 use crate::config;
 use crate::error_reason::ErrorReason;
@@ -29,7 +29,7 @@ struct Granted {
 pub struct Admitted {
     /// By whom it is, as it is told in records: `certificate ann.example`, `token night`.
     pub by: Option<String>,
-    /// For which coordinators a participant may be called by it.
+    /// For which coordinators a participant may be called by it; for none where it calls no participant.
     pub acts_for: ActsFor,
 }
 
@@ -89,22 +89,25 @@ impl Gate {
         };
         let named = names.iter().filter_map(|name| granted.by_name.get(name));
         let of_holder = holder.into_iter().map(|(_, grant)| grant);
-        let mut grants = named.chain(of_holder).peekable();
-        if grants.peek().is_none() {
+        let grants = named.chain(of_holder);
+        if grants.clone().next().is_none() {
             return Err(denied(&by, path, "to be named by [access]"));
         }
-        let mut grant = Grant::default();
-        grants.for_each(|one| grant.add(one));
+        let mut acts_for = ActsFor::default();
         match needs(path) {
-            Some(Needs::Role(role)) if !grant.has(role) => {
-                Err(denied(&by, path, &format!("the role {role}")))
+            Some(Needs::Role(role)) if !grants.clone().any(|grant| grant.has(role)) => {
+                return Err(denied(&by, path, &format!("the role {role}")));
+            }
+            Some(Needs::Role(Role::Participant)) => {
+                grants.for_each(|grant| acts_for.add_all(grant.acts_for()));
             }
             // What is not served is told by whoever does not serve it.
-            _ => Ok(Admitted {
-                by: Some(by),
-                acts_for: grant.acts_for().clone(),
-            }),
+            _ => {}
         }
+        Ok(Admitted {
+            by: Some(by),
+            acts_for,
+        })
     }
 }
 

@@ -54,9 +54,4 @@ impl Grant {
         self.roles.insert(Role::Participant);
         self.acts_for.add(id);
     }
-
-    pub(super) fn add(&mut self, other: &Grant) {
-        self.roles.extend(&other.roles);
-        self.acts_for.add_all(&other.acts_for);
-    }
 }

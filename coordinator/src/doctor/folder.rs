@@ -84,7 +84,7 @@ fn room(dir: &Path, there: &Path, machine: &mut Subject) {
     }
     let block = u64::try_from(disk.block_size()).unwrap_or_default();
     let free = disk.blocks_available().saturating_mul(block);
-    let needed = ROOM_BYTES_MIN + size(dir);
+    let needed = ROOM_BYTES_MIN + tandem_log::bytes_at(dir);
     let told = format!(
         "{} has {} MiB free, and a start needs {}",
         there.display(),
@@ -108,15 +108,4 @@ fn nearest(dir: &Path) -> PathBuf {
         }
     }
     there.to_owned()
-}
-
-/// What the files in it take, in bytes; what can't be read counts nothing.
-fn size(dir: &Path) -> u64 {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let sizes = entries.map(|entry| match entry.metadata() {
-        Ok(about) if about.is_dir() => size(&entry.path()),
-        Ok(about) => about.len(),
-        Err(_) => 0,
-    });
-    sizes.sum()
 }

@@ -27,7 +27,7 @@ pub(super) enum Log {
 /// A log on which nobody runs.
 pub(super) struct Folder {
     id: CoordinatorId,
-    /// The newest transaction that a record speaks of, and so how far the log goes.
+    /// The last epoch that was started on it: of a later one it says nothing.
     epoch: u64,
     /// The first transaction that the log has not forgotten.
     floor: Option<TransactionId>,

@@ -47,6 +47,19 @@ impl Examined {
         }
     }
 
+    /// What mends each of a store's dangers, by the name under which it is a finding.
+    pub fn remedies<D: AsRef<str>>(
+        dangers: &[D],
+        of: impl Fn(&D) -> Vec<Remedy>,
+    ) -> Vec<(String, Remedy)> {
+        let named = dangers.iter().flat_map(|danger| {
+            let name = danger.as_ref().to_owned();
+            let remedies = of(danger).into_iter();
+            remedies.map(move |remedy| (name.clone(), remedy))
+        });
+        named.collect()
+    }
+
     /// What mends a finding.
     pub fn remedies_of(&self, finding: &Finding) -> impl Iterator<Item = &Remedy> {
         let named = self.remedies.iter();

@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::session::server::Flavour;
 use crate::settings::{Settings, SettingsError};
+use crate::sql::encode;
 use crate::sql::kept::Kept;
 use crate::sql::kept_by_server::{self, Named};
 use crate::sql::param::Param;
@@ -184,14 +185,16 @@ fn place(table: &Named, database: &str) -> String {
 }
 
 fn quoted(schema: &str, table: &str) -> String {
-    let name = |name: &str| format!("`{}`", name.replace('`', "``"));
-    format!("{}.{}", name(schema), name(table))
+    format!(
+        "{}.{}",
+        encode::identifier(schema),
+        encode::identifier(table)
+    )
 }
 
 /// A schema in a GRANT on all of it, where `_` and `%` stand for others (MySQL manual, "GRANT Statement").
 fn pattern(schema: &str) -> String {
-    let escaped = schema.replace('`', "``");
-    format!("`{}`", escaped.replace('_', "\\_").replace('%', "\\%"))
+    encode::identifier(&schema.replace('_', "\\_").replace('%', "\\%"))
 }
 
 /// An account as statements write it.

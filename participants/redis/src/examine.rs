@@ -1,8 +1,7 @@
 //! All that a look finds, what mends it, and what a trial tells besides.
 
 use redis::cmd;
-use tandem_participant::{CheckedStore, Error, Examined, Participant, Remedy, Trial, clock};
-use tandem_protocol::Timestamp;
+use tandem_participant::{CheckedStore, Error, Examined, Participant, Trial, clock};
 
 use crate::danger::Danger;
 use crate::describe::Seen;
@@ -46,14 +45,7 @@ impl RedisParticipant {
         let seen = Seen::read(&self.connection).await?;
         let dangers = self.dangers_of(&seen);
         let user = self.connection.user();
-        let remedies: Vec<(String, Remedy)> = dangers
-            .iter()
-            .flat_map(|danger| {
-                let name = danger.as_ref().to_owned();
-                let remedies = remedy::of(danger, user, &lines).into_iter();
-                remedies.map(move |remedy| (name.clone(), remedy))
-            })
-            .collect();
+        let remedies = Examined::remedies(&dangers, |danger| remedy::of(danger, user, &lines));
         let description = self.describe().await?;
         let is_replica = dangers.iter().any(|one| matches!(one, Danger::Replica(_)));
         let trial = match (rights, refused) {
@@ -84,23 +76,18 @@ impl RedisParticipant {
             .collect()
     }
 
-    /// How far the server's clock is ahead, in milliseconds: against the middle of the question's round trip.
+    /// How far the server's clock is ahead, in milliseconds.
     async fn clock_ahead(&self, what: &str) -> Result<Option<i64>, Error> {
-        let before = millis(clock::now());
+        let asked = clock::now();
         let answer: Result<(i64, i64), String> = self
             .connection
             .command_if_allowed(what, &cmd("TIME"))
             .await?;
-        let after = millis(clock::now());
         let theirs = answer
             .ok()
             .map(|(seconds, micros)| seconds * 1_000 + micros / 1_000);
-        Ok(theirs.map(|theirs| theirs - (before + (after - before) / 2)))
+        Ok(theirs.map(|theirs| clock::ahead_ms(asked, theirs)))
     }
-}
-
-fn millis(time: Timestamp) -> i64 {
-    i64::try_from(time.0).unwrap_or(i64::MAX)
 }
 
 fn is_of_rights(error: &Error) -> bool {

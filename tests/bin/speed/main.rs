@@ -5,6 +5,7 @@
 //! the answers is no figure but an error.
 
 mod against;
+mod answers;
 mod books;
 mod contest;
 mod contestant;

@@ -15,6 +15,7 @@ use tandem_tests::{
 };
 use tokio::task::JoinSet;
 
+use crate::answers::{percentile, word};
 use crate::forces::Forces;
 
 /// Pause between two purchases that can't be made.
@@ -167,7 +168,7 @@ impl Trouble {
                 had.seconds += begun.elapsed().as_secs_f64();
                 had.add(others.end().await?, &mut all);
                 for asked in asking.join_all().await {
-                    let answers = asked.answers.iter().map(word);
+                    let answers = asked.answers.iter().map(|answer| word(answer).to_owned());
                     answers.for_each(|word| *heard.entry(word).or_default() += 1);
                     all.push(asked);
                 }
@@ -289,39 +290,23 @@ impl Had {
                     self.took.push(took);
                 }
                 answers => {
-                    let word = answers.first().map_or_else(String::new, word);
-                    *self.failed.entry(word).or_default() += 1;
+                    let word = answers.first().map_or("", word);
+                    *self.failed.entry(word.to_owned()).or_default() += 1;
                 }
             }
             all.push(asked);
         }
-    }
-
-    /// The latency that so many of a hundred did not pass, in milliseconds.
-    fn percentile(&self, per_cent: usize) -> f64 {
-        let mut took = self.took.clone();
-        took.sort_unstable();
-        let index = took.len().saturating_sub(1) * per_cent / 100;
-        took.get(index).map_or(0.0, |took| took.as_secs_f64() * 1e3)
     }
 }
 
 impl fmt::Display for Had {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let per_second = self.made as f64 / self.seconds;
-        let (half, most) = (self.percentile(50), self.percentile(99));
+        let (half, most) = (percentile(&self.took, 50), percentile(&self.took, 99));
         write!(f, "{per_second:>10.0}{half:>10.1}{most:>10.1}  ")?;
         if self.failed.is_empty() {
             return f.write_str("0");
         }
         write!(f, "{:?}", self.failed)
-    }
-}
-
-fn word(answer: &Answer) -> String {
-    match answer {
-        Answer::Committed { .. } => "committed".to_owned(),
-        Answer::Refused { reason } | Answer::NotMade { reason } => reason.clone(),
-        Answer::Unknown { what } => what.clone(),
     }
 }

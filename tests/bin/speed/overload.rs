@@ -12,6 +12,7 @@ use anyhow::{Result, anyhow, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tandem_tests::{Answer, Asked, Machine, PairName, Setup, StoresOptions, World};
 
+use crate::answers::{percentile, word};
 use crate::forces::Forces;
 use crowd::{Crowd, Told};
 use watch::Watch;
@@ -85,10 +86,10 @@ pub(crate) async fn measure(args: &Args) -> Result<()> {
     let long = Duration::from_secs(10);
     let at_capacity = crowd::closed_loop(port, "capacity", AT_CAPACITY, long).await?;
     let capacity = made(&at_capacity).count() as f64 / long.as_secs_f64();
-    let usual = percentile(made(&at_capacity), 99);
+    let usual = percentile(&took(&at_capacity), 99);
     println!(
         "capacity, {AT_CAPACITY} clients: {capacity:.0} made/s, p50 {:.1} ms, p99 {usual:.1} ms",
-        percentile(made(&at_capacity), 50)
+        percentile(&took(&at_capacity), 50)
     );
     all.extend(at_capacity);
 
@@ -100,7 +101,7 @@ pub(crate) async fn measure(args: &Args) -> Result<()> {
     let seen = watch.end().await?;
     let (slow, quick): (Vec<&Told>, Vec<&Told>) = told.iter().partition(|told| told.is_slow);
     let made_per_second = made(&told).count() as f64 / args.seconds;
-    let beside = percentile(made(quick.iter().copied()), 99);
+    let beside = percentile(&took(quick.iter().copied()), 99);
     println!(
         "offered {offered:.0}/s for {:.0} s from {} connections: sent {:.0}/s, made {made_per_second:.0}/s",
         args.seconds,
@@ -111,8 +112,8 @@ pub(crate) async fn measure(args: &Args) -> Result<()> {
         println!(
             "  connections {name}: made {}, p50 {:.1} ms, p99 {:.1} ms; {}",
             made(part.iter().copied()).count(),
-            percentile(made(part.iter().copied()), 50),
-            percentile(made(part.iter().copied()), 99),
+            percentile(&took(part.iter().copied()), 50),
+            percentile(&took(part.iter().copied()), 99),
             words(part)
         );
     }
@@ -150,27 +151,24 @@ pub(crate) async fn measure(args: &Args) -> Result<()> {
 
 fn made<'a>(told: impl IntoIterator<Item = &'a Told>) -> impl Iterator<Item = &'a Told> {
     told.into_iter()
-        .filter(|told| matches!(told.asked.answers[..], [Answer::Committed { .. }]))
+        .filter(|told| told.asked.answers.iter().all(is_made))
 }
 
-/// The time that so many of a hundred did not pass, in milliseconds.
-fn percentile<'a>(told: impl Iterator<Item = &'a Told>, per_cent: usize) -> f64 {
-    let mut took: Vec<Duration> = told.map(|told| told.took).collect();
-    took.sort_unstable();
-    let index = took.len().saturating_sub(1) * per_cent / 100;
-    took.get(index).map_or(0.0, |took| took.as_secs_f64() * 1e3)
+fn is_made(answer: &Answer) -> bool {
+    matches!(answer, Answer::Committed { .. })
+}
+
+/// How long what was made took.
+fn took<'a>(told: impl IntoIterator<Item = &'a Told>) -> Vec<Duration> {
+    made(told).map(|told| told.took).collect()
 }
 
 /// How often each other answer came.
 fn words(told: &[&Told]) -> String {
     let mut words: BTreeMap<&str, usize> = BTreeMap::new();
-    for answer in told.iter().flat_map(|told| &told.asked.answers) {
-        let word = match answer {
-            Answer::Committed { .. } => continue,
-            Answer::Refused { reason } | Answer::NotMade { reason } => reason,
-            Answer::Unknown { what } => what,
-        };
-        *words.entry(word).or_default() += 1;
+    let answers = told.iter().flat_map(|told| &told.asked.answers);
+    for answer in answers.filter(|answer| !is_made(answer)) {
+        *words.entry(word(answer)).or_default() += 1;
     }
     format!("{words:?}")
 }

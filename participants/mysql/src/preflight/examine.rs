@@ -33,12 +33,7 @@ pub(crate) async fn examine(store: &Store) -> Result<Examined, Error> {
         account: &account,
         flavour: session.server.flavour,
     };
-    let named = dangers.iter().flat_map(|danger| {
-        let name = danger.as_ref().to_owned();
-        let remedies = remedies.of(danger).into_iter();
-        remedies.map(move |remedy| (name.clone(), remedy))
-    });
-    let named = named.collect();
+    let remedies = Examined::remedies(&dangers, |danger| remedies.of(danger));
     let faults = check::faults(store, &mut session, deadline).await?;
     let trial = match layout::look(store, &mut session, deadline).await {
         Ok(_) if !is_able => Trial::Skipped("rights are missing".into()),
@@ -60,25 +55,23 @@ pub(crate) async fn examine(store: &Store) -> Result<Examined, Error> {
             description,
             faults,
         },
-        remedies: named,
+        remedies,
         clock_ahead_ms: Some(clock_ahead_ms),
         trial,
     })
 }
 
-/// How far the server's clock is ahead, in milliseconds: against the middle of the question's round trip.
+/// How far the server's clock is ahead, in milliseconds.
 async fn clock_ahead(session: &mut Session, deadline: Instant) -> Result<i64, PacketFailure> {
-    let now = || i64::try_from(clock::now().0).unwrap_or(i64::MAX);
-    let before = now();
+    let asked = clock::now();
     let rows = session
         .query(
             "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
             deadline,
         )
         .await?;
-    let after = now();
     let theirs = i64::try_from(answer::number(&rows, 0)?).unwrap_or(i64::MAX);
-    Ok(theirs.saturating_sub(before + (after - before) / 2))
+    Ok(clock::ahead_ms(asked, theirs))
 }
 
 /// The account that the server takes the user for, quoted.

@@ -107,5 +107,5 @@ async fn a_column(
         return Ok(None);
     };
     let name = answer::field(row, 0).map_err(failed)?;
-    Ok(Some(format!("`{}`", name.replace('`', "``"))))
+    Ok(Some(encode::identifier(&name)))
 }

@@ -33,6 +33,11 @@ pub(crate) fn literal(value: &str) -> String {
     out
 }
 
+/// A name between backticks (both manuals, "Schema Object Names" and "Identifier Names").
+pub(crate) fn identifier(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
 /// Appends an integer.
 pub(crate) fn integer(out: &mut String, value: impl Into<i128>) {
     write!(out, "{}", value.into()).expect("a String takes all text");
